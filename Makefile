@@ -1,0 +1,5 @@
+.PHONY: demo test
+demo:
+	go run ./cmd/rekeyd demo
+test:
+	go test ./...

@@ -1,0 +1,58 @@
+package home
+
+import "errors"
+
+// Sentinels say what the program does next.
+var (
+	ErrOldEpoch    = errors.New("older than what is known")                 // drop it, record it
+	ErrNoEpoch     = errors.New("there is no further epoch")                // stop
+	ErrNotFound    = errors.New("not found")                                // tell the person
+	ErrNoAccount   = errors.New("this hub is not signed in to an account")  // ask the owner to log in
+	ErrUnreachable = errors.New("no answer")                                // wait until the device is next seen
+	ErrRefused     = errors.New("device refused the new credential")        // probe, try later
+	ErrNotOpened   = errors.New("device did not accept the old credential") // probe again
+	ErrBusy        = errors.New("device is busy")                           // again in a second
+	ErrOffline     = errors.New("device cannot reach its cloud")            // pending, ask again later
+	ErrForeign     = errors.New("device belongs to another account")        // leave it alone
+	ErrForged      = errors.New("signature or proof does not hold")         // drop it, record it
+	ErrReplayed    = errors.New("message was seen before")                  // drop it
+	ErrCredential  = errors.New("wrong e-mail address or password")         // ask again
+	ErrLocked      = errors.New("in use by another process")                // stop
+	ErrCorrupt     = errors.New("file is damaged")                          // stop, leave the file alone
+	ErrNewer       = errors.New("file was written by a newer version")      // stop, leave the file alone
+	ErrNewKey      = errors.New("vault key does not open the vault")        // stop, leave the file alone
+	ErrUnavailable = errors.New("cannot be reached now")                    // again later
+)
+
+// Error says what happened, to which device, and what a person can do about it.
+type Error struct {
+	Op     string   // what was done, as a verb: "rekey", "open store"
+	Device DeviceID // may be empty
+	Err    error
+	Hint   string // one sentence in the imperative; may be empty
+}
+
+func (e *Error) Error() string {
+	s := e.Op
+	if e.Device != "" {
+		s += " " + string(e.Device)
+	}
+	return s + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// HintOf returns the hint nearest to the surface of err, or nothing.
+func HintOf(err error) string {
+	for err != nil {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			return ""
+		}
+		if e.Hint != "" {
+			return e.Hint
+		}
+		err = e.Err
+	}
+	return ""
+}

@@ -1,0 +1,212 @@
+// Package home holds the words of rekeyd and the rules that need nothing but them: the account and its epochs, the hub,
+// the devices of a house, what binds a device to an account, and what a probe found a device to hold.
+//
+// It imports only the standard library. Every other package may import it; it knows none of them.
+package home
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// AccountID names one account at one provider. It is opaque, and no secret.
+type AccountID string
+
+// HubID names a hub. It is derived from the hub's signing key, so a hub cannot take another hub's name.
+type HubID string
+
+// DeviceID names a device under an identity that survives a new IP address: "mac-50c7bf010203" where the hardware address is
+// known, "rk-…" (derived from the device's own key) for a device that speaks the link, else one made of what it announces.
+// It consists of [a-z0-9-] only, so that it can stand in an MQTT topic and in a Home Assistant identifier.
+type DeviceID string
+
+// Account is one e-mail address at one provider, as this hub knows it.
+type Account struct {
+	ID    AccountID
+	Email string // as registered: devices hash it in the letter case in which it was typed
+	Epoch Epoch  // the newest epoch whose grant is in the vault
+
+	ServiceKey  []byte   // the account service's Ed25519 key, pinned when the hub enrolled
+	ServiceSeal []byte   // the account service's X25519 key, to seal binding secrets to
+	Notice      []byte   // hash of the newest notice that was accepted; the next one must name it
+	NoticeEpoch Epoch    // the epoch which that notice began; newer than Epoch while the grant is outstanding
+	NoticeJSON  []byte   // that notice as it came, signed, to pass on to devices that speak the link
+	Brokers     []string // MQTT broker URLs, in the order in which they are tried
+	URL         string   // the account service's base URL
+}
+
+// Kind is what a device is to the people who live with it.
+type Kind string
+
+// The kinds of devices. Whatever is none of the four is Other: it is shown, and left alone.
+const (
+	Camera Kind = "camera"
+	Plug   Kind = "plug"
+	Switch Kind = "switch"
+	Bulb   Kind = "bulb"
+	Other  Kind = "other"
+)
+
+// ParseKind returns the kind that s names; the words are those of the constants.
+func ParseKind(s string) (Kind, error) {
+	switch k := Kind(strings.ToLower(s)); k {
+	case Camera, Plug, Switch, Bulb, Other:
+		return k, nil
+	}
+	return "", fmt.Errorf("kind %q: want camera, plug, switch, bulb or other", s)
+}
+
+// Protocol names the driver that speaks to a device. It is empty for a device that was only seen announced.
+type Protocol string
+
+// The protocols of this version. Each has one driver, in the folder of that name below devices.
+const (
+	Native Protocol = "native" // the link protocol itself: devices/native/README.md
+	IOT    Protocol = "iot"    // Kasa, XOR on port 9999
+)
+
+// Match says whose a device is, as it tells itself.
+type Match string
+
+// Whose a device is. Ours is only what a device claims: the new credential goes to it by the rules of its driver.
+const (
+	Ours    Match = "ours"
+	Foreign Match = "foreign" // bound to another account: shown, never touched
+	Unbound Match = "unbound"
+	Unknown Match = "unknown" // the device did not say
+)
+
+// Device is a camera, plug, switch or bulb (or something else) that was found on the LAN.
+type Device struct {
+	ID       DeviceID
+	Name     string
+	Kind     Kind
+	Protocol Protocol
+	Model    string
+	Addr     netip.AddrPort // where the protocol's port was last seen; invalid when it was never seen
+	Keys     []string       // every identity the device was seen under; see Sighting.Keys
+	Seen     time.Time      // UTC; kept in memory, written with other changes only
+}
+
+// Sighting is one observation of a device on the LAN. It is a hint and no more: whoever is on the LAN can announce anything.
+type Sighting struct {
+	Source   string         // "mdns", "iot-udp"; for people and logs
+	Protocol Protocol       // empty when the observation does not tell
+	Keys     []string       // identities that it gives, strongest first: "rk:…", "mac:50c7bf010203", "iot:8006…", "hap:…", "mdns:instance._type"
+	Name     string         // for people, unescaped; may be empty
+	Kind     Kind           // Other when not told
+	Model    string         // may be empty
+	Addr     netip.AddrPort // IPv4 preferred where both are known
+	Addrs    []netip.Addr   // all addresses that were told, each inside the subnets of an allowed interface
+	Match    Match          // whose it says it is, for sources that tell; else Unknown
+	Owner    string         // what it said of its owner, in the source's own form; never a secret
+	Gone     bool           // it said goodbye, or has not been heard for long enough
+	At       time.Time
+}
+
+// Binding is that a device belongs to an account, and how far each of its two ends has come.
+type Binding struct {
+	Device      DeviceID
+	Account     AccountID
+	DeviceEpoch Epoch     // newest epoch that a probe saw the device hold; 0 when none was seen
+	CloudEpoch  Epoch     // newest epoch at which the account confirmed the device's sign-in; 0 when none
+	Announced   bool      // the account service has answered that it knows the binding
+	Verdict     Verdict   // what the last probe found
+	Since       time.Time // when Verdict last changed, UTC
+	Tries       int       // rekeys begun since the device was last current
+	Next        time.Time // not to be touched before; zero when at once
+}
+
+// Current tells whether both ends of the binding were seen to hold newest.
+func (b Binding) Current(newest Epoch) bool {
+	return b.Verdict.State == Current && b.DeviceEpoch == newest && b.CloudEpoch == newest
+}
+
+// Intent is written to disk before a device is touched and forgotten after its end was seen. After a crash it says what the
+// device may hold: a probe decides.
+type Intent struct {
+	Device DeviceID
+	Holds  []Epoch // every epoch the device may hold, the target included; ascending, no doubles
+	To     Epoch
+	At     time.Time
+}
+
+// Supersede returns the intent to move the device to `to`, which may already be under way to an older epoch. It refuses
+// with ErrOldEpoch to go back.
+func (i Intent) Supersede(to Epoch, at time.Time) (Intent, error) {
+	if to < i.To {
+		return i, fmt.Errorf("intent for epoch %d, asked for %d: %w", i.To, to, ErrOldEpoch)
+	}
+	i.Holds = withEpoch(i.Holds, to)
+	i.To, i.At = to, at
+	return i, nil
+}
+
+// NewIntent returns the intent to move a device that holds from (0 when that is unknown) to `to`.
+func NewIntent(d DeviceID, from, to Epoch, at time.Time) Intent {
+	i := Intent{Device: d, To: to, At: at}
+	i.Holds = withEpoch(i.Holds, to)
+	if from != 0 {
+		i.Holds = withEpoch(i.Holds, from)
+	}
+	return i
+}
+
+// Credential is what opens a device at an epoch.
+type Credential struct {
+	Epoch       Epoch
+	Username    string // the account's e-mail as registered
+	Password    Secret // empty where the hub was never told it
+	EpochSecret Secret // 32 bytes; empty for a password from before the hub enrolled
+}
+
+// Candidates is what a probe may find a device to hold.
+type Candidates struct {
+	Account     Account
+	Credentials []Credential // newest epoch first
+	Recorded    Epoch        // what the device was last seen or set to hold, for protocols that cannot tell; 0 for never
+}
+
+// Move is what a driver needs to bring a device to the newest epoch.
+type Move struct {
+	Account  Account
+	From, To Credential // From is zero where it is unknown what the device holds, or it holds nothing
+}
+
+// Finding is what a probe found.
+type Finding struct {
+	Match   Match
+	Verdict Verdict
+	Device  Device // what the device told of itself: ID and Keys, and Name, Model, Kind where it tells them
+}
+
+// Errand is one thing that the account service has to be told about a device or the account. It waits in the outbox, written
+// in the same transaction as the change that it tells of, until the service has answered it.
+type Errand struct {
+	Kind   ErrandKind
+	Device DeviceID // empty for ErrandAck
+	Epoch  Epoch
+	At     time.Time
+}
+
+// ErrandKind says what the service is told.
+type ErrandKind string
+
+// The errands. At most one of a kind waits for a device (for the account, with ErrandAck): a newer one replaces it.
+const (
+	ErrandAck    ErrandKind = "ack"     // the grant of the epoch is on disk
+	ErrandBind   ErrandKind = "bind"    // the device belongs to this hub's account
+	ErrandUnbind ErrandKind = "unbind"  // it no longer does
+	ErrandSignIn ErrandKind = "sign-in" // prove that the device holds the epoch, and confirm it
+)
+
+// Event is a line of the history that an owner can read.
+type Event struct {
+	At     time.Time `json:"at"`
+	What   string    `json:"what"` // constant words: "epoch begun", "device rekeyed", "notice refused"
+	Device DeviceID  `json:"device,omitempty"`
+	Epoch  Epoch     `json:"epoch,omitempty"`
+	Detail string    `json:"detail,omitempty"` // for people; never a secret
+}

@@ -1,0 +1,56 @@
+package home
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"log/slog"
+	"unique"
+)
+
+// Secret is a password, a token, a key, or a hash that is as good as one. It prints, logs and marshals as "[redacted]",
+// also as the key of a map or a field of another value. Reveal is the only way out, and easy to find with grep.
+//
+// The handle hides the value from reflection: printing a struct that holds a Secret in an unexported field shows an address.
+type Secret struct{ h unique.Handle[string] }
+
+const redacted = "[redacted]"
+
+// NewSecret returns the secret s. An empty s gives the zero Secret.
+func NewSecret(s string) Secret {
+	if s == "" {
+		return Secret{}
+	}
+	return Secret{h: unique.Make(s)}
+}
+
+// SecretBytes returns the secret b. It keeps no reference to b.
+func SecretBytes(b []byte) Secret { return NewSecret(string(b)) }
+
+// IsZero tells whether there is no secret here.
+func (s Secret) IsZero() bool { return s == Secret{} }
+
+// Reveal returns the secret in the clear.
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.h.Value()
+}
+
+// Equal compares in constant time for secrets of equal length.
+func (s Secret) Equal(t Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(t.Reveal())) == 1
+}
+
+// Format prints "[redacted]" for every verb and flag.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue keeps the secret out of structured logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText serves JSON, XML, flags, and map keys.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalBinary serves gob and other binary encodings.
+func (s Secret) MarshalBinary() ([]byte, error) { return []byte(redacted), nil }

@@ -1,0 +1,76 @@
+package home
+
+import (
+	"fmt"
+	"time"
+)
+
+// State is the word of a verdict.
+type State string
+
+// What a probe can find a device to hold. Every one can be told to a person; Hint says what they can do.
+const (
+	Current       State = "current"         // the newest credential
+	Stale         State = "stale"           // an older one; Verdict.Epoch says which, 0 when the protocol cannot tell
+	Default       State = "default"         // the maker's factory credential
+	Blank         State = "blank"           // none: never bound
+	ForeignHeld   State = "foreign"         // it belongs to another account
+	Mismatch      State = "mismatch"        // none of the credentials known here
+	ThirdPartyOff State = "third-party-off" // the app's Third-Party Compatibility switch is off
+	LockedOut     State = "locked-out"      // it takes no logins until Verdict.Until
+	Unreachable   State = "unreachable"     // no answer
+	Unsupported   State = "unsupported"     // no driver speaks to it
+	Pending       State = "pending"         // it took the new credential and could not yet try it: it was offline to its cloud
+)
+
+// Verdict is what a probe found a device to hold. It is evidence: Current means a probe saw it.
+type Verdict struct {
+	State  State
+	Epoch  Epoch     // for Current and Stale
+	Until  time.Time // for LockedOut
+	Detail string    // for people: what the device said; never a secret
+}
+
+// Same tells whether two verdicts say the same to a person. What a device said in passing is not compared.
+func (v Verdict) Same(w Verdict) bool {
+	return v.State == w.State && v.Epoch == w.Epoch && v.Until.Equal(w.Until)
+}
+
+// Against returns the verdict as it stands when the account's newest epoch is newest: what was current before a reset is stale after it.
+func (v Verdict) Against(newest Epoch) Verdict {
+	switch {
+	case v.State == Current && v.Epoch < newest:
+		v.State = Stale
+	case v.State == Stale && v.Epoch == newest && newest != 0:
+		v.State = Current
+	}
+	return v
+}
+
+// Movable tells whether a driver may be asked to move the device to the newest epoch without asking its owner first.
+func (v Verdict) Movable() bool { return v.State == Stale }
+
+// Hint says in one sentence what a person can do, and is empty when rekeyd needs nobody.
+func (v Verdict) Hint(name string) string {
+	switch v.State {
+	case Current, Stale:
+		return ""
+	case Pending:
+		return fmt.Sprintf("give %s access to the internet; it signs in as soon as it reaches its cloud", name)
+	case Default, Blank:
+		return fmt.Sprintf("add %s to your account, in its app or with: rekeyd bind %s", name, name)
+	case ForeignHeld:
+		return fmt.Sprintf("nothing, unless %s is yours: then remove it from the other account in its app first", name)
+	case Mismatch:
+		return fmt.Sprintf("if you remember an earlier password, add it with: rekeyd import; else reset %s to factory settings and add it again", name)
+	case ThirdPartyOff:
+		return fmt.Sprintf("turn on Third-Party Compatibility in the Tapo app, then run: rekeyd rekey %s", name)
+	case LockedOut:
+		return fmt.Sprintf("wait until %s; rekeyd tries again by itself", v.Until.Local().Format("15:04"))
+	case Unreachable:
+		return fmt.Sprintf("switch %s on and see that it is in the network; rekeyd goes on by itself when it is seen", name)
+	case Unsupported:
+		return fmt.Sprintf("change the password of %s in its own app: rekeyd does not speak its protocol", name)
+	}
+	return ""
+}

@@ -1,0 +1,58 @@
+// Package daemon holds the engine that keeps every binding current, and its faces.
+//
+// This file is its edge: what the engine needs of the rest of the program. What fulfils an interface here does not import
+// this package; cmd/rekeyd introduces the two.
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Driver speaks one protocol to devices on the LAN. Its methods may be called for many devices at once, and never twice at
+// once for one device. Both end when ctx does, and leave no goroutine or connection behind.
+type Driver interface {
+	// Probe asks the device what it holds and changes nothing. What the device is found to hold is the finding's verdict,
+	// an unreachable device's included: an error is for what went wrong on this side only.
+	Probe(context.Context, home.Device, home.Candidates) (home.Finding, error)
+
+	// Rekey gives the device the credential m.To. That it returns nil proves nothing, and neither does an error: the caller
+	// probes again. It returns home.ErrUnreachable, ErrNotOpened, ErrRefused, ErrForeign, ErrBusy (again in a second) or
+	// ErrOffline (the device has it, and could not try it).
+	Rekey(ctx context.Context, d home.Device, m home.Move) error
+}
+
+// Discovery finds devices until ctx ends. It hands every sighting to see, in batches, and never calls it twice at once.
+type Discovery interface {
+	Run(ctx context.Context, see func([]home.Sighting)) error
+}
+
+// Roster joins sightings to devices. It is safe for use by several goroutines.
+type Roster interface {
+	// See takes sightings in and returns the devices that are new, or that have changed (also in being back after an absence).
+	See([]home.Sighting) []home.Device
+	Devices() []home.Device
+	Device(home.DeviceID) (home.Device, bool)
+}
+
+// Ledger is what the engine keeps on disk. Every method is one transaction, and may share it with others' (group commit).
+type Ledger interface {
+	// Account returns home.ErrNoAccount before the hub has enrolled.
+	Account() (home.Account, error)
+	Credentials(home.AccountID) ([]home.Credential, error) // newest first
+	Bindings() ([]home.Binding, error)
+	Progress
+}
+
+// Progress is how a binding moves.
+type Progress interface {
+	// Observe records what a probe found, with all that follows from it: a device that was seen to hold the newest epoch has
+	// its intent forgotten and its sign-in queued. It returns the binding as it now is, or home.ErrNotFound.
+	Observe(home.DeviceID, home.Verdict, time.Time) (home.Binding, error)
+	// Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one.
+	Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error)
+	// Postpone records that a try did not bring the device to the newest epoch, and when the next may begin.
+	Postpone(id home.DeviceID, next time.Time) error
+}
