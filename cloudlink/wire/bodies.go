@@ -1,0 +1,362 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// The bodies of messages. The order of fields is the order in which they are signed: it never changes within v1.
+
+// Enrol asks to become a member. A hub shows the pairing that the account's owner made for it; a device that speaks the
+// link shows nothing, but must have been bound by a hub, and brings its binding secret.
+type Enrol struct {
+	Keys    Keys   `json:"keys"`
+	Name    string `json:"name"`              // for people
+	Version string `json:"version"`           // of the software, for people
+	Pairing string `json:"pairing,omitempty"` // name of the pairing; its secret is in Proof only
+	Proof   []byte `json:"proof,omitempty"`   // PairingProof with RoleHub
+	Secret  []byte `json:"secret,omitempty"`  // of a device: its binding secret (32 bytes), sealed with SecretInfo
+}
+
+// Enrolled says that it is one.
+type Enrolled struct {
+	Account string `json:"account"`
+	Email   string `json:"email,omitempty"` // as registered; to hubs only
+	Keys    Keys   `json:"keys"`            // of the service
+	Notice  Notice `json:"notice"`          // the newest: where the member's chain begins
+	Proof   []byte `json:"proof,omitempty"` // PairingProof with RoleService, to hubs
+}
+
+// Ask asks for every grant that is newer than Epoch, and for the newest notice. It is sent after every connect.
+type Ask struct {
+	Account string `json:"account"`
+	Epoch   uint64 `json:"epoch"`
+}
+
+// Grant brings what a member needs to rekey to an epoch: a Granted, sealed to the member with GrantInfo.
+type Grant struct {
+	Notice Notice `json:"notice"`
+	Sealed []byte `json:"sealed"`
+}
+
+// Ack says that the grant of Epoch is on disk.
+type Ack struct {
+	Account string `json:"account"`
+	Epoch   uint64 `json:"epoch"`
+}
+
+// Bind says that devices belong to the hub's account.
+type Bind struct {
+	Account string   `json:"account"`
+	Devices []Device `json:"devices"`
+	Secrets []byte   `json:"secrets"` // the binding secrets, 32 bytes each in the order of Devices (zeroes for native ones), sealed with SecretInfo
+}
+
+// Device is a device as the service shows it to its owner.
+type Device struct {
+	ID       string `json:"id"`
+	Kind     string `json:"kind"`
+	Protocol string `json:"protocol"`
+	Model    string `json:"model,omitempty"`
+	Name     string `json:"name,omitempty"`
+	MAC      string `json:"mac,omitempty"` // 12 hexadecimal digits
+}
+
+// Unbind says that devices no longer belong to it.
+type Unbind struct {
+	Account string   `json:"account"`
+	Devices []string `json:"devices"`
+}
+
+// Begin begins the sign-in of devices at an epoch.
+type Begin struct {
+	Account string  `json:"account"`
+	Epoch   uint64  `json:"epoch"`
+	Devices []Nonce `json:"devices"`
+}
+
+// Nonce is the member's nonce for one sign-in, 32 bytes, used once.
+type Nonce struct {
+	ID    string `json:"id"`
+	Nonce []byte `json:"nonce"`
+}
+
+// Challenge answers Begin. The service proves itself first.
+type Challenge struct {
+	Account string       `json:"account"`
+	Epoch   uint64       `json:"epoch"`
+	Devices []Challenged `json:"devices"`
+	Refused []Outcome    `json:"refused,omitempty"`
+}
+
+// Challenged is the service's nonce and proof for one device. Of a device that signs in for itself (Own) it has neither:
+// SignedIn says whether it has done so at this epoch.
+type Challenged struct {
+	ID       string `json:"id"`
+	Nonce    []byte `json:"nonce,omitempty"`
+	Proof    []byte `json:"proof,omitempty"` // SignInProof with RoleService
+	Own      bool   `json:"own,omitempty"`
+	SignedIn bool   `json:"signed_in,omitempty"`
+}
+
+// Proof answers Challenge.
+type Proof struct {
+	Account string   `json:"account"`
+	Epoch   uint64   `json:"epoch"`
+	Devices []Proven `json:"devices"`
+}
+
+// Proven is the member's proof for one device.
+type Proven struct {
+	ID    string `json:"id"`
+	Proof []byte `json:"proof"` // SignInProof with the member's role
+}
+
+// Session answers Proof: these devices are signed in at the epoch, those were refused.
+type Session struct {
+	Account string    `json:"account"`
+	Epoch   uint64    `json:"epoch"`
+	Devices []string  `json:"devices"`
+	Refused []Outcome `json:"refused,omitempty"`
+}
+
+// Confirm ends a sign-in: the member saw each device hold the epoch, and has its session on disk.
+type Confirm struct {
+	Account string   `json:"account"`
+	Epoch   uint64   `json:"epoch"`
+	Devices []string `json:"devices"`
+}
+
+// Receipt answers Ask, Ack, Bind, Unbind and Confirm: what they tell is on the service's disk.
+type Receipt struct {
+	Account string    `json:"account"`
+	Epoch   uint64    `json:"epoch"`             // the account's newest
+	Notice  Notice    `json:"notice"`            // the account's newest
+	Refused []Outcome `json:"refused,omitempty"` // devices of the message that were not taken
+}
+
+// Refusal answers any message as a whole.
+type Refusal struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail,omitempty"` // for people
+}
+
+// Outcome says why one device of a message was refused.
+type Outcome struct {
+	ID   string `json:"id"`
+	Code string `json:"code"`
+}
+
+// Codes of Refusal and Outcome.
+const (
+	CodeUnknown   = "unknown"    // the service does not know the sender, the account or the device: enrol or bind first
+	CodePairing   = "pairing"    // the pairing is used up, too old, or not the account's
+	CodeForged    = "forged"     // a proof does not hold
+	CodeOldEpoch  = "old-epoch"  // the epoch is not the account's newest: ask
+	CodeNoSession = "no-session" // nothing was begun, or it was too long ago: begin again
+	CodeForeign   = "foreign"    // the device is bound to another account, or by another hub
+	CodeBusy      = "busy"       // later again
+)
+
+// Join tells a device that speaks the link which account it now belongs to. It goes through the device's door.
+type Join struct {
+	Keys   Keys   `json:"keys"`   // of the hub
+	Sealed []byte `json:"sealed"` // a Joined, sealed to the device with JoinInfo
+}
+
+// Passed hands a device the newest notice, in case it has not heard it. It goes through the device's door.
+type Passed struct {
+	Notice Notice `json:"notice"`
+}
+
+// Probe asks a device through its door what it holds.
+type Probe struct {
+	Nonce []byte `json:"nonce"` // 32 bytes
+}
+
+// Statement answers Probe: what the device is, and proof of what it holds.
+type Statement struct {
+	Keys     Keys   `json:"keys"`
+	Kind     string `json:"kind"`
+	Model    string `json:"model,omitempty"`
+	Name     string `json:"name,omitempty"`
+	Account  string `json:"account,omitempty"`   // empty when it belongs to none
+	Epoch    uint64 `json:"epoch,omitempty"`     // the newest it holds
+	Held     []byte `json:"held,omitempty"`      // HeldProof for Epoch and the probe's nonce
+	SignedIn uint64 `json:"signed_in,omitempty"` // the newest epoch at which the account signed it in
+}
+
+// Done answers Join and Passed.
+type Done struct {
+	Code string `json:"code,omitempty"` // empty when it was taken; else one of the codes
+}
+
+func (*Enrol) Type() string     { return "enrol" }
+func (*Enrolled) Type() string  { return "enrolled" }
+func (*Ask) Type() string       { return "ask" }
+func (*Grant) Type() string     { return "grant" }
+func (*Ack) Type() string       { return "ack" }
+func (*Bind) Type() string      { return "bind" }
+func (*Unbind) Type() string    { return "unbind" }
+func (*Begin) Type() string     { return "begin" }
+func (*Challenge) Type() string { return "challenge" }
+func (*Proof) Type() string     { return "proof" }
+func (*Session) Type() string   { return "session" }
+func (*Confirm) Type() string   { return "confirm" }
+func (*Receipt) Type() string   { return "receipt" }
+func (*Refusal) Type() string   { return "refusal" }
+func (*Join) Type() string      { return "join" }
+func (*Passed) Type() string    { return "notice" }
+func (*Probe) Type() string     { return "probe" }
+func (*Statement) Type() string { return "statement" }
+func (*Done) Type() string      { return "done" }
+
+// newBody returns an empty body of the type, or nil where there is none.
+func newBody(typ string) Body {
+	switch typ {
+	case "enrol":
+		return &Enrol{}
+	case "enrolled":
+		return &Enrolled{}
+	case "ask":
+		return &Ask{}
+	case "grant":
+		return &Grant{}
+	case "ack":
+		return &Ack{}
+	case "bind":
+		return &Bind{}
+	case "unbind":
+		return &Unbind{}
+	case "begin":
+		return &Begin{}
+	case "challenge":
+		return &Challenge{}
+	case "proof":
+		return &Proof{}
+	case "session":
+		return &Session{}
+	case "confirm":
+		return &Confirm{}
+	case "receipt":
+		return &Receipt{}
+	case "refusal":
+		return &Refusal{}
+	case "join":
+		return &Join{}
+	case "notice":
+		return &Passed{}
+	case "probe":
+		return &Probe{}
+	case "statement":
+		return &Statement{}
+	case "done":
+		return &Done{}
+	}
+	return nil
+}
+
+var errName = errors.New("a name is missing or malformed")
+
+func (b *Enrol) check() error    { return text(b.Name, b.Version) }
+func (b *Enrolled) check() error { return first(names(b.Account), text(b.Email)) }
+func (b *Ask) check() error      { return names(b.Account) }
+func (b *Grant) check() error    { return names(b.Notice.Account) }
+func (b *Ack) check() error      { return names(b.Account) }
+func (b *Unbind) check() error   { return first(names(b.Account), list(b.Devices, itself)) }
+func (b *Begin) check() error {
+	return first(names(b.Account), list(b.Devices, func(n Nonce) string { return n.ID }))
+}
+
+func (b *Challenge) check() error {
+	return first(names(b.Account), list(b.Devices, func(c Challenged) string { return c.ID }), outcomes(b.Refused))
+}
+
+func (b *Proof) check() error {
+	return first(names(b.Account), list(b.Devices, func(p Proven) string { return p.ID }))
+}
+
+func (b *Session) check() error {
+	return first(names(b.Account), list(b.Devices, itself), outcomes(b.Refused))
+}
+func (b *Confirm) check() error { return first(names(b.Account), list(b.Devices, itself)) }
+func (b *Receipt) check() error { return first(names(b.Account), outcomes(b.Refused)) }
+func (b *Refusal) check() error { return text(b.Code, b.Detail) }
+func (b *Join) check() error    { return nil }
+func (b *Passed) check() error  { return names(b.Notice.Account) }
+func (b *Done) check() error    { return text(b.Code) }
+func (b *Bind) check() error {
+	if err := first(names(b.Account), list(b.Devices, func(d Device) string { return d.ID })); err != nil {
+		return err
+	}
+	for _, d := range b.Devices {
+		if err := text(d.Kind, d.Protocol, d.Model, d.Name, d.MAC); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Probe) check() error {
+	if len(b.Nonce) != nonceSize {
+		return fmt.Errorf("nonce of %d bytes, want %d", len(b.Nonce), nonceSize)
+	}
+	return nil
+}
+
+func (b *Statement) check() error {
+	if b.Account != "" && !ValidName(b.Account) {
+		return errName
+	}
+	return text(b.Kind, b.Model, b.Name)
+}
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func names(ss ...string) error {
+	for _, s := range ss {
+		if !ValidName(s) {
+			return errName
+		}
+	}
+	return nil
+}
+
+// list checks that there are not too many devices, each named well and named once.
+func list[T any](ds []T, name func(T) string) error {
+	if len(ds) > MaxDevices {
+		return fmt.Errorf("%d devices, at most %d", len(ds), MaxDevices)
+	}
+	seen := make(map[string]bool, len(ds))
+	for _, d := range ds {
+		n := name(d)
+		if !ValidName(n) || seen[n] {
+			return errName
+		}
+		seen[n] = true
+	}
+	return nil
+}
+
+func itself(s string) string { return s }
+
+func outcomes(os []Outcome) error { return list(os, func(o Outcome) string { return o.ID }) }
+
+// text checks what people will read: short, valid UTF-8, no control characters.
+func text(ss ...string) error {
+	for _, s := range ss {
+		if len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+			return errors.New("a text is too long or malformed")
+		}
+	}
+	return nil
+}

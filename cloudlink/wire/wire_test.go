@@ -1,0 +1,106 @@
+package wire_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+func identity(t testing.TB, r wire.Role) *wire.Identity {
+	t.Helper()
+	id, err := wire.NewIdentity(r, wire.NewSeed(), wire.NewSeed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestMessageSurvivesTheWireAndShowsItsSender(t *testing.T) {
+	hub, other := identity(t, wire.RoleHub), identity(t, wire.RoleHub)
+	svc := identity(t, wire.RoleService)
+	m := &wire.Message{To: svc.Name, Seq: 7, At: time.Now().UnixMilli(), Body: &wire.Begin{
+		Account: "acc-1", Epoch: 1<<64 - 1, Devices: []wire.Nonce{{ID: "mac-1", Nonce: wire.NewNonce()}},
+	}}
+	raw, err := hub.Sign(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := wire.ParseMessage(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := got.Verify(hub.Keys, svc.Name); err != nil {
+		t.Errorf("honest message: %v", err)
+	}
+	if err := got.Verify(other.Keys, svc.Name); !errors.Is(err, home.ErrForged) {
+		t.Errorf("under another member's keys: %v", err)
+	}
+	if err := got.Verify(hub.Keys, other.Name); !errors.Is(err, home.ErrForged) {
+		t.Errorf("sent to somebody else: %v", err)
+	}
+	got.Body.(*wire.Begin).Devices[0].Nonce[3] ^= 1
+	if err := got.Verify(hub.Keys, svc.Name); !errors.Is(err, home.ErrForged) {
+		t.Errorf("with a flipped bit: %v", err)
+	}
+}
+
+func TestGrantOpensForItsMemberOnly(t *testing.T) {
+	hub, other := identity(t, wire.RoleHub), identity(t, wire.RoleHub)
+	in := wire.Granted{Secret: home.SecretBytes(wire.NewSeed()), Username: "Anna@example.org", Password: home.NewSecret(`p%"\&+`)}
+	sealed, err := hub.Keys.SealGrant("acc-1", hub.Name, 5, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &wire.Grant{Notice: wire.Notice{Account: "acc-1", Epoch: 5}, Sealed: sealed}
+	if out, err := hub.OpenGrant(g); err != nil || out != in {
+		t.Errorf("opened %v, %v", out, err)
+	}
+	for name, g := range map[string]*wire.Grant{
+		"another account": {Notice: wire.Notice{Account: "acc-2", Epoch: 5}, Sealed: sealed},
+		"another epoch":   {Notice: wire.Notice{Account: "acc-1", Epoch: 6}, Sealed: sealed},
+		"cut short":       {Notice: wire.Notice{Account: "acc-1", Epoch: 5}, Sealed: sealed[:20]},
+	} {
+		if _, err := hub.OpenGrant(g); !errors.Is(err, home.ErrForged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := other.OpenGrant(g); !errors.Is(err, home.ErrForged) {
+		t.Errorf("another hub: %v", err)
+	}
+}
+
+func TestNoticesFollowOneAnother(t *testing.T) {
+	n := func(epoch uint64, prev []byte) wire.Notice {
+		return wire.Notice{Account: "acc-1", Epoch: epoch, At: int64(epoch), Prev: prev}
+	}
+	n1 := n(1, nil)
+	n2 := n(2, n1.Hash())
+	n3 := n(3, n2.Hash())
+	last := n(1<<64-1, n1.Hash())
+	again := n2
+	again.Issued, again.Sig = 99, []byte("anew")
+	for _, c := range []struct {
+		name  string
+		n     wire.Notice
+		epoch home.Epoch
+		hash  []byte
+		want  error
+	}{
+		{"the first of all", n1, 0, nil, nil},
+		{"the next", n2, 1, n1.Hash(), nil},
+		{"the same signed anew", again, 2, n2.Hash(), nil},
+		{"another of the same epoch", n(2, nil), 2, n2.Hash(), home.ErrForged},
+		{"the next of another chain", n3, 2, n1.Hash(), home.ErrForged},
+		{"older", n1, 2, n2.Hash(), home.ErrOldEpoch},
+		{"one too far", n3, 1, n1.Hash(), wire.ErrGap},
+		{"the last value", last, 1, n1.Hash(), home.ErrForged},
+		{"after the last value", n(0, last.Hash()), 1<<64 - 1, last.Hash(), home.ErrOldEpoch},
+	} {
+		if err := c.n.Follows(c.epoch, c.hash); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+}
