@@ -1,0 +1,269 @@
+// Package mqtt keeps one MQTT 3.1.1 connection to one of several brokers, over paho with its traps worked around in this one
+// place: every connection is a client of its own (with paho's own reconnect a message counts as delivered when its
+// acknowledgement was lost), nothing is remembered in paho (what must not be lost waits in the caller's outbox until the
+// other end has answered), messages are acknowledged only after the caller has taken them, and a refused credential ends the
+// dialling.
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Message is one publication. All go at QoS 1.
+type Message struct {
+	Topic    string
+	Payload  []byte
+	Retained bool
+}
+
+// Options are what New checks.
+type Options struct {
+	Brokers  []string // URLs, tried in turn: mqtt://, mqtts://, ws:// or wss://, with user:password@ where the broker wants them
+	ClientID string   // also the name of the session that the broker keeps
+	Username string   // with Password, for brokers whose URL names no user
+	Password home.Secret
+	Filters  []string         // subscribed after every connect
+	Receive  func(Message)    // called in order from one goroutine; the message is acknowledged when it returns
+	Birth    func() []Message // published after every connect; may be nil
+	Will     func() *Message  // asked before every connect; may be nil
+	Up       func(bool)       // told when the connection comes and goes; may be nil
+	Log      *slog.Logger
+
+	MinPause, MaxPause time.Duration // between rounds of dialling; 500 ms and 1 min when zero
+}
+
+// Conn is a connection that comes back by itself.
+type Conn struct {
+	o       Options
+	brokers []*url.URL
+
+	mu     sync.Mutex // guards client
+	client paho.Client
+}
+
+// queue is how many messages may wait for Receive. Past it they are not acknowledged, and a broker sends them again.
+const queue = 256
+
+// New checks o, all of it. It does not connect: Run does.
+func New(o Options) (*Conn, error) {
+	c := &Conn{o: o}
+	var errs []error
+	if len(o.Brokers) == 0 {
+		errs = append(errs, errors.New("no broker"))
+	}
+	for _, b := range o.Brokers {
+		u, err := ParseBroker(b)
+		errs = append(errs, err)
+		c.brokers = append(c.brokers, u)
+	}
+	if o.ClientID == "" || o.Receive == nil || o.Log == nil {
+		errs = append(errs, errors.New("client id, receive and log are needed"))
+	}
+	if c.o.MinPause == 0 {
+		c.o.MinPause = 500 * time.Millisecond
+	}
+	if c.o.MaxPause == 0 {
+		c.o.MaxPause = time.Minute
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("mqtt: %w", err)
+	}
+	return c, nil
+}
+
+// ParseBroker checks a broker's URL. Its errors do not repeat the URL, which may hold a password.
+func ParseBroker(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"mqtt", "tcp", "mqtts", "ssl", "tls", "ws", "wss"}, u.Scheme) {
+		return nil, errors.New("broker: want a URL like mqtt://host:1883 or mqtts://user:password@host:8883")
+	}
+	if u.Port() == "" {
+		switch u.Scheme {
+		case "mqtt", "tcp":
+			u.Host += ":1883"
+		case "mqtts", "ssl", "tls":
+			u.Host += ":8883"
+		}
+	}
+	return u, nil
+}
+
+// Publish hands m to the connection's socket. It does not wait for the broker's acknowledgement, which would say nothing of the
+// other end: the other end's answer is the evidence. It returns home.ErrUnavailable while there is no connection.
+func (c *Conn) Publish(m Message) error {
+	c.mu.Lock()
+	client := c.client
+	c.mu.Unlock()
+	if client == nil {
+		return fmt.Errorf("publish: no broker: %w", home.ErrUnavailable)
+	}
+	tok := client.Publish(m.Topic, 1, m.Retained, m.Payload)
+	select {
+	case <-tok.Done():
+		if tok.Error() != nil {
+			return fmt.Errorf("publish: %w", home.ErrUnavailable)
+		}
+	default:
+	}
+	return nil
+}
+
+// Run connects, subscribes, and hands over what comes, until ctx ends; it comes back after a lost connection, more slowly
+// each time, and tries the brokers in turn. It ends early with home.ErrCredential once every broker refused the credential.
+func (c *Conn) Run(ctx context.Context) error {
+	pause := c.o.MinPause
+	for {
+		refused := 0
+		for _, b := range c.brokers {
+			began := time.Now()
+			err := c.session(ctx, b)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, home.ErrCredential) {
+				refused++
+			}
+			if time.Since(began) > c.o.MaxPause {
+				pause = c.o.MinPause
+			}
+			c.o.Log.Warn("broker connection ended", "broker", b.Host, "err", err)
+		}
+		if refused == len(c.brokers) {
+			return &home.Error{
+				Op: "connect to the broker", Err: fmt.Errorf("credential refused: %w", home.ErrCredential),
+				Hint: "check user and password in the broker's URL, then start rekeyd again",
+			}
+		}
+		// Jitter keeps a fleet of hubs from coming back in one instant.
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause/2 + rand.N(pause/2+1)):
+		}
+		pause = min(2*pause, c.o.MaxPause)
+	}
+}
+
+// session is one connection to one broker, from dialling to its end.
+func (c *Conn) session(ctx context.Context, broker *url.URL) error {
+	lost := make(chan error, 1)
+	type arrival struct {
+		m   Message
+		ack func()
+	}
+	arrived := make(chan arrival, queue)
+
+	o := paho.NewClientOptions()
+	o.Servers = []*url.URL{broker}
+	o.SetClientID(c.o.ClientID).SetProtocolVersion(4).SetCleanSession(false)
+	o.SetAutoReconnect(false).SetConnectRetry(false).SetStore(paho.NewMemoryStore())
+	o.SetConnectTimeout(10 * time.Second).SetWriteTimeout(10 * time.Second).SetKeepAlive(60 * time.Second)
+	// In order, because one conversation's messages build on one another; the handler never blocks, so nothing gets stuck.
+	o.SetOrderMatters(true).SetAutoAckDisabled(true)
+	o.SetUsername(c.o.Username).SetPassword(c.o.Password.Reveal())
+	if u := broker.User; u != nil {
+		pw, _ := u.Password()
+		o.SetUsername(u.Username()).SetPassword(pw)
+	}
+	if c.o.Will != nil {
+		if w := c.o.Will(); w != nil {
+			o.SetBinaryWill(w.Topic, w.Payload, 1, w.Retained)
+		}
+	}
+	o.SetConnectionLostHandler(func(_ paho.Client, err error) {
+		select {
+		case lost <- err:
+		default:
+		}
+	})
+	// The default handler takes everything, also what a kept session delivers before the subscription is made anew.
+	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
+		select {
+		case arrived <- arrival{Message{m.Topic(), m.Payload(), m.Retained()}, m.Ack}:
+		default:
+		}
+	})
+	client := paho.NewClient(o)
+	if err := wait(ctx, client.Connect()); err != nil {
+		client.Disconnect(0)
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer client.Disconnect(100)
+	filters := make(map[string]byte, len(c.o.Filters))
+	for _, f := range c.o.Filters {
+		filters[f] = 1
+	}
+	if len(filters) > 0 {
+		tok := client.SubscribeMultiple(filters, nil)
+		if err := wait(ctx, tok); err != nil {
+			return fmt.Errorf("subscribe: %w", err)
+		}
+		for f, code := range tok.(*paho.SubscribeToken).Result() {
+			if code > 2 {
+				return fmt.Errorf("subscribe to %s: refused by the broker: %w", f, home.ErrUnavailable)
+			}
+		}
+	}
+	c.set(client)
+	defer c.set(nil)
+	if c.o.Birth != nil {
+		for _, m := range c.o.Birth() {
+			if err := c.Publish(m); err != nil {
+				return err
+			}
+		}
+	}
+	if c.o.Up != nil {
+		c.o.Up(true)
+		defer c.o.Up(false)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-lost:
+			return fmt.Errorf("lost: %w: %w", home.ErrUnavailable, err)
+		case a := <-arrived:
+			c.o.Receive(a.m)
+			a.ack()
+		}
+	}
+}
+
+func (c *Conn) set(client paho.Client) {
+	c.mu.Lock()
+	c.client = client
+	c.mu.Unlock()
+}
+
+// wait waits for a token as long as ctx lasts, and turns paho's errors into ours.
+func wait(ctx context.Context, tok paho.Token) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(15 * time.Second):
+		return fmt.Errorf("no answer in 15 s: %w", home.ErrUnavailable)
+	case <-tok.Done():
+	}
+	switch err := tok.Error(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
+		return fmt.Errorf("%w: the broker refused it", home.ErrCredential)
+	default:
+		return fmt.Errorf("%w: %w", home.ErrUnavailable, err)
+	}
+}
