@@ -5,6 +5,9 @@ import "strings"
 // Root is the first part of every topic.
 const Root = "rekeyd/v1/"
 
+// DoorPath is where the door of a device that speaks the link takes messages, over HTTP on its announced port.
+const DoorPath = "/rekeyd/v1/door"
+
 // The topics of the link. A member is a hub or a device that speaks the link itself: its role tells which.
 
 // NoticeTopic carries the account's newest notice, retained.

@@ -1,0 +1,289 @@
+package device
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Keeper keeps the device's state, which holds its keys: whoever can read it is the device. Save returns when it is durable.
+type Keeper interface {
+	// Load returns nil before anything was saved.
+	Load() ([]byte, error)
+	Save([]byte) error
+}
+
+// File keeps the state in a file of mode 0600 that is replaced as a whole.
+type File string
+
+// Load reads the file.
+func (f File) Load() ([]byte, error) {
+	raw, err := os.ReadFile(string(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return raw, err
+}
+
+// Save writes a new file beside the old one, syncs it, and puts it in its place.
+func (f File) Save(raw []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(string(f)), ".rekeyd-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // after a rename there is nothing of that name
+	_, err = tmp.Write(raw)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), string(f)); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(string(f)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Volatile keeps the state in memory: for simulated devices, which are new at every start.
+type Volatile struct {
+	mu  sync.Mutex // guards raw
+	raw []byte
+}
+
+// Load returns what was saved.
+func (v *Volatile) Load() ([]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.raw, nil
+}
+
+// Save keeps raw.
+func (v *Volatile) Save(raw []byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.raw = slices.Clone(raw)
+	return nil
+}
+
+// state is everything that the device remembers.
+type state struct {
+	SignSeed, SealSeed, BindingSecret []byte
+
+	Boot     uint64
+	Hub      string        `json:",omitempty"` // which hub had it join
+	Account  *home.Account `json:",omitempty"`
+	Held     []held        `json:",omitempty"` // newest first, the last few
+	SignedIn home.Epoch    `json:",omitempty"`
+	Errands  []home.Errand `json:",omitempty"`
+}
+
+// held is an epoch secret, in the clear: the Keeper's file is as secret as the keys in it.
+type held struct {
+	Epoch  home.Epoch
+	Secret []byte
+}
+
+// keep is how many epochs the device remembers. It needs only the newest; the one before serves a hub that is behind.
+const keep = 2
+
+// memory is a cloudlink.Store for a house of one device: the device itself.
+type memory struct {
+	keeper Keeper
+	self   home.DeviceID
+
+	mu sync.Mutex // guards s; held while it is saved, so that saves keep their order
+	s  state
+}
+
+func remember(k Keeper) (*memory, error) {
+	m := &memory{keeper: k}
+	raw, err := k.Load()
+	if err != nil {
+		return nil, fmt.Errorf("device: load state: %w", err)
+	}
+	if raw == nil {
+		m.s = state{SignSeed: wire.NewSeed(), SealSeed: wire.NewSeed(), BindingSecret: wire.NewSeed()}
+		return m, nil // saved with the boot counter
+	}
+	if err := json.Unmarshal(raw, &m.s); err != nil {
+		return nil, fmt.Errorf("device: state: %w", home.ErrCorrupt)
+	}
+	return m, nil
+}
+
+// change applies f and saves; what could not be saved has not happened.
+func (m *memory) change(f func(s *state) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := m.s
+	next.Held, next.Errands = slices.Clone(m.s.Held), slices.Clone(m.s.Errands)
+	if m.s.Account != nil {
+		a := *m.s.Account
+		next.Account = &a
+	}
+	if err := f(&next); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(next)
+	if err == nil {
+		err = m.keeper.Save(raw)
+	}
+	if err != nil {
+		return fmt.Errorf("device: save state: %w", err)
+	}
+	m.s = next
+	return nil
+}
+
+func (m *memory) read() state {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.s // change replaces what is behind its pointers and slices, and never writes to it
+}
+
+func (m *memory) boot() (n uint64, err error) {
+	err = m.change(func(s *state) error { s.Boot++; n = s.Boot; return nil })
+	return n, err
+}
+
+func (m *memory) epochs() (h, signedIn home.Epoch) {
+	s := m.read()
+	if len(s.Held) > 0 {
+		h = s.Held[0].Epoch
+	}
+	return h, s.SignedIn
+}
+
+func (m *memory) join(hub string, j wire.Joined) error {
+	return m.change(func(s *state) error {
+		if s.Account != nil {
+			if s.Account.ID != home.AccountID(j.Account) || s.Hub != hub {
+				return home.ErrForeign
+			}
+			s.Account.Brokers = j.Brokers
+			return nil
+		}
+		s.Hub = hub
+		s.Account = &home.Account{
+			ID: home.AccountID(j.Account), ServiceKey: j.Service.Sign, ServiceSeal: j.Service.Seal, Brokers: j.Brokers,
+			Notice: j.Notice.Hash(), NoticeEpoch: home.Epoch(j.Notice.Epoch), NoticeJSON: j.Notice.JSON(),
+		}
+		return nil
+	})
+}
+
+func (m *memory) leave() error {
+	return m.change(func(s *state) error {
+		s.Account, s.Hub, s.Held, s.SignedIn, s.Errands = nil, "", nil, 0, nil
+		return nil
+	})
+}
+
+// Account, and the methods below it, are cloudlink.Store.
+func (m *memory) Account() (home.Account, error) {
+	s := m.read()
+	if s.Account == nil {
+		return home.Account{}, home.ErrNoAccount
+	}
+	return *s.Account, nil
+}
+
+func (m *memory) Credentials(home.AccountID) ([]home.Credential, error) {
+	var cs []home.Credential
+	for _, h := range m.read().Held {
+		cs = append(cs, home.Credential{Epoch: h.Epoch, EpochSecret: home.SecretBytes(h.Secret)})
+	}
+	return cs, nil
+}
+
+func (m *memory) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Secret, error) {
+	secrets := map[home.DeviceID]home.Secret{}
+	if slices.Contains(ids, m.self) {
+		secrets[m.self] = home.SecretBytes(m.read().BindingSecret)
+	}
+	return secrets, nil
+}
+
+// Bound returns nothing: a hub binds the device, it does not bind itself.
+func (m *memory) Bound([]home.DeviceID) ([]home.Device, error) { return nil, nil }
+
+// Enrol is for hubs; a device joins through its door.
+func (m *memory) Enrol(home.Account, home.Credential) error { return home.ErrForeign }
+
+func (m *memory) NoteNotice(_ home.AccountID, e home.Epoch, hash, raw []byte) error {
+	return m.change(func(s *state) error {
+		if s.Account == nil || e < s.Account.NoticeEpoch {
+			return home.ErrOldEpoch
+		}
+		s.Account.NoticeEpoch, s.Account.Notice, s.Account.NoticeJSON = e, hash, raw
+		return nil
+	})
+}
+
+func (m *memory) BeginEpoch(_ home.AccountID, c home.Credential, hash, raw []byte, _ string) (int, error) {
+	return 1, m.change(func(s *state) error {
+		if s.Account == nil || c.Epoch <= s.Account.Epoch {
+			return home.ErrOldEpoch
+		}
+		s.Account.Epoch = c.Epoch
+		if c.Epoch >= s.Account.NoticeEpoch {
+			s.Account.NoticeEpoch, s.Account.Notice, s.Account.NoticeJSON = c.Epoch, hash, raw
+		}
+		s.Held = slices.Insert(s.Held, 0, held{c.Epoch, []byte(c.EpochSecret.Reveal())})
+		s.Held = s.Held[:min(len(s.Held), keep)]
+		now := time.Now().UTC().Round(0)
+		s.Errands = []home.Errand{
+			{Kind: home.ErrandAck, Epoch: c.Epoch, At: now},
+			{Kind: home.ErrandSignIn, Device: m.self, Epoch: c.Epoch, At: now},
+		}
+		return nil
+	})
+}
+
+// Record drops the event: a device has no history to show.
+func (m *memory) Record(home.Event) error { return nil }
+
+func (m *memory) Errands(n int) ([]home.Errand, error) {
+	es := m.read().Errands
+	return es[:min(n, len(es))], nil
+}
+
+func (m *memory) Queue(es []home.Errand) error {
+	return m.change(func(s *state) error {
+		for _, e := range es {
+			if e.Kind == home.ErrandBind {
+				continue // not a device's to tell
+			}
+			s.Errands = slices.DeleteFunc(s.Errands, func(o home.Errand) bool { return o.Kind == e.Kind && o.Device == e.Device })
+			s.Errands = append(s.Errands, e)
+		}
+		return nil
+	})
+}
+
+func (m *memory) Answered(es []home.Errand) error {
+	return m.change(func(s *state) error {
+		s.Errands = slices.DeleteFunc(s.Errands, func(o home.Errand) bool { return slices.Contains(es, o) })
+		return nil
+	})
+}
+
+func (m *memory) SignedIn(_ home.AccountID, e home.Epoch, ids []home.DeviceID, _ string) error {
+	return m.change(func(s *state) error {
+		if slices.Contains(ids, m.self) {
+			s.SignedIn = max(s.SignedIn, e)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,48 @@
+// Package cloudlink is a member's end of the account link: it keeps the MQTT connection, checks what the service says, opens
+// grants, and signs devices in by proof. The member is a hub, or a device that speaks the link itself (package native below).
+//
+// It remembers nothing but open conversations. What has to be told waits as an errand in the member's store, in the same
+// transaction as the change it tells of, until the service has answered it. Every message may be lost, come twice, late or
+// forged; the protocol is written down in PROTOCOL.md.
+package cloudlink
+
+import (
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Store is what the link needs on disk. Every method is one transaction.
+type Store interface {
+	Vault
+	Epochs
+	Outbox
+}
+
+// Vault holds what proofs are made of.
+type Vault interface {
+	// Account returns home.ErrNoAccount before the member has joined one.
+	Account() (home.Account, error)
+	Credentials(home.AccountID) ([]home.Credential, error) // newest first
+	BindingSecrets([]home.DeviceID) (map[home.DeviceID]home.Secret, error)
+	// Bound returns those of the devices that are bound, for the service to list them.
+	Bound([]home.DeviceID) ([]home.Device, error)
+}
+
+// Epochs moves the account forward. Older epochs are refused with home.ErrOldEpoch.
+type Epochs interface {
+	// Enrol begins membership, with the account's password where its owner typed it (else a zero credential).
+	Enrol(home.Account, home.Credential) error
+	// NoteNotice records a verified notice whose grant is outstanding.
+	NoteNotice(id home.AccountID, epoch home.Epoch, hash, raw []byte) error
+	// BeginEpoch records a grant with all that follows from it; message names it, for a grant that comes twice.
+	BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byte, message string) (stale int, err error)
+	Record(home.Event) error
+}
+
+// Outbox is what waits to be told.
+type Outbox interface {
+	Errands(max int) ([]home.Errand, error) // oldest first
+	Queue([]home.Errand) error
+	Answered([]home.Errand) error
+	// SignedIn records sessions; message names what brought them.
+	SignedIn(id home.AccountID, epoch home.Epoch, devices []home.DeviceID, message string) error
+}
