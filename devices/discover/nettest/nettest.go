@@ -1,0 +1,122 @@
+// Package nettest gives a test a network of its own, so that what it multicasts is heard by nobody else, and what others
+// multicast not by it. Only tests and benchmarks import it.
+package nettest
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// inside names the test that a re-executed test binary runs in its own namespace.
+const inside = "REKEYD_NETTEST"
+
+// InNamespace runs the calling test in a network namespace of its own: it starts the test binary again, for this test only,
+// in a fresh namespace whose loopback interface is up and takes multicast. It returns true there, and false in the caller,
+// where the test must return at once: all of its outcome (log, failure, skip) is already reported.
+//
+//	if !nettest.InNamespace(t) {
+//		return
+//	}
+//
+// It skips the test, with the reason, where namespaces cannot be made: not on Linux, not root, no iproute2. A mount
+// namespace comes with it, so a test may mount over a folder that a daemon has compiled in.
+func InNamespace(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(inside) == t.Name() {
+		return true
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("not root: a network namespace cannot be made")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("iproute2 is missing: a network namespace cannot be set up (Debian: iproute2)")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-test.run=" + pattern(t.Name()), "-test.count=1", "-test.v"}
+	if testing.Short() {
+		args = append(args, "-test.short")
+	}
+	// The shell brings the network up before the first thread of the test looks at it.
+	up := "mount --make-rprivate / && ip link set lo up multicast on && ip route add 224.0.0.0/4 dev lo && exec \"$0\" \"$@\""
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", up, self}, args...)...)
+	cmd.Env = append(os.Environ(), inside+"="+t.Name())
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil && bytes.Contains(out, []byte("not permitted")):
+		t.Skipf("namespaces are not permitted here: %v\n%s", err, out)
+	case err != nil:
+		t.Fatalf("in its namespace: %v\n%s", err, out)
+	case bytes.Contains(out, []byte("--- SKIP: "+t.Name()+" ")):
+		t.Skipf("in its namespace:\n%s", out)
+	case !bytes.Contains(out, []byte("--- PASS: "+t.Name()+" ")):
+		t.Fatalf("did not run in its namespace:\n%s", out)
+	}
+	t.Logf("in its namespace:\n%s", out)
+	return false
+}
+
+func pattern(name string) string {
+	parts := strings.Split(name, "/")
+	for i, p := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(p) + "$"
+	}
+	return strings.Join(parts, "/")
+}
+
+// Loopback returns the loopback interface.
+func Loopback(t testing.TB) net.Interface {
+	t.Helper()
+	return byName(t, "lo")
+}
+
+// Link makes an Ethernet interface that takes multicast, up, with the addresses given ("10.9.0.1/24"). What is sent on it is
+// heard by this namespace alone. Only for a test that is InNamespace.
+func Link(t testing.TB, name string, addrs ...string) net.Interface {
+	t.Helper()
+	run(t, "ip", "link", "add", name, "type", "veth", "peer", "name", name+"p")
+	run(t, "ip", "link", "set", name+"p", "up")
+	run(t, "ip", "link", "set", name, "multicast", "on", "up")
+	for _, a := range addrs {
+		Address(t, name, a)
+	}
+	return byName(t, name)
+}
+
+// Address gives an interface one more address, which is usable when it returns.
+func Address(t testing.TB, name, addr string) {
+	t.Helper()
+	args := []string{"addr", "add", addr, "dev", name}
+	if strings.Contains(addr, ":") {
+		args = append(args, "nodad")
+	}
+	run(t, "ip", args...)
+}
+
+func byName(t testing.TB, name string) net.Interface {
+	t.Helper()
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *i
+}
+
+func run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
