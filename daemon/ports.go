@@ -39,11 +39,26 @@ type Roster interface {
 
 // Ledger is what the engine keeps on disk. Every method is one transaction, and may share it with others' (group commit).
 type Ledger interface {
+	Reader
+	Binder
+	Progress
+}
+
+// Reader tells what is known.
+type Reader interface {
 	// Account returns home.ErrNoAccount before the hub has enrolled.
 	Account() (home.Account, error)
 	Credentials(home.AccountID) ([]home.Credential, error) // newest first
 	Bindings() ([]home.Binding, error)
-	Progress
+	Devices() ([]home.Device, error) // those that are bound, as they were last seen
+}
+
+// Binder says what belongs to the account. Both methods queue what the account service has to be told.
+type Binder interface {
+	Bind(home.AccountID, []home.Device) error
+	Unbind([]home.DeviceID) error
+	// SaveDevices keeps where bound devices were last seen.
+	SaveDevices([]home.Device) error
 }
 
 // Progress is how a binding moves.

@@ -20,6 +20,7 @@ const (
 	LockedOut     State = "locked-out"      // it takes no logins until Verdict.Until
 	Unreachable   State = "unreachable"     // no answer
 	Unsupported   State = "unsupported"     // no driver speaks to it
+	Unasked       State = "not-asked"       // no probe has asked it yet
 	Pending       State = "pending"         // it took the new credential and could not yet try it: it was offline to its cloud
 )
 
@@ -55,6 +56,8 @@ func (v Verdict) Hint(name string) string {
 	switch v.State {
 	case Current, Stale:
 		return ""
+	case Unasked:
+		return "sign in, if you have not yet, with: rekeyd login"
 	case Pending:
 		return fmt.Sprintf("give %s access to the internet; it signs in as soon as it reaches its cloud", name)
 	case Default, Blank:

@@ -1,0 +1,109 @@
+package daemon
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Row is one device as people and programs are shown it.
+type Row struct {
+	ID       home.DeviceID `json:"id"`
+	Name     string        `json:"name"`
+	Kind     home.Kind     `json:"kind"`
+	Protocol home.Protocol `json:"protocol"`
+	Addr     string        `json:"addr"`
+	Bound    bool          `json:"bound"`
+	Verdict  home.State    `json:"verdict"`
+	Epoch    home.Epoch    `json:"epoch"`
+	Match    home.Match    `json:"account_match"`
+	Since    time.Time     `json:"since"`
+	Hint     string        `json:"hint"`
+	Model    string        `json:"model,omitempty"`
+	Detail   string        `json:"detail,omitempty"`
+}
+
+// House returns every device, by kind and name, with the account as the engine knows it.
+func (r *Rekeyer) House() (home.Account, []Row) {
+	r.mu.Lock()
+	rows := make([]Row, 0, len(r.rows))
+	for _, w := range r.rows {
+		rows = append(rows, r.show(w))
+	}
+	a := r.account
+	r.mu.Unlock()
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return a, rows
+}
+
+// show makes a row presentable; r.mu is held. A binding is current only when both of its ends are: until then it is shown as stale, at
+// the lower of the two.
+func (r *Rekeyer) show(w *row) Row {
+	out := Row{
+		ID: w.device.ID, Name: w.device.Name, Kind: w.device.Kind, Protocol: w.device.Protocol, Model: w.device.Model,
+		Bound: w.bound, Match: w.match, Since: w.since,
+	}
+	if w.device.Addr.IsValid() {
+		out.Addr = w.device.Addr.String()
+	}
+	v := w.verdict
+	if w.bound {
+		v, out.Since = w.binding.Verdict, w.binding.Since
+		switch {
+		case v.State == "":
+			v.State = home.Unasked
+		case v.State == home.Current && !w.binding.Current(r.account.Epoch):
+			v = home.Verdict{
+				State: home.Stale, Epoch: min(w.binding.DeviceEpoch, w.binding.CloudEpoch),
+				Detail: "it holds the newest password; its sign-in to the account is under way",
+			}
+		}
+	} else if v.State == "" {
+		v.State = home.Unsupported
+		if r.o.Drivers[w.device.Protocol] != nil {
+			v.State = home.Unasked
+		}
+	}
+	name := out.Name
+	if name == "" {
+		name = string(out.ID)
+	}
+	out.Verdict, out.Epoch, out.Hint, out.Detail = v.State, v.Epoch, v.Hint(name), v.Detail
+	return out
+}
+
+// tell hands rows that have changed to whoever listens.
+func (r *Rekeyer) tell(ids []home.DeviceID) {
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	var changed []Row
+	r.mu.Lock()
+	for _, id := range ids {
+		w, ok := r.rows[id]
+		if !ok {
+			continue
+		}
+		if now := r.show(w); now != w.told {
+			w.told = now
+			changed = append(changed, now)
+		}
+	}
+	r.mu.Unlock()
+	for _, c := range changed {
+		r.o.Told(c)
+	}
+}
+
+func (r *Rekeyer) tellAll() {
+	r.mu.Lock()
+	ids := make([]home.DeviceID, 0, len(r.rows))
+	for id := range r.rows {
+		ids = append(ids, id)
+	}
+	r.mu.Unlock()
+	r.tell(ids)
+}

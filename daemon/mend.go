@@ -1,0 +1,210 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// mend looks at one device and, where it is bound and stale, moves it to the newest epoch: probe, write down the intent, move, probe
+// again. It plans when the device is looked at next. No other job runs for the device meanwhile.
+func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
+	defer r.release(id)
+	ctx, stop := context.WithTimeout(ctx, r.o.Patience)
+	defer stop()
+
+	d, b, bound, c := r.subject(id)
+	driver := r.o.Drivers[d.Protocol]
+	if driver == nil {
+		r.found(d, home.Finding{Match: home.Unknown, Device: d, Verdict: home.Verdict{State: home.Unsupported}})
+		return
+	}
+	if c.Account.ID == "" {
+		return // whose it is can be told once the hub is signed in: load looks again then
+	}
+	f, err := driver.Probe(ctx, d, c)
+	if err != nil {
+		r.postpone(ctx, id, "probe", err, b)
+		return
+	}
+	r.found(d, f)
+	if !bound {
+		r.again(id, f.Verdict)
+		return
+	}
+	b, err = r.observe(id, f.Verdict)
+	if err != nil {
+		r.postpone(ctx, id, "record", err, b)
+		return
+	}
+	if !movable(f) {
+		r.again(id, b.Verdict)
+		return
+	}
+	if c.Credentials[0].Epoch != c.Account.Epoch {
+		return // the grant is outstanding: Began comes when it is here
+	}
+	err = r.move(ctx, driver, d, b, c)
+	f, perr := driver.Probe(ctx, d, c)
+	if perr != nil {
+		r.postpone(ctx, id, "probe", perr, b)
+		return
+	}
+	if errors.Is(err, home.ErrOffline) && f.Verdict.State != home.Current {
+		f.Verdict = home.Verdict{State: home.Pending, Detail: err.Error()}
+	}
+	r.found(d, f)
+	b, oerr := r.observe(id, f.Verdict)
+	switch {
+	case oerr != nil:
+		r.postpone(ctx, id, "record", oerr, b)
+	case b.Verdict.State == home.Current:
+		r.o.Log.Info("device rekeyed", "device", id, "epoch", b.DeviceEpoch)
+		r.again(id, b.Verdict)
+	default:
+		if err == nil {
+			err = home.ErrRefused
+		}
+		r.postpone(ctx, id, "rekey", err, b)
+	}
+}
+
+// movable tells whether the device may be given the newest credential. It is bound, so its owner has decided that it is to belong to the
+// account; it must be theirs already, or nobody's.
+func movable(f home.Finding) bool {
+	switch f.Match {
+	case home.Ours:
+		return f.Verdict.Movable()
+	case home.Unbound:
+		return f.Verdict.State == home.Blank || f.Verdict.State == home.Default
+	}
+	return false
+}
+
+// move writes down the intent and then has the driver act.
+func (r *Rekeyer) move(ctx context.Context, driver Driver, d home.Device, b home.Binding, c home.Candidates) error {
+	from := b.Verdict.Epoch
+	if from == 0 {
+		from = b.DeviceEpoch
+	}
+	m := home.Move{Account: c.Account, To: c.Credentials[0]}
+	for _, cr := range c.Credentials {
+		if cr.Epoch == from {
+			m.From = cr
+		}
+	}
+	if _, err := r.o.Ledger.Intend(b.Device, from, m.To.Epoch, time.Now()); err != nil {
+		return err
+	}
+	return driver.Rekey(ctx, d, m)
+}
+
+// subject returns what a job works on.
+func (r *Rekeyer) subject(id home.DeviceID) (home.Device, home.Binding, bool, home.Candidates) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.row(id)
+	c := home.Candidates{Account: r.account, Credentials: r.creds, Recorded: w.binding.DeviceEpoch}
+	bound := w.bound && len(r.creds) > 0
+	return w.device, w.binding, bound, c
+}
+
+// observe records what a probe found, and has the link told where the account service must hear of it.
+func (r *Rekeyer) observe(id home.DeviceID, v home.Verdict) (home.Binding, error) {
+	b, err := r.o.Ledger.Observe(id, v, time.Now().UTC().Round(0))
+	if err != nil {
+		return b, err
+	}
+	r.mu.Lock()
+	if w := r.row(id); w.bound {
+		b.CloudEpoch = max(b.CloudEpoch, w.binding.CloudEpoch)
+		w.binding = b
+	}
+	newest := r.account.Epoch
+	r.mu.Unlock()
+	if b.Verdict.State == home.Current && b.CloudEpoch < newest {
+		r.o.Wake()
+	}
+	r.tell([]home.DeviceID{id})
+	return b, nil
+}
+
+// found keeps what a probe found, for people.
+func (r *Rekeyer) found(d home.Device, f home.Finding) {
+	r.mu.Lock()
+	w := r.row(d.ID)
+	if f.Verdict.State != home.Unreachable {
+		w.match, w.misses = f.Match, 0
+		if f.Device.Kind != "" && f.Device.Kind != home.Other {
+			w.device.Kind = f.Device.Kind
+		}
+		if f.Device.Name != "" {
+			w.device.Name = f.Device.Name
+		}
+		if f.Device.Model != "" {
+			w.device.Model = f.Device.Model
+		}
+	} else {
+		w.misses++
+	}
+	if !w.verdict.Same(f.Verdict) {
+		w.since = time.Now().UTC().Round(0)
+	}
+	w.verdict = f.Verdict
+	r.mu.Unlock()
+	r.tell([]home.DeviceID{d.ID})
+}
+
+// again plans the next look at a device whose verdict needs nothing now.
+func (r *Rekeyer) again(id home.DeviceID, v home.Verdict) {
+	wait := jitter(r.o.Recheck)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch v.State {
+	case home.Unreachable:
+		// It is looked at at once when it is seen again; this is for one that answers, but is never seen.
+		wait = jitter(min(time.Minute<<min(r.row(id).misses, 6), r.o.Recheck))
+	case home.Pending:
+		wait = jitter(time.Minute)
+	case home.LockedOut:
+		wait = max(time.Until(v.Until), time.Minute)
+	}
+	r.schedule(id, time.Now().Add(wait))
+}
+
+// postpone plans another try after one that did not bring the device to the newest epoch: after two seconds at first, then longer
+// each time, up to an hour.
+func (r *Rekeyer) postpone(ctx context.Context, id home.DeviceID, what string, err error, b home.Binding) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // the daemon ends: the intent, where there is one, is on disk
+	}
+	pause := jitter(min(4*time.Second<<min(b.Tries, 12), time.Hour))
+	if errors.Is(err, home.ErrBusy) {
+		pause = time.Second
+	}
+	r.o.Log.Warn("device not rekeyed", "device", id, "step", what, "err", err, "pause", pause)
+	next := time.Now().Add(pause)
+	if b.Device != "" {
+		if err := r.o.Ledger.Postpone(id, next.UTC().Round(0)); err != nil && !errors.Is(err, home.ErrNotFound) {
+			r.o.Log.Error("pause not recorded", "device", id, "err", err)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.row(id).binding.Tries++
+	r.schedule(id, next)
+}
+
+// release ends a job.
+func (r *Rekeyer) release(id home.DeviceID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.row(id)
+	w.busy = false
+	if w.again {
+		w.again = false
+		r.schedule(id, time.Now())
+	}
+}

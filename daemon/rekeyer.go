@@ -1,0 +1,372 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Options are what New checks.
+type Options struct {
+	Ledger    Ledger
+	Roster    Roster
+	Discovery Discovery
+	Drivers   map[home.Protocol]Driver
+	Log       *slog.Logger
+
+	// Wake is called when errands for the account service may wait. It must not block.
+	Wake func()
+	// Told is called with every row of the house that has changed, one at a time. It must not block; it may be nil.
+	Told func(Row)
+
+	Parallel int           // devices probed or moved at once; 16 when zero
+	Recheck  time.Duration // how often a current device is asked again; 6 h when zero
+	Patience time.Duration // how long one device may take; 1 min when zero
+}
+
+// Rekeyer keeps every binding current: it probes what was sighted, and moves what is stale to the account's newest epoch.
+type Rekeyer struct {
+	o       Options
+	changed chan struct{} // the schedule or the account has changed
+
+	telling sync.Mutex // held while rows are told, so that the newest is told last
+	mu      sync.Mutex // guards what follows; never held over I/O
+	account home.Account
+	creds   []home.Credential // newest first
+	rows    map[home.DeviceID]*row
+	due     schedule
+}
+
+// row is one device of the house: what the roster, the ledger and the last probe say of it.
+type row struct {
+	device  home.Device
+	binding home.Binding
+	bound   bool
+	match   home.Match
+	verdict home.Verdict // of the last probe, for a device that is not bound; else the binding's counts
+	since   time.Time
+	busy    bool // one job at a time for a device
+	again   bool // due once more when the job ends
+	misses  int  // probes in a row without an answer
+	told    Row
+}
+
+// New checks o, all of it, and returns a Rekeyer. Run starts it.
+func New(o Options) (*Rekeyer, error) {
+	var errs []error
+	if o.Ledger == nil || o.Roster == nil || o.Discovery == nil || o.Log == nil {
+		errs = append(errs, errors.New("ledger, roster, discovery and log are needed"))
+	}
+	if o.Parallel < 0 || o.Recheck < 0 || o.Patience < 0 {
+		errs = append(errs, fmt.Errorf("parallel %d, recheck %v, patience %v: none may be negative", o.Parallel, o.Recheck, o.Patience))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("rekeyer: %w", err)
+	}
+	if o.Parallel == 0 {
+		o.Parallel = 16
+	}
+	if o.Recheck == 0 {
+		o.Recheck = 6 * time.Hour
+	}
+	if o.Patience == 0 {
+		o.Patience = time.Minute
+	}
+	if o.Wake == nil {
+		o.Wake = func() {}
+	}
+	if o.Told == nil {
+		o.Told = func(Row) {}
+	}
+	return &Rekeyer{o: o, changed: make(chan struct{}, 1), rows: map[home.DeviceID]*row{}}, nil
+}
+
+// Run keeps the house until ctx ends.
+func (r *Rekeyer) Run(ctx context.Context) error {
+	if err := r.load(); err != nil {
+		return err
+	}
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	parts.Go(func() { r.discover(ctx) })
+
+	free := make(chan struct{}, r.o.Parallel)
+	for {
+		next, jobs := r.take(time.Now(), r.o.Parallel-len(free))
+		for _, id := range jobs {
+			free <- struct{}{}
+			parts.Go(func() {
+				r.mend(ctx, id)
+				<-free
+				r.poke()
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.changed:
+		case <-time.After(time.Until(next)):
+		}
+	}
+}
+
+// discover feeds the house what is sighted. When discovery fails it is started anew, more slowly each time.
+func (r *Rekeyer) discover(ctx context.Context) {
+	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, time.Minute) {
+		err := r.o.Discovery.Run(ctx, r.see)
+		if ctx.Err() != nil {
+			return
+		}
+		r.o.Log.Error("discovery ended", "err", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// load takes what the ledger knows: at start, and whenever the account or the bindings have changed under the engine.
+func (r *Rekeyer) load() error {
+	a, err := r.o.Ledger.Account()
+	if err != nil && !errors.Is(err, home.ErrNoAccount) {
+		return err
+	}
+	creds, err := r.o.Ledger.Credentials(a.ID)
+	if err != nil {
+		return err
+	}
+	bindings, err := r.o.Ledger.Bindings()
+	if err != nil {
+		return err
+	}
+	devices, err := r.o.Ledger.Devices()
+	if err != nil {
+		return err
+	}
+	known := make(map[home.DeviceID]home.Device, len(devices))
+	for _, d := range devices {
+		known[d.ID] = d
+	}
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a.ID != r.account.ID {
+		for id := range r.rows {
+			r.schedule(id, now) // whose it is depends on the account
+		}
+	}
+	r.account, r.creds = a, creds
+	left := maps.Clone(r.rows)
+	for _, b := range bindings {
+		w := r.row(b.Device)
+		delete(left, b.Device)
+		if d, ok := known[b.Device]; ok && w.device.Protocol == "" {
+			w.device = d
+		}
+		w.binding, w.bound = b, true
+		if !b.Current(a.Epoch) {
+			r.schedule(b.Device, later(now, b.Next))
+		}
+	}
+	for _, w := range left {
+		w.bound, w.binding = false, home.Binding{}
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// row returns the device's row, a new one when there is none; r.mu is held.
+func (r *Rekeyer) row(id home.DeviceID) *row {
+	w, ok := r.rows[id]
+	if !ok {
+		w = &row{device: home.Device{ID: id}, match: home.Unknown}
+		r.rows[id] = w
+	}
+	return w
+}
+
+// schedule has the device looked at, at the given time; r.mu is held.
+func (r *Rekeyer) schedule(id home.DeviceID, at time.Time) {
+	if w := r.row(id); w.busy && !at.After(time.Now()) {
+		w.again = true
+		return
+	}
+	r.due.add(id, at)
+	r.poke()
+}
+
+func (r *Rekeyer) poke() {
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+// take returns up to n devices that are due, and when the next one is.
+func (r *Rekeyer) take(now time.Time, n int) (next time.Time, ids []home.DeviceID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(ids) < n {
+		id, ok := r.due.pop(now)
+		if !ok {
+			return r.due.next(now.Add(time.Hour)), ids
+		}
+		w := r.row(id)
+		if w.busy {
+			w.again = true
+			continue
+		}
+		w.busy = true
+		ids = append(ids, id)
+	}
+	return now.Add(time.Hour), ids // a job that ends pokes
+}
+
+// see takes sightings in. A device that is new, or back, or at another address is looked at; all others are not.
+func (r *Rekeyer) see(sightings []home.Sighting) {
+	changed := r.o.Roster.See(sightings)
+	if len(changed) == 0 {
+		return
+	}
+	var save []home.Device
+	now := time.Now()
+	r.mu.Lock()
+	for _, d := range changed {
+		w := r.row(d.ID)
+		if w.bound && (w.device.Addr != d.Addr || w.device.Name != d.Name || w.device.Protocol != d.Protocol) {
+			save = append(save, d)
+		}
+		w.device, w.misses = d, 0
+		if w.since.IsZero() {
+			w.since = now.UTC().Round(0)
+		}
+		r.schedule(d.ID, now)
+	}
+	r.mu.Unlock()
+	if len(save) > 0 {
+		if err := r.o.Ledger.SaveDevices(save); err != nil {
+			r.o.Log.Error("devices not saved", "err", err)
+		}
+	}
+}
+
+// Began tells the engine that the account has a new epoch, or changed otherwise, and that it is on disk.
+func (r *Rekeyer) Began(home.Epoch) {
+	if err := r.load(); err != nil {
+		r.o.Log.Error("ledger not read", "err", err)
+		return
+	}
+	r.tellAll()
+}
+
+// SignedIn tells the engine that the account has confirmed the sign-in of devices, and that it is on disk.
+func (r *Rekeyer) SignedIn(e home.Epoch, ids []home.DeviceID) {
+	r.mu.Lock()
+	for _, id := range ids {
+		if w := r.rows[id]; w != nil && w.bound && w.binding.DeviceEpoch == e {
+			w.binding.CloudEpoch = max(w.binding.CloudEpoch, e)
+		}
+	}
+	r.mu.Unlock()
+	r.tell(ids)
+}
+
+// Bind binds devices to the account; whatever is not current is moved. Unknown devices are home.ErrNotFound.
+func (r *Rekeyer) Bind(ids []home.DeviceID) error {
+	a, err := r.o.Ledger.Account()
+	if err != nil {
+		return &home.Error{Op: "bind", Err: err, Hint: "sign in first, with: rekeyd login"}
+	}
+	var ds []home.Device
+	for _, id := range ids {
+		d, ok := r.o.Roster.Device(id)
+		if !ok {
+			return &home.Error{Op: "bind", Device: id, Err: home.ErrNotFound, Hint: "see which devices were found with: rekeyd devices"}
+		}
+		if r.o.Drivers[d.Protocol] == nil {
+			return &home.Error{
+				Op: "bind", Device: id, Err: errors.New("rekeyd does not speak its protocol"),
+				Hint: "change its password in its own app",
+			}
+		}
+		r.mu.Lock()
+		foreign := r.row(d.ID).match == home.Foreign
+		r.mu.Unlock()
+		if foreign {
+			return &home.Error{Op: "bind", Device: id, Err: home.ErrForeign, Hint: "remove it from the other account in its own app first"}
+		}
+		ds = append(ds, d)
+	}
+	if err := r.o.Ledger.Bind(a.ID, ds); err != nil {
+		return err
+	}
+	r.o.Wake()
+	if err := r.load(); err != nil {
+		return err
+	}
+	r.tell(ids)
+	return nil
+}
+
+// Unbind has the account forget devices. They keep what they hold.
+func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
+	r.mu.Lock()
+	for _, id := range ids {
+		if w := r.rows[id]; w == nil || !w.bound {
+			r.mu.Unlock()
+			return &home.Error{Op: "unbind", Device: id, Err: home.ErrNotFound, Hint: "see which devices are bound with: rekeyd status"}
+		}
+	}
+	r.mu.Unlock()
+	if err := r.o.Ledger.Unbind(ids); err != nil {
+		return err
+	}
+	r.o.Wake()
+	if err := r.load(); err != nil {
+		return err
+	}
+	r.tell(ids)
+	return nil
+}
+
+// Rekey has devices looked at now, whatever pause they are in; all that are not current where ids is empty.
+func (r *Rekeyer) Rekey(ids []home.DeviceID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(ids) == 0 {
+		for id, w := range r.rows {
+			if w.bound && !w.binding.Current(r.account.Epoch) {
+				ids = append(ids, id)
+			}
+		}
+		slices.Sort(ids)
+	}
+	for _, id := range ids {
+		if w := r.rows[id]; w == nil || !w.bound {
+			return &home.Error{Op: "rekey", Device: id, Err: home.ErrNotFound, Hint: "bind it first, with: rekeyd bind " + string(id)}
+		}
+	}
+	for _, id := range ids {
+		r.schedule(id, time.Now())
+	}
+	return nil
+}
+
+// jitter spreads what would otherwise happen in one instant.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
