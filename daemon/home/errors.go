@@ -56,3 +56,24 @@ func HintOf(err error) string {
 	}
 	return ""
 }
+
+// codes name the sentinels where an error travels as text, as between the daemon and its command line.
+var codes = map[string]error{
+	"old-epoch": ErrOldEpoch, "no-epoch": ErrNoEpoch, "not-found": ErrNotFound, "no-account": ErrNoAccount,
+	"unreachable": ErrUnreachable, "refused": ErrRefused, "not-opened": ErrNotOpened, "busy": ErrBusy, "offline": ErrOffline,
+	"foreign": ErrForeign, "forged": ErrForged, "replayed": ErrReplayed, "credential": ErrCredential, "locked": ErrLocked,
+	"corrupt": ErrCorrupt, "newer": ErrNewer, "new-key": ErrNewKey, "unavailable": ErrUnavailable,
+}
+
+// ErrorCode returns the name of the sentinel in err, or nothing.
+func ErrorCode(err error) string {
+	for code, sentinel := range codes {
+		if errors.Is(err, sentinel) {
+			return code
+		}
+	}
+	return ""
+}
+
+// ErrorOf returns the sentinel that a code names, or nil.
+func ErrorOf(code string) error { return codes[code] }

@@ -1,0 +1,192 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Status is the house in one value: what GET /v1/status answers and `rekeyd status --json` prints.
+type Status struct {
+	Account string     `json:"account"` // the e-mail address; empty before the owner has signed in
+	Epoch   home.Epoch `json:"epoch"`
+	Hub     home.HubID `json:"hub"`
+	Link    string     `json:"link"` // "up" or "down"
+	Reason  string     `json:"reason,omitempty"`
+	Devices []Row      `json:"devices"`
+}
+
+// Login is what an owner gives to sign this hub in to their account.
+type Login struct {
+	AccountURL string // base URL of the account service; the hub's own when empty
+	Email      string
+	Password   home.Secret
+	Pairing    home.Secret // instead of e-mail and password: a word from the account's page
+}
+
+// FaceOptions are what the API and the page show, and whom they ask.
+type FaceOptions struct {
+	Engine  *Rekeyer
+	Hub     home.HubID
+	Link    func() (up bool, reason string)
+	History func(limit int) ([]home.Event, error) // newest first
+	Login   func(context.Context, Login) error
+}
+
+// Face is the HTTP API of the daemon, and its page.
+type Face struct{ o FaceOptions }
+
+// NewFace checks o.
+func NewFace(o FaceOptions) (*Face, error) {
+	if o.Engine == nil || o.Link == nil || o.History == nil || o.Login == nil {
+		return nil, errors.New("face: engine, link, history and login are needed")
+	}
+	return &Face{o}, nil
+}
+
+// Status returns the house as it is now.
+func (f *Face) Status() Status {
+	a, rows := f.o.Engine.House()
+	s := Status{Account: a.Email, Epoch: a.Epoch, Hub: f.o.Hub, Link: "down", Devices: rows}
+	up, reason := f.o.Link()
+	if up {
+		s.Link = "up"
+	}
+	s.Reason = reason
+	return s
+}
+
+// Public shows the house and changes nothing: for the page's port.
+func (f *Face) Public() http.Handler {
+	mux := http.NewServeMux()
+	f.show(mux)
+	mux.HandleFunc("GET /{$}", f.page)
+	return guard(mux)
+}
+
+// Private also takes orders: for a socket that only the daemon's own user can open.
+func (f *Face) Private() http.Handler {
+	mux := http.NewServeMux()
+	f.show(mux)
+	f.order(mux, "bind", f.o.Engine.Bind)
+	f.order(mux, "unbind", f.o.Engine.Unbind)
+	f.order(mux, "rekey", f.o.Engine.Rekey)
+	mux.HandleFunc("POST /v1/login", f.login)
+	return mux
+}
+
+func (f *Face) show(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, f.Status()) })
+	mux.HandleFunc("GET /v1/history", func(w http.ResponseWriter, r *http.Request) {
+		limit, err := strconv.Atoi(r.FormValue("limit"))
+		if err != nil || limit < 1 || limit > 10_000 {
+			limit = 100
+		}
+		events, err := f.o.History(limit)
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		answer(w, events)
+	})
+}
+
+// order adds a call that names devices.
+func (f *Face) order(mux *http.ServeMux, name string, do func([]home.DeviceID) error) {
+	mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Devices []home.DeviceID `json:"devices"`
+		}
+		if err := read(w, r, &in); err != nil {
+			refuse(w, err)
+			return
+		}
+		if err := do(in.Devices); err != nil {
+			refuse(w, err)
+			return
+		}
+		answer(w, struct{}{})
+	})
+}
+
+func (f *Face) login(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		AccountURL string `json:"account_url"`
+		Email      string `json:"email"`
+		Password   string `json:"password"`
+		Pairing    string `json:"pairing"`
+	}
+	if err := read(w, r, &in); err != nil {
+		refuse(w, err)
+		return
+	}
+	ctx, stop := context.WithTimeout(r.Context(), 30*time.Second)
+	defer stop()
+	err := f.o.Login(ctx, Login{in.AccountURL, in.Email, home.NewSecret(in.Password), home.NewSecret(in.Pairing)})
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, struct{}{})
+}
+
+func read(w http.ResponseWriter, r *http.Request, into any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return &home.Error{Op: "read the request", Err: errors.New("malformed JSON or an unknown field")}
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return &home.Error{Op: "read the request", Err: errors.New("more than one JSON value")}
+	}
+	return nil
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the client has gone
+}
+
+// Refusal is an error on its way to a client, which makes it a home.Error again.
+type Refusal struct {
+	Op     string        `json:"op"`
+	Device home.DeviceID `json:"device,omitempty"`
+	Error  string        `json:"error"`
+	Hint   string        `json:"hint,omitempty"`
+	Code   string        `json:"code,omitempty"` // the sentinel; see home.ErrorCode
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	out := Refusal{Op: "answer", Error: err.Error(), Hint: home.HintOf(err), Code: home.ErrorCode(err)}
+	if e, ok := errors.AsType[*home.Error](err); ok {
+		out.Op, out.Device, out.Error = e.Op, e.Device, e.Err.Error()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusConflict)
+	_ = json.NewEncoder(w).Encode(out)
+}
+
+// guard keeps pages of other sites from reading the house through a person's browser: the name in the request must be an address or
+// "localhost", which no other site can have.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if host != "localhost" && net.ParseIP(host) == nil {
+			http.Error(w, "ask for this page by address", http.StatusMisdirectedRequest)
+			return
+		}
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
