@@ -57,23 +57,48 @@ func HintOf(err error) string {
 	return ""
 }
 
-// codes name the sentinels where an error travels as text, as between the daemon and its command line.
-var codes = map[string]error{
-	"old-epoch": ErrOldEpoch, "no-epoch": ErrNoEpoch, "not-found": ErrNotFound, "no-account": ErrNoAccount,
-	"unreachable": ErrUnreachable, "refused": ErrRefused, "not-opened": ErrNotOpened, "busy": ErrBusy, "offline": ErrOffline,
-	"foreign": ErrForeign, "forged": ErrForged, "replayed": ErrReplayed, "credential": ErrCredential, "locked": ErrLocked,
-	"corrupt": ErrCorrupt, "newer": ErrNewer, "new-key": ErrNewKey, "unavailable": ErrUnavailable,
+// codes name the sentinels where an error travels as text, as between the daemon and its command line. Of several in one error
+// the first here counts.
+var codes = []struct {
+	code string
+	err  error
+}{
+	{"locked", ErrLocked},
+	{"corrupt", ErrCorrupt},
+	{"newer", ErrNewer},
+	{"new-key", ErrNewKey},
+	{"no-account", ErrNoAccount},
+	{"credential", ErrCredential},
+	{"not-found", ErrNotFound},
+	{"foreign", ErrForeign},
+	{"forged", ErrForged},
+	{"replayed", ErrReplayed},
+	{"old-epoch", ErrOldEpoch},
+	{"no-epoch", ErrNoEpoch},
+	{"refused", ErrRefused},
+	{"not-opened", ErrNotOpened},
+	{"busy", ErrBusy},
+	{"offline", ErrOffline},
+	{"unreachable", ErrUnreachable},
+	{"unavailable", ErrUnavailable},
 }
 
 // ErrorCode returns the name of the sentinel in err, or nothing.
 func ErrorCode(err error) string {
-	for code, sentinel := range codes {
-		if errors.Is(err, sentinel) {
-			return code
+	for _, c := range codes {
+		if errors.Is(err, c.err) {
+			return c.code
 		}
 	}
 	return ""
 }
 
 // ErrorOf returns the sentinel that a code names, or nil.
-func ErrorOf(code string) error { return codes[code] }
+func ErrorOf(code string) error {
+	for _, c := range codes {
+		if c.code == code {
+			return c.err
+		}
+	}
+	return nil
+}

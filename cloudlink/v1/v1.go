@@ -1,0 +1,152 @@
+// Package v1 speaks the JSON API of the TP-Link cloud, version 1, as a client: POST /?token=… with {"method","params"}, answered by
+// {"error_code","result"}. The account service of this project speaks it, too, with some methods of its own.
+package v1
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Code is an error code of the cloud. 0 is success.
+type Code int
+
+// The codes that this project acts on, as clients of the vendor's cloud have met them.
+const (
+	RateLimit        Code = -20004
+	BadJSON          Code = -10100
+	MissingParameter Code = -20104
+	InvalidInput     Code = -20107
+	InvalidEmail     Code = -20200
+	BoundElsewhere   Code = -20506
+	NotBound         Code = -20580
+	DeviceOffline    Code = -20571
+	NotRegistered    Code = -20600
+	WrongPassword    Code = -20601
+	BadNewPassword   Code = -20615
+	TokenExpired     Code = -20651
+	RefreshExpired   Code = -20655
+	Locked           Code = -20661
+	CodesLocked      Code = -20662
+	LinkExpired      Code = -20673
+	CannotReset      Code = -20674
+	SecondFactor     Code = -20677
+)
+
+// Error is an answer with an error code. The message is the server's, and only for people.
+type Error struct {
+	Code    Code
+	Message string
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s (code %d)", strings.ToLower(strings.TrimSuffix(e.Message, ".")), int(e.Code))
+}
+
+// Is makes the codes that mean a wrong credential home.ErrCredential, and those that mean later home.ErrUnavailable.
+func (e *Error) Is(target error) bool {
+	switch e.Code {
+	case WrongPassword, NotRegistered, TokenExpired, RefreshExpired:
+		return target == home.ErrCredential
+	case RateLimit, Locked, -20002, -20003:
+		return target == home.ErrUnavailable
+	}
+	return false
+}
+
+// Client speaks to one account service.
+type Client struct {
+	url  string
+	http *http.Client
+}
+
+const maxAnswer = 4 << 20
+
+// New returns a client of the service at base, an http or https URL. It connects to nothing.
+func New(base string) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, &home.Error{Op: "reach the account service", Err: fmt.Errorf("%q is no http or https URL", base)}
+	}
+	return &Client{url: strings.TrimSuffix(u.String(), "/"), http: &http.Client{Timeout: 30 * time.Second}}, nil
+}
+
+// Call calls a method. token may be empty. It returns *Error where the service answered with an error code, and
+// home.ErrUnavailable where it did not answer, or not in this form.
+func (c *Client) Call(ctx context.Context, token home.Secret, method string, params, result any) error {
+	body, err := json.Marshal(map[string]any{"method": method, "params": params})
+	if err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	u := c.url + "/"
+	if !token.IsZero() {
+		u += "?token=" + url.QueryEscape(token.Reveal())
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%s: malformed URL", method)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		// The error of net/http repeats the URL, which may hold the token.
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			err = ue.Err
+		}
+		return &home.Error{
+			Op: "reach the account service at " + c.url, Err: fmt.Errorf("%w: %w", home.ErrUnavailable, err),
+			Hint: "start it with: rekeyd run; or say where it is with --account-url",
+		}
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("%s: answer cut short: %w", method, home.ErrUnavailable)
+	}
+	var out struct {
+		Code   number          `json:"error_code"`
+		Msg    string          `json:"msg"`
+		Result json.RawMessage `json:"result"`
+	}
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return fmt.Errorf("%s: answered with status %d and no such JSON: %w", method, resp.StatusCode, home.ErrUnavailable)
+	}
+	if out.Code == 0 && len(out.Result) > 0 { // an error can also come nested
+		var nested struct {
+			Code number `json:"errorCode"`
+			Msg  string `json:"errorMsg"`
+		}
+		if json.Unmarshal(out.Result, &nested) == nil && nested.Code != 0 {
+			out.Code, out.Msg = nested.Code, nested.Msg
+		}
+	}
+	if out.Code != 0 {
+		return &Error{Code: Code(out.Code), Message: out.Msg}
+	}
+	if result == nil || len(out.Result) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(out.Result, result); err != nil {
+		return fmt.Errorf("%s: result has another form: %w", method, home.ErrUnavailable)
+	}
+	return nil
+}
+
+// number is an error code, which comes as a number or as a string.
+type number int
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	i, err := strconv.Atoi(strings.Trim(string(b), `"`))
+	*n = number(i)
+	return err
+}
