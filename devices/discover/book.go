@@ -1,0 +1,337 @@
+package discover
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// How patient the book is.
+const (
+	settle     = 50 * time.Millisecond // the rest of an answer may be in the next packet
+	askAgain   = time.Second           // doubled with every try; RFC 6762, 5.2 wants at least this
+	maxAsks    = 5                     // a sweep
+	doubtFor   = 2 * time.Second       // an address that an answer left out has so long to be heard again
+	suspectAt  = 2                     // missed sweeps after which an instance is asked for by name
+	goneAt     = 4                     // missed sweeps after which it is gone, unless its TTL is longer
+	maxAddrs   = 16                    // of one host
+	longestTTL = 75 * time.Minute      // RFC 6762's own for records that name no host
+)
+
+// book assembles service instances from records that come in any order over many packets, and knows what is still missing.
+// It does no I/O and takes the time from its caller. Everything in it is bounded.
+type book struct {
+	limit int
+	count func(what string)
+
+	mu        sync.Mutex
+	sweep     int
+	instances map[string]*instance // by name, lower case, escaped
+	hosts     map[string]*host
+	dirty     map[*instance]struct{}
+	left      []home.Sighting // goodbyes, not yet told
+}
+
+type instance struct {
+	name, raw string // raw as it came
+	typ       string // "_hap._tcp"
+	host      string // lower case; empty until a SRV came
+	port      uint16
+	txt       []string
+	hasTXT    bool
+	heard     int       // the sweep in which PTR or SRV were last heard
+	missed    int       // sweeps in a row
+	expires   time.Time // when the TTL of what was last heard ends
+	asking    asking
+	told      bool
+	toldIn    int // the sweep in which it was last told
+}
+
+type host struct {
+	raw     string
+	addrs   []hostAddr // first heard first
+	of      map[*instance]struct{}
+	asking  asking
+	doubted bool // one of its addrs is
+}
+
+type hostAddr struct {
+	netip.Addr
+	last  time.Time
+	sweep int
+	doubt time.Time // since when an answer left it out; zero when none did
+}
+
+// asking paces the questions for one thing.
+type asking struct {
+	tries int
+	next  time.Time
+}
+
+func (a *asking) due(now time.Time) bool {
+	if a.tries == 0 && a.next.IsZero() {
+		a.next = now.Add(settle)
+	}
+	return a.tries < maxAsks && !now.Before(a.next)
+}
+
+func (a *asking) asked(now time.Time) {
+	a.next = now.Add(askAgain << a.tries)
+	a.tries++
+}
+
+func newBook(limit int, count func(string)) *book {
+	return &book{
+		limit: limit, count: count,
+		instances: map[string]*instance{}, hosts: map[string]*host{}, dirty: map[*instance]struct{}{},
+	}
+}
+
+// split returns the type of an instance of a type in the table: "_hap._tcp" of "x._hap._tcp.local.".
+func split(name string) (typ string, ok bool) {
+	rest, ok := strings.CutSuffix(name, ".local.")
+	if !ok {
+		return "", false
+	}
+	rest, proto, _ := cutLast(rest, ".")
+	_, service, ok := cutLast(rest, "._")
+	typ = "_" + service + "." + proto
+	return typ, ok && serviceTypes[typ] != nil
+}
+
+// hear takes in the records of one packet, told on an interface of n with this index.
+func (b *book) hear(records []record, n *network, index int, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, kind := range []uint16{dns.TypePTR, dns.TypeSRV, dns.TypeTXT} {
+		for _, r := range records {
+			if r.kind == kind {
+				b.hearService(r, now)
+			}
+		}
+	}
+	b.hearAddrs(records, n, index, now)
+}
+
+// hint takes in that an instance may be there, without anything said of it: it is asked for by name.
+func (b *book) hint(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.instance(name)
+}
+
+// instance returns the instance of this name, made where it is new; nil for one of no interest, or one too many.
+func (b *book) instance(raw string) *instance {
+	name := strings.ToLower(raw)
+	if i := b.instances[name]; i != nil {
+		return i
+	}
+	typ, ok := split(name)
+	if !ok {
+		return nil
+	}
+	if len(b.instances) >= b.limit {
+		b.count("mdns beyond limit")
+		return nil
+	}
+	i := &instance{name: name, raw: raw, typ: typ, toldIn: -1, heard: b.sweep}
+	b.instances[name] = i
+	b.dirty[i] = struct{}{}
+	return i
+}
+
+func (b *book) hearService(r record, now time.Time) {
+	name := r.raw
+	if r.kind == dns.TypePTR {
+		name = r.to
+	}
+	if r.ttl == 0 {
+		if i := b.instances[strings.ToLower(name)]; i != nil && r.kind != dns.TypeTXT {
+			b.drop(i, now)
+		}
+		return
+	}
+	i := b.instance(name)
+	if i == nil {
+		return
+	}
+	switch r.kind {
+	case dns.TypePTR:
+		i.hear(b.sweep, r.ttl, now, i.host == "")
+	case dns.TypeSRV:
+		i.hear(b.sweep, r.ttl, now, true)
+		if to := strings.ToLower(r.to); to != i.host || r.port != i.port {
+			b.unlink(i)
+			i.host, i.port, i.toldIn = to, r.port, -1
+			b.link(i, r.to)
+		}
+	case dns.TypeTXT:
+		if !i.hasTXT || !slices.Equal(i.txt, r.txt) {
+			i.hasTXT, i.txt, i.toldIn = true, r.txt, -1
+		}
+	}
+	b.touch(i)
+}
+
+// touch has the instance looked at: it may be complete, or miss something.
+func (b *book) touch(i *instance) {
+	if i.toldIn != b.sweep || !i.complete(b) {
+		b.dirty[i] = struct{}{}
+	}
+}
+
+func (i *instance) hear(sweep int, ttl uint32, now time.Time, lasts bool) {
+	if i.heard != sweep {
+		i.asking = asking{}
+	}
+	i.heard, i.missed = sweep, 0
+	if lasts {
+		i.expires = now.Add(min(time.Duration(ttl)*time.Second, longestTTL))
+	}
+}
+
+func (b *book) link(i *instance, raw string) {
+	h := b.hosts[i.host]
+	if h == nil {
+		h = &host{raw: raw, of: map[*instance]struct{}{}}
+		b.hosts[i.host] = h
+	}
+	h.of[i] = struct{}{}
+}
+
+func (b *book) unlink(i *instance) {
+	if h := b.hosts[i.host]; h != nil {
+		delete(h.of, i)
+		if len(h.of) == 0 {
+			delete(b.hosts, i.host)
+		}
+	}
+}
+
+// drop forgets an instance, and says so where it was told of.
+func (b *book) drop(i *instance, now time.Time) {
+	if s, ok := b.sighting(i, now); ok && i.told {
+		s.Gone = true
+		b.left = append(b.left, s)
+	}
+	b.unlink(i)
+	delete(b.instances, i.name)
+	delete(b.dirty, i)
+}
+
+// hearAddrs takes in the addresses of hosts that some instance names. Others are of no interest.
+func (b *book) hearAddrs(records []record, n *network, index int, now time.Time) {
+	flushed := map[*host]uint8{} // families told with the cache-flush bit
+	for _, r := range records {
+		if r.kind != dns.TypeA && r.kind != dns.TypeAAAA {
+			continue
+		}
+		h := b.hosts[r.name]
+		if h == nil {
+			continue
+		}
+		a, ok := n.place(r.addr, index)
+		if !ok {
+			b.count("mdns address outside the subnets")
+			continue
+		}
+		if r.flush {
+			flushed[h] |= family(a)
+		}
+		b.hearAddr(h, a, r.ttl, now)
+	}
+	for h, families := range flushed {
+		for at := range h.addrs {
+			a := &h.addrs[at]
+			// what another packet of the same answer told a moment ago still holds; RFC 6762, 10.2
+			if families&family(a.Addr) != 0 && a.doubt.IsZero() && now.Sub(a.last) > time.Second {
+				a.doubt = now
+				b.doubt(h, now)
+			}
+		}
+	}
+}
+
+func family(a netip.Addr) uint8 {
+	switch {
+	case a.Is4():
+		return 1
+	case a.IsLinkLocalUnicast():
+		return 2 // told on one interface only
+	}
+	return 4
+}
+
+func (b *book) hearAddr(h *host, a netip.Addr, ttl uint32, now time.Time) {
+	at := slices.IndexFunc(h.addrs, func(x hostAddr) bool { return x.Addr == a })
+	switch {
+	case at >= 0 && ttl == 0:
+		if h.addrs[at].doubt.IsZero() {
+			h.addrs[at].doubt = now
+			b.doubt(h, now)
+		}
+	case at >= 0:
+		h.addrs[at].last, h.addrs[at].sweep, h.addrs[at].doubt = now, b.sweep, time.Time{}
+	case ttl == 0:
+	case len(h.addrs) >= maxAddrs:
+		b.count("mdns beyond limit")
+	default:
+		h.addrs = append(h.addrs, hostAddr{Addr: a, last: now, sweep: b.sweep})
+		for i := range h.of {
+			i.toldIn = -1
+			b.touch(i)
+		}
+	}
+}
+
+// doubt has the host asked for its addresses at once: whoever holds the doubted one can still say so.
+func (b *book) doubt(h *host, now time.Time) {
+	h.doubted = true
+	h.asking = asking{next: now}
+	for i := range h.of {
+		b.dirty[i] = struct{}{}
+	}
+}
+
+func (i *instance) complete(b *book) bool {
+	h := b.hosts[i.host]
+	return h != nil && len(h.addrs) > 0 && i.hasTXT
+}
+
+// sighting says what is known of an instance; false while that is not enough.
+func (b *book) sighting(i *instance, now time.Time) (home.Sighting, bool) {
+	h := b.hosts[i.host]
+	if h == nil || len(h.addrs) == 0 || (!i.hasTXT && i.asking.tries < 3) {
+		return home.Sighting{}, false
+	}
+	label := i.raw[:len(i.raw)-len("."+i.typ+".local.")]
+	s, ok := Describe(Announcement{Instance: unescape(label), Type: i.typ, Host: h.raw, TXT: i.txt})
+	if !ok {
+		return s, false
+	}
+	for _, a := range h.addrs {
+		s.Addrs = append(s.Addrs, a.Addr)
+	}
+	slices.SortStableFunc(s.Addrs, func(x, y netip.Addr) int { return cmp.Compare(preference(x), preference(y)) })
+	s.Addr = netip.AddrPortFrom(s.Addrs[0], i.port)
+	s.At = now.UTC().Round(0)
+	return s, true
+}
+
+// preference is less for what is to be dialled first.
+func preference(a netip.Addr) int {
+	switch {
+	case a.Is4():
+		return 0
+	case !a.IsLinkLocalUnicast():
+		return 1
+	}
+	return 2
+}

@@ -1,0 +1,246 @@
+package discover
+
+import (
+	"encoding/hex"
+	"strings"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Announcement is one service instance as DNS-SD tells it, unescaped.
+type Announcement struct {
+	Instance string   // "Hall Plug"
+	Type     string   // "_hap._tcp"
+	Host     string   // "plug.local.", empty while unknown
+	TXT      []string // "key=value"
+}
+
+// Describe returns what an announcement says of its device: keys (strongest first), name, kind, model and, for a device that
+// speaks the link itself, the protocol. It returns false for a type that is not in the table, and for one of a type that
+// many things share where nothing tells what it is.
+//
+// All of it is hearsay. Types and keys are those of tp-link-devices.md, 2.9.
+func Describe(a Announcement) (home.Sighting, bool) {
+	t, ok := serviceTypes[strings.ToLower(a.Type)]
+	if !ok {
+		return home.Sighting{}, false
+	}
+	s := home.Sighting{Source: "mdns", Name: clean(a.Instance), Kind: home.Other, Match: home.Unknown}
+	if !t(&s, a, parseTXT(a.TXT)) {
+		return home.Sighting{}, false
+	}
+	s.Keys = append(s.Keys, "mdns:"+strings.ToLower(clean(a.Instance)+"."+a.Type))
+	return s, true
+}
+
+// reader fills in what the TXT records of its type tell. It returns false for what is not of interest.
+type reader func(s *home.Sighting, a Announcement, txt map[string]string) bool
+
+// serviceTypes is never changed.
+var serviceTypes = map[string]reader{
+	"_rekeyd._tcp":      native,
+	"_hap._tcp":         homekit,
+	"_matter._tcp":      matter,
+	"_matterc._udp":     matter,
+	"_shelly._tcp":      shelly,
+	"_http._tcp":        web,
+	"_esphomelib._tcp":  maker("", home.Other, "board", "mac"),
+	"_wled._tcp":        maker("WLED", home.Bulb, "", "mac"),
+	"_hue._tcp":         hue,
+	"_axis-video._tcp":  maker("Axis", home.Camera, "", "macaddress"),
+	"_elg._tcp":         maker("Elgato", home.Bulb, "md", "id"),
+	"_nanoleafapi._tcp": maker("Nanoleaf", home.Bulb, "md", ""),
+	"_miio._udp":        miio,
+	"_lutron._tcp":      maker("Lutron", home.Other, "", "macaddr"),
+	"_hwenergy._tcp":    hwenergy,
+	"_bond._tcp":        maker("Bond", home.Other, "", ""),
+	"_dkapi._tcp":       maker("Daikin", home.Other, "", ""),
+}
+
+func native(s *home.Sighting, _ Announcement, txt map[string]string) bool {
+	id := strings.ToLower(txt["id"])
+	if id == "" || len(id) > 100 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return false
+	}
+	s.Protocol = home.Native
+	s.Keys = append(s.Keys, "rk:"+id)
+	s.Model = clean(txt["model"])
+	if k, err := home.ParseKind(txt["kind"]); err == nil {
+		s.Kind = k
+	}
+	return true
+}
+
+func homekit(s *home.Sighting, _ Announcement, txt map[string]string) bool {
+	if id := hexDigits(txt["id"], 12); id != "" {
+		s.Keys = append(s.Keys, "hap:"+id) // looks like a hardware address, and is none
+	}
+	s.Model = clean(txt["md"])
+	switch txt["ci"] { // HAP accessory categories
+	case "5":
+		s.Kind = home.Bulb
+	case "7":
+		s.Kind = home.Plug
+	case "8":
+		s.Kind = home.Switch
+	case "17", "18": // a doorbell is one with a button
+		s.Kind = home.Camera
+	}
+	return true
+}
+
+func matter(s *home.Sighting, a Announcement, txt map[string]string) bool {
+	// A Matter node's host name is its hardware address; one on Thread has 16 digits and none that others know it by.
+	label, _, _ := strings.Cut(a.Host, ".")
+	addMAC(s, label)
+	s.Keys = append(s.Keys, "matter:"+strings.ToLower(clean(a.Instance)))
+	if name := clean(txt["DN"]); name != "" {
+		s.Name = name
+	}
+	switch txt["DT"] { // Matter device types
+	case "256", "257", "268", "269":
+		s.Kind = home.Bulb
+	case "266", "267":
+		s.Kind = home.Plug
+	case "259", "260", "261":
+		s.Kind = home.Switch
+	}
+	return true
+}
+
+func shelly(s *home.Sighting, a Announcement, txt map[string]string) bool {
+	name := strings.ToLower(a.Instance)
+	_, tail, _ := cutLast(name, "-")
+	addMAC(s, tail)
+	s.Model = clean(txt["app"])
+	if s.Model == "" {
+		s.Model, _, _ = cutLast(clean(a.Instance), "-")
+	}
+	switch what := name + " " + strings.ToLower(txt["app"]); {
+	case strings.Contains(what, "plug"):
+		s.Kind = home.Plug
+	case strings.Contains(what, "bulb"), strings.Contains(what, "rgbw"), strings.Contains(what, "dimmer"), strings.Contains(what, "vintage"), strings.Contains(what, "duo"):
+		s.Kind = home.Bulb
+	case strings.HasPrefix(name, "shelly1"), strings.HasPrefix(name, "shelly2"), strings.HasPrefix(name, "shellyplus"), strings.HasPrefix(name, "shellypro"), strings.Contains(what, "switch"):
+		s.Kind = home.Switch
+	}
+	return true
+}
+
+// web recognises two makers among all that have a web page.
+func web(s *home.Sighting, a Announcement, txt map[string]string) bool {
+	switch {
+	case strings.HasPrefix(strings.ToLower(a.Instance), "shelly"):
+		return shelly(s, a, txt)
+	case strings.EqualFold(txt["devicetype"], "tasmota"):
+		s.Kind, s.Model = home.Switch, "Tasmota"
+		return true
+	}
+	return false
+}
+
+func hue(s *home.Sighting, _ Announcement, txt map[string]string) bool {
+	// A bridge id is the hardware address with fffe in its middle.
+	if id := hexDigits(txt["bridgeid"], 16); id != "" && id[6:10] == "fffe" {
+		addMAC(s, id[:6]+id[10:])
+	}
+	s.Model = clean(txt["modelid"])
+	return true
+}
+
+func miio(s *home.Sighting, a Announcement, _ map[string]string) bool {
+	s.Model, _, _ = strings.Cut(clean(a.Instance), "_")
+	switch m := strings.ToLower(s.Model); {
+	case strings.HasPrefix(m, "yeelink-light"), strings.HasPrefix(m, "philips-light"):
+		s.Kind = home.Bulb
+	case strings.Contains(m, "plug"):
+		s.Kind = home.Plug
+	case strings.Contains(m, "camera"):
+		s.Kind = home.Camera
+	}
+	return true
+}
+
+func hwenergy(s *home.Sighting, _ Announcement, txt map[string]string) bool {
+	s.Model = clean(txt["product_type"])
+	addMAC(s, txt["serial"])
+	if s.Model == "HWE-SKT" {
+		s.Kind = home.Plug
+	}
+	return true
+}
+
+// maker reads the types that tell no more than a model and a hardware address, under the TXT keys given.
+func maker(name string, kind home.Kind, model, mac string) reader {
+	return func(s *home.Sighting, _ Announcement, txt map[string]string) bool {
+		s.Kind, s.Model = kind, name
+		if m := clean(txt[model]); m != "" {
+			s.Model = strings.TrimSpace(name + " " + m)
+		}
+		addMAC(s, txt[mac])
+		return true
+	}
+}
+
+func addMAC(s *home.Sighting, text string) {
+	if mac := macOf(text); mac != "" {
+		s.Keys = append(s.Keys, "mac:"+mac)
+	}
+}
+
+// macOf returns the twelve lower hex digits of a hardware address in any usual form, or nothing. What no single device can
+// have (all zero, a group address) is nothing.
+func macOf(text string) string {
+	mac := hexDigits(text, 12)
+	if mac == "" || mac == "000000000000" {
+		return ""
+	}
+	if b, err := hex.DecodeString(mac[:2]); err != nil || b[0]&1 != 0 {
+		return ""
+	}
+	return mac
+}
+
+func hexDigits(text string, n int) string {
+	text = strings.ToLower(strings.NewReplacer(":", "", "-", "").Replace(text))
+	if len(text) != n || strings.Trim(text, "0123456789abcdef") != "" {
+		return ""
+	}
+	return text
+}
+
+// parseTXT follows RFC 6763, 6.4: the first of equal keys counts, and keys have no letter case, except that Matter and HomeKit
+// look theirs up as they write them.
+func parseTXT(list []string) map[string]string {
+	m := make(map[string]string, len(list))
+	for _, kv := range list {
+		k, v, _ := strings.Cut(unescape(kv), "=")
+		for _, k := range []string{k, strings.ToLower(k)} {
+			if _, double := m[k]; !double && k != "" {
+				m[k] = v
+			}
+		}
+	}
+	return m
+}
+
+// clean makes announced text fit for a terminal and a log: no control characters, and of bounded length.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if r := []rune(s); len(r) > 80 {
+		s = string(r[:80])
+	}
+	return strings.TrimSpace(s)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}

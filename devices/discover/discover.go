@@ -1,0 +1,233 @@
+// Package discover finds devices on the LAN: by mDNS first, then by the UDP probes that some of them answer.
+//
+// Two things listen for mDNS side by side. Sweeps with grandcat/zeroconf ask for every service type of the table, each with
+// a fresh resolver, since one resolver stops asking after its first answer. A completer hears what zeroconf v1.0.0 cannot
+// put together (answers spread over packets, a malformed record among good ones, goodbyes, changed addresses) and asks for
+// what is missing. What zeroconf found counts as a hint for the completer: zeroconf cannot tell on which interface
+// an answer came, so nothing is reported on its word alone.
+//
+// Whatever is reported is a home.Sighting: hearsay. A device proves who it is to its driver.
+package discover
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Discovery finds devices. One Run at a time.
+type Discovery struct {
+	o Options
+
+	mu     sync.Mutex // guards counts and warned
+	counts map[string]uint64
+	warned map[string]time.Time
+}
+
+// New checks o, all of it, and returns a Discovery. It opens nothing: Run does.
+func New(o Options) (*Discovery, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	return &Discovery{o: o, counts: map[string]uint64{}, warned: map[string]time.Time{}}, nil
+}
+
+// Counts returns what was dropped, by reason, since New.
+func (d *Discovery) Counts() map[string]uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.counts)
+}
+
+// quiet is how long a reason for dropping is not logged again.
+const quiet = 10 * time.Minute
+
+func (d *Discovery) count(what string) {
+	d.mu.Lock()
+	d.counts[what]++
+	n, now := d.counts[what], time.Now()
+	tell := now.Sub(d.warned[what]) > quiet
+	if tell {
+		d.warned[what] = now
+	}
+	d.mu.Unlock()
+	if tell {
+		d.o.Log.Warn("dropped", "what", what, "count", n)
+	}
+}
+
+// Run finds devices until ctx ends, and returns nil then. It hands sightings to see in batches, and never calls it twice at
+// once. A slow see delays nothing but itself: of what is seen meanwhile the newest is kept. A device that stays is
+// reported once a sweep. Run waits for an interface where none is there, and never gives up.
+func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
+	out := newOutbox()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { out.run(ctx, see) })
+
+	r := &run{Discovery: d, out: out, wake: make(chan struct{}, 1)}
+	r.book = newBook(d.o.Limit, d.count)
+	r.replies = newReplies(d.o.Limit, d.count)
+	var now *network
+	for ctx.Err() == nil {
+		next := r.awaitNetwork(ctx, now)
+		if ctx.Err() != nil {
+			break
+		}
+		now = next
+		if now.empty() {
+			d.o.Log.Warn("no interface to look on")
+			continue
+		}
+		d.o.Log.Info("looking for devices", "interfaces", names(now))
+		if !r.on(ctx, now) {
+			now = nil // try the same again
+		}
+	}
+	return nil
+}
+
+func names(n *network) []string {
+	var all []string
+	for _, i := range n.interfaces {
+		all = append(all, i.Name)
+	}
+	return all
+}
+
+// run is what one Run keeps from network to network.
+type run struct {
+	*Discovery
+	book    *book
+	replies *replies
+	out     *outbox
+	wake    chan struct{} // something was heard
+}
+
+// awaitNetwork returns the allowed interfaces as soon as they are others than old.
+func (r *run) awaitNetwork(ctx context.Context, old *network) *network {
+	for {
+		n, err := look(r.o.Interfaces)
+		if err != nil {
+			r.count("interfaces could not be listed")
+		} else if !n.same(old) {
+			return n
+		}
+		select {
+		case <-ctx.Done():
+			return old
+		case <-time.After(r.o.Pace.Poll):
+		}
+	}
+}
+
+// on looks for devices on n until ctx ends or n is no longer what is there. It returns false, after a while, where mDNS could
+// not be had.
+func (r *run) on(ctx context.Context, n *network) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+
+	l, err := listen(n)
+	if err != nil {
+		// another program holds the port for itself alone (avahi's disallow-other-stacks): the probes go on without
+		r.o.Log.Error("mDNS is not available", "err", err, "hint", "let the program that uses UDP port 5353 share it (avahi: disallow-other-stacks=no)")
+		l = &listener{net: n}
+	}
+	wg.Go(func() {
+		l.run(ctx, func(msg []byte, index int) { r.heard(msg, n, index) }, r.count)
+	})
+	wg.Go(func() { r.clerk(ctx, l) })
+	wg.Go(func() { r.sweeps(ctx, l) })
+	if err != nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryListen):
+		}
+		return false
+	}
+	r.awaitNetwork(ctx, n)
+	return true
+}
+
+// retryListen is how long the probes go on without mDNS before it is tried again.
+const retryListen = 5 * time.Minute
+
+func (r *run) heard(msg []byte, n *network, index int) {
+	records, bad, err := walk(msg)
+	if err != nil {
+		r.count("mdns packet that is none")
+		return
+	}
+	if bad > 0 {
+		r.count("mdns record malformed")
+	}
+	if len(records) == 0 {
+		return
+	}
+	r.book.hear(records, n, index, time.Now())
+	r.nudge()
+}
+
+func (r *run) nudge() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// gather is how long the clerk lets things pile up: a batch is cheaper than its parts.
+const gather = 20 * time.Millisecond
+
+// clerk asks for what is missing and passes on what is complete. It sleeps while nothing is heard.
+func (r *run) clerk(ctx context.Context, l *listener) {
+	var next time.Time
+	for {
+		var due <-chan time.Time
+		if !next.IsZero() {
+			due = time.After(time.Until(next))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		case <-due:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(gather):
+		}
+		tell, ask, again := r.book.work(time.Now())
+		r.out.put(tell)
+		l.ask(ctx, ask)
+		next = again
+	}
+}
+
+// sweeps asks everybody, again and again.
+func (r *run) sweeps(ctx context.Context, l *listener) {
+	for n := 0; ; n++ {
+		pause, lanes := r.o.Pace.First, quickLanes
+		if n >= r.o.Pace.Quick {
+			pause, lanes = r.o.Pace.Then, calmLanes
+		}
+		over := time.After(jitter(pause))
+		r.sweep(ctx, l, lanes)
+		select {
+		case <-ctx.Done():
+			return
+		case <-over:
+		}
+	}
+}
+
+func jitter(d time.Duration) time.Duration {
+	return d*9/10 + time.Duration(rand.Int64N(int64(d)/5+1))
+}

@@ -1,0 +1,111 @@
+package discover
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Options say where and how often to look. The zero value looks on every multicast interface that is up, loopback left out.
+type Options struct {
+	// Interfaces returns the allowed interfaces that are there now; it is asked again every Pace.Poll. Default: Multicast.
+	Interfaces func() ([]net.Interface, error)
+	Probes     []Probe      // asked beside mDNS; nil means the Kasa probe, an empty slice none
+	Targets    []netip.Addr // further IPv4 addresses that the probes go to, broadcast or not, and replies may come from
+	Pace       Pace
+	Limit      int // service instances kept, and probed devices; default 8192. What comes beyond is dropped and counted
+	Log        *slog.Logger
+}
+
+// Pace says how often to look. Zero fields take their defaults. Times between sweeps are jittered by a tenth.
+type Pace struct {
+	Window time.Duration // how long a sweep listens for one service type; default 5 s
+	First  time.Duration // from one of the first sweeps to the next; default 15 s
+	Quick  int           // how many sweeps are the first ones, at start and after an interface came or went; default 4
+	Then   time.Duration // between later sweeps; default 1 minute
+	Poll   time.Duration // how often the interfaces are looked at; default 10 s
+}
+
+const defaultLimit = 8192
+
+func (o Options) complete() (Options, error) {
+	var errs []error
+	if o.Interfaces == nil {
+		o.Interfaces = Multicast
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Probes == nil {
+		o.Probes = []Probe{Kasa()}
+	}
+	for _, p := range o.Probes {
+		if p == nil || p.Port() == 0 || len(p.Datagram()) == 0 {
+			errs = append(errs, errors.New("a probe without port or datagram"))
+		}
+	}
+	for _, t := range o.Targets {
+		if !t.Is4() {
+			errs = append(errs, fmt.Errorf("target %s: want an IPv4 address", t))
+		}
+	}
+	if o.Limit < 0 || o.Pace.Quick < 0 {
+		errs = append(errs, errors.New("a limit or a count below zero"))
+	}
+	if o.Limit == 0 {
+		o.Limit = defaultLimit
+	}
+	if o.Pace.Quick == 0 {
+		o.Pace.Quick = 4
+	}
+	for _, d := range []struct {
+		at   *time.Duration
+		want time.Duration
+	}{
+		{&o.Pace.Window, 5 * time.Second},
+		{&o.Pace.First, 15 * time.Second},
+		{&o.Pace.Then, time.Minute},
+		{&o.Pace.Poll, 10 * time.Second},
+	} {
+		switch {
+		case *d.at < 0:
+			errs = append(errs, fmt.Errorf("pace %s: below zero", *d.at))
+		case *d.at == 0:
+			*d.at = d.want
+		}
+	}
+	return o, errors.Join(errs...)
+}
+
+// Multicast returns every multicast interface that is up, loopback left out.
+func Multicast() ([]net.Interface, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	var up []net.Interface
+	for _, i := range all {
+		if i.Flags&net.FlagUp != 0 && i.Flags&net.FlagMulticast != 0 && i.Flags&net.FlagLoopback == 0 {
+			up = append(up, i)
+		}
+	}
+	return up, nil
+}
+
+// Named returns what gives the interfaces of these names that are up: whatever their flags say, since the loopback
+// interface carries multicast without the flag. One that is not there (yet) is left out.
+func Named(names ...string) func() ([]net.Interface, error) {
+	return func() ([]net.Interface, error) {
+		var up []net.Interface
+		for _, name := range names {
+			i, err := net.InterfaceByName(name)
+			if err == nil && i.Flags&net.FlagUp != 0 {
+				up = append(up, *i)
+			}
+		}
+		return up, nil
+	}
+}

@@ -1,0 +1,189 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/net/ipv4"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// probe sends every probe twice in a window, to the broadcast addresses of n, to the targets, and to whoever answered
+// before, and takes in the replies. Its socket lives no longer than the window.
+func (r *run) probe(ctx context.Context, n *network) {
+	ctx, cancel := context.WithTimeout(ctx, r.o.Pace.Window)
+	defer cancel()
+	c, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		r.count("probe socket did not open")
+		return
+	}
+	_ = c.SetReadBuffer(1 << 20)
+	p := ipv4.NewPacketConn(c)
+	if err := p.SetControlMessage(ipv4.FlagInterface, true); err != nil {
+		r.count("probe socket did not open")
+		_ = c.Close()
+		return
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { r.readReplies(p, n) })
+	defer c.Close()
+	for range 2 {
+		for _, probe := range r.o.Probes {
+			r.sendProbe(p, n, probe)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(r.o.Pace.Window / 5):
+		}
+	}
+	<-ctx.Done()
+}
+
+func (r *run) sendProbe(c *ipv4.PacketConn, n *network, p Probe) {
+	question := p.Datagram()
+	to := func(a netip.Addr, index int) {
+		// a device that is off, or a broadcast that a firewall forbids, is no news
+		_, _ = c.WriteTo(question, &ipv4.ControlMessage{IfIndex: index}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, p.Port())))
+	}
+	for _, x := range n.prefixes {
+		if b := broadcast(x.Prefix); b.IsValid() {
+			to(b, x.index)
+		}
+	}
+	for _, a := range slices.Concat(r.o.Targets, r.replies.known(p.Port())) {
+		to(a, 0)
+	}
+}
+
+func (r *run) readReplies(c *ipv4.PacketConn, n *network) {
+	b := make([]byte, 9000)
+	for {
+		size, cm, src, err := c.ReadFrom(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		a, ok := src.(*net.UDPAddr)
+		if !ok || cm == nil {
+			continue
+		}
+		from := a.AddrPort()
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		if !r.mayReply(n, from.Addr(), cm.IfIndex) {
+			r.count("reply from outside the subnets")
+			continue
+		}
+		at := slices.IndexFunc(r.o.Probes, func(p Probe) bool { return p.Port() == from.Port() })
+		if at < 0 {
+			r.count("reply from another port")
+			continue
+		}
+		s, err := r.o.Probes[at].Read(b[:size])
+		if err != nil || len(s.Keys) == 0 {
+			r.count("reply that is none")
+			continue
+		}
+		s = withAddr(s, from)
+		s.At = time.Now().UTC().Round(0)
+		if r.replies.hear(s) {
+			r.out.put([]home.Sighting{s})
+		}
+	}
+}
+
+func (r *run) mayReply(n *network, a netip.Addr, index int) bool {
+	if slices.Contains(r.o.Targets, a) {
+		return true
+	}
+	_, ok := n.place(a, index)
+	return ok && n.allows(index)
+}
+
+// replies knows who answered the probes, sweep by sweep.
+type replies struct {
+	limit int
+	count func(string)
+
+	mu    sync.Mutex // guards what follows
+	sweep int
+	of    map[string]*reply // by source and weakest key
+}
+
+type reply struct {
+	home.Sighting
+	heard  int // the sweep
+	toldIn int
+}
+
+func newReplies(limit int, count func(string)) *replies {
+	return &replies{limit: limit, count: count, of: map[string]*reply{}}
+}
+
+func (r *replies) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sweep++
+}
+
+// hear takes in a reply and tells whether it is to be passed on. A device keeps its address while it answers there: what
+// claims to be it from elsewhere is dropped until the old address was silent for a whole sweep. Both are asked directly.
+func (r *replies) hear(s home.Sighting) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := s.Source + " " + s.Keys[len(s.Keys)-1]
+	old := r.of[key]
+	switch {
+	case old == nil && len(r.of) >= r.limit:
+		r.count("reply beyond limit")
+		return false
+	case old == nil:
+		r.of[key] = &reply{s, r.sweep, r.sweep}
+		return true
+	case old.Addr != s.Addr && r.sweep-old.heard < 2:
+		r.count("reply from a second address")
+		return false
+	}
+	again := old.toldIn == r.sweep && old.Addr == s.Addr && old.Match == s.Match && old.Owner == s.Owner && old.Name == s.Name
+	*old = reply{s, r.sweep, r.sweep}
+	return !again
+}
+
+// end returns those who have not answered for long enough.
+func (r *replies) end(now time.Time) []home.Sighting {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var gone []home.Sighting
+	for key, x := range r.of {
+		if r.sweep-x.heard >= goneAt {
+			x.Gone, x.At = true, now.UTC().Round(0)
+			gone = append(gone, x.Sighting)
+			delete(r.of, key)
+		}
+	}
+	return gone
+}
+
+// known returns the addresses that answered on this port before: a broadcast is easily lost on a wireless network.
+func (r *replies) known(port uint16) []netip.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []netip.Addr
+	for _, x := range r.of {
+		if x.Addr.Port() == port {
+			all = append(all, x.Addr.Addr())
+		}
+	}
+	return all
+}
