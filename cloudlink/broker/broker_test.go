@@ -1,0 +1,419 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"go.uber.org/goleak"
+
+	"github.com/rekeyd/rekeyd/cloudlink/broker"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// directory is a house as the service knows it. It is not changed while clients are connected, except through its methods.
+type directory struct {
+	mu       sync.Mutex // guards both
+	accounts map[string]string
+	holders  map[string]string
+}
+
+func (d *directory) AccountOf(m string) (string, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a, ok := d.accounts[m]
+	return a, ok
+}
+
+func (d *directory) HolderOf(id string) (string, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h, ok := d.holders[id]
+	return h, ok
+}
+
+func (d *directory) remove(member string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.accounts, member)
+}
+
+func identity(t *testing.T, r wire.Role) *wire.Identity {
+	t.Helper()
+	id, err := wire.NewIdentity(r, wire.NewSeed(), wire.NewSeed())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// house is a broker with a service, two hubs and a native device in one account, a hub in another, and one that belongs to none.
+type house struct {
+	url                                     string
+	dir                                     *directory
+	b                                       *broker.Broker
+	svc, hub, hub2, native, other, stranger *wire.Identity
+}
+
+func start(t *testing.T) *house {
+	t.Helper()
+	ignore := goleak.IgnoreCurrent()
+	h := &house{
+		svc: identity(t, wire.RoleService), hub: identity(t, wire.RoleHub), hub2: identity(t, wire.RoleHub),
+		native: identity(t, wire.RoleDevice), other: identity(t, wire.RoleHub), stranger: identity(t, wire.RoleHub),
+	}
+	h.dir = &directory{
+		accounts: map[string]string{h.hub.Name: "ours", h.hub2.Name: "ours", h.native.Name: "ours", h.other.Name: "theirs"},
+		holders:  map[string]string{"plug-1": h.hub.Name, "plug-2": h.hub2.Name, "plug-9": h.other.Name},
+	}
+	b, err := broker.New(broker.Options{Listen: "127.0.0.1:0", Directory: h.dir, Service: h.svc.Name, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.b, h.url = b, "tcp://"+b.Addr().String()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		goleak.VerifyNone(t, ignore)
+	})
+	return h
+}
+
+type options func(*paho.ClientOptions)
+
+// dial connects as id; what comes is on the channel.
+func (h *house) dial(t *testing.T, id *wire.Identity, set ...options) (paho.Client, <-chan paho.Message) {
+	t.Helper()
+	c, in, err := h.try(id, set...)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() { c.Disconnect(0) })
+	return c, in
+}
+
+func (h *house) try(id *wire.Identity, set ...options) (paho.Client, <-chan paho.Message, error) {
+	in := make(chan paho.Message, 64)
+	o := paho.NewClientOptions().AddBroker(h.url).SetClientID(id.Name).SetUsername(id.Name).SetPassword(id.Login().Reveal())
+	o.SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(5 * time.Second)
+	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { in <- m })
+	for _, f := range set {
+		f(o)
+	}
+	c := paho.NewClient(o)
+	tok := c.Connect()
+	if !tok.WaitTimeout(10 * time.Second) {
+		return c, in, errors.New("no answer")
+	}
+	return c, in, tok.Error()
+}
+
+func subscribe(t *testing.T, c paho.Client, filter string) bool {
+	t.Helper()
+	tok := c.Subscribe(filter, 1, nil)
+	if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+		return false
+	}
+	return tok.(*paho.SubscribeToken).Result()[filter] < 3
+}
+
+func publish(t *testing.T, c paho.Client, topic, payload string, retained bool) {
+	t.Helper()
+	tok := c.Publish(topic, 1, retained, payload)
+	if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+		t.Fatalf("publish to %s: %v", topic, tok.Error())
+	}
+}
+
+func receive(t *testing.T, in <-chan paho.Message) paho.Message {
+	t.Helper()
+	select {
+	case m := <-in:
+		return m
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing came")
+		return nil
+	}
+}
+
+func TestOnlyWhoShowsItsKeysConnects(t *testing.T) {
+	h := start(t)
+	h.dial(t, h.hub)
+	h.dial(t, h.native)
+	h.dial(t, h.stranger) // it enrols through its outbox
+	for name, set := range map[string]options{
+		"no password":         func(o *paho.ClientOptions) { o.SetPassword("") },
+		"another's name":      func(o *paho.ClientOptions) { o.SetUsername(h.hub2.Name).SetClientID(h.hub2.Name) },
+		"another's session":   func(o *paho.ClientOptions) { o.SetClientID(h.hub2.Name) },
+		"another's will":      func(o *paho.ClientOptions) { o.SetWill(wire.StatusTopic(h.hub2.Name), "{}", 1, true) },
+		"a will in a state":   func(o *paho.ClientOptions) { o.SetWill(wire.StateTopic("plug-2"), "{}", 1, true) },
+		"an older version":    func(o *paho.ClientOptions) { o.SetProtocolVersion(3) },
+		"a will for an inbox": func(o *paho.ClientOptions) { o.SetWill(wire.InboxTopic(h.hub2.Name), "{}", 1, false) },
+	} {
+		if c, _, err := h.try(h.hub, set); err == nil {
+			t.Errorf("%s: connected", name)
+			c.Disconnect(0)
+		}
+	}
+	impostor := identity(t, wire.RoleService)
+	if _, _, err := h.try(impostor); err == nil {
+		t.Error("another account service connected")
+	}
+}
+
+func TestWhoMayReadWhat(t *testing.T) {
+	h := start(t)
+	svc, _ := h.dial(t, h.svc)
+	for _, c := range []struct {
+		who    *wire.Identity
+		filter string // subscribed
+		topic  string // then told by the service
+		want   bool   // delivered
+	}{
+		{h.hub, wire.InboxTopic(h.hub.Name), wire.InboxTopic(h.hub.Name), true},
+		{h.hub, wire.InboxTopic(h.hub2.Name), wire.InboxTopic(h.hub2.Name), false},
+		{h.hub, wire.OutboxTopic(h.hub2.Name), wire.OutboxTopic(h.hub2.Name), false},
+		{h.hub, wire.NoticeTopic("ours"), wire.NoticeTopic("ours"), true},
+		{h.hub, wire.NoticeTopic("theirs"), wire.NoticeTopic("theirs"), false},
+		{h.hub, wire.Root + "account/+/notice", wire.NoticeTopic("theirs"), false},
+		{h.hub, wire.Root + "#", wire.NoticeTopic("ours"), false},
+		{h.hub, "$share/g/" + wire.InboxTopic(h.hub2.Name), wire.InboxTopic(h.hub2.Name), false},
+		{h.hub, wire.StateTopic("plug-2"), wire.StateTopic("plug-2"), true},
+		{h.hub, wire.StateTopic("plug-9"), wire.StateTopic("plug-9"), false},
+		{h.hub, wire.Root + "device/+/state", wire.StateTopic("plug-2"), true},
+		{h.hub, wire.Root + "device/+/state", wire.StateTopic("plug-9"), false},
+		{h.hub, wire.Root + "hub/+/status", wire.StatusTopic(h.hub2.Name), true},
+		{h.hub, wire.Root + "hub/+/status", wire.StatusTopic(h.other.Name), false},
+		{h.hub, wire.Root + "hub/+/inbox", wire.InboxTopic(h.hub2.Name), false},
+		{h.native, wire.InboxTopic(h.native.Name), wire.InboxTopic(h.native.Name), true},
+		{h.native, wire.NoticeTopic("ours"), wire.NoticeTopic("ours"), true},
+		{h.native, wire.StateTopic("plug-1"), wire.StateTopic("plug-1"), false},
+		{h.native, wire.Root + "device/+/state", wire.StateTopic("plug-1"), false},
+		{h.stranger, wire.InboxTopic(h.stranger.Name), wire.InboxTopic(h.stranger.Name), true},
+		{h.stranger, wire.NoticeTopic("ours"), wire.NoticeTopic("ours"), false},
+		{h.stranger, wire.Root + "device/+/state", wire.StateTopic("plug-1"), false},
+		{h.hub, "$SYS/#", wire.NoticeTopic("ours"), false},
+	} {
+		client, in, err := h.try(c.who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		subscribe(t, client, c.filter)
+		publish(t, svc, c.topic, "told", false)
+		// What comes next is the member's own inbox: nothing can be in between.
+		subscribe(t, client, wire.InboxTopic(c.who.Name))
+		publish(t, svc, wire.InboxTopic(c.who.Name), "end", false)
+		var got bool
+		for m := receive(t, in); string(m.Payload()) != "end"; m = receive(t, in) {
+			got = true
+		}
+		if got != c.want {
+			t.Errorf("%s subscribed to %s was told of %s: %v, want %v", c.who.Name[:5], c.filter, c.topic, got, c.want)
+		}
+		client.Disconnect(100)
+	}
+}
+
+func TestWhoMayWriteWhat(t *testing.T) {
+	h := start(t)
+	svc, in := h.dial(t, h.svc)
+	if !subscribe(t, svc, "rekeyd/#") {
+		t.Fatal("the service may not read everything")
+	}
+	for _, c := range []struct {
+		who      *wire.Identity
+		topic    string
+		retained bool
+		want     bool
+	}{
+		{h.hub, wire.OutboxTopic(h.hub.Name), false, true},
+		{h.hub, wire.OutboxTopic(h.hub.Name), true, false},
+		{h.hub, wire.OutboxTopic(h.hub2.Name), false, false},
+		{h.hub, wire.InboxTopic(h.hub.Name), false, false},
+		{h.hub, wire.NoticeTopic("ours"), true, false},
+		{h.hub, wire.StatusTopic(h.hub.Name), true, true},
+		{h.hub, wire.StatusTopic(h.hub2.Name), true, false},
+		{h.hub, wire.StateTopic("plug-1"), true, true},
+		{h.hub, wire.StateTopic("plug-2"), true, false},
+		{h.hub, wire.StateTopic("plug-9"), true, false},
+		{h.hub, wire.StateTopic("nobody"), true, false},
+		{h.hub, "rekeyd/v1/x", false, false},
+		{h.native, wire.OutboxTopic(h.native.Name), false, true},
+		{h.native, wire.StateTopic(h.native.Name), true, false},
+		{h.native, wire.StatusTopic(h.native.Name), true, false},
+		{h.stranger, wire.OutboxTopic(h.stranger.Name), false, true},
+		{h.stranger, wire.StateTopic("plug-1"), true, false},
+		{h.svc, wire.NoticeTopic("theirs"), true, true},
+		{h.svc, wire.InboxTopic(h.hub.Name), false, true},
+	} {
+		client := svc
+		if c.who != h.svc {
+			var err error
+			if client, _, err = h.try(c.who); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish(t, client, c.topic, "told", c.retained)                // acknowledged, whether or not it was taken
+		publish(t, client, wire.OutboxTopic(c.who.Name), "end", false) // in the publisher's own order
+		var got bool
+		for m := receive(t, in); string(m.Payload()) != "end"; m = receive(t, in) {
+			got = true
+		}
+		if got != c.want {
+			t.Errorf("%s published to %s: %v, want %v", c.who.Name[:5], c.topic, got, c.want)
+		}
+		if client != svc {
+			client.Disconnect(100)
+		}
+	}
+	if h.b.Counts()["publish"] == 0 {
+		t.Error("refused publications were not counted")
+	}
+}
+
+func TestARetainedNoticeIsKeptAndAStrangersWordIsNot(t *testing.T) {
+	h := start(t)
+	svc, in := h.dial(t, h.svc)
+	publish(t, svc, wire.NoticeTopic("ours"), "notice", true)
+	hub, hin := h.dial(t, h.hub)
+	subscribe(t, hub, wire.NoticeTopic("ours"))
+	if m := receive(t, hin); string(m.Payload()) != "notice" || !m.Retained() {
+		t.Fatalf("got %q, retained %v", m.Payload(), m.Retained())
+	}
+	stranger, _ := h.dial(t, h.stranger)
+	publish(t, stranger, wire.StatusTopic(h.stranger.Name), "here", true)
+	publish(t, hub, wire.StatusTopic(h.hub.Name), "here too", true)
+	publish(t, hub, wire.StatusTopic(h.hub.Name), strings.Repeat("x", 20_000), true) // too large to keep
+	subscribe(t, svc, wire.Root+"hub/+/status")
+	if m := receive(t, in); string(m.Payload()) != "here too" {
+		t.Fatalf("kept %.20q, want only what the hub said", m.Payload())
+	}
+	publish(t, svc, wire.StatusTopic("end"), "end", false)
+	if m := receive(t, in); string(m.Payload()) != "end" {
+		t.Fatalf("kept %.20q as well", m.Payload())
+	}
+}
+
+func TestAWillComesWhenTheConnectionIsCut(t *testing.T) {
+	h := start(t)
+	svc, in := h.dial(t, h.svc)
+	subscribe(t, svc, wire.Root+"hub/+/status")
+	_, _, err := h.try(h.hub, func(o *paho.ClientOptions) { o.SetWill(wire.StatusTopic(h.hub.Name), "gone", 1, true) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A second connection of the same member takes the first one's place: its will is told.
+	h.dial(t, h.hub)
+	if m := receive(t, in); string(m.Payload()) != "gone" {
+		t.Fatalf("got %q", m.Payload())
+	}
+}
+
+func TestARemovedMemberStaysConnectedAndHearsNothing(t *testing.T) {
+	h := start(t)
+	svc, _ := h.dial(t, h.svc)
+	hub, in := h.dial(t, h.hub)
+	subscribe(t, hub, wire.NoticeTopic("ours"))
+	subscribe(t, hub, wire.InboxTopic(h.hub.Name))
+	h.dir.remove(h.hub.Name)
+	publish(t, svc, wire.NoticeTopic("ours"), "notice", true)
+	publish(t, svc, wire.InboxTopic(h.hub.Name), "end", false)
+	if m := receive(t, in); string(m.Payload()) != "end" {
+		t.Fatalf("got %q", m.Payload())
+	}
+	if !subscribe(t, hub, wire.NoticeTopic("ours")) {
+		t.Fatal("its connection would end, and it would never hear that it was removed")
+	}
+	publish(t, svc, wire.InboxTopic(h.hub.Name), "end", false)
+	if m := receive(t, in); string(m.Payload()) != "end" {
+		t.Fatalf("got %q", m.Payload())
+	}
+}
+
+func TestATakenPortSaysWhichAndHowToChangeIt(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = broker.New(broker.Options{
+		Listen: l.Addr().String(), Directory: &directory{}, Service: identity(t, wire.RoleService).Name, Log: slog.New(slog.DiscardHandler),
+	})
+	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) || !strings.Contains(home.HintOf(err), "--broker-listen") {
+		t.Fatalf("error %v, hint %q", err, home.HintOf(err))
+	}
+}
+
+func TestASilentConnectionHoldsUpNothing(t *testing.T) {
+	h := start(t)
+	for range 20 {
+		c, err := net.Dial("tcp", h.b.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	h.dial(t, h.hub) // and the end of the test does not wait for the silent ones
+}
+
+func TestTheQueueOfAnAbsentMemberIsCapped(t *testing.T) {
+	h := start(t)
+	svc, _ := h.dial(t, h.svc)
+	hub, _, err := h.try(h.hub, func(o *paho.ClientOptions) { o.SetCleanSession(false) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	subscribe(t, hub, wire.InboxTopic(h.hub.Name))
+	hub.Disconnect(100)
+	const sent = 3000
+	toks := make([]paho.Token, sent)
+	for i := range toks {
+		toks[i] = svc.Publish(wire.InboxTopic(h.hub.Name), 1, false, "word")
+	}
+	for _, tok := range toks {
+		if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+			t.Fatal(tok.Error())
+		}
+	}
+	var n atomic.Int64
+	ended := make(chan struct{}, sent)
+	_, _, err = h.try(h.hub, func(o *paho.ClientOptions) {
+		o.SetCleanSession(false).SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
+			if string(m.Payload()) == "end" {
+				ended <- struct{}{}
+			} else {
+				n.Add(1)
+			}
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tries := 0; ; tries++ { // while its queue is full, this is lost as well
+		publish(t, svc, wire.InboxTopic(h.hub.Name), "end", false)
+		select {
+		case <-ended:
+			if got := n.Load(); got < 1000 || got > 1024 {
+				t.Errorf("%d of %d messages were kept for an absent member, want about 1024", got, sent)
+			}
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+		if tries == 200 {
+			t.Fatal("nothing came")
+		}
+	}
+}
