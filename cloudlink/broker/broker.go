@@ -43,7 +43,7 @@ const (
 	maxQueue   = 1024             // messages that wait for one client
 	maxClients = 10_000           // connections at once
 	maxRetain  = 16 << 10         // bytes of one retained message
-	session    = 24 * 60 * 60     // seconds that the queue of an absent client is kept
+	session    = 60 * 60          // seconds that the queue of an absent client is kept
 	never      = 10 * 365 * 86400 // seconds
 )
 

@@ -45,6 +45,9 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	if cl.State.Keepalive == 0 || cl.State.Keepalive > longest {
 		cl.State.Keepalive = longest
 	}
+	// mochi ends a clean session some time after its connection, by name: where the member is back by then, it unsubscribes and
+	// forgets the new one. So a session ends when the member begins a clean one, or with its time.
+	cl.Properties.Clean = false
 	return nil
 }
 
