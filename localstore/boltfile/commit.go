@@ -1,0 +1,96 @@
+package boltfile
+
+import (
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+// maxGroup is how many callers share a transaction at most.
+const maxGroup = 256
+
+// Update runs do in a write transaction and returns when it is on disk. Callers that come while a transaction is being
+// written share the next one: it costs one sync for all. A lone caller waits for nobody. do may be run more than once, and
+// only what its last run did counts; it must not call Update.
+func (f *File) Update(do func(*bbolt.Tx) error) error {
+	j := &job{do: do, end: make(chan struct{})}
+	f.mu.RLock()
+	if f.closed {
+		f.mu.RUnlock()
+		return errClosed
+	}
+	f.jobs <- j
+	f.mu.RUnlock()
+	<-j.end
+	return j.err
+}
+
+// commit writes groups of jobs until the file is closed.
+func (f *File) commit() {
+	defer close(f.done)
+	for first := range f.jobs {
+		group := []*job{first}
+	gather:
+		for len(group) < maxGroup {
+			select {
+			case j, ok := <-f.jobs:
+				if !ok {
+					break gather
+				}
+				group = append(group, j)
+			default:
+				break gather
+			}
+		}
+		f.write(group)
+		for _, j := range group {
+			close(j.end)
+		}
+	}
+}
+
+// write runs the jobs in one transaction. One that fails must leave nothing behind, and its changes cannot be told from the others': so the
+// transaction is begun again without it.
+func (f *File) write(group []*job) {
+	left := group
+	for len(left) > 0 {
+		var failed *job
+		err := f.db.Update(func(tx *bbolt.Tx) error {
+			for _, j := range left {
+				if err := run(j, tx); err != nil {
+					failed = j
+					return err
+				}
+			}
+			return nil
+		})
+		if err == nil {
+			return
+		}
+		if failed == nil { // the commit itself: nobody's changes are on disk
+			for _, j := range left {
+				j.err = fmt.Errorf("write %s: %w", f.path, err)
+			}
+			return
+		}
+		failed.err = err
+		next := make([]*job, 0, len(left)-1)
+		for _, j := range left {
+			if j != failed {
+				next = append(next, j)
+			}
+		}
+		left = next
+	}
+}
+
+// run runs one job; a panic of its own is its error, not the others'.
+func run(j *job, tx *bbolt.Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("write: " + fmt.Sprint(p))
+		}
+	}()
+	return j.do(tx)
+}

@@ -1,0 +1,167 @@
+// Package seal keeps secrets on disk sealed with XChaCha20-Poly1305. The key comes from a key file beside the data, from a
+// systemd credential, or from a passphrase by argon2id.
+package seal
+
+import (
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Key seals and opens. It prints as its kind only.
+type Key struct{ aead cipher.AEAD }
+
+// String keeps the key from being printed.
+func (Key) String() string { return "[redacted]" }
+
+// GoString keeps the key from being printed.
+func (Key) GoString() string { return "[redacted]" }
+
+const keySize = chacha20poly1305.KeySize
+
+// New returns the key of 32 secret bytes.
+func New(secret []byte) (Key, error) {
+	aead, err := chacha20poly1305.NewX(secret)
+	if err != nil {
+		return Key{}, fmt.Errorf("seal: a key of %d bytes, want %d", len(secret), keySize)
+	}
+	return Key{aead}, nil
+}
+
+// Seal seals plain. context names the place where it is kept, so that no box can stand in another's place.
+func (k Key) Seal(plain []byte, context string) []byte {
+	nonce := make([]byte, k.aead.NonceSize(), k.aead.NonceSize()+len(plain)+k.aead.Overhead())
+	_, _ = rand.Read(nonce) // never fails (crypto/rand)
+	return k.aead.Seal(nonce, nonce, plain, []byte(context))
+}
+
+// Open opens what Seal sealed for the same context; it returns home.ErrNewKey where the key is another, or the box is damaged.
+func (k Key) Open(box []byte, context string) ([]byte, error) {
+	n := k.aead.NonceSize()
+	if len(box) < n {
+		return nil, fmt.Errorf("open a sealed box: %w", home.ErrNewKey)
+	}
+	plain, err := k.aead.Open(nil, box[:n], box[n:], []byte(context))
+	if err != nil {
+		return nil, fmt.Errorf("open a sealed box: %w", home.ErrNewKey)
+	}
+	return plain, nil
+}
+
+// Credential is the name of the systemd credential that holds the key: any 32 bytes or more.
+const Credential = "rekeyd-vault"
+
+// Source says where a key comes from.
+type Source struct {
+	File       string      // the key file; made with a random key where it is missing and the data is new
+	Passphrase home.Secret // used instead, where given; File then holds salt and parameters, and no secret
+}
+
+// keyFile is what the key file holds: the key itself, or how to make it of a passphrase.
+type keyFile struct {
+	Key    []byte `json:"key,omitempty"`
+	Salt   []byte `json:"salt,omitempty"`
+	Time   uint32 `json:"time,omitempty"`
+	Memory uint32 `json:"memory,omitempty"` // KiB
+}
+
+// Load returns the key. fresh says that there is no data yet which another key could have sealed: only then is a key
+// made. A key that is missing or wrong is home.ErrNewKey in a home.Error with a hint.
+func (s Source) Load(fresh bool) (Key, error) {
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && s.Passphrase.IsZero() {
+		raw, err := os.ReadFile(filepath.Join(dir, Credential))
+		if err == nil && len(raw) < keySize {
+			return Key{}, s.failed(errors.New("the systemd credential holds fewer than 32 bytes"))
+		}
+		if err == nil {
+			sum := sha256.Sum256(raw)
+			return New(sum[:])
+		}
+	}
+	raw, err := os.ReadFile(s.File)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && fresh:
+		return s.create()
+	case errors.Is(err, fs.ErrNotExist):
+		return Key{}, &home.Error{
+			Op: "open the vault", Err: fmt.Errorf("%w: %s is missing", home.ErrNewKey, s.File),
+			Hint: "put the key file back, from the backup in which the data is",
+		}
+	case err != nil:
+		return Key{}, s.failed(err)
+	}
+	var f keyFile
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return Key{}, s.failed(errors.New("it is malformed"))
+	}
+	return s.key(f)
+}
+
+func (s Source) failed(err error) error {
+	return &home.Error{Op: "read the vault's key from " + s.File, Err: fmt.Errorf("%w: %w", home.ErrNewKey, err), Hint: "put the key file back from a backup"}
+}
+
+func (s Source) key(f keyFile) (Key, error) {
+	switch {
+	case len(f.Salt) > 0 && s.Passphrase.IsZero():
+		return Key{}, &home.Error{Op: "open the vault", Err: fmt.Errorf("%w: it wants a passphrase", home.ErrNewKey), Hint: "give it in the file that --passphrase-file names"}
+	case len(f.Salt) > 0 && f.Memory >= 8 && f.Memory <= 1<<20 && f.Time >= 1 && f.Time <= 64:
+		return New(argon2.IDKey([]byte(s.Passphrase.Reveal()), f.Salt, f.Time, f.Memory, 1, keySize))
+	case len(f.Key) == keySize && s.Passphrase.IsZero():
+		return New(f.Key)
+	case len(f.Key) == keySize:
+		return Key{}, &home.Error{Op: "open the vault", Err: fmt.Errorf("%w: it was made without a passphrase", home.ErrNewKey), Hint: "start without --passphrase-file"}
+	}
+	return Key{}, s.failed(errors.New("it is malformed"))
+}
+
+// create makes a key and keeps it, or the salt for the passphrase.
+func (s Source) create() (Key, error) {
+	var f keyFile
+	if s.Passphrase.IsZero() {
+		f.Key = make([]byte, keySize)
+		_, _ = rand.Read(f.Key)
+	} else {
+		f = keyFile{Salt: make([]byte, 16), Time: 3, Memory: 32 << 10} // 32 MiB: what a router can spare for a second
+		_, _ = rand.Read(f.Salt)
+	}
+	raw, err := json.Marshal(f)
+	if err != nil {
+		return Key{}, s.failed(err)
+	}
+	if err := writeNew(s.File, raw); err != nil {
+		return Key{}, s.failed(err)
+	}
+	return s.key(f)
+}
+
+// writeNew writes a file of mode 0600 that is there whole, or not at all.
+func writeNew(path string, raw []byte) error {
+	tmp, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(raw)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
