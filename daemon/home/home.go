@@ -154,6 +154,9 @@ func NewIntent(d DeviceID, from, to Epoch, at time.Time) Intent {
 	return i
 }
 
+// HubKeys are the seeds of the hub's two key pairs, 32 random bytes each.
+type HubKeys struct{ Sign, Seal Secret }
+
 // Credential is what opens a device at an epoch.
 type Credential struct {
 	Epoch       Epoch

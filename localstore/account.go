@@ -1,0 +1,171 @@
+package localstore
+
+import (
+	"bytes"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Account returns the account that the hub is enrolled with, or home.ErrNoAccount.
+func (s *Store) Account() (a home.Account, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		a, err = account(tx)
+		return err
+	})
+	return a, err
+}
+
+// account returns the one account: a hub belongs to one.
+func account(tx *bbolt.Tx) (home.Account, error) {
+	k, _ := tx.Bucket(bAccounts).Cursor().First()
+	if k == nil {
+		return home.Account{}, home.ErrNoAccount
+	}
+	a, _, err := get[home.Account](tx.Bucket(bAccounts), k)
+	return a, err
+}
+
+// accountOf returns the account if it is the one named.
+func accountOf(tx *bbolt.Tx, id home.AccountID) (home.Account, error) {
+	a, err := account(tx)
+	if err == nil && a.ID != id {
+		err = fmt.Errorf("account %s: %w", id, home.ErrNoAccount)
+	}
+	return a, err
+}
+
+func putAccount(tx *bbolt.Tx, a home.Account) error {
+	return put(tx.Bucket(bAccounts), []byte(a.ID), a)
+}
+
+// Enrol makes the hub a member of an account, with the password that its owner typed (a zero credential where none was).
+// Enrolling again with the same account keeps bindings, credentials and epochs; another account is refused as long as
+// this one is not left.
+func (s *Store) Enrol(a home.Account, c home.Credential) error {
+	return s.update(func(tx *bbolt.Tx) error {
+		old, err := account(tx)
+		switch {
+		case err == nil && old.ID != a.ID:
+			return &home.Error{
+				Op: "enrol this hub", Err: fmt.Errorf("it belongs to the account %s: %w", old.Email, home.ErrForeign),
+				Hint: "stop rekeyd and start it with another --state directory for another account",
+			}
+		case err == nil:
+			a.Epoch = old.Epoch
+			if old.NoticeEpoch > a.NoticeEpoch {
+				return fmt.Errorf("enrol at epoch %d after %d: %w", a.NoticeEpoch, old.NoticeEpoch, home.ErrOldEpoch)
+			}
+		}
+		if err := putAccount(tx, a); err != nil {
+			return err
+		}
+		if !c.Password.IsZero() {
+			held, err := s.getCredential(tx, a.ID, c.Epoch)
+			if err != nil {
+				return err
+			}
+			// The service has just checked what was typed, so it counts more than what was kept.
+			held.Username, held.Password = c.Username, c.Password
+			if err := s.putCredential(tx, a.ID, held); err != nil {
+				return err
+			}
+		}
+		return record(tx, home.Event{At: now(), What: "hub enrolled"})
+	})
+}
+
+// NoteNotice records a verified notice whose grant is outstanding. Older than what is known is home.ErrOldEpoch; another of the same epoch is
+// home.ErrForged.
+func (s *Store) NoteNotice(id home.AccountID, e home.Epoch, hash, raw []byte) error {
+	return s.update(func(tx *bbolt.Tx) error {
+		a, err := accountOf(tx, id)
+		if err != nil {
+			return err
+		}
+		switch {
+		case e < a.NoticeEpoch:
+			return fmt.Errorf("notice of epoch %d after %d: %w", e, a.NoticeEpoch, home.ErrOldEpoch)
+		case e == a.NoticeEpoch && !bytes.Equal(hash, a.Notice):
+			return fmt.Errorf("another notice of epoch %d: %w", e, home.ErrForged)
+		case e == a.NoticeEpoch:
+			return nil
+		}
+		a.NoticeEpoch, a.Notice, a.NoticeJSON = e, hash, raw
+		if err := putAccount(tx, a); err != nil {
+			return err
+		}
+		return record(tx, home.Event{At: now(), What: "password changed", Epoch: e})
+	})
+}
+
+// BeginEpoch records a grant, with all that follows from it: the credential is in the vault, the account is at the epoch, its bindings
+// are stale, the grant's acknowledgement is queued, sign-ins at older epochs are dropped. It returns how many bindings are stale. The
+// same epoch again changes nothing; an older one is home.ErrOldEpoch.
+func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byte, message string) (stale int, err error) {
+	err = s.update(func(tx *bbolt.Tx) error {
+		stale = 0
+		a, err := accountOf(tx, id)
+		if err != nil {
+			return err
+		}
+		if c.Epoch < a.Epoch || c.Epoch == 0 {
+			return fmt.Errorf("epoch %d after %d: %w", c.Epoch, a.Epoch, home.ErrOldEpoch)
+		}
+		ack := home.Errand{Kind: home.ErrandAck, Epoch: c.Epoch, At: now()}
+		if c.Epoch == a.Epoch {
+			return enqueue(tx, ack)
+		}
+		held, err := s.getCredential(tx, id, c.Epoch)
+		if err != nil {
+			return err
+		}
+		// What was typed may be of another moment than the grant: the grant counts.
+		if !c.Password.IsZero() {
+			held.Password = home.Secret{}
+		}
+		if held, err = merge(held, c); err != nil {
+			return err
+		}
+		if err := s.putCredential(tx, id, held); err != nil {
+			return err
+		}
+		a.Epoch = c.Epoch
+		if c.Epoch >= a.NoticeEpoch {
+			a.NoticeEpoch, a.Notice, a.NoticeJSON = c.Epoch, hash, raw
+		}
+		if err := putAccount(tx, a); err != nil {
+			return err
+		}
+		bindings, err := all[home.Binding](tx.Bucket(bBindings))
+		if err != nil {
+			return err
+		}
+		for _, b := range bindings {
+			v := b.Verdict.Against(a.Epoch)
+			if !v.Same(b.Verdict) {
+				b.Verdict, b.Since = v, now()
+			}
+			b.Tries, b.Next = 0, noTime
+			if v.State == home.Stale {
+				stale++
+			}
+			if err := put(tx.Bucket(bBindings), []byte(b.Device), b); err != nil {
+				return err
+			}
+			if err := dequeue(tx, home.ErrandSignIn, b.Device); err != nil {
+				return err
+			}
+		}
+		if err := enqueue(tx, ack); err != nil {
+			return err
+		}
+		if err := heard(tx, message); err != nil {
+			return err
+		}
+		return record(tx, home.Event{At: now(), What: "epoch begun", Epoch: a.Epoch, Detail: fmt.Sprintf("%d devices to rekey", stale)})
+	})
+	return stale, err
+}
