@@ -2,6 +2,7 @@
 //
 //	hub        keys            the hub's seeds, sealed
 //	           boot            how often the hub has started (uint64)
+//	           terminal        its name at account services
 //	accounts   <account>       home.Account
 //	vault      check           a known text, sealed: tells a wrong key
 //	           cred/<account>/<epoch>   username, password, epoch secret; sealed
@@ -20,6 +21,7 @@
 package localstore
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -259,3 +261,18 @@ func number(b []byte) uint64 {
 func utc(t time.Time) time.Time { return t.UTC().Round(0) }
 
 func now() time.Time { return utc(time.Now()) }
+
+// Terminal returns the random name under which this hub signs in to account services, always the same: their limits are
+// kept by it.
+func (s *Store) Terminal() (name string, err error) {
+	err = s.update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bHub)
+		if have := b.Get([]byte("terminal")); have != nil {
+			name = string(have)
+			return nil
+		}
+		name = rand.Text()
+		return b.Put([]byte("terminal"), []byte(name))
+	})
+	return name, err
+}
