@@ -1,0 +1,200 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/net/ipv4"
+)
+
+// crier answers mDNS questions (RFC 6762) for the devices of a house, all over one socket: one responder a device, each with
+// sockets and interfaces of its own, would not serve a house of a thousand.
+type crier struct {
+	log     *slog.Logger
+	raw     *net.UDPConn
+	conn    *ipv4.PacketConn
+	index   int
+	news    chan *Device // to be announced
+	devices []*Device
+}
+
+var mdnsGroup = &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
+
+// newCrier opens the socket, on loopback when no interface is given.
+func newCrier(on *net.Interface, devices []*Device, log *slog.Logger) (*crier, error) {
+	if on == nil {
+		lo, err := loopback()
+		if err != nil {
+			return nil, err
+		}
+		on = lo
+	}
+	raw, err := net.ListenUDP("udp4", mdnsGroup) // shares the port with other responders: Go sees that it is a group
+	if err != nil {
+		return nil, err
+	}
+	_ = raw.SetReadBuffer(1 << 20)
+	p := ipv4.NewPacketConn(raw)
+	err = errors.Join(p.JoinGroup(on, mdnsGroup), p.SetMulticastInterface(on), p.SetMulticastLoopback(true), p.SetMulticastTTL(255))
+	// Where the system cannot tell by which interface a question came, all questions are answered, on the one interface.
+	_ = p.SetControlMessage(ipv4.FlagInterface, true)
+	if err != nil {
+		_ = raw.Close()
+		return nil, fmt.Errorf("interface %s: %w", on.Name, err)
+	}
+	c := &crier{log: log, raw: raw, conn: p, index: on.Index, news: make(chan *Device, 2*len(devices)), devices: devices}
+	for _, d := range devices {
+		d.tells = func() {
+			select {
+			case c.news <- d:
+			default:
+			}
+		}
+	}
+	return c, nil
+}
+
+func loopback() (*net.Interface, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range all {
+		if i.Flags&net.FlagLoopback != 0 && i.Flags&net.FlagUp != 0 {
+			return &i, nil
+		}
+	}
+	return nil, errors.New("there is no loopback interface that is up")
+}
+
+// Close closes the socket. It says nothing.
+func (c *crier) Close() error { return c.raw.Close() }
+
+// run announces what is on, answers until ctx ends, and says goodbye.
+func (c *crier) run(ctx context.Context) {
+	var parts sync.WaitGroup
+	parts.Go(func() { c.answer(ctx) })
+	parts.Go(func() { c.announce(ctx) })
+	<-ctx.Done()
+	for _, d := range c.devices {
+		if d.On() {
+			c.say(message(serviceOf(d).ptr(0)))
+		}
+	}
+	_ = c.Close()
+	parts.Wait()
+}
+
+// announce tells of every device that is on, now and once more after a second (RFC 6762, 8.3), and of those that are switched
+// on later.
+func (c *crier) announce(ctx context.Context) {
+	for range 2 {
+		for _, d := range c.devices {
+			if ctx.Err() == nil && d.On() {
+				c.say(serviceOf(d).full())
+			}
+		}
+		if !pause(ctx, time.Second) {
+			return
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-c.news:
+			if d.On() {
+				c.say(serviceOf(d).full())
+			}
+		}
+	}
+}
+
+// say multicasts a message, at a pace that receivers keep up with.
+func (c *crier) say(m *dns.Msg) { c.send(m, mdnsGroup) }
+
+func (c *crier) send(m *dns.Msg, to net.Addr) {
+	b, err := m.Pack()
+	if err != nil {
+		c.log.Error("announcement not packed", "err", err)
+		return
+	}
+	_, _ = c.conn.WriteTo(b, &ipv4.ControlMessage{IfIndex: c.index}, to)
+	time.Sleep(20 * time.Microsecond)
+}
+
+func (c *crier) answer(ctx context.Context) {
+	b := make([]byte, 9000)
+	for {
+		n, cm, from, err := c.conn.ReadFrom(b)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || !pause(ctx, time.Millisecond) {
+				return
+			}
+			continue
+		}
+		var q dns.Msg
+		if cm != nil && cm.IfIndex != c.index || q.Unpack(b[:n]) != nil || q.Response {
+			continue
+		}
+		asker, ok := from.(*net.UDPAddr)
+		if !ok {
+			continue
+		}
+		for _, m := range c.answers(&q) {
+			if ctx.Err() != nil {
+				return
+			}
+			if asker.Port == mdnsGroup.Port {
+				c.say(m)
+				continue
+			}
+			// One that asks from another port is no responder itself and hears no multicast (RFC 6762, 6.7).
+			m.Id, m.Question = q.Id, q.Question
+			plain(m)
+			c.send(m, asker)
+		}
+	}
+}
+
+// answers returns a message for each device that q asks for, and one for the types where it asks for these.
+func (c *crier) answers(q *dns.Msg) []*dns.Msg {
+	known := map[string]bool{} // what the asker has heard (RFC 6762, 7.1)
+	for _, rr := range q.Answer {
+		if p, ok := rr.(*dns.PTR); ok && p.Hdr.Ttl >= longTTL/2 {
+			known[strings.ToLower(p.Ptr)] = true
+		}
+	}
+	var out []*dns.Msg
+	types := map[string]bool{}
+	for _, d := range c.devices {
+		if !d.On() {
+			continue
+		}
+		s := serviceOf(d)
+		for _, asked := range q.Question {
+			name, is := strings.ToLower(asked.Name), func(t uint16) bool { return asked.Qtype == t || asked.Qtype == dns.TypeANY }
+			switch {
+			case name == allTypes && is(dns.TypePTR) && !types[s.typ]:
+				types[s.typ] = true
+				out = append(out, message(&dns.PTR{Hdr: header(allTypes, dns.TypePTR, dns.ClassINET, longTTL), Ptr: s.typ}))
+			case name == s.typ && is(dns.TypePTR) && !known[strings.ToLower(s.name())]:
+				out = append(out, s.full())
+			case name == strings.ToLower(s.name()) && (is(dns.TypeSRV) || is(dns.TypeTXT)):
+				m := message(s.srv(), s.txt())
+				m.Extra = []dns.RR{s.a()}
+				out = append(out, m)
+			case name == strings.ToLower(s.host) && is(dns.TypeA):
+				out = append(out, message(s.a()))
+			}
+		}
+	}
+	return out
+}

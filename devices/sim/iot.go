@@ -1,0 +1,282 @@
+package sim
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// iot is what a device of the iot protocol knows. It survives being switched off.
+type iot struct {
+	spec  Spec
+	model model
+	mac   net.HardwareAddr
+	id    home.DeviceID
+	cloud Cloud
+	log   *slog.Logger
+	wake  chan struct{} // there may be something to sign in
+
+	mu        sync.Mutex // guards what follows; never held over I/O
+	account   account
+	connected bool // the cloud has taken the pair since the device was switched on
+	busy      bool // a cloud command is running
+	server    string
+	alias     string
+	relay     int
+	out       *net.UDPConn // where to answer broadcasts from; nil while off
+}
+
+// account is what a device was told of an account.
+type account struct {
+	username string
+	password home.Secret
+	bound    bool // else the pair is yet to be tried: the cloud could not be reached when the device was given it
+	turn     int  // counts what was told, so that the outcome of an older sign-in is dropped
+}
+
+// signInTime bounds one sign-in to the cloud.
+const signInTime = 10 * time.Second
+
+func newIOT(cloud Cloud, s Spec, log *slog.Logger) *iot {
+	m, err := modelOf(s.Kind, s.Model)
+	if err != nil {
+		panic("a spec that was checked: " + err.Error())
+	}
+	a := s.Addr.As4()
+	d := &iot{
+		spec: s, model: m, cloud: cloud, log: log, wake: make(chan struct{}, 1),
+		mac: net.HardwareAddr{0x50, 0xc7, 0xbf, a[1], a[2], a[3]}, server: "n-devs.tplinkcloud.com", alias: s.Name,
+	}
+	d.id = home.DeviceID("mac-" + hex.EncodeToString(d.mac))
+	d.hold(s.Username, s.Password)
+	return d
+}
+
+func (d *iot) holds() (string, home.Secret) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.account.bound {
+		return "", home.Secret{}
+	}
+	return d.account.username, d.account.password
+}
+
+func (d *iot) hold(username string, password home.Secret) {
+	d.mu.Lock()
+	d.account = account{username: username, password: password, bound: username != "", turn: d.account.turn + 1}
+	d.connected = username != "" && d.cloud == nil
+	d.mu.Unlock()
+	d.poke()
+}
+
+func (d *iot) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sysinfo is the answer to get_sysinfo.
+func (d *iot) sysinfo() map[string]any {
+	unit := func(what string) string {
+		sum := sha256.Sum256([]byte(what + d.mac.String()))
+		return strings.ToUpper(hex.EncodeToString(sum[:16]))
+	}
+	d.mu.Lock()
+	alias, relay := d.alias, d.relay
+	d.mu.Unlock()
+	info := map[string]any{
+		"err_code": 0, "sw_ver": d.model.sw, "hw_ver": d.model.hw, "model": d.model.full, "alias": alias, "rssi": -47,
+		"deviceId": "8006" + unit("device") + unit("more")[:4], "hwId": unit("hw"), "oemId": unit("oem"),
+		"longitude_i": 0, "latitude_i": 0, "active_mode": "none",
+	}
+	if d.model.kind == home.Bulb {
+		info["mic_type"], info["mic_mac"] = "IOT.SMARTBULB", strings.ToUpper(hex.EncodeToString(d.mac))
+		info["description"], info["is_factory"] = d.model.title, false
+		info["light_state"] = map[string]any{"on_off": relay, "brightness": 50, "hue": 0, "saturation": 0, "color_temp": 2700, "mode": "normal"}
+	} else {
+		info["type"], info["mac"] = "IOT.SMARTPLUGSWITCH", strings.ToUpper(d.mac.String())
+		info["dev_name"], info["relay_state"], info["on_time"], info["led_off"], info["updating"] = d.model.title, relay, 0, 0, 0
+	}
+	maps.Copy(info, d.model.extra)
+	return info
+}
+
+// cloudInfo is the answer to get_info. A device that could not try a pair yet tells its username with binded 0.
+func (d *iot) cloudInfo() map[string]any {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	info := map[string]any{
+		"err_code": 0, "username": d.account.username, "server": d.server, "binded": 0, "cld_connection": 0,
+		"illegalType": -1, "stopConnect": -1, "tcspStatus": -1, "fwDlPage": "", "tcspInfo": "", "fwNotifyType": -1,
+	}
+	if d.account.bound {
+		info["binded"] = 1
+	}
+	if d.connected {
+		info["cld_connection"], info["illegalType"], info["stopConnect"], info["tcspStatus"] = 1, 0, 0, 1
+	}
+	return info
+}
+
+// call runs one method of the cloud module.
+func (d *iot) call(ctx context.Context, method string, args json.RawMessage) any {
+	switch method {
+	case "get_info":
+		return d.cloudInfo()
+	case "bind":
+		var a struct{ Username, Password string }
+		if json.Unmarshal(args, &a) != nil || a.Username == "" || a.Password == "" {
+			return badArgument
+		}
+		return d.alone(func() any { return d.bind(ctx, a.Username, home.NewSecret(a.Password)) })
+	case "unbind":
+		return d.alone(d.unbind)
+	case "set_server_url":
+		var a struct{ Server string }
+		if json.Unmarshal(args, &a) != nil || a.Server == "" || len(a.Server) > 255 {
+			return badArgument
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.server = a.Server
+		return done
+	case "get_intl_fw_list":
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !d.connected {
+			return noServer
+		}
+		return map[string]any{"fw_list": []any{}, "err_code": 0}
+	}
+	return d.model.noMember()
+}
+
+// done is never changed.
+var done = struct {
+	Code int `json:"err_code"`
+}{}
+
+// alone runs a command that no other may run beside.
+func (d *iot) alone(f func() any) any {
+	d.mu.Lock()
+	if d.busy {
+		d.mu.Unlock()
+		return otherCmd
+	}
+	d.busy = true
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.busy = false
+	}()
+	return f()
+}
+
+// bind has the device sign in with the pair before it keeps it. A device that is bound already takes another pair, too: what
+// real ones do there is not known.
+func (d *iot) bind(ctx context.Context, username string, password home.Secret) any {
+	d.mu.Lock()
+	d.account.turn++
+	turn := d.account.turn
+	d.mu.Unlock()
+	err := d.signIn(ctx, username, password)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.account.turn != turn:
+		return otherCmd // it was given something else meanwhile
+	case err == nil:
+		d.account = account{username: username, password: password, bound: true, turn: turn}
+		d.connected = true
+		return done
+	case errors.Is(err, home.ErrCredential):
+		return badLogin
+	}
+	d.account = account{username: username, password: password, turn: turn}
+	d.connected = false
+	d.poke()
+	return noServer
+}
+
+func (d *iot) unbind() any {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.account.bound
+	d.account = account{turn: d.account.turn + 1}
+	d.connected = false
+	if !was {
+		return d.model.notBound()
+	}
+	return done
+}
+
+func (d *iot) signIn(ctx context.Context, username string, password home.Secret) error {
+	if d.cloud == nil {
+		return nil
+	}
+	ctx, stop := context.WithTimeout(ctx, signInTime)
+	defer stop()
+	if err := d.cloud.SignIn(ctx, username, password); err != nil {
+		return fmt.Errorf("sign in to the cloud: %w", err)
+	}
+	return nil
+}
+
+// keepSignedIn signs the device in when it was switched on, when it was told a pair, and again while its cloud cannot be reached.
+func (d *iot) keepSignedIn(ctx context.Context) {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 30*time.Second) {
+		var retry <-chan time.Time
+		if d.trySignIn(ctx) {
+			pause = 50 * time.Millisecond
+		} else {
+			retry = time.After(pause)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.wake:
+			pause = 50 * time.Millisecond
+		case <-retry:
+		}
+	}
+}
+
+// trySignIn signs the device in where that is due. It returns false when it has to be tried again.
+func (d *iot) trySignIn(ctx context.Context) bool {
+	d.mu.Lock()
+	a, due := d.account, !d.connected && d.account.username != "" && !d.busy
+	d.mu.Unlock()
+	if !due {
+		return true
+	}
+	err := d.signIn(ctx, a.username, a.password)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.account.turn != a.turn:
+		d.poke()
+	case err == nil:
+		d.account.bound, d.connected = true, true
+	case errors.Is(err, home.ErrCredential):
+		if !a.bound {
+			d.account = account{turn: a.turn + 1}
+		}
+	default:
+		d.log.Debug("device cannot reach its cloud", "err", err)
+		return false
+	}
+	return true
+}

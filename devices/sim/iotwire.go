@@ -1,0 +1,213 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rekeyd/rekeyd/devices/xor"
+)
+
+const (
+	iotPort    = 9999
+	maxRequest = 16 << 10
+	maxConns   = 16               // of one device at once
+	idle       = 30 * time.Second // after which a connection that asks nothing is closed
+)
+
+// request is what one message asks: methods with their arguments, by module.
+type request map[string]map[string]json.RawMessage
+
+func parseRequest(raw []byte) (request, error) {
+	var r request
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, errors.New("null is no request")
+	}
+	return r, nil
+}
+
+// asks tells whether r changes nothing.
+func (r request) asks() bool {
+	for _, methods := range r {
+		for m := range methods {
+			if !strings.HasPrefix(m, "get_") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// answer runs a request.
+func (d *iot) answer(ctx context.Context, r request) []byte {
+	out := map[string]any{}
+	for module, methods := range r {
+		answers := map[string]any{}
+		for method, args := range methods {
+			switch module {
+			case "system":
+				answers[method] = d.system(method, args)
+			case d.model.cloudModule():
+				answers[method] = d.call(ctx, method, args)
+			}
+		}
+		switch module {
+		case "system", d.model.cloudModule():
+			out[module] = answers
+		default:
+			out[module] = d.model.noModule()
+		}
+	}
+	raw, err := json.Marshal(out)
+	if err != nil {
+		panic("an answer of texts and numbers: " + err.Error())
+	}
+	return raw
+}
+
+func (d *iot) system(method string, args json.RawMessage) any {
+	switch method {
+	case "get_sysinfo":
+		return d.sysinfo()
+	case "set_dev_alias":
+		var a struct{ Alias string }
+		if json.Unmarshal(args, &a) != nil || a.Alias == "" || len(a.Alias) > 63 {
+			return badArgument
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.alias = a.Alias
+		return done
+	case "set_relay_state":
+		var a struct{ State *int }
+		if json.Unmarshal(args, &a) != nil || a.State == nil || *a.State < 0 || *a.State > 1 {
+			return badArgument
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.relay = *a.State
+		return done
+	}
+	return d.model.noMember()
+}
+
+// iotSocket is an iot device that is on.
+type iotSocket struct {
+	d   *iot
+	tcp *net.TCPListener
+	udp *net.UDPConn
+}
+
+func (d *iot) plug() (socket, error) {
+	at := netip.AddrPortFrom(d.spec.Addr, iotPort)
+	tcp, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at))
+	if err != nil {
+		return nil, err
+	}
+	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		_ = tcp.Close()
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.out = udp
+	d.connected = d.account.bound && d.cloud == nil
+	return &iotSocket{d: d, tcp: tcp, udp: udp}, nil
+}
+
+func (s *iotSocket) Close() error {
+	s.d.mu.Lock()
+	if s.d.out == s.udp {
+		s.d.out, s.d.connected = nil, false
+	}
+	s.d.mu.Unlock()
+	return errors.Join(s.tcp.Close(), s.udp.Close())
+}
+
+func (s *iotSocket) serve(ctx context.Context) {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { s.d.keepSignedIn(ctx) })
+	parts.Go(func() { s.datagrams(ctx) })
+	free := make(chan struct{}, maxConns)
+	for {
+		c, err := s.tcp.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || !pause(ctx, 10*time.Millisecond) {
+				return
+			}
+			continue // out of files, perhaps: later there may be some
+		}
+		select {
+		case free <- struct{}{}:
+			parts.Go(func() { s.converse(ctx, c); <-free })
+		default:
+			_ = c.Close()
+		}
+	}
+}
+
+// pause waits and returns true, or false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// converse answers what comes over one connection, and closes it at what is no request.
+func (s *iotSocket) converse(ctx context.Context, c net.Conn) {
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	for {
+		_ = c.SetDeadline(time.Now().Add(idle))
+		raw, err := xor.ReadFrame(c, maxRequest)
+		if err != nil {
+			return
+		}
+		r, err := parseRequest(raw)
+		if err != nil {
+			return
+		}
+		if xor.WriteFrame(c, s.d.answer(ctx, r)) != nil {
+			return
+		}
+	}
+}
+
+func (s *iotSocket) datagrams(ctx context.Context) {
+	b := make([]byte, maxRequest)
+	for {
+		n, from, err := s.udp.ReadFromUDPAddrPort(b)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || !pause(ctx, time.Millisecond) {
+				return
+			}
+			continue
+		}
+		if r, err := parseRequest(xor.Open(b[:n])); err == nil {
+			_, _ = s.udp.WriteToUDPAddrPort(xor.Seal(s.d.answer(ctx, r)), from)
+		}
+	}
+}
+
+// say sends an answer to a broadcast, from the device's own address.
+func (d *iot) say(raw []byte, to netip.AddrPort) {
+	d.mu.Lock()
+	out := d.out
+	d.mu.Unlock()
+	if out != nil {
+		_, _ = out.WriteToUDPAddrPort(xor.Seal(raw), to)
+	}
+}

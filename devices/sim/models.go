@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// model is what one model of the iot protocol says of itself. The names are those of real models, so that whoever classifies
+// devices by them is tested; all that would tell one unit from another is made up.
+type model struct {
+	name, full, title string
+	kind              home.Kind
+	hw, sw            string
+	extra             map[string]any // further fields of its get_sysinfo
+}
+
+// models is never changed. The first of a kind is its default.
+var models = []model{
+	{"hs100", "HS100(US)", "Smart Wi-Fi Plug", home.Plug, "1.0", "1.2.6 Build 200727 Rel.121701", map[string]any{"feature": "TIM"}},
+	{"hs105", "HS105(US)", "Smart Wi-Fi Plug Mini", home.Plug, "1.0", "1.5.6 Build 191114 Rel.104204", map[string]any{"feature": "TIM"}},
+	{"hs110", "HS110(EU)", "Smart Wi-Fi Plug With Energy Monitoring", home.Plug, "2.0", "1.5.2 Build 171201 Rel.084625", map[string]any{"feature": "TIM:ENE"}},
+	{"hs200", "HS200(US)", "Smart Wi-Fi Light Switch", home.Switch, "2.0", "1.5.7 Build 180912 Rel.104837", map[string]any{"feature": "TIM"}},
+	{"hs220", "HS220(US)", "Smart Wi-Fi Dimmer", home.Switch, "1.0", "1.5.7 Build 180912 Rel.104837", map[string]any{"feature": "TIM", "brightness": 50}},
+	{"kl130", "KL130(US)", "Kasa Smart Bulb, Multicolor", home.Bulb, "1.0", "1.8.11 Build 191113 Rel.105336", map[string]any{"is_dimmable": 1, "is_color": 1, "is_variable_color_temp": 1}},
+	{"kl110", "KL110(US)", "Kasa Smart Bulb, Dimmable", home.Bulb, "1.0", "1.8.11 Build 191113 Rel.105336", map[string]any{"is_dimmable": 1, "is_color": 0, "is_variable_color_temp": 0}},
+	{"lb130", "LB130(US)", "Smart Wi-Fi LED Bulb with Color Changing", home.Bulb, "1.0", "1.8.11 Build 191113 Rel.105336", map[string]any{"is_dimmable": 1, "is_color": 1, "is_variable_color_temp": 1}},
+}
+
+// modelOf returns the model of that name, with its region or without, or the default of the kind.
+func modelOf(kind home.Kind, name string) (model, error) {
+	name, _, _ = strings.Cut(strings.ToLower(name), "(")
+	i := slices.IndexFunc(models, func(m model) bool { return m.kind == kind && (name == "" || m.name == name) })
+	if i >= 0 {
+		return models[i], nil
+	}
+	var known []string
+	for _, m := range models {
+		if m.kind == kind {
+			known = append(known, m.name)
+		}
+	}
+	if known == nil {
+		return model{}, fmt.Errorf("no %s speaks iot here: plug, switch and bulb do", kind)
+	}
+	return model{}, fmt.Errorf("model %q: a %s is one of %s", name, kind, strings.Join(known, ", "))
+}
+
+// cloudModule is where the device keeps what belongs to the account.
+func (m model) cloudModule() string {
+	if m.kind == home.Bulb {
+		return "smartlife.iot.common.cloud"
+	}
+	return "cnCloud"
+}
+
+// code returns the error that a device of this model answers with.
+func (m model) code(plug, bulb int, plugSays, bulbSays string) fault {
+	if m.kind == home.Bulb {
+		return fault{bulb, bulbSays}
+	}
+	return fault{plug, plugSays}
+}
+
+// fault is an answer that is an error, in the words that were seen: tp-link-devices.md, 2.1.
+type fault struct {
+	Code int    `json:"err_code"`
+	Msg  string `json:"err_msg"`
+}
+
+func (m model) noModule() fault {
+	return m.code(-1, -2001, "module not support", "Module not support")
+}
+
+func (m model) noMember() fault {
+	return m.code(-2, -2000, "member not support", "Method not support")
+}
+
+func (m model) notBound() fault {
+	return m.code(-8, -4002, "not bind yet", "Device hasn't bound to any account yet")
+}
+
+var (
+	badArgument = fault{-3, "invalid argument"}
+	noServer    = fault{-21, "can not connect to the server"}
+	otherCmd    = fault{-32, "another cmd is running"}
+	badLogin    = fault{-20601, "wrong e-mail address or password"} // no real device's answer is known
+)

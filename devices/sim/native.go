@@ -1,0 +1,71 @@
+package sim
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/rekeyd/rekeyd/cloudlink/device"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// nativePort is the door of a native device here; real ones announce whichever they have.
+const nativePort = 7356
+
+// native is a device that speaks the link itself. It is new in the world: it has joined no account.
+type native struct {
+	spec  Spec
+	log   *slog.Logger
+	state device.Volatile // survives being switched off
+
+	mu  sync.Mutex // guards dev
+	dev *device.Device
+}
+
+func newNative(s Spec, log *slog.Logger) *native { return &native{spec: s, log: log} }
+
+func (n *native) plug() (socket, error) {
+	l, err := net.Listen("tcp4", netip.AddrPortFrom(n.spec.Addr, nativePort).String())
+	if err != nil {
+		return nil, err
+	}
+	model := n.spec.Model
+	if model == "" {
+		model = "sim-" + string(n.spec.Kind)
+	}
+	d, err := device.New(device.Options{
+		State: &n.state, Kind: n.spec.Kind, Model: model, Name: n.spec.Name, Log: n.log, Listener: l, Unannounced: true,
+	})
+	if err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.dev = d
+	return &nativeSocket{Listener: l, dev: d, log: n.log}, nil
+}
+
+func (n *native) device() *device.Device {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dev
+}
+
+func (n *native) id() home.DeviceID { return n.device().ID() }
+
+func (n *native) epochs() (held, signedIn home.Epoch) { return n.device().Holds() }
+
+type nativeSocket struct {
+	net.Listener
+	dev *device.Device
+	log *slog.Logger
+}
+
+func (s *nativeSocket) serve(ctx context.Context) {
+	if err := s.dev.Run(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("simulated device ended", "err", err)
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package sim
+
+// share does nothing: only one house of a machine hears broadcasts.
+func share(uintptr) error { return nil }

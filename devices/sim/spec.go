@@ -1,0 +1,154 @@
+package sim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Spec says what one simulated device is.
+type Spec struct {
+	Kind     home.Kind
+	Protocol home.Protocol
+	Name     string // "plug-1" and so on when empty
+	Model    string // the usual one of its kind when empty
+	Username string // the account that it is bound to, from the start; bound to none when empty. Only iot devices can be
+	Password home.Secret
+	Addr     netip.Addr // in 127.0.0.0/8; the house chooses one when invalid
+}
+
+// limits of a house: addresses, and sockets of one process.
+const (
+	maxDevices = 10000
+	maxHouse   = 4 << 20
+)
+
+// ParseCount reads how many devices of which kind: "plug:iot=3,bulb:iot=2,camera:native=1".
+func ParseCount(text string) ([]Spec, error) {
+	var specs []Spec
+	for part := range strings.SplitSeq(text, ",") {
+		what, number, ok := strings.Cut(strings.TrimSpace(part), "=")
+		k, p, ok2 := strings.Cut(what, ":")
+		if !ok || !ok2 {
+			return nil, fmt.Errorf("%q: want KIND:PROTOCOL=N, as in plug:iot=3", part)
+		}
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 1 || len(specs)+n > maxDevices {
+			return nil, fmt.Errorf("%q: want a number of devices from 1, up to %d in all", part, maxDevices)
+		}
+		s := Spec{Protocol: home.Protocol(strings.ToLower(p))}
+		if s.Kind, err = home.ParseKind(k); err != nil {
+			return nil, fmt.Errorf("%q: %w", part, err)
+		}
+		if err := s.check(); err != nil {
+			return nil, fmt.Errorf("%q: %w", part, err)
+		}
+		for range n {
+			specs = append(specs, s)
+		}
+	}
+	return specs, nil
+}
+
+// specJSON is a Spec in a house file.
+type specJSON struct {
+	Kind     string `json:"kind"`
+	Protocol string `json:"protocol"`
+	Name     string `json:"name"`
+	Model    string `json:"model"`
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Addr     string `json:"addr"`
+}
+
+// ReadHouse reads a JSON list of devices, each {"kind","protocol","name","model","username","password","addr"}, of which kind
+// and protocol must be there. It refuses what it does not know.
+func ReadHouse(r io.Reader) ([]Spec, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxHouse+1))
+	if err != nil {
+		return nil, fmt.Errorf("read house: %w", err)
+	}
+	if len(raw) > maxHouse {
+		return nil, fmt.Errorf("read house: more than %d bytes", maxHouse)
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, fmt.Errorf("read house: want a JSON list of devices: %w", err)
+	}
+	if len(list) == 0 || len(list) > maxDevices {
+		return nil, fmt.Errorf("read house: %d devices: want 1 to %d", len(list), maxDevices)
+	}
+	var specs []Spec
+	var errs []error
+	for i, one := range list {
+		s, err := readSpec(one)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read house: device %d: %w", i+1, err))
+		}
+		specs = append(specs, s)
+	}
+	return specs, errors.Join(errs...)
+}
+
+func readSpec(raw json.RawMessage) (Spec, error) {
+	var j specJSON
+	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&j); err != nil {
+		// A value of a wrong type is named by its field; the value itself may be a password.
+		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			if t.Field == "" {
+				return Spec{}, errors.New("want an object")
+			}
+			return Spec{}, fmt.Errorf("field %q: want text", t.Field)
+		}
+		return Spec{}, errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	s := Spec{
+		Protocol: home.Protocol(strings.ToLower(j.Protocol)), Name: j.Name, Model: j.Model,
+		Username: j.Username, Password: home.NewSecret(j.Password),
+	}
+	var err error
+	if s.Kind, err = home.ParseKind(j.Kind); err != nil {
+		return s, fmt.Errorf("field %q: %w", "kind", err)
+	}
+	if j.Addr != "" {
+		if s.Addr, err = netip.ParseAddr(j.Addr); err != nil {
+			return s, fmt.Errorf("field %q: want an address in 127.0.0.0/8", "addr")
+		}
+	}
+	return s, s.check()
+}
+
+// check tells what is wrong with a spec, by field.
+func (s Spec) check() error {
+	var errs []error
+	switch s.Protocol {
+	case home.IOT:
+		if _, err := modelOf(s.Kind, s.Model); err != nil {
+			errs = append(errs, fmt.Errorf("field %q: %w", "model", err))
+		}
+	case home.Native:
+		if s.Username != "" || !s.Password.IsZero() {
+			errs = append(errs, fmt.Errorf("field %q: a native device holds no password: it joins an account through its hub", "username"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("field %q: protocol %q: want iot or native", "protocol", s.Protocol))
+	}
+	if (s.Username == "") != s.Password.IsZero() {
+		errs = append(errs, fmt.Errorf("field %q: username and password belong together", "password"))
+	}
+	if s.Addr.IsValid() && !(s.Addr.Is4() && s.Addr.IsLoopback()) {
+		errs = append(errs, fmt.Errorf("field %q: %s is not in 127.0.0.0/8", "addr", s.Addr))
+	}
+	if len(s.Name) > 63 || strings.ContainsFunc(s.Name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+		errs = append(errs, fmt.Errorf("field %q: want at most 63 bytes of text without control characters", "name"))
+	}
+	return errors.Join(errs...)
+}
