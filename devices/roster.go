@@ -1,0 +1,310 @@
+// Package devices joins what was seen on the LAN to the devices that are there.
+package devices
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Roster joins sightings to devices. It is safe for use by several goroutines.
+//
+// Two sightings that share a key are one device. That is decided by the set of all sightings alone, whatever their order
+// was: each key belongs to the strongest key that it was seen with. One that was seen with two strong keys which nothing else joins
+// (somebody lies, or a device took over a name) is disputed and joins neither.
+//
+// Two devices without a common key are one when they share an address, and one of them was only announced while the other answers a
+// protocol; but only where there is exactly one of each at that address, and their kinds agree.
+//
+// A device keeps its address while it answers there: an announcement with its key and another address takes over only after
+// the older one has not been heard for Hold. Until then nothing else of it counts either. Whose word holds at last is decided
+// by the device's own handshake.
+type Roster struct {
+	mu    sync.Mutex // guards everything below
+	keys  map[string]*key
+	faces map[string]*face               // by source and keys
+	gone  map[string]time.Time           // last goodbyes, by source and weakest key
+	at    map[netip.Addr]map[string]bool // address to the roots of devices that are there
+	devs  map[string]*device             // by root key
+	ids   map[home.DeviceID]string       // to a key of the device
+	shown map[string]shown               // by the root of what was reported
+	swept time.Time                      // when room was last made
+}
+
+// Hold is how long an address holds against another one that claims the same key: three sweeps.
+const Hold = 3 * time.Minute
+
+// maxFaces bounds the roster: some times what a discovery keeps at a time. Beyond it those who left are forgotten.
+const maxFaces = 32768
+
+// maxParents is how many different strong keys one key is remembered with; with more it is disputed in any case.
+const maxParents = 8
+
+// key is one identity, as home.Sighting.Keys has them.
+type key struct {
+	parents map[string]bool // the strongest keys of the sightings that it was in
+	faces   map[string]bool // whose sightings it was in
+	root    string          // the strongest key of its device; empty while it is disputed
+}
+
+// face is what one source says under one set of keys: an announced service, a device as it answers a probe, a record from disk.
+type face struct {
+	home.Sighting           // the newest; its At is zero while only a goodbye came
+	first         time.Time // when it was first seen
+}
+
+type device struct {
+	root  string
+	keys  []string
+	faces []string
+	addrs []netip.Addr // of those faces that are here
+	heard bool         // its protocol is known: it is more than announced
+}
+
+type shown struct {
+	home.Device
+	here bool
+}
+
+// NewRoster returns an empty roster.
+func NewRoster() *Roster {
+	return &Roster{
+		keys: map[string]*key{}, faces: map[string]*face{}, gone: map[string]time.Time{}, at: map[netip.Addr]map[string]bool{},
+		devs: map[string]*device{}, ids: map[home.DeviceID]string{}, shown: map[string]shown{},
+	}
+}
+
+// Restore takes in the devices that are known from disk. They count as absent until they are seen, and as changed then.
+func (r *Roster) Restore(list []home.Device) {
+	var all []home.Sighting
+	for _, d := range list {
+		if len(d.Keys) > 0 {
+			all = append(all, home.Sighting{
+				Source: onDisk, Protocol: d.Protocol, Keys: d.Keys, Name: d.Name, Kind: d.Kind, Model: d.Model, Addr: d.Addr, At: d.Seen,
+			})
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.see(all)
+}
+
+const onDisk = "disk"
+
+// See takes sightings in and returns the devices that are new or have changed: in what is known of them, in having left, or
+// in being back. That a device was merely seen again is no change.
+func (r *Roster) See(list []home.Sighting) []home.Device {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.see(list)
+}
+
+func (r *Roster) see(list []home.Sighting) []home.Device {
+	touched := map[string]bool{} // keys
+	for _, s := range list {
+		s.Keys = cleanKeys(s.Keys)
+		if len(s.Keys) > 0 && r.room(s, touched) {
+			r.note(s, touched)
+		}
+	}
+	roots := map[string]bool{}
+	for _, group := range r.groups(touched) {
+		r.rebuild(group, roots)
+	}
+	return r.report(roots)
+}
+
+func faceName(s home.Sighting) string { return s.Source + " " + strings.Join(s.Keys, " ") }
+
+// bye is under what name a goodbye counts: also for what the same announcement said under other keys before.
+func bye(s home.Sighting) string { return s.Source + " " + s.Keys[len(s.Keys)-1] }
+
+// note files one sighting.
+func (r *Roster) note(s home.Sighting, touched map[string]bool) {
+	name := faceName(s)
+	f := r.faces[name]
+	if f == nil {
+		f = &face{Sighting: s, first: s.At}
+		if s.Gone {
+			f.At = time.Time{}
+		}
+		r.faces[name] = f
+	}
+	f.take(s)
+	if s.Gone && s.At.After(r.gone[bye(s)]) {
+		r.gone[bye(s)] = s.At
+	}
+	for _, k := range s.Keys {
+		x := r.keys[k]
+		if x == nil {
+			x = &key{parents: map[string]bool{}, faces: map[string]bool{}}
+			r.keys[k] = x
+			r.ids[idOf(k)] = k
+		}
+		x.faces[name] = true
+		if k != s.Keys[0] && len(x.parents) <= maxParents {
+			x.parents[s.Keys[0]] = true
+		}
+		touched[k] = true
+	}
+}
+
+// take keeps the newest of what the face said, whatever the order in which it comes.
+func (f *face) take(s home.Sighting) {
+	if s.At.Before(f.first) {
+		f.first = s.At
+	}
+	if !s.Gone && (s.At.After(f.At) || s.At.Equal(f.At) && compareSightings(s, f.Sighting) < 0) {
+		f.Sighting = s
+	}
+}
+
+// here tells whether the face was heard, and has not said goodbye since.
+func (r *Roster) here(f *face) bool { return f.Source != onDisk && f.At.After(r.gone[bye(f.Sighting)]) }
+
+// room tells whether there is room for s, and makes some where there is none.
+func (r *Roster) room(s home.Sighting, touched map[string]bool) bool {
+	if _, known := r.faces[faceName(s)]; known || len(r.faces) < maxFaces {
+		return true
+	}
+	if s.At.Sub(r.swept).Abs() < time.Minute {
+		return false
+	}
+	r.swept = s.At
+	for name, f := range r.faces {
+		if f.Protocol == "" && f.Source != onDisk && !r.here(f) {
+			r.forget(name, f, touched)
+		}
+	}
+	return len(r.faces) < maxFaces
+}
+
+func (r *Roster) forget(name string, f *face, touched map[string]bool) {
+	delete(r.faces, name)
+	delete(r.gone, bye(f.Sighting))
+	for _, k := range f.Keys {
+		delete(r.keys[k].faces, name)
+		touched[k] = true
+	}
+}
+
+// groups returns the keys that may change hands with those touched: all that hang together by any sighting, disputed or not.
+func (r *Roster) groups(touched map[string]bool) [][]string {
+	var all [][]string
+	done := map[string]bool{}
+	for start := range touched {
+		if done[start] || r.keys[start] == nil {
+			continue
+		}
+		done[start] = true
+		group := []string{start}
+		for i := 0; i < len(group); i++ {
+			for name := range r.keys[group[i]].faces {
+				for _, k := range r.faces[name].Keys {
+					if !done[k] {
+						done[k] = true
+						group = append(group, k)
+					}
+				}
+			}
+		}
+		all = append(all, group)
+	}
+	return all
+}
+
+// rebuild makes the devices of a group anew. It adds the roots of all that may look different now to roots.
+func (r *Roster) rebuild(group []string, roots map[string]bool) {
+	slices.SortFunc(group, compareKeys) // parents come before what belongs to them
+	old := map[string]bool{}
+	for _, k := range group {
+		x := r.keys[k]
+		if x.root != "" {
+			old[x.root] = true
+		}
+		x.root = r.rootOf(k, x)
+	}
+	for root := range old {
+		if d := r.devs[root]; d != nil {
+			r.place(d, roots, false)
+			delete(r.devs, root)
+		}
+	}
+	made := map[string]*device{}
+	of := func(root string) *device {
+		if made[root] == nil {
+			made[root] = &device{root: root}
+		}
+		return made[root]
+	}
+	seen := map[string]bool{}
+	for _, k := range group {
+		x := r.keys[k]
+		if len(x.faces) == 0 {
+			delete(r.keys, k)
+			delete(r.ids, idOf(k))
+			continue
+		}
+		if x.root != "" {
+			of(x.root).keys = append(of(x.root).keys, k)
+		}
+		for name := range x.faces {
+			if f := r.faces[name]; f.Keys[0] == k && !seen[name] {
+				seen[name] = true
+				d := of(x.root)
+				d.faces = append(d.faces, name)
+				d.heard = d.heard || f.Protocol != ""
+				if r.here(f) {
+					d.addrs = append(d.addrs, addrsOf(f.Sighting)...)
+				}
+			}
+		}
+	}
+	for root, d := range made {
+		if len(d.faces) == 0 {
+			continue
+		}
+		slices.Sort(d.faces)
+		slices.SortFunc(d.addrs, netip.Addr.Compare)
+		d.addrs = slices.Compact(d.addrs)
+		r.devs[root] = d
+		r.place(d, roots, true)
+	}
+}
+
+// rootOf decides to which device a key belongs; the roots of stronger keys are decided already.
+func (r *Roster) rootOf(k string, x *key) string {
+	root := ""
+	disputed := len(x.parents) > maxParents
+	for p := range x.parents {
+		pk := r.keys[p]
+		switch {
+		case pk == nil || pk.root == "" || len(pk.faces) == 0:
+		case root == "":
+			root = pk.root
+		case root != pk.root:
+			disputed = true
+		}
+	}
+	if root != "" && !disputed {
+		return root
+	}
+	for name := range x.faces {
+		if r.faces[name].Keys[0] == k {
+			return k
+		}
+	}
+	return ""
+}
+
+func addrsOf(s home.Sighting) []netip.Addr {
+	all := slices.Clone(s.Addrs)
+	if s.Addr.IsValid() {
+		all = append(all, s.Addr.Addr())
+	}
+	return all
+}
