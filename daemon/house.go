@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -38,6 +39,32 @@ func (r *Rekeyer) House() (home.Account, []Row) {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return a, rows
+}
+
+// Stored returns the bound devices of a ledger that no engine works with, as they were last known.
+func Stored(ledger Reader) (home.Account, []Row, error) {
+	a, err := ledger.Account()
+	if err != nil && !errors.Is(err, home.ErrNoAccount) {
+		return a, nil, err
+	}
+	bindings, err := ledger.Bindings()
+	if err != nil {
+		return a, nil, err
+	}
+	devices, err := ledger.Devices()
+	if err != nil {
+		return a, nil, err
+	}
+	r := &Rekeyer{account: a, rows: map[home.DeviceID]*row{}}
+	for _, b := range bindings {
+		w := r.row(b.Device)
+		w.binding, w.bound = b, true
+	}
+	for _, d := range devices {
+		r.row(d.ID).device = d
+	}
+	a, rows := r.House()
+	return a, rows, nil
 }
 
 // show makes a row presentable; r.mu is held. A binding is current only when both of its ends are: until then it is shown as stale, at

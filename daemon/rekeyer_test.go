@@ -1,0 +1,423 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices"
+	"github.com/rekeyd/rekeyd/localstore"
+)
+
+// house is a real store and roster, with devices that are played.
+type house struct {
+	t      *testing.T
+	store  *localstore.Store
+	engine *daemon.Rekeyer
+	lan    *lan
+	woken  func() int
+}
+
+const acct home.AccountID = "acc-1"
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	h := &house{t: t, lan: &lan{sightings: make(chan []home.Sighting, 16), held: map[home.DeviceID]*played{}}}
+	h.open(t.TempDir())
+	h.lan.store = h.store
+	a := home.Account{ID: acct, Email: "Anna@example.org", Notice: []byte("h0"), NoticeEpoch: 1, Brokers: []string{"mqtt://127.0.0.1:1"}}
+	must(t, h.store.Enrol(a, home.Credential{}))
+	h.begin(1)
+	return h
+}
+
+func (h *house) open(dir string) {
+	h.t.Helper()
+	store, err := localstore.Open(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	must(h.t, err)
+	h.t.Cleanup(func() { _ = store.Close() })
+	h.store = store
+	var mu sync.Mutex
+	n := 0
+	h.woken = func() int { mu.Lock(); defer mu.Unlock(); return n }
+	h.engine, err = daemon.New(daemon.Options{
+		Ledger: store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
+		Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan}, Wake: func() { mu.Lock(); n++; mu.Unlock() },
+	})
+	must(h.t, err)
+}
+
+// begin begins an epoch as the link does: on disk first, then the engine is told.
+func (h *house) begin(e home.Epoch) {
+	h.t.Helper()
+	c := home.Credential{Epoch: e, Username: "Anna@example.org", Password: home.NewSecret("pw" + string(rune('0'+e))), EpochSecret: home.NewSecret("s" + string(rune('0'+e)))}
+	_, err := h.store.BeginEpoch(acct, c, []byte{byte(e)}, []byte("{}"), "")
+	must(h.t, err)
+	h.engine.Began(e)
+}
+
+func (h *house) see(ids ...home.DeviceID) {
+	var ss []home.Sighting
+	for i, id := range ids {
+		ss = append(ss, home.Sighting{
+			Source: "iot-udp", Protocol: home.IOT, Keys: []string{"mac:" + string(id)[4:]}, Name: string(id), Kind: home.Plug,
+			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 9, 0, byte(i + 1)}), 9999), Match: home.Unknown, At: time.Now(),
+		})
+	}
+	h.lan.sightings <- ss
+}
+
+func (h *house) row(id home.DeviceID) daemon.Row {
+	h.t.Helper()
+	_, rows := h.engine.House()
+	i := slices.IndexFunc(rows, func(r daemon.Row) bool { return r.ID == id })
+	if i < 0 {
+		h.t.Fatalf("%s is not in the house: %v", id, rows)
+	}
+	return rows[i]
+}
+
+// run runs the engine inside a bubble of fake time while do happens.
+func (h *house) run(do func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.engine.Run(ctx) }()
+	do()
+	stop()
+	must(h.t, <-ended)
+}
+
+// lan is a network of played devices: discovery and driver in one.
+type lan struct {
+	store     *localstore.Store
+	sightings chan []home.Sighting
+
+	mu    sync.Mutex // guards held
+	held  map[home.DeviceID]*played
+	delay time.Duration
+}
+
+// played is what one device holds, and how it behaves.
+type played struct {
+	match   home.Match
+	holds   home.Epoch
+	off     bool
+	refuses bool  // says no, and means it
+	lies    bool  // says ok, and changes nothing
+	answer  error // what Rekey returns in the end, whatever happened
+	inside  int   // calls at this moment
+	most    int
+	moves   int
+	bare    int // moves without an intent on disk
+}
+
+func (l *lan) Run(ctx context.Context, see func([]home.Sighting)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-l.sightings:
+			see(s)
+		}
+	}
+}
+
+func (l *lan) enter(id home.DeviceID) *played {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.held[id]
+	p.inside++
+	p.most = max(p.most, p.inside)
+	return p
+}
+
+func (l *lan) leave(p *played) { l.mu.Lock(); p.inside--; l.mu.Unlock() }
+
+func (l *lan) Probe(_ context.Context, d home.Device, c home.Candidates) (home.Finding, error) {
+	p := l.enter(d.ID)
+	defer l.leave(p)
+	time.Sleep(time.Millisecond)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := home.Finding{Match: p.match, Device: d}
+	switch {
+	case p.off:
+		f.Verdict.State = home.Unreachable
+	case p.match == home.Foreign:
+		f.Verdict.State = home.ForeignHeld
+	case p.match == home.Unbound:
+		f.Verdict.State = home.Blank
+	default:
+		f.Verdict = home.Verdict{State: home.Stale, Epoch: p.holds}.Against(c.Account.Epoch)
+	}
+	return f, nil
+}
+
+func (l *lan) Rekey(_ context.Context, d home.Device, m home.Move) error {
+	p := l.enter(d.ID)
+	defer l.leave(p)
+	intents, err := l.store.Intents()
+	written := err == nil && slices.ContainsFunc(intents, func(i home.Intent) bool { return i.Device == d.ID && i.To == m.To.Epoch })
+	time.Sleep(l.delay + time.Millisecond)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.moves++
+	if !written {
+		p.bare++
+	}
+	if p.refuses {
+		return home.ErrRefused
+	}
+	if !p.lies {
+		p.holds, p.match = m.To.Epoch, home.Ours
+	}
+	return p.answer
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+const (
+	front home.DeviceID = "mac-000000000001"
+	back  home.DeviceID = "mac-000000000002"
+)
+
+func TestEveryDeviceFollowsANewEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		h.lan.held[back] = &played{match: home.Unbound}
+		h.run(func() {
+			h.see(front, back)
+			time.Sleep(time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{front, back}))
+			time.Sleep(time.Second)
+			h.begin(2)
+			time.Sleep(10 * time.Second)
+			for id, p := range h.lan.held {
+				if p.holds != 2 || p.bare != 0 {
+					t.Errorf("%s holds epoch %d; moved %d times, %d without an intent on disk", id, p.holds, p.moves, p.bare)
+				}
+				b, err := h.store.Binding(id)
+				must(t, err)
+				if b.DeviceEpoch != 2 || b.Verdict.State != home.Current {
+					t.Errorf("%s is recorded as %v at epoch %d", id, b.Verdict.State, b.DeviceEpoch)
+				}
+				if r := h.row(id); r.Verdict != home.Stale || r.Epoch != 0 {
+					t.Errorf("%s is shown as %v at %d before the account signed it in", id, r.Verdict, r.Epoch)
+				}
+			}
+			if is, _ := h.store.Intents(); len(is) != 0 {
+				t.Errorf("intents left: %v", is)
+			}
+			es, _ := h.store.Errands(10)
+			if n := len(slices.DeleteFunc(es, func(e home.Errand) bool { return e.Kind != home.ErrandSignIn || e.Epoch != 2 })); n != 2 {
+				t.Errorf("%d sign-ins wait, want 2", n)
+			}
+			must(t, h.store.SignedIn(acct, 2, []home.DeviceID{front, back}, "m"))
+			h.engine.SignedIn(2, []home.DeviceID{front, back})
+			if r := h.row(front); r.Verdict != home.Current || r.Epoch != 2 {
+				t.Errorf("shown as %v at %d after both ends were seen", r.Verdict, r.Epoch)
+			}
+		})
+	})
+}
+
+func TestForeignDeviceIsShownAndNeverTouched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.lan.held[front] = &played{match: home.Foreign}
+		h.lan.held[back] = &played{match: home.Ours, holds: 1}
+		h.run(func() {
+			h.see(front, back)
+			time.Sleep(time.Second)
+			if r := h.row(front); r.Verdict != home.ForeignHeld || r.Match != home.Foreign {
+				t.Errorf("shown as %v, %v", r.Verdict, r.Match)
+			}
+			if err := h.engine.Bind([]home.DeviceID{front}); !errors.Is(err, home.ErrForeign) {
+				t.Errorf("bound: %v", err)
+			}
+			must(t, h.engine.Bind([]home.DeviceID{back}))
+			time.Sleep(time.Second)
+			h.lan.mu.Lock()
+			h.lan.held[back].match = home.Foreign // somebody else has taken it over
+			h.lan.mu.Unlock()
+			h.begin(2)
+			time.Sleep(24 * time.Hour)
+			for id, p := range h.lan.held {
+				if p.moves > 0 {
+					t.Errorf("%s was touched", id)
+				}
+			}
+		})
+	})
+}
+
+func TestUnboundDeviceIsNeverTouchedWithoutItsOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.lan.held[front] = &played{match: home.Unbound}
+		h.run(func() {
+			h.see(front)
+			h.begin(2)
+			time.Sleep(24 * time.Hour)
+		})
+		if h.lan.held[front].moves > 0 {
+			t.Error("a device that nobody bound was given the password")
+		}
+	})
+}
+
+func TestDeviceThatWasOffIsRekeyedWhenSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		p := &played{match: home.Ours, holds: 1}
+		h.lan.held[front] = p
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{front}))
+			time.Sleep(time.Second)
+			h.lan.mu.Lock()
+			p.off = true
+			h.lan.mu.Unlock()
+			h.begin(2)
+			time.Sleep(10 * time.Minute)
+			if r := h.row(front); r.Verdict != home.Unreachable || r.Hint == "" {
+				t.Errorf("shown as %v with hint %q", r.Verdict, r.Hint)
+			}
+			h.lan.mu.Lock()
+			p.off = false
+			h.lan.mu.Unlock()
+			h.lan.sightings <- []home.Sighting{{
+				Source: "iot-udp", Protocol: home.IOT, Keys: []string{"mac:000000000001"}, Kind: home.Plug,
+				Addr: netip.MustParseAddrPort("127.9.0.77:9999"), At: time.Now(),
+			}}
+			time.Sleep(5 * time.Minute) // the roster holds on to an address for a while
+			h.see(front)
+			time.Sleep(time.Hour)
+			if p.holds != 2 {
+				t.Errorf("holds epoch %d an hour after it came back", p.holds)
+			}
+		})
+	})
+}
+
+func TestWhatADeviceSaysIsNoProof(t *testing.T) {
+	for name, c := range map[string]struct {
+		p    played
+		want home.State
+	}{
+		"an error is not failure": {played{match: home.Ours, holds: 1, answer: errors.New("json decode error")}, home.Current},
+		"ok is not success":       {played{match: home.Ours, holds: 1, lies: true}, home.Stale},
+		"a refusal stays stale":   {played{match: home.Ours, holds: 1, refuses: true}, home.Stale},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t)
+				p := c.p
+				h.lan.held[front] = &p
+				h.run(func() {
+					h.see(front)
+					time.Sleep(time.Second)
+					must(t, h.engine.Bind([]home.DeviceID{front}))
+					time.Sleep(time.Second)
+					h.begin(2)
+					time.Sleep(time.Minute)
+					b, err := h.store.Binding(front)
+					must(t, err)
+					if b.Verdict.State != c.want {
+						t.Errorf("recorded as %v, want %v", b.Verdict.State, c.want)
+					}
+					if is, _ := h.store.Intents(); (len(is) == 0) != (c.want == home.Current) {
+						t.Errorf("intents on disk: %v", is)
+					}
+					first := p.moves
+					time.Sleep(24 * time.Hour)
+					if tries := p.moves - first; tries > 40 {
+						t.Errorf("tried %d times in a day", tries)
+					} else if c.want != home.Current && tries == 0 {
+						t.Error("was given up")
+					}
+				})
+			})
+		})
+	}
+}
+
+func TestANewerEpochOvertakesAMoveUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		p := &played{match: home.Ours, holds: 1}
+		h.lan.held[front] = p
+		h.lan.delay = 5 * time.Second
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{front}))
+			time.Sleep(10 * time.Second)
+			h.begin(2)
+			time.Sleep(time.Second) // the move to 2 is under way
+			h.begin(3)
+			time.Sleep(time.Minute)
+			if p.holds != 3 || p.most != 1 || p.bare != 0 {
+				t.Errorf("holds epoch %d; at most %d jobs at once; %d moves without an intent", p.holds, p.most, p.bare)
+			}
+			b, err := h.store.Binding(front)
+			must(t, err)
+			if b.DeviceEpoch != 3 || b.Verdict.State != home.Current {
+				t.Errorf("recorded as %v at %d", b.Verdict.State, b.DeviceEpoch)
+			}
+		})
+	})
+}
+
+func TestARestartGoesOnFromTheIntent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		p := &played{match: home.Ours, holds: 1}
+		h.lan.held[front] = p
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{front}))
+			time.Sleep(time.Second)
+		})
+		// The daemon died after the device was moved and before that was written down.
+		c := home.Credential{Epoch: 2, Username: "Anna@example.org", Password: home.NewSecret("pw2")}
+		_, err := h.store.BeginEpoch(acct, c, []byte{2}, []byte("{}"), "")
+		must(t, err)
+		_, err = h.store.Intend(front, 1, 2, time.Now())
+		must(t, err)
+		p.holds, p.moves = 2, 0
+
+		var err2 error
+		h.engine, err2 = daemon.New(daemon.Options{
+			Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
+			Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
+		})
+		must(t, err2)
+		h.run(func() { time.Sleep(time.Minute) }) // it is not even seen: its address is on disk
+		if p.moves != 0 {
+			t.Errorf("moved %d times more", p.moves)
+		}
+		if b, _ := h.store.Binding(front); b.Verdict.State != home.Current || b.DeviceEpoch != 2 {
+			t.Errorf("recorded as %v at %d", b.Verdict.State, b.DeviceEpoch)
+		}
+		if is, _ := h.store.Intents(); len(is) != 0 {
+			t.Errorf("intents left: %v", is)
+		}
+	})
+}
