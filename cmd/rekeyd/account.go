@@ -1,0 +1,230 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// defaultAccountURL is where the embedded account service listens.
+const defaultAccountURL = "http://127.0.0.1:7354"
+
+// The doors to one account, with the name under which each door's app signs in. That of tpCamera is this project's own.
+var doors = []struct{ name, appType string }{
+	{"kasa", "Kasa_Android"},
+	{"tpcamera", "tpCamera_Android"},
+	{"web", "rekeyd_Web"},
+}
+
+func addAccountFlag(c *cobra.Command) {
+	c.Flags().String("account-url", "", "base URL of the account service (default "+defaultAccountURL+")")
+}
+
+func accountURL(c *cobra.Command) string {
+	if u, _ := c.Flags().GetString("account-url"); u != "" {
+		return u
+	}
+	return defaultAccountURL
+}
+
+func accountClient(c *cobra.Command) (*v1.Client, error) { return v1.New(accountURL(c)) }
+
+func newRegister() *cobra.Command {
+	c := &cobra.Command{Use: "register EMAIL", Short: "Register an account at the account service", Args: args(cobra.ExactArgs(1))}
+	addAccountFlag(c)
+	addPasswordFlag(c)
+	c.RunE = func(c *cobra.Command, as []string) error {
+		client, err := accountClient(c)
+		if err != nil {
+			return err
+		}
+		pw, err := readPassword(c, "Password for the new account", true)
+		if err != nil {
+			return err
+		}
+		var out struct {
+			Activation string `json:"activation"`
+		}
+		params := map[string]string{"email": as[0], "password": pw.Reveal(), "appType": doors[2].appType}
+		if err := client.Call(c.Context(), home.Secret{}, "register", params, &out); err != nil {
+			return accountError("register "+as[0], err)
+		}
+		if out.Activation == "mail" {
+			fmt.Fprintln(c.OutOrStdout(), "Registered. Open the link in the mail, or run: rekeyd activate LINK")
+			return nil
+		}
+		fmt.Fprintln(c.OutOrStdout(), "Registered. Sign this hub in with: rekeyd login "+as[0])
+		return nil
+	}
+	return c
+}
+
+func newActivate() *cobra.Command {
+	c := &cobra.Command{Use: "activate LINK", Short: "Activate a registered account with the link from the mail", Args: args(cobra.ExactArgs(1))}
+	addAccountFlag(c)
+	c.RunE = func(c *cobra.Command, as []string) error {
+		client, token, err := linkClient(c, as[0])
+		if err != nil {
+			return err
+		}
+		if err := client.Call(c.Context(), home.Secret{}, "activate", map[string]string{"token": token.Reveal()}, nil); err != nil {
+			return accountError("activate", err)
+		}
+		fmt.Fprintln(c.OutOrStdout(), "Activated. Sign this hub in with: rekeyd login")
+		return nil
+	}
+	return c
+}
+
+func newForgot() *cobra.Command {
+	c := &cobra.Command{
+		Use: "forgot EMAIL", Short: "Ask for the mail that resets a forgotten password", Args: args(cobra.ExactArgs(1)),
+		Long: `Ask for the mail that resets a forgotten password, as the "Forgot password" of an app or the website does.
+The answer is the same whether or not there is an account of that address.`,
+	}
+	addAccountFlag(c)
+	door := c.Flags().String("door", "web", "through which door: kasa, tpcamera or web")
+	c.RunE = func(c *cobra.Command, as []string) error {
+		i := slices.IndexFunc(doors, func(d struct{ name, appType string }) bool { return d.name == *door })
+		if i < 0 {
+			return usage(c, fmt.Errorf("door %q: want kasa, tpcamera or web", *door))
+		}
+		client, err := accountClient(c)
+		if err != nil {
+			return err
+		}
+		params := map[string]string{"email": as[0], "appType": doors[i].appType}
+		if err := client.Call(c.Context(), home.Secret{}, "getResetPasswordEmail", params, nil); err != nil {
+			return accountError("ask for the mail", err)
+		}
+		fmt.Fprintln(c.OutOrStdout(), "If there is an account of that address, a mail is on its way. Open its link, or run: rekeyd reset LINK")
+		return nil
+	}
+	return c
+}
+
+func newReset() *cobra.Command {
+	c := &cobra.Command{Use: "reset LINK", Short: "Set a new password with the link, or the code, from the mail", Args: args(cobra.ExactArgs(1))}
+	addAccountFlag(c)
+	addPasswordFlag(c)
+	c.RunE = func(c *cobra.Command, as []string) error {
+		client, token, err := linkClient(c, as[0])
+		if err != nil {
+			return err
+		}
+		pw, err := readPassword(c, "New password", true)
+		if err != nil {
+			return err
+		}
+		params := map[string]string{"token": token.Reveal(), "newPassword": pw.Reveal()}
+		if err := client.Call(c.Context(), home.Secret{}, "resetPassword", params, nil); err != nil {
+			return accountError("reset the password", err)
+		}
+		fmt.Fprintln(c.OutOrStdout(), "Your password was changed. rekeyd now signs your devices in again; see: rekeyd status")
+		return nil
+	}
+	return c
+}
+
+// linkClient takes a link from a mail apart: whose service it is, and the token. A bare code is taken as the token.
+func linkClient(c *cobra.Command, link string) (*v1.Client, home.Secret, error) {
+	base, token := accountURL(c), home.NewSecret(link)
+	if strings.Contains(link, "://") {
+		of, t, err := splitLink(link)
+		if err != nil {
+			return nil, home.Secret{}, usage(c, err)
+		}
+		token = t
+		if given, _ := c.Flags().GetString("account-url"); given == "" {
+			base = of
+		}
+	}
+	client, err := v1.New(base)
+	return client, token, err
+}
+
+// splitLink returns the service and the token of a link from a mail; the token stands behind the #, where no server sees it.
+func splitLink(link string) (base string, token home.Secret, err error) {
+	u, err := url.Parse(link)
+	var frag url.Values
+	if err == nil {
+		frag, err = url.ParseQuery(u.Fragment)
+	}
+	if err != nil || frag.Get("t") == "" {
+		return "", token, errors.New("this is not a link from a mail of the account service")
+	}
+	return u.Scheme + "://" + u.Host, home.NewSecret(frag.Get("t")), nil
+}
+
+func newLogin() *cobra.Command {
+	c := &cobra.Command{
+		Use: "login [EMAIL]", Short: "Sign this hub in to an account", Args: args(cobra.MaximumNArgs(1)),
+		Long: `Sign this hub in to an account, once: with its e-mail address and password, or with --pair and the word that the
+account's page shows. The daemon must be running.`,
+	}
+	addAccountFlag(c)
+	addPasswordFlag(c)
+	pair := c.Flags().Bool("pair", false, "read a pairing word instead of a password (with --password-stdin from standard input)")
+	c.RunE = func(c *cobra.Command, as []string) error {
+		in := map[string]string{}
+		if u, _ := c.Flags().GetString("account-url"); u != "" {
+			in["account_url"] = u
+		}
+		h := dialHub(stateOf(c))
+		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, nil); err != nil {
+			return err
+		}
+		prompt, key := "Password", "password"
+		switch {
+		case *pair:
+			prompt, key = "Pairing word", "pairing"
+		case len(as) == 1:
+			in["email"] = as[0]
+		default:
+			return usage(c, errors.New("say the e-mail address of the account, or --pair"))
+		}
+		secret, err := readPassword(c, prompt, false)
+		if err != nil {
+			return err
+		}
+		in[key] = secret.Reveal()
+		if err := h.call(c.Context(), http.MethodPost, "/v1/login", in, nil); err != nil {
+			return err
+		}
+		fmt.Fprintln(c.OutOrStdout(), "This hub is signed in. Bind your devices with: rekeyd bind --all")
+		return nil
+	}
+	return c
+}
+
+// accountError says what a person can do about an answer of the account service.
+func accountError(op string, err error) error {
+	e, ok := errors.AsType[*v1.Error](err)
+	if !ok {
+		return err
+	}
+	hint := ""
+	switch e.Code {
+	case v1.WrongPassword, v1.NotRegistered:
+		return &home.Error{Op: op, Err: home.ErrCredential, Hint: "check both; if you have forgotten the password: rekeyd forgot EMAIL"}
+	case v1.Locked:
+		hint = "too many wrong passwords: wait two hours, or reset the password with: rekeyd forgot EMAIL"
+	case v1.RateLimit:
+		hint = "wait a minute and try again"
+	case v1.LinkExpired, v1.CannotReset:
+		hint = "a link works once and not for long: ask for a new one with: rekeyd forgot EMAIL"
+	case v1.BadNewPassword:
+		hint = "choose 12 to 32 letters, digits and signs without spaces, not a common one, and not your e-mail address"
+	case v1.InvalidEmail:
+		hint = "check the e-mail address"
+	}
+	return &home.Error{Op: op, Err: e, Hint: hint}
+}

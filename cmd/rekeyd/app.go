@@ -1,0 +1,385 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/broker"
+	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
+	"github.com/rekeyd/rekeyd/cloudlink/pairing"
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices"
+	"github.com/rekeyd/rekeyd/devices/discover"
+	"github.com/rekeyd/rekeyd/localstore"
+)
+
+// appOptions are what `rekeyd run` and the demo decide.
+type appOptions struct {
+	State      string
+	Interfaces []string // every multicast interface when empty
+	Brokers    []string // external brokers; the embedded one when empty
+	AccountURL string   // of an account service elsewhere; the embedded one when empty
+	BaseURL    string   // of the embedded one in mails; its address when empty
+	Listen     listenOptions
+	Mail       account.Mailer
+	Pace       discover.Pace
+	Passphrase home.Secret
+	Log        *slog.Logger
+	Told       func(daemon.Row) // may be nil
+}
+
+// listenOptions are the addresses that the daemon opens.
+type listenOptions struct {
+	Page    string // the house's page and read-only API
+	Account string
+	Broker  string
+}
+
+// defaultListen are the project's ports, on loopback.
+var defaultListen = listenOptions{Page: "127.0.0.1:7353", Account: "127.0.0.1:7354", Broker: "127.0.0.1:7355"}
+
+// app is the daemon with everything that it is made of.
+type app struct {
+	o        appOptions
+	store    *localstore.Store
+	identity *wire.Identity
+	service  *account.Service // nil where the account service is elsewhere
+	broker   *broker.Broker   // nil where the brokers are
+	link     *cloudlink.Link
+	engine   *daemon.Rekeyer
+	face     *daemon.Face
+	doors    []door
+	closers  []func() error
+}
+
+// door is an open port with what answers there.
+type door struct {
+	l net.Listener
+	h http.Handler
+}
+
+// newApp opens the store and every port, and introduces the parts to one another. run starts them; close closes what newApp opened.
+func newApp(o appOptions) (_ *app, err error) {
+	a := &app{o: o}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if a.store, err = localstore.Open(localstore.Options{Dir: o.State, Passphrase: o.Passphrase, Log: o.Log.With("part", "store")}); err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, a.store.Close)
+	keys, err := a.store.HubKeys()
+	if err != nil {
+		return nil, err
+	}
+	a.identity, err = wire.NewIdentity(wire.RoleHub, []byte(keys.Sign.Reveal()), []byte(keys.Seal.Reveal()))
+	if err != nil {
+		return nil, err
+	}
+	if err := a.openCloud(); err != nil {
+		return nil, err
+	}
+	if err := a.openHouse(); err != nil {
+		return nil, err
+	}
+	return a, a.openFaces()
+}
+
+// openCloud opens the embedded account service and broker, where they are wanted.
+func (a *app) openCloud() error {
+	if a.o.AccountURL != "" {
+		return nil
+	}
+	l, err := a.listen(a.o.Listen.Account, "--account-listen")
+	if err != nil {
+		return err
+	}
+	brokers := a.o.Brokers
+	var own net.Listener
+	if len(brokers) == 0 {
+		if own, err = a.listen(a.o.Listen.Broker, "--broker-listen"); err != nil {
+			return err
+		}
+		brokers = []string{"mqtt://" + own.Addr().String()}
+	}
+	base := a.o.BaseURL
+	if base == "" {
+		base = "http://" + l.Addr().String()
+	}
+	a.service, err = account.New(account.Options{
+		Dir: filepath.Join(a.o.State, "account"), BaseURL: base, Brokers: brokers, Mail: a.o.Mail, Log: a.o.Log.With("part", "account"),
+	})
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.service.Close)
+	a.doors = append(a.doors, door{l, a.service.Handler()})
+	if own == nil {
+		return nil
+	}
+	a.broker, err = broker.New(broker.Options{
+		Listener: own, Directory: a.service, Service: a.service.Name(), Log: a.o.Log.With("part", "broker"),
+	})
+	return err
+}
+
+// openHouse makes the link, discovery, the drivers and the engine.
+func (a *app) openHouse() error {
+	boot, err := a.store.NextBoot()
+	if err != nil {
+		return err
+	}
+	name, _ := os.Hostname() // for people; empty serves
+	a.link, err = cloudlink.New(cloudlink.Options{
+		Identity: a.identity, Store: a.store, Boot: boot, Version: version, Name: name, Brokers: a.o.Brokers, Log: a.o.Log.With("part", "link"),
+		Began:    func(e home.Epoch) { a.engine.Began(e) },
+		SignedIn: func(e home.Epoch, ids []home.DeviceID) { a.engine.SignedIn(e, ids) },
+		Births:   a.states,
+	})
+	if err != nil {
+		return err
+	}
+	interfaces := discover.Multicast
+	if len(a.o.Interfaces) > 0 {
+		interfaces = discover.Named(a.o.Interfaces...)
+	}
+	d, err := discover.New(discover.Options{Interfaces: interfaces, Pace: a.o.Pace, Log: a.o.Log.With("part", "discover")})
+	if err != nil {
+		return err
+	}
+	ds, err := drivers(a.identity)
+	if err != nil {
+		return err
+	}
+	roster := devices.NewRoster()
+	known, err := a.store.Devices()
+	if err != nil {
+		return err
+	}
+	roster.Restore(known)
+	a.engine, err = daemon.New(daemon.Options{
+		Ledger: a.store, Roster: roster, Discovery: d, Drivers: ds, Log: a.o.Log.With("part", "rekeyer"), Wake: a.link.Wake, Told: a.told,
+	})
+	return err
+}
+
+// openFaces opens the page's port, and the socket on which orders are taken.
+func (a *app) openFaces() error {
+	var err error
+	a.face, err = daemon.NewFace(daemon.FaceOptions{
+		Engine: a.engine, Hub: home.HubID(a.identity.Name), Link: a.link.State, History: a.store.History, Login: a.login,
+	})
+	if err != nil {
+		return err
+	}
+	page, err := a.listen(a.o.Listen.Page, "--listen")
+	if err != nil {
+		return err
+	}
+	// The store's lock is held: a socket that is still there was left by a daemon that was killed.
+	path := socketIn(a.o.State)
+	_ = os.Remove(path)
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		return &home.Error{Op: "open the socket " + path, Err: err, Hint: "choose a state directory with a shorter path, with --state"}
+	}
+	a.closers = append(a.closers, socket.Close)
+	if err := os.Chmod(path, 0o600); err != nil {
+		return err
+	}
+	a.doors = append(a.doors, door{page, a.face.Public()}, door{socket, a.face.Private()})
+	return nil
+}
+
+// listen opens a port; one that is taken is an error that says how to choose another.
+func (a *app) listen(addr, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = errors.New("another program listens there")
+		}
+		return nil, &home.Error{Op: "listen on " + addr, Err: err, Hint: "stop what listens there, or choose another address with " + flag}
+	}
+	a.closers = append(a.closers, l.Close)
+	return l, nil
+}
+
+// part is something that runs until it is told to end.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+// parts returns everything that the daemon consists of, in the order of need.
+func (a *app) parts() []part {
+	return append(a.cloudParts(), part{"rekeyer", a.engine.Run})
+}
+
+// cloudParts returns all but the engine.
+func (a *app) cloudParts() []part {
+	var ps []part
+	if a.broker != nil {
+		ps = append(ps, part{"broker", a.broker.Run})
+	}
+	if a.service != nil {
+		ps = append(ps, part{"account", a.service.Run})
+	}
+	ps = append(ps, part{"link", a.link.Run})
+	for _, d := range a.doors {
+		ps = append(ps, part{"door " + d.l.Addr().String(), func(ctx context.Context) error { return d.serve(ctx, a.o.Log) }})
+	}
+	return ps
+}
+
+// run runs parts until ctx ends. A part that fails is started again alone, more slowly each time.
+func (a *app) run(ctx context.Context, ps []part) {
+	var all sync.WaitGroup
+	for _, p := range ps {
+		all.Go(func() { keep(ctx, a.o.Log, p.name, p.run) })
+	}
+	all.Wait()
+}
+
+// serve answers at the door until ctx ends.
+func (d door) serve(ctx context.Context, log *slog.Logger) error {
+	srv := &http.Server{
+		Handler: d.h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	return srv.Serve(d.l)
+}
+
+// keep runs one part until ctx ends.
+func keep(ctx context.Context, log *slog.Logger, name string, run func(context.Context) error) {
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		err := run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		log.Error("part ended", "part", name, "err", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// close closes what newApp opened, the last first.
+func (a *app) close() {
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		if err := a.closers[i](); err != nil && !errors.Is(err, net.ErrClosed) {
+			a.o.Log.Warn("not closed cleanly", "err", err)
+		}
+	}
+}
+
+// states are the states of all bound devices, as they stand retained on the broker.
+func (a *app) states() []mqtt.Message {
+	_, rows := a.engine.House()
+	var ms []mqtt.Message
+	for _, r := range rows {
+		if r.Bound {
+			ms = append(ms, stateOfRow(r).Message())
+		}
+	}
+	return ms
+}
+
+func stateOfRow(r daemon.Row) cloudlink.DeviceState {
+	return cloudlink.DeviceState{
+		ID: string(r.ID), Name: r.Name, Kind: string(r.Kind), Verdict: string(r.Verdict), Epoch: uint64(r.Epoch), Since: r.Since,
+	}
+}
+
+// told publishes what has changed. What cannot be told now is told after the next connect.
+func (a *app) told(r daemon.Row) {
+	if r.Bound {
+		_ = a.link.Publish(stateOfRow(r).Message())
+	}
+	if a.o.Told != nil {
+		a.o.Told(r)
+	}
+}
+
+// page is where the house's page is.
+func (a *app) page() net.Addr { return a.doors[len(a.doors)-2].l.Addr() }
+
+// accountURL is where the account service is.
+func (a *app) accountURL() string {
+	if a.o.AccountURL != "" {
+		return strings.TrimSuffix(a.o.AccountURL, "/")
+	}
+	return "http://" + a.doors[0].l.Addr().String()
+}
+
+// login signs the hub in to an account: a pairing word from the account's page serves as well as e-mail address and password.
+func (a *app) login(ctx context.Context, in daemon.Login) error {
+	if !in.Pairing.IsZero() {
+		p, err := pairing.Parse(in.Pairing.Reveal())
+		if err != nil {
+			return &home.Error{Op: "sign in", Err: err, Hint: "copy the whole word from the page of your account"}
+		}
+		return a.enrol(ctx, p, "", home.Secret{})
+	}
+	base := in.AccountURL
+	if base == "" {
+		base = a.accountURL()
+	}
+	client, err := v1.New(base)
+	if err != nil {
+		return err
+	}
+	terminal, err := a.store.Terminal()
+	if err != nil {
+		return err
+	}
+	var session struct {
+		Token string `json:"token"`
+		Email string `json:"email"`
+	}
+	params := map[string]string{
+		"appType": doors[2].appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal,
+	}
+	if err := client.Call(ctx, home.Secret{}, "login", params, &session); err != nil {
+		return accountError("sign in", err)
+	}
+	var word struct {
+		Pairing string `json:"pairing"`
+	}
+	if err := client.Call(ctx, home.NewSecret(session.Token), "createPairing", struct{}{}, &word); err != nil {
+		return accountError("pair this hub", err)
+	}
+	p, err := pairing.Parse(word.Pairing)
+	if err != nil {
+		return fmt.Errorf("pair this hub: %w: the account service answered no pairing", home.ErrUnavailable)
+	}
+	return a.enrol(ctx, p, session.Email, in.Password)
+}
+
+func (a *app) enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
+	if err := a.link.Enrol(ctx, p, email, password); err != nil {
+		return err
+	}
+	a.engine.Began(0)
+	return nil
+}

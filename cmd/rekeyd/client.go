@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// hub speaks to the running daemon through its socket.
+type hub struct {
+	state string
+	http  *http.Client
+}
+
+func dialHub(state string) *hub {
+	var d net.Dialer
+	return &hub{state: state, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", socketIn(state))
+		},
+	}}}
+}
+
+// running tells whether a daemon answers.
+func (h *hub) running(ctx context.Context) bool {
+	if _, err := os.Stat(socketIn(h.state)); err != nil {
+		return false
+	}
+	var s daemon.Status
+	return h.call(ctx, http.MethodGet, "/v1/status", nil, &s) == nil
+}
+
+// call asks the daemon. What it refuses comes back as the error it was there.
+func (h *hub) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := h.http.Do(req)
+	if err != nil {
+		return &home.Error{
+			Op: "ask the daemon", Err: errNotRunning(h.state),
+			Hint: "start it with: rekeyd run; or say where its state is with --state",
+		}
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var r daemon.Refusal
+		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+			return fmt.Errorf("the daemon answered %s", resp.Status)
+		}
+		return &home.Error{Op: r.Op, Device: r.Device, Err: refusal{r.Error, home.ErrorOf(r.Code)}, Hint: r.Hint}
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return errors.New("the daemon answered no such JSON: is it of another version?")
+	}
+	return nil
+}
+
+func errNotRunning(state string) error {
+	return fmt.Errorf("it does not run with the state in %s: %w", state, home.ErrUnavailable)
+}
+
+// refusal is an error that travelled as text, with the sentinel it stands for.
+type refusal struct {
+	text     string
+	sentinel error
+}
+
+func (r refusal) Error() string { return r.text }
+func (r refusal) Unwrap() error { return r.sentinel }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/rekeyd/rekeyd/"
+
+// may is who may import whom, tests left out: a package, and what of this module it imports. Imports run one way.
+var may = map[string][]string{
+	"daemon/home":         {},
+	"daemon":              {"daemon/home"},
+	"localstore/boltfile": {"daemon/home"},
+	"localstore/seal":     {"daemon/home"},
+	"localstore":          {"daemon/home", "localstore/boltfile", "localstore/seal"},
+
+	"cloudlink/wire":    {"daemon/home"},
+	"cloudlink/mqtt":    {"daemon/home"},
+	"cloudlink/v1":      {"daemon/home"},
+	"cloudlink/pairing": {"daemon/home", "cloudlink/wire"},
+	"cloudlink":         {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing"},
+	"cloudlink/device":  {"daemon/home", "cloudlink", "cloudlink/wire", "cloudlink/mqtt"},
+	"cloudlink/broker":  {"daemon/home", "cloudlink/wire"},
+	// The account service keeps a file of its own with the same care as the hub: it shares the two leaves that know nothing of either.
+	"cloudlink/account": {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing", "cloudlink/v1", "localstore/boltfile", "localstore/seal"},
+
+	"devices":          {"daemon/home"},
+	"devices/discover": {"daemon/home", "devices/xor"},
+	"devices/xor":      {},
+	"devices/iot":      {"daemon/home", "devices/xor"},
+	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
+	"devices/native": {"daemon/home", "cloudlink/wire"},
+	"devices/sim":    {"daemon/home", "devices/xor", "cloudlink/device"},
+}
+
+// anything is what may import everybody: the program itself, and what only tests and benchmarks use.
+var anything = []string{"cmd/rekeyd", "devices/drivertest", "devices/discover/nettest", "devices/discover/discovertest"}
+
+func TestImportsRunOneWay(t *testing.T) {
+	for pkg, imports := range packages(t) {
+		if slices.ContainsFunc(anything, func(a string) bool { return pkg == a || strings.HasPrefix(pkg, a+"/") }) {
+			continue
+		}
+		allowed, known := may[pkg]
+		if !known {
+			t.Errorf("package %s is not in the table of who may import whom: which room does it belong to?", pkg)
+		}
+		for _, i := range imports {
+			if !slices.Contains(allowed, i) {
+				t.Errorf("%s imports %s", pkg, i)
+			}
+		}
+	}
+}
+
+// packages returns this module's packages with what of this module they import.
+func packages(t *testing.T) map[string][]string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	pkgs := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], module)
+		pkgs[pkg] = nil
+		for _, f := range fields[1:] {
+			if i, ok := strings.CutPrefix(f, module); ok {
+				pkgs[pkg] = append(pkgs[pkg], i)
+			}
+		}
+	}
+	return pkgs
+}
+
+// The map in README.md names folders as "`name/`".
+var mapLine = regexp.MustCompile("(?m)^\\| `([a-z0-9/<>]+)/` \\|")
+
+func TestTheMapIsTrueBothWays(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for _, m := range mapLine.FindAllStringSubmatch(string(readme), -1) {
+		named = append(named, m[1])
+		if st, err := os.Stat(filepath.Join("../..", m[1])); err != nil || !st.IsDir() {
+			t.Errorf("README.md names the folder %s, which is not there", m[1])
+		}
+	}
+	for pkg := range packages(t) {
+		if !slices.Contains(named, pkg) && !slices.ContainsFunc(named, func(n string) bool { return strings.HasPrefix(pkg, n+"/") && slices.Contains(anything, pkg) }) {
+			t.Errorf("README.md does not name %s", pkg)
+		}
+	}
+	top, err := os.ReadDir("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{".ci", ".git", ".gitignore", "BENCHMARKS.md", "LICENSE", "Makefile", "README.md", "cloudlink", "cmd", "daemon", "devices", "go.mod", "go.sum", "localstore", "bin"}
+	for _, e := range top {
+		if !slices.Contains(want, e.Name()) {
+			t.Errorf("%s stands at the top", e.Name())
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/wneessen/go-mail"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// mailSink is an SMTP server on loopback that keeps what it is sent: the demo's mailbox.
+type mailSink struct {
+	l    net.Listener
+	srv  *smtp.Server
+	mail chan sinkMail
+}
+
+// sinkMail is one mail as it arrived.
+type sinkMail struct {
+	to, text string
+}
+
+const maxSinkMail = 1 << 20
+
+func newMailSink() (*mailSink, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("open a mailbox: %w", err)
+	}
+	s := &mailSink{l: l, mail: make(chan sinkMail, 64)}
+	s.srv = smtp.NewServer(s)
+	s.srv.Domain = "localhost"
+	s.srv.MaxMessageBytes = maxSinkMail
+	s.srv.ReadTimeout, s.srv.WriteTimeout = 10*time.Second, 10*time.Second
+	return s, nil
+}
+
+// url is where the account service sends mail to.
+func (s *mailSink) url() string { return "smtp://" + s.l.Addr().String() + "?tls=none" }
+
+// run takes mail until ctx ends.
+func (s *mailSink) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.srv.Close() })
+	defer stop()
+	err := s.srv.Serve(s.l)
+	if ctx.Err() != nil || errors.Is(err, smtp.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// NewSession is smtp.Backend.
+func (s *mailSink) NewSession(*smtp.Conn) (smtp.Session, error) { return &sinkSession{sink: s}, nil }
+
+type sinkSession struct {
+	sink *mailSink
+	to   string
+}
+
+func (s *sinkSession) Reset()                                    { s.to = "" }
+func (s *sinkSession) Logout() error                             { return nil }
+func (s *sinkSession) Mail(string, *smtp.MailOptions) error      { return nil }
+func (s *sinkSession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = to; return nil }
+
+func (s *sinkSession) Data(r io.Reader) error {
+	msg, err := mail.EMLToMsgFromReader(r)
+	if err != nil {
+		return err
+	}
+	m := sinkMail{to: s.to}
+	for _, p := range msg.GetParts() {
+		if p.GetContentType() == mail.TypeTextPlain {
+			raw, err := p.GetContent()
+			if err != nil {
+				return err
+			}
+			m.text += string(raw)
+		}
+	}
+	select {
+	case s.sink.mail <- m:
+		return nil
+	default:
+		return errors.New("mailbox is full")
+	}
+}
+
+// link waits for the mail with the link to a page of the account service: reset, or activate.
+func (s *mailSink) link(ctx context.Context, to, page string) (string, error) {
+	pattern := regexp.MustCompile(`https?://\S+/` + page + `#t=\S+`)
+	for {
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("no mail with a link came: %w", home.ErrUnavailable)
+		case m := <-s.mail:
+			if l := pattern.FindString(m.text); l != "" && m.to == to {
+				return l, nil
+			}
+		}
+	}
+}

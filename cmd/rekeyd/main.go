@@ -1,0 +1,59 @@
+// Command rekeyd gets every camera, plug, switch and bulb in a house signed in again after the account's password was reset.
+//
+// This package is the only place that knows everybody: it reads the command line, introduces the parts to one another, and
+// prints what they say. A command is a file.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set when a release is built.
+var version = "0.1.0-dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program. It returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
+	return report(errs, err)
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "rekeyd",
+		Short: "Signs every device of a house in again after the account's password was reset",
+		Long: `rekeyd finds the cameras, plugs, switches and bulbs of a house, remembers which of them belong to your account,
+and after you have reset a forgotten password moves each one to the new password and signs it in again.
+
+Begin with:  rekeyd run          (on the hub, and leave it running)
+             rekeyd login        (once)
+             rekeyd bind --all   (once)
+After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
+		SilenceUsage: true, SilenceErrors: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root.PersistentFlags().String("state", "", "directory of the hub's state (default "+defaultState()+")")
+	root.AddCommand(
+		newRun(), newDemo(), newSimulate(), newStatus(), newDevices(), newBind(), newUnbind(), newRekey(),
+		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newVersion(),
+	)
+	return root
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// maxPassword is the longest line that is read as a password, in bytes.
+const maxPassword = 1024
+
+// addPasswordFlag gives a command --password-stdin. There is no flag for the password itself: other users could see it.
+func addPasswordFlag(c *cobra.Command) {
+	c.Flags().Bool("password-stdin", false, "read the password from the first line of standard input")
+}
+
+// readPassword asks for a password on the terminal, without echo, or takes the first line of standard input.
+func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, error) {
+	if stdin, _ := c.Flags().GetBool("password-stdin"); stdin {
+		line, err := bufio.NewReader(io.LimitReader(c.InOrStdin(), maxPassword)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return home.Secret{}, fmt.Errorf("read the password: %w", err)
+		}
+		if line = strings.TrimRight(line, "\r\n"); line == "" {
+			return home.Secret{}, usage(c, errors.New("no password on standard input"))
+		}
+		return home.NewSecret(line), nil
+	}
+	f, ok := c.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return home.Secret{}, usage(c, errors.New("standard input is no terminal: give the password with --password-stdin"))
+	}
+	first, err := askPassword(c, f, prompt)
+	if err != nil || !twice {
+		return first, err
+	}
+	again, err := askPassword(c, f, prompt+", again")
+	if err == nil && !first.Equal(again) {
+		err = &home.Error{Op: "read the password", Err: errors.New("the two differ"), Hint: "type the same password twice"}
+	}
+	return first, err
+}
+
+func askPassword(c *cobra.Command, f *os.File, prompt string) (home.Secret, error) {
+	fmt.Fprintf(c.ErrOrStderr(), "%s: ", prompt)
+	raw, err := term.ReadPassword(int(f.Fd()))
+	fmt.Fprintln(c.ErrOrStderr())
+	if err != nil {
+		return home.Secret{}, fmt.Errorf("read the password: %w", err)
+	}
+	return home.SecretBytes(raw), nil
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Exit codes. README.md lists them for scripts.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2 // the command line is wrong
+	exitCredential  = 3 // not signed in, or a wrong e-mail address or password
+	exitNotFound    = 4
+	exitUnavailable = 5 // the daemon, the account service or a device does not answer
+	exitStore       = 6 // the state directory cannot be used
+)
+
+// usageError is a wrong command line.
+type usageError struct{ err error }
+
+func (u usageError) Error() string { return u.err.Error() }
+
+func usage(c *cobra.Command, err error) error {
+	return usageError{&home.Error{Op: c.CommandPath(), Err: err, Hint: "see: " + c.CommandPath() + " --help"}}
+}
+
+func (u usageError) Unwrap() error { return u.err }
+
+// exactArgs is cobra's argument check with this program's voice.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, as []string) error {
+		if err := check(c, as); err != nil {
+			return usage(c, err)
+		}
+		return nil
+	}
+}
+
+// report prints an error and what the person can do, and picks the exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if strings.HasPrefix(err.Error(), "unknown command") {
+		err = usageError{&home.Error{Op: "rekeyd", Err: errors.New(strings.SplitN(err.Error(), "\n", 2)[0]), Hint: "see: rekeyd --help"}}
+	}
+	text := strings.TrimPrefix(err.Error(), "rekeyd: ")
+	if _, ok := errors.AsType[usageError](err); ok {
+		text = strings.TrimPrefix(strings.TrimPrefix(text, "rekeyd "), "rekeyd: ")
+	}
+	fmt.Fprintf(w, "rekeyd: %s\n", text)
+	if hint := home.HintOf(err); hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	switch {
+	case errors.Is(err, home.ErrLocked), errors.Is(err, home.ErrCorrupt), errors.Is(err, home.ErrNewer), errors.Is(err, home.ErrNewKey):
+		return exitStore
+	case errors.Is(err, home.ErrCredential), errors.Is(err, home.ErrNoAccount):
+		return exitCredential
+	case errors.Is(err, home.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, home.ErrUnavailable), errors.Is(err, home.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
+		return exitUnavailable
+	}
+	return exitFailed
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/spf13/cobra"
+)
+
+// defaultState follows the platform: systemd's StateDirectory, /var/lib for root, else the user's own place.
+func defaultState() string {
+	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
+		return d
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/rekeyd"
+	}
+	if d := os.Getenv("XDG_STATE_HOME"); d != "" {
+		return filepath.Join(d, "rekeyd")
+	}
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		return "rekeyd-state"
+	}
+	if runtime.GOOS == "darwin" {
+		return filepath.Join(dir, "Library", "Application Support", "rekeyd")
+	}
+	return filepath.Join(dir, ".local", "state", "rekeyd")
+}
+
+// stateOf returns the state directory that the command line names.
+func stateOf(c *cobra.Command) string {
+	if d, _ := c.Flags().GetString("state"); d != "" {
+		return d
+	}
+	return defaultState()
+}
+
+// socketIn is where the daemon takes orders: whoever can open the directory may give them.
+func socketIn(state string) string { return filepath.Join(state, "rekeyd.sock") }

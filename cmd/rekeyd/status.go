@@ -1,0 +1,139 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+func newStatus() *cobra.Command {
+	c := &cobra.Command{
+		Use: "status", Short: "Show the account, the link, and how far every bound device is", Args: args(cobra.NoArgs),
+	}
+	asJSON := c.Flags().Bool("json", false, "print one JSON object")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		s, err := statusOf(c)
+		if err != nil {
+			return err
+		}
+		// What is neither bound nor ever could be is shown by `rekeyd devices`.
+		s.Devices = slices.DeleteFunc(s.Devices, func(r daemon.Row) bool { return !r.Bound && r.Protocol == "" })
+		w := c.OutOrStdout()
+		if *asJSON {
+			return printJSON(w, s)
+		}
+		if s.Account == "" {
+			fmt.Fprintln(w, "Not signed in. Run: rekeyd login")
+		} else {
+			fmt.Fprintf(w, "Account %s, password number %d\n", printable(s.Account), s.Epoch)
+		}
+		fmt.Fprintf(w, "Hub %s, link %s", s.Hub, s.Link)
+		if s.Reason != "" {
+			fmt.Fprintf(w, " (%s)", s.Reason)
+		}
+		fmt.Fprintln(w)
+		var bound, current int
+		for _, r := range s.Devices {
+			if r.Bound {
+				bound++
+			}
+			if r.Bound && r.Verdict == home.Current {
+				current++
+			}
+		}
+		fmt.Fprintf(w, "%d of %d devices are signed in with the newest password\n\n", current, bound)
+		return printRows(w, s.Devices)
+	}
+	return c
+}
+
+func newDevices() *cobra.Command {
+	c := &cobra.Command{Use: "devices", Short: "List every device that was found, bound or not", Args: args(cobra.NoArgs)}
+	asJSON := c.Flags().Bool("json", false, "print a JSON list")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		s, err := statusOf(c)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), s.Devices)
+		}
+		return printRows(c.OutOrStdout(), s.Devices)
+	}
+	return c
+}
+
+func newHistory() *cobra.Command {
+	c := &cobra.Command{Use: "history", Short: "Show what happened, newest first", Args: args(cobra.NoArgs)}
+	asJSON := c.Flags().Bool("json", false, "print a JSON list")
+	limit := c.Flags().Int("limit", 50, "how many lines")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *limit < 1 || *limit > 10_000 {
+			return usage(c, fmt.Errorf("limit %d: want 1 to 10000", *limit))
+		}
+		h := dialHub(stateOf(c))
+		events := []home.Event{}
+		err := h.call(c.Context(), http.MethodGet, fmt.Sprintf("/v1/history?limit=%d", *limit), nil, &events)
+		if errors.Is(err, home.ErrUnavailable) {
+			store, oerr := openExisting(c.Context(), h.state)
+			if oerr != nil {
+				return cmp.Or(oerr, err)
+			}
+			defer store.Close()
+			events, err = store.History(*limit)
+		}
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), events)
+		}
+		for _, e := range events {
+			line := e.At.Local().Format(time.DateTime) + "  " + e.What
+			if e.Device != "" {
+				line += "  " + string(e.Device)
+			}
+			if e.Epoch != 0 {
+				line += fmt.Sprintf("  (password %d)", e.Epoch)
+			}
+			if e.Detail != "" {
+				line += "  " + e.Detail
+			}
+			fmt.Fprintln(c.OutOrStdout(), printable(line))
+		}
+		return nil
+	}
+	return c
+}
+
+func newVersion() *cobra.Command {
+	c := &cobra.Command{Use: "version", Short: "Print the version", Args: args(cobra.NoArgs)}
+	asJSON := c.Flags().Bool("json", false, "print a JSON object")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), map[string]string{"version": version})
+		}
+		fmt.Fprintln(c.OutOrStdout(), "rekeyd", version)
+		return nil
+	}
+	return c
+}
+
+// statusOf asks the daemon, or where none runs, the store that it left.
+func statusOf(c *cobra.Command) (daemon.Status, error) {
+	h := dialHub(stateOf(c))
+	var s daemon.Status
+	err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, &s)
+	if !errors.Is(err, home.ErrUnavailable) {
+		return s, err
+	}
+	return storedStatus(c.Context(), h.state)
+}

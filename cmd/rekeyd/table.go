@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/rekeyd/rekeyd/daemon"
+)
+
+// printJSON prints one value for programs.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// printRows prints devices for people, the hint below each that has one.
+func printRows(w io.Writer, rows []daemon.Row) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	line := func(cells ...string) {
+		for i, c := range cells {
+			cells[i] = printable(c)
+		}
+		_, _ = io.WriteString(t, strings.Join(cells, "\t")+"\n") // Flush returns the error
+	}
+	line("DEVICE", "NAME", "KIND", "STATE", "WHOSE", "ADDRESS")
+	var hints []string
+	for _, r := range rows {
+		state := string(r.Verdict)
+		if r.Epoch != 0 {
+			state += " (" + strconv.FormatUint(uint64(r.Epoch), 10) + ")"
+		}
+		line(string(r.ID), r.Name, string(r.Kind), state, string(r.Match), r.Addr)
+		if r.Bound && r.Hint != "" {
+			hints = append(hints, printable(string(r.ID)+": "+r.Hint))
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, h := range hints {
+		if _, err := io.WriteString(w, h+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printable keeps what a device calls itself from steering a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '�'
+		}
+		return r
+	}, s)
+}
