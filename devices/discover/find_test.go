@@ -115,6 +115,7 @@ func TestFindsEveryStyleOfHost(t *testing.T) {
 		{"malformed-record", discovertest.BadFirst, discovertest.Many(50, base)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			if !nettest.InNamespace(t) {
 				return
 			}
@@ -128,6 +129,7 @@ func TestFindsEveryStyleOfHost(t *testing.T) {
 }
 
 func TestFindsAThousandWithAFifthOfPacketsLost(t *testing.T) {
+	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -141,6 +143,7 @@ func TestFindsAThousandWithAFifthOfPacketsLost(t *testing.T) {
 }
 
 func TestNoticesWhoLeavesAndWhoMoves(t *testing.T) {
+	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -176,6 +179,7 @@ func TestNoticesWhoLeavesAndWhoMoves(t *testing.T) {
 }
 
 func TestUsesAnInterfaceThatAppearsLater(t *testing.T) {
+	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -192,6 +196,7 @@ func TestUsesAnInterfaceThatAppearsLater(t *testing.T) {
 }
 
 func TestForgedAnswersAreNotBelieved(t *testing.T) {
+	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -232,7 +237,13 @@ func TestForgedAnswersAreNotBelieved(t *testing.T) {
 // unicast sends a full answer to port 5353 of this host, over the loopback interface.
 func unicast(t *testing.T, s discovertest.Service) {
 	t.Helper()
-	c, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5353})
+	send(t, "127.0.0.1:5353", s)
+}
+
+// send sends a full answer from a port that is not 5353.
+func send(t *testing.T, to string, s discovertest.Service) {
+	t.Helper()
+	c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(to)))
 	if err != nil {
 		t.Fatal(err)
 	}

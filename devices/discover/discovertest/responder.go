@@ -106,6 +106,13 @@ func (r *Responder) Announce() {
 	}
 }
 
+// Say multicasts a packet as it is.
+func (r *Responder) Say(packet []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, _ = r.conn.WriteTo(packet, nil, group)
+}
+
 // Leave says goodbye (TTL 0) for the first n services and answers for them no longer.
 func (r *Responder) Leave(n int) {
 	r.mu.Lock()
