@@ -1,0 +1,331 @@
+package iot_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/iot"
+	"github.com/rekeyd/rekeyd/devices/sim"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// cloud takes one password, or is away.
+type cloud struct {
+	mu       sync.Mutex // guards what follows
+	password string
+	down     bool
+	slow     chan struct{} // a sign-in waits for it
+}
+
+func (c *cloud) SignIn(ctx context.Context, _ string, p home.Secret) error {
+	c.mu.Lock()
+	want, down, slow := c.password, c.down, c.slow
+	c.mu.Unlock()
+	if slow != nil {
+		select {
+		case <-slow:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	switch {
+	case down:
+		return home.ErrUnavailable
+	case p.Reveal() != want:
+		return home.ErrCredential
+	}
+	return nil
+}
+
+func (c *cloud) set(f func(*cloud)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(c)
+}
+
+const email = "ann@example.org"
+
+var (
+	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
+	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
+	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
+	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4}
+	move    = home.Move{Account: ann, From: oldPair, To: newPair}
+)
+
+// house runs one device of each kind, which hold the old password, and returns them with their cloud, which takes the new.
+func house(t *testing.T) (*cloud, []*sim.Device) {
+	t.Helper()
+	specs, err := sim.ParseCount("plug:iot=1,switch:iot=1,bulb:iot=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range specs {
+		specs[i].Username, specs[i].Password = email, oldPair.Password
+	}
+	c := &cloud{password: newPair.Password.Reveal()}
+	h, err := sim.New(sim.Options{Cloud: c, Log: slog.New(slog.DiscardHandler)}, specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := h.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { stop(); run.Wait() })
+	return c, h.Devices()
+}
+
+func driver(t *testing.T, o iot.Options) *iot.Driver {
+	t.Helper()
+	if o.BusyPause == 0 {
+		o.BusyPause = time.Millisecond
+	}
+	d, err := iot.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// seen returns the device as discovery tells of it.
+func seen(d *sim.Device) home.Device {
+	return home.Device{ID: d.ID(), Protocol: home.IOT, Addr: d.Addr(), Keys: []string{strings.Replace(string(d.ID()), "-", ":", 1)}}
+}
+
+func probe(t *testing.T, d *iot.Driver, dev home.Device, c home.Candidates) home.Finding {
+	t.Helper()
+	f, err := d.Probe(t.Context(), dev, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func expect(t *testing.T, f home.Finding, m home.Match, s home.State, e home.Epoch) {
+	t.Helper()
+	if f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != e {
+		t.Errorf("found %s, %+v; want %s, %s %d", f.Match, f.Verdict, m, s, e)
+	}
+}
+
+func TestRekeyMovesEveryKindAndIsSeenToHold(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	_, devices := house(t)
+	d := driver(t, iot.Options{})
+	for _, s := range devices {
+		dev := seen(s)
+		f := probe(t, d, dev, both)
+		expect(t, f, home.Ours, home.Stale, 4)
+		if f.Device.ID != dev.ID || f.Device.Kind != s.Kind() || f.Device.Name != s.Name() || len(f.Device.Keys) != 2 || f.Device.Model == "" {
+			t.Errorf("told %+v", f.Device)
+		}
+		if err := d.Rekey(t.Context(), dev, move); err != nil {
+			t.Fatal(err)
+		}
+		if !s.Holds(email, newPair.Password) {
+			t.Errorf("%s does not hold the new password", s.Name())
+		}
+		expect(t, probe(t, d, dev, both), home.Ours, home.Current, 5)
+		// Another hub's driver, or this one's after a crash, has only the ledger to go by.
+		expect(t, probe(t, driver(t, iot.Options{}), dev, both), home.Ours, home.Stale, 4)
+		told := both
+		told.Recorded = 5
+		expect(t, probe(t, driver(t, iot.Options{}), dev, told), home.Ours, home.Current, 5)
+		// And with the next reset it is stale again, whatever the driver remembers.
+		told.Account.Epoch = 6
+		expect(t, probe(t, d, dev, told), home.Ours, home.Stale, 5)
+	}
+}
+
+func TestBlankDeviceIsBoundAndForeignOneLeftAlone(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	_, devices := house(t)
+	d := driver(t, iot.Options{})
+	for _, s := range devices {
+		dev := seen(s)
+		s.Hold("", home.Secret{})
+		expect(t, probe(t, d, dev, both), home.Unbound, home.Blank, 0)
+		if err := d.Rekey(t.Context(), dev, move); err != nil || !s.Holds(email, newPair.Password) {
+			t.Errorf("bind: %v", err)
+		}
+		expect(t, probe(t, d, dev, both), home.Ours, home.Current, 5)
+
+		s.Hold("bob@example.org", home.NewSecret("bobs"))
+		expect(t, probe(t, d, dev, both), home.Foreign, home.ForeignHeld, 0)
+		if err := d.Rekey(t.Context(), dev, move); !errors.Is(err, home.ErrForeign) {
+			t.Errorf("rekey of another's device: %v", err)
+		}
+		if !s.Holds("bob@example.org", home.NewSecret("bobs")) {
+			t.Error("another's device was touched")
+		}
+		// What was bound before it was another's says nothing of it any more.
+		s.Hold(email, oldPair.Password)
+		expect(t, probe(t, d, dev, both), home.Ours, home.Stale, 4)
+	}
+}
+
+func TestLetterCaseOfTheAccountIsTold(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	_, devices := house(t)
+	devices[0].Hold(strings.ToUpper(email), oldPair.Password)
+	f := probe(t, driver(t, iot.Options{}), seen(devices[0]), both)
+	expect(t, f, home.Ours, home.Stale, 4)
+	if !strings.Contains(f.Verdict.Detail, "upper and lower case") || strings.Contains(strings.ToLower(f.Verdict.Detail), email) {
+		t.Errorf("detail %q", f.Verdict.Detail)
+	}
+}
+
+func TestDeviceWithoutInternetIsPendingUntilItSignsIn(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	c, devices := house(t)
+	s, d := devices[0], driver(t, iot.Options{})
+	c.set(func(c *cloud) { c.down = true })
+	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrOffline) {
+		t.Fatalf("rekey without internet: %v", err)
+	}
+	expect(t, probe(t, d, seen(s), both), home.Ours, home.Pending, 0)
+	expect(t, probe(t, driver(t, iot.Options{}), seen(s), both), home.Unbound, home.Blank, 0)
+	c.set(func(c *cloud) { c.down = false })
+	for range 500 {
+		if s.Holds(email, newPair.Password) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond) // the device's own pause
+	}
+	expect(t, probe(t, d, seen(s), both), home.Ours, home.Current, 5)
+}
+
+func TestRefusedPasswordGivesTheOldOneBack(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	c, devices := house(t)
+	s, d := devices[2], driver(t, iot.Options{})
+	c.set(func(c *cloud) { c.password = oldPair.Password.Reveal() })
+	err := d.Rekey(t.Context(), seen(s), move)
+	if !errors.Is(err, home.ErrRefused) || !strings.Contains(err.Error(), "-20601") || !strings.Contains(err.Error(), "the old one again") {
+		t.Errorf("got %v", err)
+	}
+	if !s.Holds(email, oldPair.Password) {
+		t.Error("it does not hold the old password again")
+	}
+	expect(t, probe(t, d, seen(s), both), home.Ours, home.Stale, 4)
+	c.set(func(c *cloud) { c.password = "neither" })
+	err = d.Rekey(t.Context(), seen(s), move)
+	if !errors.Is(err, home.ErrRefused) || !strings.Contains(err.Error(), "nor did it take the old one") {
+		t.Errorf("got %v", err)
+	}
+	for _, secret := range []string{"old-password", "new-password", "neither", email} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("%q is in %v", secret, err)
+		}
+	}
+	expect(t, probe(t, d, seen(s), both), home.Unbound, home.Blank, 0)
+}
+
+func TestBusyDeviceIsAskedAgainAFewTimes(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	c, devices := house(t)
+	slow := make(chan struct{})
+	c.set(func(c *cloud) { c.slow = slow })
+	s, d := devices[0], driver(t, iot.Options{})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	s.Hold("", home.Secret{})
+	first := make(chan error, 1)
+	go func() { first <- d.Rekey(ctx, seen(s), move) }()
+	for {
+		err := driver(t, iot.Options{BusyPause: 1, BindTimeout: 100 * time.Millisecond}).Rekey(t.Context(), seen(s), move)
+		if errors.Is(err, home.ErrBusy) {
+			break
+		}
+		if !errors.Is(err, home.ErrUnreachable) {
+			t.Fatalf("second command: %v", err)
+		}
+	}
+	close(slow)
+	if err := <-first; err != nil && !errors.Is(err, home.ErrBusy) {
+		t.Errorf("first command: %v", err)
+	}
+}
+
+func TestWrongIdentityIsNeverTouched(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	_, devices := house(t)
+	s, d := devices[0], driver(t, iot.Options{})
+	right := seen(s)
+	full := probe(t, d, right, both).Device
+	for what, change := range map[string]func(*home.Device){
+		"another's address":  func(v *home.Device) { v.Addr = devices[1].Addr() },
+		"another device id":  func(v *home.Device) { v.Keys = []string{right.Keys[0], "iot:" + strings.Repeat("A", 40)} },
+		"nothing to compare": func(v *home.Device) { v.ID, v.Keys = "mdns-1", []string{"mdns:plug"} },
+		"another name":       func(v *home.Device) { v.ID = "mac-50c7bf999999" },
+	} {
+		wrong := full
+		wrong.ID = right.ID
+		change(&wrong)
+		if what == "another name" {
+			wrong.Keys = nil
+		}
+		expect(t, probe(t, d, wrong, both), home.Unknown, home.Mismatch, 0)
+		if err := d.Rekey(t.Context(), wrong, move); !errors.Is(err, home.ErrUnreachable) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for _, s := range devices {
+		if !s.Holds(email, oldPair.Password) {
+			t.Errorf("%s was touched", s.Name())
+		}
+	}
+}
+
+func TestPasswordsAreNotSentWhereThatIsRefusedOrNoneIsKnown(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	_, devices := house(t)
+	unknown := move
+	unknown.To.Password = home.Secret{}
+	err := driver(t, iot.Options{}).Rekey(t.Context(), seen(devices[0]), unknown)
+	if !strings.Contains(home.HintOf(err), "rekeyd login") {
+		t.Errorf("no password: %v, hint %q", err, home.HintOf(err))
+	}
+	if err := driver(t, iot.Options{NoCleartext: true}).Rekey(t.Context(), seen(devices[0]), move); home.HintOf(err) == "" {
+		t.Errorf("no clear text: %v", err)
+	}
+	if !devices[0].Holds(email, oldPair.Password) {
+		t.Error("it was touched")
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	if _, err := iot.New(iot.Options{Timeout: -1}); err == nil {
+		t.Error("a negative time is taken")
+	}
+}
