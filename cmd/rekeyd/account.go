@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -50,16 +51,9 @@ func newRegister() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var out struct {
-			Activation string `json:"activation"`
-		}
 		params := map[string]string{"email": as[0], "password": pw.Reveal(), "appType": doors[2].appType}
-		if err := client.Call(c.Context(), home.Secret{}, "register", params, &out); err != nil {
+		if err := client.Call(c.Context(), home.Secret{}, "register", params, nil); err != nil {
 			return accountError("register "+as[0], err)
-		}
-		if out.Activation == "mail" {
-			fmt.Fprintln(c.OutOrStdout(), "Registered. Open the link in the mail, or run: rekeyd activate LINK")
-			return nil
 		}
 		fmt.Fprintln(c.OutOrStdout(), "Registered. Sign this hub in with: rekeyd login "+as[0])
 		return nil
@@ -223,6 +217,10 @@ func accountError(op string, err error) error {
 		hint = "a link works once and not for long: ask for a new one with: rekeyd forgot EMAIL"
 	case v1.BadNewPassword:
 		hint = "choose 12 to 32 letters, digits and signs without spaces, not a common one, and not your e-mail address"
+	case account.EmailTaken:
+		hint = "sign in with: rekeyd login EMAIL; if you have forgotten the password: rekeyd forgot EMAIL"
+	case account.NotActivated:
+		hint = "open the link in the mail that came when you registered, or run: rekeyd activate LINK"
 	case v1.InvalidEmail:
 		hint = "check the e-mail address"
 	}

@@ -156,7 +156,7 @@ func newStage(o demoOptions) (_ *stage, err error) {
 	if s.sink, err = newMailSink(); err != nil {
 		return nil, err
 	}
-	mail, err := account.NewSMTP(s.sink.url(), s.log)
+	mail, err := account.NewSMTP(s.sink.url(), "rekeyd@localhost.localdomain")
 	if err != nil {
 		return nil, err
 	}
@@ -262,25 +262,8 @@ func current(r daemon.Row) bool { return r.Verdict == home.Current }
 
 func (s *stage) register(ctx context.Context, client *v1.Client, pw home.Secret) error {
 	params := map[string]string{"email": demoEmail, "password": pw.Reveal(), "appType": doors[2].appType}
-	var out struct {
-		Activation string `json:"activation"`
-	}
-	if err := client.Call(ctx, home.Secret{}, "register", params, &out); err != nil {
+	if err := client.Call(ctx, home.Secret{}, "register", params, nil); err != nil {
 		return accountError("register", err)
-	}
-	if out.Activation != "mail" {
-		return nil
-	}
-	link, err := s.sink.link(ctx, demoEmail, "activate")
-	if err != nil {
-		return err
-	}
-	_, token, err := splitLink(link)
-	if err != nil {
-		return err
-	}
-	if err := client.Call(ctx, home.Secret{}, "activate", map[string]string{"token": token.Reveal()}, nil); err != nil {
-		return accountError("activate", err)
 	}
 	return nil
 }
@@ -323,7 +306,8 @@ func (s *stage) build(run context.Context, client *v1.Client, pw home.Secret) er
 type deviceCloud struct{ client *v1.Client }
 
 func (c deviceCloud) SignIn(ctx context.Context, username string, password home.Secret) error {
-	return c.client.Call(ctx, home.Secret{}, "helloCloud", map[string]string{"cloudUserName": username, "cloudPassword": password.Reveal()}, nil)
+	params := map[string]string{"deviceId": "simulated", "cloudUserName": username, "cloudPassword": password.Reveal()}
+	return c.client.Call(ctx, home.Secret{}, "bindDevice", params, nil)
 }
 
 // until waits until every device of the house is there and done. On the way it shows how far it is.
@@ -372,7 +356,7 @@ func (s *stage) forget(ctx context.Context, client *v1.Client) (string, error) {
 			return "", accountError("ask for the mail", err)
 		}
 	}
-	link, err := s.sink.link(ctx, demoEmail, "reset")
+	link, err := s.sink.link(ctx, demoEmail)
 	if err == nil {
 		s.say("Forgot the password, through the door %q. The mail has come over SMTP; its link is good for one use.", s.o.door)
 	}

@@ -43,7 +43,7 @@ func newMailSink() (*mailSink, error) {
 }
 
 // url is where the account service sends mail to.
-func (s *mailSink) url() string { return "smtp://" + s.l.Addr().String() + "?tls=none" }
+func (s *mailSink) url() string { return "smtp://" + s.l.Addr().String() }
 
 // run takes mail until ctx ends.
 func (s *mailSink) run(ctx context.Context) error {
@@ -92,15 +92,16 @@ func (s *sinkSession) Data(r io.Reader) error {
 	}
 }
 
-// link waits for the mail with the link to a page of the account service: reset, or activate.
-func (s *mailSink) link(ctx context.Context, to, page string) (string, error) {
-	pattern := regexp.MustCompile(`https?://\S+/` + page + `#t=\S+`)
+var linkPattern = regexp.MustCompile(`https?://\S+/reset#t=\S+`)
+
+// link waits for the mail with the link that resets the password.
+func (s *mailSink) link(ctx context.Context, to string) (string, error) {
 	for {
 		select {
 		case <-ctx.Done():
 			return "", fmt.Errorf("no mail with a link came: %w", home.ErrUnavailable)
 		case m := <-s.mail:
-			if l := pattern.FindString(m.text); l != "" && m.to == to {
+			if l := linkPattern.FindString(m.text); l != "" && m.to == to {
 				return l, nil
 			}
 		}

@@ -37,6 +37,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	baseURL := f.String("account-base-url", "", "the embedded account service's URL in mails, where people reach it under another one")
 	mailDir := f.String("mail-dir", "", "directory for the embedded account service's mails (default: mail in the state directory)")
 	smtp := f.String("smtp", "", "URL of the SMTP server for them: smtp://user:password@host:587 or smtps://…")
+	mailFrom := f.String("mail-from", "rekeyd@localhost.localdomain", "address that those mails come from")
 	passphrase := f.String("passphrase-file", "", "file that holds the passphrase of the vault; without it a key file beside the store serves")
 	verbose := f.BoolP("verbose", "v", false, "log more")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -73,7 +74,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			}
 		}
 		if *accountURL == "" {
-			if o.Mail, err = mailer(state, *mailDir, *smtp, log); err != nil {
+			if o.Mail, err = mailer(state, *mailDir, *smtp, *mailFrom, log); err != nil {
 				return err
 			}
 		}
@@ -105,15 +106,15 @@ func small() {
 }
 
 // mailer is how the embedded account service sends mail.
-func mailer(state, dir, smtp string, log *slog.Logger) (account.Mailer, error) {
+func mailer(state, dir, smtp, from string, log *slog.Logger) (account.Mailer, error) {
 	if smtp != "" {
-		return account.NewSMTP(smtp, log)
+		return account.NewSMTP(smtp, from)
 	}
 	if dir == "" {
 		dir = filepath.Join(state, "mail")
 	}
 	log.Info("mail goes to files", "dir", dir)
-	return account.NewMailDir(dir)
+	return account.Folder{Dir: dir, From: from}, nil
 }
 
 func readSecretFile(path string) (home.Secret, error) {
