@@ -113,7 +113,8 @@ func parseStatement(raw []byte) (statement, error) {
 	if len(s.keys) == 0 {
 		return statement{}, errAnswer
 	}
-	for _, module := range []string{plugCloud, bulbCloud} {
+	// Where a device answers in both, as one light strip does, its binding is in the bulbs'.
+	for _, module := range []string{bulbCloud, plugCloud} {
 		var info struct {
 			Username  string `json:"username"`
 			Binded    *int   `json:"binded"`

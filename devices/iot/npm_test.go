@@ -1,0 +1,246 @@
+package iot_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/iot"
+)
+
+// counterparts returns the folder in which the node packages of testdata/npm are installed. It installs them at its first
+// call on a machine: call it before InNamespace, where there is no way out any more. It skips the test where there is no npm.
+func counterparts(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("short: npm's packages are left out")
+	}
+	for _, tool := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is missing: devices and clients that others wrote cannot be tested against (Debian: nodejs npm)", tool)
+		}
+	}
+	source := filepath.Join("testdata", "npm")
+	sum := sha256.New()
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		raw, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum.Write(raw)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Skipf("no place to install npm's packages: %v", err)
+	}
+	dir := filepath.Join(cache, "rekeyd-test", "npm-"+hex.EncodeToString(sum.Sum(nil)[:8]))
+	if _, err := os.Stat(dir); err != nil {
+		install(t, source, dir)
+	}
+	return dir
+}
+
+// install puts the packages beside dir and renames them into place, so that dir is whole or not there.
+func install(t *testing.T, source, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), "npm-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.CopyFS(tmp, os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer stop()
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = tmp
+	if out, err := cmd.CombinedOutput(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("npm ci: %v\n%s", err, out)
+		}
+		t.Skipf("npm cannot install the packages (no network?): %v\n%s", err, out)
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, gone := os.Stat(dir); gone != nil { // else another test was faster
+			t.Fatal(err)
+		}
+	}
+}
+
+// npmDevice is a simulated device of npm.
+type npmDevice struct {
+	Model    string `json:"model"`
+	Address  string `json:"address,omitempty"`
+	Username string `json:"username"`
+	Binded   int    `json:"binded,omitempty"`
+	Calls    []struct{ Method, Username, Password string }
+}
+
+// npmHouse plays devices until the test ends, and returns what tells of them.
+func npmHouse(t *testing.T, dir string, devices []npmDevice) (state func() []npmDevice) {
+	t.Helper()
+	want, err := json.Marshal(devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile(filepath.Join("testdata", "npm", "house.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "-e", string(script), "house", string(want))
+	cmd.Dir = dir
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() || lines.Text() != "ready" {
+		t.Fatalf("simulator says %q, %v", lines.Text(), lines.Err())
+	}
+	return func() []npmDevice {
+		t.Helper()
+		if _, err := fmt.Fprintln(in); err != nil {
+			t.Fatal(err)
+		}
+		var now []npmDevice
+		if !lines.Scan() {
+			t.Fatal(lines.Err())
+		}
+		if err := json.Unmarshal(lines.Bytes(), &now); err != nil {
+			t.Fatal(err)
+		}
+		return now
+	}
+}
+
+func TestAllElevenModelsOfAnotherSimulatorAreRekeyed(t *testing.T) {
+	dir := counterparts(t)
+	if !nettest.InNamespace(t) {
+		return
+	}
+	kinds := map[string]home.Kind{
+		"hs100": home.Plug, "hs105": home.Plug, "hs110": home.Plug, "hs110v2": home.Plug, "hs300": home.Plug,
+		"hs200": home.Switch, "hs220": home.Switch, "lb100": home.Bulb, "lb120": home.Bulb, "lb130": home.Bulb, "kl430": home.Bulb,
+	}
+	var want []npmDevice
+	for model := range kinds {
+		want = append(want, npmDevice{Model: model, Username: email})
+	}
+	for _, who := range []string{"", "bob@example.org"} {
+		want = append(want, npmDevice{Model: "hs100", Username: who}, npmDevice{Model: "lb130", Username: who})
+	}
+	for i := range want {
+		want[i].Address = fmt.Sprintf("127.53.9.%d", i+1)
+	}
+	state := npmHouse(t, dir, want)
+	d := driver(t, iot.Options{})
+	for i, w := range want {
+		dev := stranger(t, d, w.Address)
+		if dev.Kind != kinds[w.Model] {
+			t.Errorf("%s is a %s, want %s", w.Model, dev.Kind, kinds[w.Model])
+		}
+		f, rekeyed := probe(t, d, dev, both), d.Rekey(t.Context(), dev, move)
+		now := state()[i]
+		switch w.Username {
+		case "bob@example.org":
+			expect(t, f, home.Foreign, home.ForeignHeld, 0)
+			if len(now.Calls) != 0 {
+				t.Errorf("%s: another's device was told %+v", w.Model, now.Calls)
+			}
+			continue
+		case "":
+			expect(t, f, home.Unbound, home.Blank, 0)
+		default:
+			expect(t, f, home.Ours, home.Stale, 4)
+			if len(now.Calls) == 0 || now.Calls[0].Method != "unbind" {
+				t.Errorf("%s: was not unbound first: %+v", w.Model, now.Calls)
+			}
+		}
+		if rekeyed != nil {
+			t.Errorf("%s: %v", w.Model, rekeyed)
+			continue
+		}
+		last := now.Calls[len(now.Calls)-1]
+		if last.Method != "bind" || last.Username != email || last.Password != "new-password" || now.Binded != 1 || now.Username != email {
+			t.Errorf("%s: holds %+v", w.Model, now)
+		}
+		expect(t, probe(t, d, dev, both), home.Ours, home.Current, 5)
+	}
+}
+
+// stranger returns the device at an address of which only a UDP sighting would be known: any of its identities.
+func stranger(t *testing.T, d *iot.Driver, addr string) home.Device {
+	t.Helper()
+	dev := home.Device{ID: "mdns-unknown", Protocol: home.IOT, Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 9999)}
+	keys, kind := iot.Introduce(t.Context(), d, dev)
+	if len(keys) != 2 {
+		t.Fatalf("%s tells %v", addr, keys)
+	}
+	mac := keys[slices.IndexFunc(keys, func(k string) bool { return strings.HasPrefix(k, "mac:") })]
+	dev.ID, dev.Keys, dev.Kind = home.DeviceID(strings.Replace(mac, ":", "-", 1)), keys, kind
+	return dev
+}
+
+func TestAnotherClientSpeaksToOurSimulatedDevices(t *testing.T) {
+	dir := counterparts(t)
+	if !nettest.InNamespace(t) {
+		return
+	}
+	_, devices := house(t)
+	cli := func(d int, request string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "node_modules", ".bin", "tplink-smarthome-api"),
+			"-c", "off", "send", devices[d].Addr().Addr().String(), request)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", request, err, out)
+		}
+		return string(out)
+	}
+	for _, c := range []struct {
+		device        int
+		request, want string
+	}{
+		{0, `{"system":{"get_sysinfo":{}}}`, "IOT.SMARTPLUGSWITCH"},
+		{0, `{"cnCloud":{"get_info":{}}}`, email},
+		{1, `{"cnCloud":{"unbind":{}}}`, "err_code"},
+		{1, `{"cnCloud":{"bind":{"username":"ann@example.org","password":"new-password"}}}`, "err_code"},
+		{2, `{"smartlife.iot.common.cloud":{"unbind":{}}}`, "err_code"},
+		{2, `{"smartlife.iot.common.cloud":{"bind":{"username":"ann@example.org","password":"new-password"}}}`, "err_code"},
+	} {
+		if got := cli(c.device, c.request); !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %s, want %s in it", c.request, got, c.want)
+		}
+	}
+	for i, s := range devices {
+		if holds := s.Holds(email, newPair.Password); holds != (i > 0) {
+			t.Errorf("%s holds the new password: %t", s.Name(), holds)
+		}
+	}
+}
