@@ -129,8 +129,8 @@ func (r *Roster) note(s home.Sighting, touched map[string]bool) {
 	f := r.faces[name]
 	if f == nil {
 		f = &face{Sighting: s, first: s.At}
-		if s.Gone {
-			f.At = time.Time{}
+		if s.Gone { // it tells who left, and nothing else counts
+			f.Sighting = home.Sighting{Source: s.Source, Keys: s.Keys}
 		}
 		r.faces[name] = f
 	}

@@ -2,6 +2,7 @@ package devices
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -164,8 +165,19 @@ func (r *Roster) whole(root string) []*device {
 
 // report returns what looks different from what was last reported, among the devices of these roots.
 func (r *Roster) report(roots map[string]bool) []home.Device {
+	near := map[string]bool{}
+	for root := range roots { // whom a neighbour is joined with depends on that one's neighbours
+		near[root] = true
+		if d := r.devs[root]; d != nil {
+			for _, a := range d.addrs {
+				if len(r.at[a]) <= 3 {
+					maps.Copy(near, r.at[a])
+				}
+			}
+		}
+	}
 	changed := map[string]home.Device{}
-	for root := range roots {
+	for root := range near {
 		ds := r.whole(root)
 		if len(ds) == 0 || ds[0].root != root {
 			delete(r.shown, root)
