@@ -139,6 +139,13 @@ func (l *lan) enter(id home.DeviceID) *played {
 	return p
 }
 
+// now returns a device as it is at this moment.
+func (l *lan) now(id home.DeviceID) played {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return *l.held[id]
+}
+
 func (l *lan) leave(p *played) { l.mu.Lock(); p.inside--; l.mu.Unlock() }
 
 func (l *lan) Probe(_ context.Context, d home.Device, c home.Candidates) (home.Finding, error) {
@@ -206,7 +213,8 @@ func TestEveryDeviceFollowsANewEpoch(t *testing.T) {
 			time.Sleep(time.Second)
 			h.begin(2)
 			time.Sleep(10 * time.Second)
-			for id, p := range h.lan.held {
+			for id := range h.lan.held {
+				p := h.lan.now(id)
 				if p.holds != 2 || p.bare != 0 {
 					t.Errorf("%s holds epoch %d; moved %d times, %d without an intent on disk", id, p.holds, p.moves, p.bare)
 				}
@@ -256,8 +264,8 @@ func TestForeignDeviceIsShownAndNeverTouched(t *testing.T) {
 			h.lan.mu.Unlock()
 			h.begin(2)
 			time.Sleep(24 * time.Hour)
-			for id, p := range h.lan.held {
-				if p.moves > 0 {
+			for id := range h.lan.held {
+				if h.lan.now(id).moves > 0 {
 					t.Errorf("%s was touched", id)
 				}
 			}
@@ -308,7 +316,7 @@ func TestDeviceThatWasOffIsRekeyedWhenSeen(t *testing.T) {
 			time.Sleep(5 * time.Minute) // the roster holds on to an address for a while
 			h.see(front)
 			time.Sleep(time.Hour)
-			if p.holds != 2 {
+			if p := h.lan.now(front); p.holds != 2 {
 				t.Errorf("holds epoch %d an hour after it came back", p.holds)
 			}
 		})
@@ -344,9 +352,9 @@ func TestWhatADeviceSaysIsNoProof(t *testing.T) {
 					if is, _ := h.store.Intents(); (len(is) == 0) != (c.want == home.Current) {
 						t.Errorf("intents on disk: %v", is)
 					}
-					first := p.moves
+					first := h.lan.now(front).moves
 					time.Sleep(24 * time.Hour)
-					if tries := p.moves - first; tries > 40 {
+					if tries := h.lan.now(front).moves - first; tries > 40 {
 						t.Errorf("tried %d times in a day", tries)
 					} else if c.want != home.Current && tries == 0 {
 						t.Error("was given up")
@@ -372,7 +380,7 @@ func TestANewerEpochOvertakesAMoveUnderWay(t *testing.T) {
 			time.Sleep(time.Second) // the move to 2 is under way
 			h.begin(3)
 			time.Sleep(time.Minute)
-			if p.holds != 3 || p.most != 1 || p.bare != 0 {
+			if p := h.lan.now(front); p.holds != 3 || p.most != 1 || p.bare != 0 {
 				t.Errorf("holds epoch %d; at most %d jobs at once; %d moves without an intent", p.holds, p.most, p.bare)
 			}
 			b, err := h.store.Binding(front)

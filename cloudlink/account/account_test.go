@@ -1,0 +1,71 @@
+package account_test
+
+import (
+	"testing"
+
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+)
+
+func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
+	for _, door := range []string{"kasa", "tpcamera", "web"} {
+		t.Run(door, func(t *testing.T) {
+			c := open(t, nil)
+			c.register()
+			token, refresh, code := c.login(password, "Kasa_Android")
+			if code != 0 {
+				t.Fatal(code)
+			}
+			hub, secret := c.hub(c.pair(token))
+			gs := hub.plugs("plug-", 300)
+			if listed, online := c.online(token); listed != 300 || online != 0 {
+				t.Fatalf("%d listed, %d online before any sign-in", listed, online)
+			}
+			hub.signIn(1, secret, gs)
+			if _, online := c.online(token); online != 300 {
+				t.Fatalf("%d online, want 300", online)
+			}
+
+			if code := c.reset(c.forgot(door), second); code != 0 {
+				t.Fatalf("resetPassword: %d", code)
+			}
+			if code := c.call(token, "getDeviceList", p{}, nil); code != v1.TokenExpired {
+				t.Errorf("old token: %d", code)
+			}
+			if code := c.call("", "refreshToken", p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}, nil); code != v1.RefreshExpired {
+				t.Errorf("old refresh token: %d", code)
+			}
+			if _, _, code := c.login(password, "Kasa_Android"); code != v1.WrongPassword {
+				t.Errorf("old password: %d", code)
+			}
+			token, refresh, code = c.login(second, "tpCamera_Android")
+			if code != 0 {
+				t.Fatalf("new password: %d", code)
+			}
+			if code := c.call("", "refreshToken", p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}, nil); code != 0 {
+				t.Errorf("new refresh token: %d", code)
+			}
+			if listed, online := c.online(token); listed != 300 || online != 0 {
+				t.Fatalf("%d listed, %d online after the reset", listed, online)
+			}
+
+			g := want[*wire.Grant](t, hub.next(""))
+			if err := g.Notice.Verify(c.s.Keys(), hub.account); err != nil || g.Notice.Epoch != 2 || g.Notice.Via != door || g.Notice.Cause != "reset" {
+				t.Fatalf("notice %+v: %v", g.Notice, err)
+			}
+			in, err := hub.id.OpenGrant(g)
+			if err != nil || in.Password.Reveal() != second || in.Username != email || in.Secret.Equal(secret) {
+				t.Fatalf("grant: %v", err)
+			}
+			eventually(t, "the notice", func() bool { return (<-hub.notices).Epoch == 2 })
+			if r := want[*wire.Receipt](t, hub.ask(&wire.Ack{Account: hub.account, Epoch: 2})); r.Epoch != 2 {
+				t.Fatalf("receipt %+v", r)
+			}
+			hub.signIn(2, in.Secret, gs)
+			if _, online := c.online(token); online != 300 {
+				t.Fatalf("%d online, want 300", online)
+			}
+			eventually(t, "the mail that tells of it", func() bool { return c.mail.count("Your password was changed") == 1 })
+		})
+	}
+}

@@ -1,0 +1,404 @@
+package account
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// The JSON API: POST /?token=… with {"method","params"}, answered by {"error_code":0,"result":{…}} or {"error_code":-20601,"msg":"…"}.
+//
+// As the vendor's clients speak it: login, refreshToken, getDeviceList, getResetPasswordEmail, modifyCloudPassword,
+// getAccountStatusAndUrl, helloCloud, bindDevice, unbindDevice. The answer to getAccountStatusAndUrl is the same for every address.
+//
+// Names of our own, where none of the vendor's is known (token in the query where it says so):
+//
+//	register       {email, password, appType?}                 {}          -20200, -20615, EmailTaken
+//	activate       {token}                                     {}          -20673
+//	getResetPasswordEmail also takes door: kasa, tpcamera or web; else appType tells it
+//	resetInfo      {token}                                     {email, door, hubs[]}    -20673, -20674; uses nothing up
+//	resetPassword  {token, newPassword, leaveOut?: [hub]}      {epoch, hubs, devices}   -20673, -20674, -20615
+//	createPairing  {}                                (token)   {pairing}   the word that enrols a hub
+//	listHubs       {}                                (token)   {hubs: [{hub, name, version, since, epoch, devices}]}
+//	removeHub      {hub}                             (token)   {}          -20580
+//	getHistory     {}                                (token)   {events: [{at, what, door, epoch, detail}]}, newest first
+//	logoutAll      {}                                (token)   {}
+
+// Codes of our own, beside the vendor's.
+const (
+	EmailTaken   v1.Code = -20690 // the address has an account; only where accounts need no activation
+	NotActivated v1.Code = -20691 // the password is right, the account is not activated yet
+)
+
+// maxBody is the longest request that is read.
+const maxBody = 64 << 10
+
+// call is one call of the API.
+type call struct {
+	s      *Service
+	ctx    context.Context // of the request: it lives no longer
+	params json.RawMessage
+	token  string
+	from   string // network address, as limits count it
+}
+
+type result map[string]any
+
+func (s *Service) api(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		answer(w, nil, refused(v1.BadJSON, "Request too large or cut short"))
+		return
+	}
+	var req struct {
+		Method string          `json:"method"`
+		Params json.RawMessage `json:"params"`
+	}
+	if !utf8.Valid(raw) || json.Unmarshal(raw, &req) != nil {
+		answer(w, nil, refused(v1.BadJSON, "JSON format error"))
+		return
+	}
+	c := &call{s: s, ctx: r.Context(), params: req.Params, token: r.URL.Query().Get("token"), from: network(r.RemoteAddr)}
+	res, err := c.do(req.Method)
+	if _, ok := errors.AsType[*v1.Error](err); err != nil && !ok && !errors.Is(err, context.Canceled) {
+		s.o.Log.Error("call failed", "method", req.Method, "err", err)
+	}
+	answer(w, res, err)
+}
+
+// answer writes the envelope. An error that is nobody's fault outside is "busy": it says nothing of what is in here.
+func answer(w http.ResponseWriter, res result, err error) {
+	out := map[string]any{"error_code": 0}
+	if err != nil {
+		e, ok := errors.AsType[*v1.Error](err)
+		if !ok {
+			e = &v1.Error{Code: -20003, Message: "Busy, try again"}
+		}
+		out["error_code"], out["msg"] = e.Code, e.Message
+	} else {
+		if res == nil {
+			res = result{}
+		}
+		out["result"] = res
+	}
+	raw, _ := json.Marshal(out) // cannot fail: strings, numbers and lists of them
+	_, _ = w.Write(raw)
+}
+
+func (c *call) do(method string) (result, error) {
+	switch method {
+	case "login":
+		return c.login()
+	case "refreshToken":
+		return c.refreshToken()
+	case "register":
+		return c.register()
+	case "activate":
+		return c.activate()
+	case "getResetPasswordEmail":
+		return c.forgot()
+	case "resetInfo":
+		return c.resetInfo()
+	case "resetPassword":
+		return c.resetPassword()
+	case "modifyCloudPassword":
+		return c.modifyPassword()
+	case "getAccountStatusAndUrl":
+		return c.status()
+	case "helloCloud":
+		return nil, nil
+	case "bindDevice":
+		return c.bindDevice()
+	case "getDeviceList", "unbindDevice", "createPairing", "listHubs", "removeHub", "getHistory", "logoutAll":
+		return c.owner(method)
+	}
+	return nil, refused(v1.InvalidInput, "Unknown method")
+}
+
+// read reads the parameters into p; names says which have to be there.
+func (c *call) read(p any, names ...string) error {
+	var all map[string]json.RawMessage
+	if len(c.params) > 0 && json.Unmarshal(c.params, &all) != nil {
+		return refused(v1.BadJSON, "JSON format error")
+	}
+	for _, n := range names {
+		if v, ok := all[n]; !ok || string(v) == "null" {
+			return refused(v1.MissingParameter, "Parameter missing: "+n)
+		}
+	}
+	if len(all) > 0 && json.Unmarshal(c.params, p) != nil {
+		return refused(v1.InvalidInput, "A parameter is of the wrong type")
+	}
+	return nil
+}
+
+func (c *call) login() (result, error) {
+	var p struct {
+		AppType, CloudUserName, CloudPassword, TerminalUUID string
+		RefreshTokenNeeded                                  bool
+	}
+	if err := c.read(&p, "appType", "cloudUserName", "cloudPassword", "terminalUUID"); err != nil {
+		return nil, err
+	}
+	if len(p.TerminalUUID) > 128 {
+		return nil, refused(v1.InvalidInput, "terminalUUID is too long")
+	}
+	a, err := c.s.authenticate(c.ctx, p.CloudUserName, p.CloudPassword)
+	if err != nil {
+		return nil, err
+	}
+	token, refresh, err := c.s.enter(a, doorOf(p.AppType), p.TerminalUUID, p.RefreshTokenNeeded)
+	if err != nil {
+		return nil, err
+	}
+	res := result{
+		"accountId": a.ID, "regTime": time.UnixMilli(a.At).UTC().Format(time.DateTime), "countryCode": "", "riskDetected": 0,
+		"nickname": "", "email": a.Email, "token": token,
+	}
+	if refresh != "" {
+		res["refreshToken"] = refresh
+	}
+	return res, nil
+}
+
+func (c *call) refreshToken() (result, error) {
+	var p struct{ AppType, TerminalUUID, RefreshToken string }
+	if err := c.read(&p, "appType", "terminalUUID", "refreshToken"); err != nil {
+		return nil, err
+	}
+	token, err := c.s.renew(p.RefreshToken, p.TerminalUUID)
+	if errors.Is(err, errSession) {
+		return nil, refused(v1.RefreshExpired, "Refresh token expired")
+	}
+	return result{"token": token}, err
+}
+
+func (c *call) register() (result, error) {
+	var p struct{ Email, Password, AppType string }
+	if err := c.read(&p, "email", "password"); err != nil {
+		return nil, err
+	}
+	return nil, c.s.register(c.ctx, p.Email, p.Password, doorOf(p.AppType))
+}
+
+func (c *call) activate() (result, error) {
+	var p struct{ Token string }
+	if err := c.read(&p, "token"); err != nil {
+		return nil, err
+	}
+	return nil, c.s.activate(p.Token)
+}
+
+func (c *call) forgot() (result, error) {
+	var p struct{ Email, AppType, Door string }
+	if err := c.read(&p, "email"); err != nil {
+		return nil, err
+	}
+	if p.Door == "" {
+		p.Door = doorOf(p.AppType)
+	}
+	switch {
+	case !isDoor(p.Door):
+		return nil, refused(v1.InvalidInput, "door: want kasa, tpcamera or web")
+	case !validEmail(p.Email):
+		return nil, refused(v1.InvalidEmail, "Invalid email")
+	}
+	c.s.forgot(c.ctx, forgotten{p.Email, p.Door, c.from})
+	return nil, nil
+}
+
+func (c *call) resetInfo() (result, error) {
+	var p struct{ Token string }
+	if err := c.read(&p, "token"); err != nil {
+		return nil, err
+	}
+	l, a, err := c.s.linkOf(p.Token, "reset")
+	if err != nil {
+		return nil, err
+	}
+	return result{"email": a.Email, "door": l.Door, "hubs": c.s.hubs(a.ID)}, nil
+}
+
+func (c *call) resetPassword() (result, error) {
+	var p struct {
+		Token, NewPassword string
+		LeaveOut           []string
+	}
+	if err := c.read(&p, "token", "newPassword"); err != nil {
+		return nil, err
+	}
+	a, err := c.s.reset(c.ctx, p.Token, p.NewPassword, p.LeaveOut)
+	if err != nil {
+		return nil, err
+	}
+	return result{"epoch": a.Epoch, "hubs": len(c.s.hubs(a.ID)), "devices": len(c.s.dir.devicesOf(a.ID))}, nil
+}
+
+func (c *call) modifyPassword() (result, error) {
+	var p struct{ CloudUserName, OldCloudPassword, NewCloudPassword, AppType string }
+	if err := c.read(&p, "cloudUserName", "oldCloudPassword", "newCloudPassword"); err != nil {
+		return nil, err
+	}
+	return nil, c.s.changePassword(c.ctx, p.CloudUserName, p.OldCloudPassword, p.NewCloudPassword, doorOf(p.AppType))
+}
+
+func (c *call) status() (result, error) {
+	var p struct{ AppType, CloudUserName string }
+	if err := c.read(&p, "appType", "cloudUserName"); err != nil {
+		return nil, err
+	}
+	return result{"accountStatus": 1, "appServerUrl": c.s.base}, nil
+}
+
+// bindDevice is how a device of the vendor's signs itself in: it shows what it was given. That it belongs to a house is a
+// hub's to tell.
+func (c *call) bindDevice() (result, error) {
+	var p struct{ DeviceID, CloudUserName, CloudPassword string }
+	if err := c.read(&p, "deviceId", "cloudUserName", "cloudPassword"); err != nil {
+		return nil, err
+	}
+	a, err := c.s.authenticate(c.ctx, p.CloudUserName, p.CloudPassword)
+	if err != nil {
+		return nil, err
+	}
+	if owner, ok := c.s.ownerOf(p.DeviceID); ok && owner != a.ID {
+		return nil, refused(v1.BoundElsewhere, "The device is bound to another account")
+	}
+	return result{"accountId": a.ID}, nil
+}
+
+// owner answers what only a signed-in owner may ask.
+func (c *call) owner(method string) (result, error) {
+	a, sess, err := c.s.session(c.token, false)
+	if errors.Is(err, errSession) {
+		return nil, refused(v1.TokenExpired, "Token expired")
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch method {
+	case "getDeviceList":
+		return result{"deviceList": c.s.deviceList(a, sess.Door)}, nil
+	case "createPairing":
+		p, err := c.s.pair(a)
+		if err != nil {
+			return nil, err
+		}
+		return result{"pairing": p.Reveal()}, nil
+	case "listHubs":
+		return result{"hubs": c.s.hubs(a.ID)}, nil
+	case "getHistory":
+		es, err := c.s.history(a.ID)
+		return result{"events": es}, err
+	case "logoutAll":
+		return nil, c.s.logoutAll(a.ID, sess.Door)
+	case "removeHub":
+		var p struct{ Hub string }
+		if err := c.read(&p, "hub"); err != nil {
+			return nil, err
+		}
+		err := c.s.removeHub(a.ID, p.Hub)
+		if errors.Is(err, home.ErrNotFound) {
+			err = refused(v1.NotBound, "No such hub in this account")
+		}
+		return nil, err
+	}
+	var p struct{ DeviceID string } // unbindDevice
+	if err := c.read(&p, "deviceId"); err != nil {
+		return nil, err
+	}
+	out, err := c.s.unbind(a.ID, []string{p.DeviceID}, func(do func(tx *bbolt.Tx) error) error { return c.s.st.Update(do) })
+	if err == nil && len(out) > 0 {
+		err = refused(v1.NotBound, "The device is not bound to this account")
+	}
+	return nil, err
+}
+
+func (s *Service) ownerOf(id string) (string, bool) {
+	s.dir.mu.RLock()
+	defer s.dir.mu.RUnlock()
+	if d, ok := s.dir.devices[strings.ToLower(id)]; ok {
+		return d.Account, true
+	}
+	return "", false
+}
+
+// history returns an account's history, newest first.
+func (s *Service) history(id string) ([]Event, error) {
+	es := []Event{}
+	err := s.st.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bktHistory).Cursor()
+		prefix := id + "/"
+		for k, v := c.Seek([]byte(prefix)); k != nil && strings.HasPrefix(string(k), prefix); k, v = c.Next() {
+			var e Event
+			if err := json.Unmarshal(v, &e); err != nil {
+				return home.ErrCorrupt
+			}
+			es = append([]Event{e}, es...)
+		}
+		return nil
+	})
+	return es, err
+}
+
+// listed is a device as the vendor's clients know one.
+type listed struct {
+	DeviceType   string `json:"deviceType"`
+	Role         int    `json:"role"`
+	FwVer        string `json:"fwVer"`
+	AppServerURL string `json:"appServerUrl"`
+	DeviceRegion string `json:"deviceRegion"`
+	DeviceID     string `json:"deviceId"`
+	DeviceName   string `json:"deviceName"`
+	DeviceHwVer  string `json:"deviceHwVer"`
+	Alias        string `json:"alias"`
+	DeviceMac    string `json:"deviceMac"`
+	OEMID        string `json:"oemId"`
+	DeviceModel  string `json:"deviceModel"`
+	HwID         string `json:"hwId"`
+	FwID         string `json:"fwId"`
+	IsSameRegion bool   `json:"isSameRegion"`
+	Status       int    `json:"status"` // 1 when signed in and confirmed at the newest epoch
+}
+
+// deviceList lists an account's devices to a door: cameras of the NC class to the tpCamera app only, all else to each.
+func (s *Service) deviceList(a *account, door string) []listed {
+	ls := []listed{}
+	for _, d := range s.dir.devicesOf(a.ID) {
+		if strings.HasPrefix(strings.ToUpper(d.Model), "NC") && door == DoorKasa {
+			continue
+		}
+		l := listed{
+			DeviceType: "IOT.SMARTPLUGSWITCH", AppServerURL: s.base, DeviceRegion: "local", DeviceID: d.ID, DeviceName: d.Model,
+			Alias: d.Name, DeviceMac: strings.ToUpper(d.MAC), DeviceModel: d.Model, IsSameRegion: true,
+		}
+		switch home.Kind(d.Kind) {
+		case home.Camera:
+			l.DeviceType = "IOT.IPCAMERA"
+		case home.Bulb:
+			l.DeviceType = "IOT.SMARTBULB"
+		}
+		if strings.HasPrefix(d.Protocol, "smart") || d.Protocol == "klap" || d.Protocol == "tapocam" {
+			l.Alias = base64.StdEncoding.EncodeToString([]byte(d.Name)) // as Tapo's are
+		}
+		if d.SignedIn {
+			l.Status = 1
+		}
+		ls = append(ls, l)
+	}
+	return ls
+}

@@ -1,0 +1,198 @@
+package account
+
+import (
+	"errors"
+	"html/template"
+	"net/http"
+
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+)
+
+// The pages: plain forms, without a third party's anything. GET changes nothing, so a mail scanner uses nothing up.
+
+var page = template.Must(template.New("page").Parse(`<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}}</title><link rel="stylesheet" href="/page.css"></head>
+<body><main><h1>{{.Title}}</h1>
+{{with .Problem}}<p role="alert">{{.}}</p>{{end}}
+{{with .Said}}<p role="status">{{.}}</p>{{end}}
+{{if eq .Form "forgot"}}<form method="post" action="/forgot">
+<label>E-mail address with which you registered <input name="email" type="email" autocomplete="username" required></label>
+<button>OK</button></form>{{end}}
+{{if eq .Form "code"}}<form method="post" action="{{.Action}}">
+<label>Code from the mail <input id="token" name="token" autocomplete="one-time-code" required></label>
+<button>Go on</button></form><script src="/page.js"></script>{{end}}
+{{if eq .Form "reset"}}<form method="post" action="/reset">
+<input type="hidden" name="token" value="{{.Token}}"><input type="hidden" name="chosen" value="1">
+<p>Account: <strong>{{.Email}}</strong></p>
+<label>New password <input name="password" type="password" autocomplete="new-password" required></label>
+<label>The same again <input name="again" type="password" autocomplete="new-password" required></label>
+<p>{{.Min}} to {{.Max}} letters, digits and signs of ASCII, no spaces: your devices can hold no others.</p>
+{{if .Hubs}}<fieldset><legend>These hubs give the new password to your devices. Take away the mark from each that is not yours.</legend>
+{{range .Hubs}}<label><input type="checkbox" name="hub" value="{{.Name}}" checked> {{.Label}} ({{.Devices}} devices)</label>{{end}}</fieldset>{{end}}
+<button>Save</button></form>{{end}}
+{{if eq .Form "links"}}<ul><li><a href="/forgot">Forgot your password?</a></li><li><a href="/reset">I have a code</a></li></ul>{{end}}
+</main></body></html>
+`))
+
+// pageScript takes the token out of the link's fragment, where no log and no Referer sees it, and out of the address bar.
+const pageScript = `"use strict";
+const t = new URLSearchParams(location.hash.slice(1)).get("t");
+if (t) {
+  history.replaceState(null, "", location.pathname);
+  const field = document.getElementById("token");
+  field.value = t;
+  field.form.submit();
+}
+`
+
+const pageStyle = `:root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;margin:0 auto;max-width:34rem;padding:1rem}
+label{display:block;margin:1rem 0}input:not([type=checkbox]){display:block;width:100%;box-sizing:border-box;font:inherit;padding:.5rem}
+button{font:inherit;padding:.5rem 1.5rem}[role=alert]{border-left:.3rem solid #c00;padding-left:.7rem}
+`
+
+// view is what a page shows.
+type view struct {
+	Title, Problem, Said, Form, Action, Token, Email string
+	Min, Max                                         int
+	Hubs                                             []Hub
+}
+
+// Handler answers everything that comes over HTTP. Forms from other sites are refused (net/http.CrossOriginProtection).
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{$}", s.api)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		s.show(w, http.StatusOK, view{Title: "Your account", Form: "links"})
+	})
+	mux.HandleFunc("GET /forgot", func(w http.ResponseWriter, _ *http.Request) {
+		s.show(w, http.StatusOK, view{Title: "Forgot your password?", Form: "forgot"})
+	})
+	mux.HandleFunc("POST /forgot", s.postForgot)
+	mux.HandleFunc("GET /reset", func(w http.ResponseWriter, _ *http.Request) {
+		s.show(w, http.StatusOK, view{Title: "Reset your password", Form: "code", Action: "/reset"})
+	})
+	mux.HandleFunc("POST /reset", s.postReset)
+	mux.HandleFunc("GET /activate", func(w http.ResponseWriter, _ *http.Request) {
+		s.show(w, http.StatusOK, view{Title: "Activate your account", Form: "code", Action: "/activate"})
+	})
+	mux.HandleFunc("POST /activate", s.postActivate)
+	mux.HandleFunc("GET /page.js", asset("text/javascript; charset=utf-8", pageScript))
+	mux.HandleFunc("GET /page.css", asset("text/css; charset=utf-8", pageStyle))
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+func asset(kind, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = w.Write([]byte(text))
+	}
+}
+
+func (s *Service) show(w http.ResponseWriter, status int, v view) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	v.Min, v.Max = s.o.Policy.PasswordMin, s.o.Policy.PasswordMax
+	w.WriteHeader(status)
+	if err := page.Execute(w, v); err != nil {
+		s.o.Log.Debug("page not shown", "err", err) // the client went away
+	}
+}
+
+// form reads a form within limits; ok is false when the answer was given.
+func (s *Service) form(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		s.show(w, http.StatusBadRequest, view{Title: "This form cannot be read", Form: "links"})
+		return false
+	}
+	return true
+}
+
+func (s *Service) postForgot(w http.ResponseWriter, r *http.Request) {
+	if !s.form(w, r) {
+		return
+	}
+	email := r.PostForm.Get("email")
+	if !validEmail(email) {
+		s.show(w, http.StatusUnprocessableEntity, view{
+			Title: "Forgot your password?", Problem: "This is no e-mail address. Write it as you registered it.", Form: "forgot",
+		})
+		return
+	}
+	s.forgot(r.Context(), forgotten{email, DoorWeb, network(r.RemoteAddr)})
+	s.show(w, http.StatusOK, view{
+		Title: "Look into your mail",
+		Said:  "If there is an account with this address, a mail is on its way to it, with a link and a code. It may take a minute.",
+	})
+}
+
+func (s *Service) postReset(w http.ResponseWriter, r *http.Request) {
+	if !s.form(w, r) {
+		return
+	}
+	token := r.PostForm.Get("token")
+	_, a, err := s.linkOf(token, "reset")
+	if err != nil {
+		s.problem(w, err, view{Title: "Reset your password", Form: "code", Action: "/reset"})
+		return
+	}
+	v := view{Title: "Choose a new password", Form: "reset", Token: token, Email: a.Email, Hubs: s.hubs(a.ID)}
+	password := r.PostForm.Get("password")
+	switch {
+	case r.PostForm.Get("chosen") == "":
+		s.show(w, http.StatusOK, v)
+		return
+	case password != r.PostForm.Get("again"):
+		v.Problem = "The two passwords differ."
+		s.show(w, http.StatusUnprocessableEntity, v)
+		return
+	}
+	var leaveOut []string
+	for _, hub := range v.Hubs {
+		kept := false
+		for _, name := range r.PostForm["hub"] {
+			kept = kept || name == hub.Name
+		}
+		if !kept {
+			leaveOut = append(leaveOut, hub.Name)
+		}
+	}
+	if _, err := s.reset(r.Context(), token, password, leaveOut); err != nil {
+		s.problem(w, err, v)
+		return
+	}
+	s.show(w, http.StatusOK, view{
+		Title: "Your password is reset",
+		Said:  "Sign in with the new password, in every app. Your hubs are giving it to your devices.",
+	})
+}
+
+func (s *Service) postActivate(w http.ResponseWriter, r *http.Request) {
+	if !s.form(w, r) {
+		return
+	}
+	if err := s.activate(r.PostForm.Get("token")); err != nil {
+		s.problem(w, err, view{Title: "Activate your account", Form: "code", Action: "/activate"})
+		return
+	}
+	s.show(w, http.StatusOK, view{Title: "Your account is active", Said: "Sign in with the password that you chose."})
+}
+
+// problem shows a form again, with what is wrong.
+func (s *Service) problem(w http.ResponseWriter, err error, v view) {
+	e, ok := errors.AsType[*v1.Error](err)
+	if !ok {
+		s.o.Log.Error("form not processed", "err", err)
+		s.show(w, http.StatusInternalServerError, view{Title: "That did not work", Problem: "Try again in a minute.", Form: "links"})
+		return
+	}
+	v.Problem = e.Message + "."
+	s.show(w, http.StatusUnprocessableEntity, v)
+}

@@ -1,0 +1,108 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// register makes an account, with its first epoch. Where accounts have to be activated, the answer for an address that has
+// an account is the same; its owner gets a mail that says so.
+func (s *Service) register(ctx context.Context, email, password, door string) error {
+	if !validEmail(email) {
+		return refused(v1.InvalidEmail, "Invalid email")
+	}
+	if why := s.o.Policy.checkPassword(password, email); why != "" {
+		return refused(v1.BadNewPassword, why)
+	}
+	phc, err := s.hash.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	s.change.Lock()
+	defer s.change.Unlock()
+	now := s.now()
+	old, known := s.dir.byEmail(email)
+	if known && old.Active {
+		if !s.o.Policy.Activation {
+			return refused(EmailTaken, "This email has an account")
+		}
+		if !s.forgots.take(normal(email), now) {
+			s.counts.throttled.Add(1)
+			return nil
+		}
+		defer poke(s.mails)
+		return s.st.Update(func(tx *bbolt.Tx) error { return s.queue(tx, mailTaken(old, s.base, now)) })
+	}
+	a := &account{ID: strings.ToLower(rand.Text())[:16], Email: email, Epoch: 1, Active: !s.o.Policy.Activation, At: now.UnixMilli()}
+	if known { // never activated: whoever registers last, and reads the mail, has it
+		a.ID, a.Reset = old.ID, old.Reset
+	}
+	secret := home.SecretBytes(wire.NewNonce())
+	a.Hash = s.st.key.Seal([]byte(phc), "hash/"+a.ID)
+	a.Secret = s.st.key.Seal([]byte(secret.Reveal()), "epoch/"+a.ID)
+	a.Notice = s.id.SignNotice(wire.Notice{Account: a.ID, Epoch: 1, At: a.At, Issued: a.At, Cause: "registered", Via: door})
+	token := rand.Text()
+	mailed := s.o.Policy.Activation && s.forgots.take(normal(email), now)
+	err = s.st.Update(func(tx *bbolt.Tx) error {
+		if err := dropLink(tx, a); err != nil {
+			return err
+		}
+		a.Reset = nil
+		if mailed {
+			a.Reset = hashed(token)
+			l := link{Purpose: "activate", Account: a.ID, Epoch: 1, Door: door, Expires: now.Add(s.o.Policy.ActivateLife).UnixMilli()}
+			if err := put(tx, bktLinks, a.Reset, l); err != nil {
+				return err
+			}
+			if err := s.queue(tx, mailActivate(a, s.base, token, now, s.o.Policy.ActivateLife)); err != nil {
+				return err
+			}
+		}
+		if err := put(tx, bktAccounts, []byte(a.ID), a); err != nil {
+			return err
+		}
+		if err := tx.Bucket(bktEmails).Put([]byte(normal(email)), []byte(a.ID)); err != nil {
+			return err
+		}
+		return record(tx, a.ID, Event{At: a.At, What: "account registered", Door: door, Epoch: 1})
+	})
+	if err != nil {
+		return err
+	}
+	s.dir.setAccount(a, secret)
+	poke(s.mails)
+	s.o.Log.Info("account registered", "account", a.ID, "door", door)
+	return nil
+}
+
+// activate ends a registration: whoever has the token reads the mail of the address.
+func (s *Service) activate(token string) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	l, a, err := s.linkOf(token, "activate")
+	if err != nil {
+		return err
+	}
+	next := *a
+	next.Active, next.Reset = true, nil
+	err = s.st.Update(func(tx *bbolt.Tx) error {
+		if err := s.useLink(tx, token); err != nil {
+			return err
+		}
+		if err := put(tx, bktAccounts, []byte(a.ID), &next); err != nil {
+			return err
+		}
+		return record(tx, a.ID, Event{At: s.now().UnixMilli(), What: "account activated", Door: l.Door})
+	})
+	if err == nil {
+		s.dir.setAccount(&next, home.Secret{})
+	}
+	return err
+}
