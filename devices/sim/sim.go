@@ -146,14 +146,14 @@ func (h *House) Devices() []*Device { return h.devices }
 // Run has the devices answer until ctx ends. It says goodbye for those that were announced and are on, and closes the house.
 func (h *House) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
-	for _, d := range h.devices {
-		parts.Go(func() { d.run(ctx) })
-	}
 	if h.ear != nil {
 		parts.Go(func() { h.ear.run(ctx, h.devices) })
 	}
 	if h.crier != nil {
 		parts.Go(func() { h.crier.run(ctx) })
+	}
+	for _, d := range h.devices {
+		parts.Go(func() { d.run(ctx) })
 	}
 	parts.Wait()
 	return h.Close()

@@ -1,0 +1,187 @@
+package drivertest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// toy is a device that listens and says who it is; what it holds is asked and changed by its pointer. Its driver can be broken
+// in the ways that the suite is there to find.
+type toy struct {
+	mu    sync.Mutex // guards what follows
+	name  home.DeviceID
+	state home.State
+	l     net.Listener
+	addr  string
+}
+
+func (d *toy) PowerOn() (err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.l, err = net.Listen("tcp", d.addr); err != nil {
+		return err
+	}
+	d.addr = d.l.Addr().String()
+	l, name := d.l, d.name
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte(name))
+			_ = c.Close()
+		}
+	}()
+	return nil
+}
+
+func (d *toy) PowerOff() { _ = d.l.Close() }
+
+func (d *toy) Seen() home.Device {
+	return home.Device{ID: d.name, Keys: []string{"rk:" + string(d.name)}, Addr: d.l.Addr().(*net.TCPAddr).AddrPort()}
+}
+
+func (d *toy) Hold(s home.State) { d.mu.Lock(); d.state = s; d.mu.Unlock() }
+
+func (d *toy) Holds() home.State { d.mu.Lock(); defer d.mu.Unlock(); return d.state }
+
+type toyDriver struct {
+	world  map[string]*toy // by address
+	broken string
+}
+
+// reach returns the device at the address, and whether it is the one that was meant.
+func (d *toyDriver) reach(ctx context.Context, dev home.Device) (*toy, bool, error) {
+	if d.broken == "deaf" {
+		ctx = context.Background()
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", dev.Addr.String())
+	if err != nil {
+		return nil, false, home.ErrUnreachable
+	}
+	if d.broken == "leaky" {
+		go func() { _, _ = c.Read(make([]byte, 1)); time.Sleep(time.Hour) }()
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	_ = c.SetDeadline(time.Now().Add(4 * time.Second))
+	b := make([]byte, 100)
+	n, err := c.Read(b)
+	if err != nil {
+		return nil, false, home.ErrUnreachable
+	}
+	return d.world[dev.Addr.String()], string(b[:n]) == string(dev.ID) || d.broken == "credulous", nil
+}
+
+func (d *toyDriver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
+	f := home.Finding{Match: home.Unknown, Device: dev}
+	t, same, err := d.reach(ctx, dev)
+	switch {
+	case err != nil && d.broken == "loud":
+		return f, err
+	case err != nil:
+		f.Verdict.State = home.Unreachable
+		return f, nil
+	case !same:
+		f.Verdict.State = home.Mismatch
+		return f, nil
+	}
+	f.Verdict = home.Verdict{State: t.Holds()}
+	switch f.Verdict.State {
+	case home.Blank:
+		f.Match = home.Unbound
+	case home.ForeignHeld:
+		f.Match = home.Foreign
+	case home.Stale:
+		f.Match, f.Verdict.Epoch = home.Ours, 4
+	case home.Current:
+		f.Match, f.Verdict.Epoch = home.Ours, 5
+	}
+	switch d.broken {
+	case "hopeful":
+		f.Verdict = home.Verdict{State: home.Current, Epoch: 5}
+	case "meddling":
+		t.Hold(home.Current)
+	case "talkative":
+		f.Verdict.Detail = "it holds " + c.Credentials[0].Password.Reveal()
+	}
+	return f, nil
+}
+
+func (d *toyDriver) Rekey(ctx context.Context, dev home.Device, _ home.Move) error {
+	t, same, err := d.reach(ctx, dev)
+	switch {
+	case err != nil:
+		return err
+	case !same:
+		return home.ErrUnreachable
+	case t.Holds() == home.ForeignHeld && d.broken != "greedy":
+		return home.ErrForeign
+	case d.broken == "lazy":
+		return nil
+	}
+	t.Hold(home.Current)
+	return nil
+}
+
+func toys(t *testing.T, broken string) Subject {
+	return Subject{
+		Candidates: func() home.Candidates {
+			return home.Candidates{Account: home.Account{ID: "a", Email: "ann@example.org", Epoch: 5}, Credentials: []home.Credential{
+				{Epoch: 5, Password: home.NewSecret("new-password")}, {Epoch: 4, Password: home.NewSecret("old-password")},
+			}}
+		},
+		New: func(_ *testing.T, n int) (Driver, []Device) {
+			d := &toyDriver{world: map[string]*toy{}, broken: broken}
+			var all []Device
+			for i := range n {
+				v := &toy{name: home.DeviceID("rk-" + string(rune('a'+i))), addr: "127.0.0.1:0"}
+				if err := v.PowerOn(); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(v.PowerOff)
+				d.world[v.addr] = v
+				all = append(all, v)
+			}
+			return d, all
+		},
+	}
+}
+
+func TestGoodDriverPasses(t *testing.T) { Run(t, toys(t, "")) }
+
+func TestBrokenDriversDoNotPass(t *testing.T) {
+	for _, c := range []struct{ broken, want string }{
+		{"hopeful", "found"},
+		{"meddling", "a probe changed the device"},
+		{"talkative", "tells a secret"},
+		{"greedy", "belongs to another account"},
+		{"lazy", "holds stale"},
+		{"credulous", "found stale, want mismatch"},
+		{"loud", "no error"},
+		{"deaf", "after its context"},
+		{"leaky", "left behind"},
+	} {
+		t.Run(c.broken, func(t *testing.T) {
+			var errs []error
+			for _, one := range checks {
+				s := toys(t, c.broken)
+				d, devices := s.New(t, 3)
+				err := one.on(d, devices, s.Candidates())
+				if err != nil && strings.Contains(err.Error(), c.want) {
+					return
+				}
+				errs = append(errs, err)
+			}
+			t.Errorf("got %v, want something of %q", errors.Join(errs...), c.want)
+		})
+	}
+}
