@@ -179,8 +179,9 @@ func (d *iot) alone(f func() any) any {
 	d.mu.Unlock()
 	defer func() {
 		d.mu.Lock()
-		defer d.mu.Unlock()
 		d.busy = false
+		d.mu.Unlock()
+		d.poke() // a sign-in may have waited for this
 	}()
 	return f()
 }
@@ -207,7 +208,6 @@ func (d *iot) bind(ctx context.Context, username string, password home.Secret) a
 	}
 	d.account = account{username: username, password: password, turn: turn}
 	d.connected = false
-	d.poke()
 	return noServer
 }
 
