@@ -17,7 +17,8 @@ import (
 
 // message is a mail in the form of RFC 5322.
 func message(from string, m Mail) (*gomail.Msg, error) {
-	msg := gomail.NewMsg()
+	// As it stands, so that whoever reads the file can copy the link: our texts have short lines.
+	msg := gomail.NewMsg(gomail.WithEncoding(gomail.NoEncoding))
 	_, domain, _ := strings.Cut(from, "@")
 	if err := errors.Join(msg.FromFormat("rekeyd", from), msg.To(m.To)); err != nil {
 		return nil, errors.New("an address is malformed")
