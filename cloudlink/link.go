@@ -221,6 +221,14 @@ func (l *Link) serve(ctx context.Context, brokers []string) error {
 
 // up is called by the connection when it comes and goes. What was open before is begun anew: its answers may be lost.
 func (l *Link) up(is bool) {
+	for { // what still waits to be sent belongs to a conversation that is forgotten now
+		select {
+		case <-l.out:
+			continue
+		default:
+		}
+		break
+	}
 	l.mu.Lock()
 	l.online = is
 	clear(l.open)

@@ -206,6 +206,9 @@ func (l *Link) answer(c *conversation, m *wire.Message) error {
 			return l.session(c, m, b)
 		}
 	case *wire.Receipt:
+		if a, err := l.o.Store.Account(); c.kind == kindAsk && err == nil && uint64(a.Epoch) >= b.Epoch {
+			l.settle(nil) // enrolled again, and there was nothing to miss
+		}
 		return l.receipt(c, m, b)
 	case *wire.Refusal:
 		return l.refusal(c, m, b)
@@ -252,11 +255,11 @@ func (l *Link) enrolled(m *wire.Message, b *wire.Enrolled) error {
 func (l *Link) settle(err error) {
 	l.mu.Lock()
 	o := l.offer
-	l.offer = nil
-	l.mu.Unlock()
-	if o != nil {
-		o.done <- err
+	if o != nil && (o.enrolled || err != nil) {
+		l.offer = nil
+		o.done <- err // buffered, and told once
 	}
+	l.mu.Unlock()
 }
 
 func (l *Link) refusal(c *conversation, m *wire.Message, b *wire.Refusal) error {
@@ -303,6 +306,7 @@ func (l *Link) grant(m *wire.Message, g *wire.Grant, keys wire.Keys) error {
 		return fmt.Errorf("grant of epoch %d after %d: %w", e, a.Epoch, home.ErrOldEpoch)
 	case e == a.Epoch:
 		l.counts.replayed.Add(1) // doubled, or resent because the acknowledgement was lost: acknowledge again
+		l.settle(nil)
 		return l.o.Store.Queue([]home.Errand{{Kind: home.ErrandAck, Epoch: e, At: time.Now().UTC().Round(0)}})
 	case e >= a.NoticeEpoch:
 		if err := g.Notice.Follows(a.NoticeEpoch, a.Notice); err != nil {

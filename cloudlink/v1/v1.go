@@ -50,7 +50,11 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s (code %d)", strings.ToLower(strings.TrimSuffix(e.Message, ".")), int(e.Code))
+	m := strings.TrimSuffix(e.Message, ".")
+	if m != "" {
+		m = strings.ToLower(m[:1]) + m[1:]
+	}
+	return fmt.Sprintf("%s (code %d)", m, int(e.Code))
 }
 
 // Is makes the codes that mean a wrong credential home.ErrCredential, and those that mean later home.ErrUnavailable.

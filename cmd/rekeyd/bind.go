@@ -29,6 +29,9 @@ the password nearly in the clear over your network: by binding one you agree to 
 		if err != nil {
 			return err
 		}
+		if s.Account == "" {
+			return &home.Error{Op: "bind", Err: home.ErrNoAccount, Hint: "sign in first, with: rekeyd login EMAIL"}
+		}
 		var ids []home.DeviceID
 		if *all {
 			for _, r := range s.Devices {

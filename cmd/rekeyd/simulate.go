@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -35,9 +34,8 @@ is stopped. One line of JSON tells each device: id, kind, protocol, addr, port, 
 		if err != nil {
 			return err
 		}
-		out := json.NewEncoder(c.OutOrStdout())
 		for _, d := range h.Devices() {
-			if err := out.Encode(d.Line()); err != nil {
+			if _, err := c.OutOrStdout().Write(append(d.Line(), '\n')); err != nil {
 				return errors.Join(err, h.Close())
 			}
 		}
