@@ -57,7 +57,7 @@ func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
 			if err != nil || in.Password.Reveal() != second || in.Username != email || in.Secret.Equal(secret) {
 				t.Fatalf("grant: %v", err)
 			}
-			eventually(t, "the notice", func() bool { return (<-hub.notices).Epoch == 2 })
+			hub.notice(2)
 			if r := want[*wire.Receipt](t, hub.ask(&wire.Ack{Account: hub.account, Epoch: 2})); r.Epoch != 2 {
 				t.Fatalf("receipt %+v", r)
 			}

@@ -271,6 +271,7 @@ type by struct {
 	notices chan wire.Notice
 	seq     uint64
 	up      chan bool
+	leave   func()
 }
 
 func (c *cloud) member(r wire.Role, accountID string) *by {
@@ -305,7 +306,8 @@ func (c *cloud) connect(id *wire.Identity, accountID string) *by {
 		_ = m.conn.Run(ctx)
 	}()
 	stop := c.stop
-	c.stop = func() { cancel(); <-done; stop() }
+	m.leave = func() { cancel(); <-done }
+	c.stop = func() { m.leave(); stop() }
 	select {
 	case <-m.up:
 	case <-time.After(10 * time.Second):
@@ -362,6 +364,21 @@ func (m *by) ask(b wire.Body) wire.Body {
 	raw, id := m.raw(b)
 	m.publish(raw)
 	return m.next(id)
+}
+
+// notice waits for the notice of an epoch.
+func (m *by) notice(epoch uint64) wire.Notice {
+	m.t.Helper()
+	for {
+		select {
+		case n := <-m.notices:
+			if n.Epoch == epoch {
+				return n
+			}
+		case <-time.After(10 * time.Second):
+			m.t.Fatalf("no notice of epoch %d", epoch)
+		}
+	}
 }
 
 // next returns the next message that answers re; with an empty re, the next that answers nothing.
@@ -421,7 +438,8 @@ func (c *cloud) hub(w pairing.Pairing) (*by, home.Secret) {
 	if !in.Password.IsZero() {
 		c.t.Fatal("the service still knows the password")
 	}
-	return m, in.Secret
+	m.leave() // as a hub does: from now on with its account's notice
+	return c.connect(m.id, w.Account), in.Secret
 }
 
 type gadget struct {
