@@ -117,6 +117,14 @@ func (d *Device) Hold(username string, password home.Secret) {
 	}
 }
 
+// EndSession has an iot device lose its cloud session, as a reset of the account's password does. It signs in again with what it
+// holds, and stays disconnected where that is refused.
+func (d *Device) EndSession() {
+	if d.iot != nil {
+		d.iot.endSession()
+	}
+}
+
 // Epochs returns the newest epoch that a native device holds and the newest at which it is signed in, 0 for none.
 func (d *Device) Epochs() (held, signedIn home.Epoch) {
 	if d.nat == nil {

@@ -80,6 +80,13 @@ func (d *iot) hold(username string, password home.Secret) {
 	d.poke()
 }
 
+func (d *iot) endSession() {
+	d.mu.Lock()
+	d.connected = d.account.bound && d.cloud == nil
+	d.mu.Unlock()
+	d.poke()
+}
+
 func (d *iot) poke() {
 	select {
 	case d.wake <- struct{}{}:

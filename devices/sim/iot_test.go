@@ -3,8 +3,6 @@ package sim_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -264,98 +262,5 @@ func TestBroadcastIsAnsweredFromEveryDevicesOwnAddress(t *testing.T) {
 		if heard[d.Addr()] != (i != 1) {
 			t.Errorf("%s answered: %t", d.Addr(), heard[d.Addr()])
 		}
-	}
-}
-
-func TestPowerMakesTheDeviceSilentAndSignInAgain(t *testing.T) {
-	if !nettest.InNamespace(t) {
-		return
-	}
-	c := &cloud{password: "old"}
-	d := live(t, sim.Options{Cloud: c}, sim.Spec{Kind: home.Plug, Protocol: home.IOT, Username: "a@b.c", Password: home.NewSecret("old")}).Devices()[0]
-	connected := func() bool { return strings.Contains(ask(t, d, `{"cnCloud":{"get_info":{}}}`), `"cld_connection":1`) }
-	eventually(t, "it signs in at start", connected)
-	d.PowerOff()
-	if conn, err := net.Dial("tcp", d.Addr().String()); err == nil {
-		conn.Close()
-		t.Error("it answers while it is off")
-	}
-	c.set(func(c *cloud) { c.password = "new" })
-	for range 2 {
-		if err := d.PowerOn(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if connected() || !d.Holds("a@b.c", home.NewSecret("old")) {
-		t.Error("it is connected with a password that is no more")
-	}
-	d.Hold("a@b.c", home.NewSecret("new"))
-	eventually(t, "it signs in with what its app gave it", connected)
-}
-
-func TestTakenAddressIsToldWithAHint(t *testing.T) {
-	if !nettest.InNamespace(t) {
-		return
-	}
-	l, err := net.Listen("tcp", "127.53.0.1:9999")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, err = sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, []sim.Spec{{Kind: home.Plug, Protocol: home.IOT}})
-	if err == nil || !strings.Contains(err.Error(), "127.53.0.1:9999") || home.HintOf(err) == "" {
-		t.Errorf("got %v, hint %q", err, home.HintOf(err))
-	}
-}
-
-func TestNativeDeviceKeepsItsNameOverAPowerCut(t *testing.T) {
-	if !nettest.InNamespace(t) {
-		return
-	}
-	d := live(t, sim.Options{}, sim.Spec{Kind: home.Camera, Protocol: home.Native}).Devices()[0]
-	id := d.ID()
-	answers := func() bool {
-		c, err := net.Dial("tcp", d.Addr().String())
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	}
-	for range 3 {
-		if !answers() {
-			t.Error("a device that is on does not answer")
-		}
-		d.PowerOff()
-		if answers() {
-			t.Error("a device that is off answers")
-		}
-		if err := d.PowerOn(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if d.ID() != id || !strings.HasPrefix(string(id), "rk-") {
-		t.Errorf("named %s, then %s", id, d.ID())
-	}
-}
-
-func TestLineTellsAllThatAnotherProgramNeeds(t *testing.T) {
-	if !nettest.InNamespace(t) {
-		return
-	}
-	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, []sim.Spec{{Kind: home.Bulb, Protocol: home.IOT, Username: "a@b.c", Password: home.NewSecret("x")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := errors.Join(h.Close(), h.Close()); err != nil {
-			t.Error(err)
-		}
-	}()
-	want := `{"id":"mac-50c7bf350001","kind":"bulb","protocol":"iot","addr":"127.53.0.1","port":9999,"username":"a@b.c","password":"x"}`
-	if got := string(h.Devices()[0].Line()); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-	if s := fmt.Sprintf("%+v", h.Devices()[0].Password()); s != "[redacted]" {
-		t.Errorf("printed %s", s)
 	}
 }
