@@ -41,7 +41,7 @@ func (p Pairing) Reveal() string {
 
 // Parse reads the word. Its errors do not repeat it.
 func Parse(s string) (Pairing, error) {
-	errForm := errors.New("pairing: want the whole word that begins with " + prefix)
+	errForm := errors.New("pairing: want the whole word, which begins with rekeyd-pair")
 	enc, ok := strings.CutPrefix(strings.TrimSpace(s), prefix)
 	raw, err := base64.RawURLEncoding.DecodeString(enc)
 	if !ok || err != nil {

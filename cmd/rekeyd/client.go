@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon"
@@ -30,15 +29,6 @@ func dialHub(state string) *hub {
 			return d.DialContext(ctx, "unix", socketIn(state))
 		},
 	}}}
-}
-
-// running tells whether a daemon answers.
-func (h *hub) running(ctx context.Context) bool {
-	if _, err := os.Stat(socketIn(h.state)); err != nil {
-		return false
-	}
-	var s daemon.Status
-	return h.call(ctx, http.MethodGet, "/v1/status", nil, &s) == nil
 }
 
 // call asks the daemon. What it refuses comes back as the error it was there.
