@@ -79,6 +79,36 @@ func (l *log) String() string {
 	return l.b.String()
 }
 
+// tap is a listener that keeps what goes over its connections.
+type tap struct {
+	net.Listener
+	to *log
+}
+
+type tapped struct {
+	net.Conn
+	to *log
+}
+
+func (l tap) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return tapped{c, l.to}, nil
+}
+
+func (c tapped) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	_, _ = c.to.Write(p[:n])
+	return n, err
+}
+
+func (c tapped) Write(p []byte) (int, error) {
+	_, _ = c.to.Write(p)
+	return c.Conn.Write(p)
+}
+
 // cloud is the whole cloud end, on sockets of this machine.
 type cloud struct {
 	t      *testing.T
@@ -91,6 +121,8 @@ type cloud struct {
 	mail   *spool
 	log    *log
 	stop   func()
+
+	carried *log // every byte between the broker and its clients
 }
 
 func quick() account.Policy {
@@ -103,7 +135,7 @@ func quick() account.Policy {
 func open(t *testing.T, set func(*account.Policy)) *cloud {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	c := &cloud{t: t, dir: t.TempDir(), policy: quick(), mail: &spool{}, log: &log{}}
+	c := &cloud{t: t, dir: t.TempDir(), policy: quick(), mail: &spool{}, log: &log{}, carried: &log{}}
 	if set != nil {
 		set(&c.policy)
 	}
@@ -123,6 +155,7 @@ func (c *cloud) start() {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l = tap{l, c.carried}
 	c.broker = "mqtt://" + l.Addr().String()
 	lg := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c.web = httptest.NewUnstartedServer(nil)
