@@ -103,10 +103,14 @@ func (p Policy) checkPassword(password, email string) string {
 	if isCommon(low) {
 		return "this password is one of those that are tried first: choose another"
 	}
+	rest := low
 	for _, word := range strings.FieldsFunc(strings.ToLower(email), func(r rune) bool { return strings.ContainsRune("@.+-_", r) }) {
-		if len(word) >= 4 && len(word)*2 >= len(low) && strings.Contains(low, word) {
-			return "the password must not be made of the e-mail address"
+		if len(word) >= 3 {
+			rest = strings.ReplaceAll(rest, word, "")
 		}
+	}
+	if len(rest)*2 < len(low) {
+		return "the password must not be made of the e-mail address"
 	}
 	return ""
 }

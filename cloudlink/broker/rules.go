@@ -2,6 +2,8 @@ package broker
 
 import (
 	"strings"
+	"sync"
+	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -23,13 +25,33 @@ type rules struct {
 	mochi.HookBase
 	b      *Broker
 	server *mochi.Server
+	pace   sync.Map // *mochi.Client -> *pace; of those who belong to nobody
+}
+
+// A stranger has one thing to say, its enrolment. One that says more is read slowly: what it sends must not crowd out members.
+const (
+	strangerPause = 100 * time.Millisecond // between its messages
+	strangerBurst = 20                     // that need no pause
+)
+
+// pace is how fast one connection has spoken. Only its own reader uses it.
+type pace struct{ paid time.Time }
+
+// wait waits until the next message may be taken.
+func (p *pace) wait() {
+	now := time.Now()
+	if first := now.Add(-strangerBurst * strangerPause); p.paid.Before(first) {
+		p.paid = first
+	}
+	p.paid = p.paid.Add(strangerPause)
+	time.Sleep(p.paid.Sub(now))
 }
 
 func (r *rules) ID() string { return "rules" }
 
 func (r *rules) Provides(b byte) bool {
 	switch b {
-	case mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnSubscribe, mochi.OnACLCheck, mochi.OnPublish, mochi.OnWill, mochi.OnClientExpired:
+	case mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnSubscribe, mochi.OnACLCheck, mochi.OnPublish, mochi.OnWill, mochi.OnDisconnect, mochi.OnClientExpired:
 		return true
 	}
 	return false
@@ -106,6 +128,10 @@ func (r *rules) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
 func (r *rules) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
 	name := string(cl.Properties.Username)
 	retain := pk.FixedHeader.Retain
+	if !r.belongs(name) {
+		p, _ := r.pace.LoadOrStore(cl, new(pace))
+		p.(*pace).wait() // holds up the reader of this connection, and nobody else
+	}
 	if !r.mayPublish(name, pk.TopicName) || retain && (len(pk.Payload) > maxRetain || !mayRetain(pk.TopicName)) {
 		r.b.counts.publish.Add(1)
 		r.b.o.Log.Debug("publication dropped", "client", name)
@@ -116,6 +142,9 @@ func (r *rules) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, 
 	}
 	return pk, nil
 }
+
+// OnDisconnect forgets how fast the connection spoke.
+func (r *rules) OnDisconnect(cl *mochi.Client, _ error, _ bool) { r.pace.Delete(cl) }
 
 // OnWill asks again: much may have changed since the will was left.
 func (r *rules) OnWill(cl *mochi.Client, w mochi.Will) (mochi.Will, error) {
