@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -50,9 +49,6 @@ var (
 	versionKey = []byte("version")
 )
 
-// lockWait is how long another process may hold the file before it counts as in use.
-const lockWait = time.Second
-
 // Open opens the file at path, mode 0600, and makes it where there is none. Errors: home.ErrLocked, home.ErrCorrupt and
 // home.ErrNewer, each a home.Error with a hint; the file is then as it was.
 func Open(path string, o Options) (*File, error) {
@@ -63,14 +59,24 @@ func Open(path string, o Options) (*File, error) {
 	} else if err != nil {
 		return nil, &home.Error{Op: "open " + path, Err: err, Hint: "see that this user may read and write it"}
 	}
-	if err := examine(path, o); err != nil {
+	large, err := examine(path, o)
+	if err != nil {
 		return nil, err
 	}
-	compact(path)
 	db, err := open(path, false)
 	if err != nil {
 		return nil, err
 	}
+	// Where there is no room for a smaller file, the large one serves as well.
+	if large && compact(path, db) == nil {
+		if err := db.Close(); err != nil {
+			return nil, openError(path, err)
+		}
+		if db, err = open(path, false); err != nil {
+			return nil, err
+		}
+	}
+	sweep(path)
 	f := &File{db: db, path: path, jobs: make(chan *job, maxGroup), done: make(chan struct{})}
 	if err := f.migrate(o); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -79,35 +85,16 @@ func Open(path string, o Options) (*File, error) {
 	return f, nil
 }
 
-func open(path string, readOnly bool) (*bbolt.DB, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType, NoFreelistSync: !readOnly})
-	switch {
-	case err == nil:
-		return db, nil
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, &home.Error{Op: "open " + path, Err: home.ErrLocked, Hint: "stop the other rekeyd that uses this state, or choose another directory with --state"}
-	case errors.Is(err, fs.ErrPermission):
-		return nil, &home.Error{Op: "open " + path, Err: err, Hint: "see that this user may read and write it"}
-	}
-	return nil, corrupt(path, err)
-}
-
-func corrupt(path string, err error) error {
-	return &home.Error{
-		Op: "open " + path, Err: fmt.Errorf("%w: %w", home.ErrCorrupt, err),
-		Hint: "put a copy from a backup in its place; to begin anew, move the file away: devices then have to be bound again",
-	}
-}
-
-// create makes an empty file whole: a crash leaves either none or a good one.
+// create makes an empty file whole: a crash leaves either none or a good one. Where another process was first, its file stays.
 func create(path string) error {
 	wrap := func(err error) error {
 		return &home.Error{Op: "create " + path, Err: err, Hint: "see that the directory exists and this user may write to it"}
 	}
-	tmp := path + ".new"
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	tmp, err := tempFile(path)
+	if err != nil {
 		return wrap(err)
 	}
+	defer os.Remove(tmp)
 	db, err := bbolt.Open(tmp, 0o600, &bbolt.Options{Timeout: lockWait})
 	if err != nil {
 		return wrap(err)
@@ -115,8 +102,13 @@ func create(path string) error {
 	if err := errors.Join(db.Sync(), db.Close()); err != nil {
 		return wrap(err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return wrap(err)
+	if err := os.Link(tmp, path); err != nil {
+		if _, there := os.Stat(path); there == nil {
+			return nil
+		}
+		if err := os.Rename(tmp, path); err != nil { // a file system without links, as on many memory cards
+			return wrap(err)
+		}
 	}
 	return syncDir(filepath.Dir(path))
 }
@@ -129,53 +121,40 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// examine opens the file for reading only, and tells whether it is sound and of a version that this program knows. It changes nothing.
-func examine(path string, o Options) (err error) {
-	if err := precheck(path); err != nil {
-		return err
-	}
-	db, err := open(path, true)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		// A damaged page makes bbolt panic; here it is in this goroutine, and nothing was written.
-		if p := recover(); p != nil {
-			err = corrupt(path, fmt.Errorf("%v", p))
-		}
-		_ = db.Close()
-	}()
-	return db.View(func(tx *bbolt.Tx) error {
-		if v := versionOf(tx); v > uint64(len(o.Migrations)) {
-			return &home.Error{
-				Op: "open " + path, Err: fmt.Errorf("%w: it has format %d, this program knows %d", home.ErrNewer, v, len(o.Migrations)),
-				Hint: "use the newer rekeyd again, or another directory with --state",
-			}
-		}
-		return walk(path, tx)
-	})
-}
-
-func versionOf(tx *bbolt.Tx) uint64 {
+// versionOf returns the file's format, 0 for an empty file. A newer one than is known is home.ErrNewer; a file without a format, that is not
+// empty, is another program's: home.ErrCorrupt.
+func versionOf(path string, tx *bbolt.Tx, o Options) (uint64, error) {
 	b := tx.Bucket(metaBucket)
 	if b == nil {
-		return 0
+		if k, _ := tx.Cursor().First(); k != nil {
+			return 0, corrupt(path, errors.New("it is not a file of this program"))
+		}
+		return 0, nil
 	}
-	v := b.Get(versionKey)
-	if len(v) != 8 {
-		return 0
+	raw := b.Get(versionKey)
+	if len(raw) != 8 {
+		return 0, corrupt(path, errors.New("it does not tell its format"))
 	}
-	return binary.BigEndian.Uint64(v)
+	v := binary.BigEndian.Uint64(raw)
+	if v > uint64(len(o.Migrations)) {
+		return v, &home.Error{
+			Op: "open " + path, Err: fmt.Errorf("%w: it has format %d, this program knows %d", home.ErrNewer, v, len(o.Migrations)),
+			Hint: "use the newer rekeyd again, or another directory with --state",
+		}
+	}
+	return v, nil
 }
 
 // migrate brings the file to the newest version, all in one transaction.
 func (f *File) migrate(o Options) error {
-	from := uint64(0)
-	if err := f.db.View(func(tx *bbolt.Tx) error { from = versionOf(tx); return nil }); err != nil {
-		return corrupt(f.path, err)
-	}
-	if from == uint64(len(o.Migrations)) {
-		return nil
+	newest := uint64(len(o.Migrations))
+	var from uint64
+	err := f.db.View(func(tx *bbolt.Tx) (err error) {
+		from, err = versionOf(f.path, tx, o) // again: another process may have been here since it was examined
+		return err
+	})
+	if err != nil || from == newest {
+		return err
 	}
 	return f.db.Update(func(tx *bbolt.Tx) error {
 		for i, m := range o.Migrations[from:] {
@@ -187,16 +166,22 @@ func (f *File) migrate(o Options) error {
 		if err != nil {
 			return err
 		}
-		return b.Put(versionKey, binary.BigEndian.AppendUint64(nil, uint64(len(o.Migrations))))
+		return b.Put(versionKey, binary.BigEndian.AppendUint64(nil, newest))
 	})
 }
 
 // View runs do in a read transaction. It must not wait for anything in there, and copies out what it returns.
-func (f *File) View(do func(*bbolt.Tx) error) error { return f.db.View(do) }
+func (f *File) View(do func(*bbolt.Tx) error) error {
+	err := f.db.View(do)
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return errClosed
+	}
+	return err
+}
 
 // Snapshot writes a copy of the file, as it is now, to w. Others may go on writing.
 func (f *File) Snapshot(w io.Writer) error {
-	return f.db.View(func(tx *bbolt.Tx) error {
+	return f.View(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(w)
 		return err
 	})
@@ -204,8 +189,17 @@ func (f *File) Snapshot(w io.Writer) error {
 
 // Check walks the whole file and returns home.ErrCorrupt where it is not sound.
 func (f *File) Check() error {
-	return f.db.View(func(tx *bbolt.Tx) error {
-		return walk(f.path, tx)
+	return f.View(func(tx *bbolt.Tx) error {
+		var errs []error
+		for err := range tx.Check() {
+			if len(errs) < 3 {
+				errs = append(errs, err)
+			}
+		}
+		if len(errs) > 0 {
+			return corrupt(f.path, errors.Join(errs...))
+		}
+		return nil
 	})
 }
 

@@ -63,9 +63,12 @@ func (f *File) write(group []*job) {
 					return err
 				}
 			}
+			if st := tx.Stats(); st.GetNodeCount() == 0 {
+				return errUnchanged
+			}
 			return nil
 		})
-		if err == nil {
+		if err == nil || errors.Is(err, errUnchanged) {
 			return
 		}
 		if failed == nil { // the commit itself: nobody's changes are on disk
@@ -84,6 +87,10 @@ func (f *File) write(group []*job) {
 		left = next
 	}
 }
+
+// errUnchanged ends a transaction in which nobody changed anything: bbolt reads a page into a node before it changes it, and there are none.
+// A commit would wear the flash for nothing.
+var errUnchanged = errors.New("nothing has changed")
 
 // run runs one job; a panic of its own is its error, not the others'.
 func run(j *job, tx *bbolt.Tx) (err error) {

@@ -1,115 +1,167 @@
 package boltfile
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// precheck looks at what bbolt trusts when it maps the file: a file that is shorter than its pages ends in a signal that nothing
-// can catch.
-func precheck(path string) error {
+// lockWait is how long another process may hold the file before it counts as in use.
+const lockWait = time.Second
+
+// open opens the file that is at path, and locks it: alone for writing, with other readers for reading.
+func open(path string, readOnly bool) (*bbolt.DB, error) {
+	for {
+		var opened os.FileInfo
+		o := &bbolt.Options{Timeout: lockWait, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType, NoFreelistSync: !readOnly}
+		o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag&^os.O_CREATE, mode) // an empty file is made in create alone
+			if err != nil {
+				return nil, err
+			}
+			if opened, err = f.Stat(); err == nil && opened.Size() == 0 {
+				err = errors.New("it is empty") // bbolt would begin anew
+			}
+			if err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
+			return f, nil
+		}
+		db, err := bbolt.Open(path, 0o600, o)
+		if err != nil {
+			return nil, openError(path, err)
+		}
+		// While this process waited for the lock, another may have put a smaller file in the place of this one.
+		if now, err := os.Stat(path); err != nil || os.SameFile(opened, now) {
+			return db, nil
+		}
+		if err := db.Close(); err != nil {
+			return nil, openError(path, err)
+		}
+	}
+}
+
+func openError(path string, err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return &home.Error{Op: "open " + path, Err: home.ErrLocked, Hint: "stop the other rekeyd that uses this state, or choose another directory with --state"}
+	case errors.Is(err, fs.ErrPermission):
+		return &home.Error{Op: "open " + path, Err: err, Hint: "see that this user may read and write it"}
+	}
+	return corrupt(path, err)
+}
+
+func corrupt(path string, err error) error {
+	return &home.Error{
+		Op: "open " + path, Err: fmt.Errorf("%w: %w", home.ErrCorrupt, err),
+		Hint: "put a copy from a backup in its place; to begin anew, move the file away: devices then have to be bound again",
+	}
+}
+
+// sound checks every page of a file, without bbolt, and returns how many bytes it takes and how many of them are free.
+func sound(path string) (size, free int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return corrupt(path, err)
+		return 0, 0, openError(path, err)
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil || !st.Mode().IsRegular() {
-		return corrupt(path, errors.New("it is no regular file"))
+		return 0, 0, corrupt(path, errors.New("it is no regular file"))
 	}
-	want, ok := extent(f)
+	m, ok := readMeta(f)
 	switch {
 	case !ok:
-		return corrupt(path, errors.New("neither of its first two pages is valid"))
-	case st.Size() < want:
-		return corrupt(path, fmt.Errorf("it is cut short: %d bytes of %d", st.Size(), want))
+		return 0, 0, corrupt(path, errors.New("neither of its first two pages is valid"))
+	case st.Size() < m.bytes():
+		return 0, 0, corrupt(path, fmt.Errorf("it is cut short: %d bytes of %d", st.Size(), m.bytes()))
 	}
-	return nil
+	used, err := walkPages(f, m)
+	if err != nil {
+		return 0, 0, corrupt(path, err)
+	}
+	return st.Size(), st.Size() - used*m.pageSize, nil
 }
 
-// The meta page as bbolt 1.x writes it, in the machine's byte order: a page header of 16 bytes; then magic, version, page size and flags as
-// uint32; root page, sequence, free list, number of pages, transaction and checksum (FNV-1a of what is before) as uint64.
-const (
-	metaAt    = 16
-	metaSize  = 64
-	metaMagic = 0xED0CDAED
-)
-
-// extent returns how many bytes the pages of the file take, by its newest valid meta page.
-func extent(f io.ReaderAt) (bytes int64, ok bool) {
-	newest := uint64(0)
-	// The second meta page is on page 1; where the first is damaged, its size is not known.
-	for _, at := range []int64{0, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16} {
-		m := make([]byte, metaSize)
-		if _, err := f.ReadAt(m, at+metaAt); err != nil {
-			continue
-		}
-		e := binary.NativeEndian
-		h := fnv.New64a()
-		_, _ = h.Write(m[:56])
-		size, pages, tx := int64(e.Uint32(m[8:])), e.Uint64(m[40:]), e.Uint64(m[48:])
-		if e.Uint32(m) != metaMagic || e.Uint64(m[56:]) != h.Sum64() || (at != 0 && at != size) || pages > 1<<40 {
-			continue
-		}
-		if !ok || tx >= newest {
-			newest, bytes, ok = tx, int64(pages)*size, true
-		}
+// examine opens the file for reading only, and tells whether it is sound and of a version that this program knows. It changes nothing.
+func examine(path string, o Options) (worthCompacting bool, err error) {
+	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
+		return false, corrupt(path, errors.New("it is no regular file"))
 	}
-	return bytes, ok
-}
-
-// walk checks every page, so that a damaged one shows here and not later, in a goroutine of bbolt's.
-func walk(path string, tx *bbolt.Tx) error {
-	var errs []error
-	for err := range tx.Check() {
-		if len(errs) < 3 {
-			errs = append(errs, err)
-		}
+	// The lock comes first: a file that is just being written looks damaged. To open for reading touches the first two pages only.
+	db, err := open(path, true)
+	if err != nil {
+		return false, err
 	}
-	if len(errs) > 0 {
-		return corrupt(path, errors.Join(errs...))
+	defer db.Close()
+	size, free, err := sound(path)
+	if err != nil {
+		return false, err
 	}
-	return nil
+	err = db.View(func(tx *bbolt.Tx) error {
+		_, err := versionOf(path, tx, o)
+		return err
+	})
+	return free >= worthwhile && free > size/2, err
 }
 
 // worthwhile is how many bytes of free pages a file may keep. bbolt reuses them, but never gives them back.
 const worthwhile = 4 << 20
 
-// compact makes the file smaller where more than half of it is free, by way of a new file. What goes wrong leaves the old one as it was.
-func compact(path string) {
-	src, err := open(path, true)
+// compact puts a smaller file in the place of db's, which is locked for writing and is closed after that. What goes wrong leaves the old one
+// as it was.
+func compact(path string, db *bbolt.DB) error {
+	tmp, err := tempFile(path)
 	if err != nil {
-		return // the caller opens it next, and says so
+		return err
 	}
-	defer src.Close()
-	var size, free int64
-	_ = src.View(func(tx *bbolt.Tx) error {
-		size = tx.Size()
-		free = int64(src.Stats().FreePageN) * int64(src.Info().PageSize)
-		return nil
-	})
-	if free < worthwhile || free < size/2 {
-		return
+	dst, err := bbolt.Open(tmp, 0o600, &bbolt.Options{Timeout: lockWait, NoSync: true, NoFreelistSync: true})
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
 	}
-	tmp := path + ".new"
-	_ = os.Remove(tmp)
-	dst, err := bbolt.Open(tmp, 0o600, &bbolt.Options{Timeout: lockWait, NoSync: true})
+	err = bbolt.Compact(dst, db, 1<<20)
+	if err = errors.Join(err, dst.Sync(), dst.Close()); err == nil {
+		_, _, err = sound(tmp)
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// tempMark is in the names of files that are not whole yet.
+const tempMark = ".new-"
+
+func tempFile(path string) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+tempMark+"*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), f.Close()
+}
+
+// sweep removes what a crash left of files that never became whole. The caller holds the lock on path.
+func sweep(path string) {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
-	err = bbolt.Compact(dst, src, 1<<20)
-	if err = errors.Join(err, dst.Sync(), dst.Close()); err != nil || precheck(tmp) != nil {
-		_ = os.Remove(tmp)
-		return
-	}
-	if os.Rename(tmp, path) == nil {
-		_ = syncDir(filepath.Dir(path))
+	for _, e := range entries {
+		if e.Type().IsRegular() && strings.HasPrefix(e.Name(), filepath.Base(path)+tempMark) {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
 	}
 }
