@@ -111,7 +111,7 @@ func (c tapped) Write(p []byte) (int, error) {
 
 // cloud is the whole cloud end, on sockets of this machine.
 type cloud struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	policy account.Policy
 	s      *account.Service
@@ -132,7 +132,7 @@ func quick() account.Policy {
 	return p
 }
 
-func open(t *testing.T, set func(*account.Policy)) *cloud {
+func open(t testing.TB, set func(*account.Policy)) *cloud {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
 	c := &cloud{t: t, dir: t.TempDir(), policy: quick(), mail: &spool{}, log: &log{}, carried: &log{}}
@@ -254,7 +254,7 @@ func (c *cloud) pair(token string) pairing.Pairing {
 }
 
 // eventually waits until ok, for a bounded time.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for range 1000 {
 		if ok() {
@@ -295,7 +295,7 @@ func (c *cloud) reset(token, pw string, leaveOut ...string) v1.Code {
 
 // by is a member played by hand.
 type by struct {
-	t       *testing.T
+	t       testing.TB
 	c       *cloud
 	id      *wire.Identity
 	account string
@@ -429,7 +429,7 @@ func (m *by) next(re string) wire.Body {
 	}
 }
 
-func want[T wire.Body](t *testing.T, b wire.Body) T {
+func want[T wire.Body](t testing.TB, b wire.Body) T {
 	t.Helper()
 	got, ok := b.(T)
 	if !ok {
