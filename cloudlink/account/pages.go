@@ -42,7 +42,7 @@ if (t) {
   history.replaceState(null, "", location.pathname);
   const field = document.getElementById("token");
   field.value = t;
-  field.form.submit();
+  if (location.pathname.endsWith("/reset")) field.form.submit(); // shows the next page, and uses nothing up
 }
 `
 
