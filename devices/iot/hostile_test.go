@@ -130,7 +130,7 @@ func TestUsableAnswersAreUsed(t *testing.T) {
 }
 
 // A device that lies about what it did is found out, or was what it says; one that quotes the password is not quoted.
-func TestRefusalsAreToldByTheirCodeOnly(t *testing.T) {
+func TestRefusalsAreToldByTheirCode(t *testing.T) {
 	for _, c := range []struct {
 		unbind, bind string
 		want         error

@@ -6,8 +6,10 @@
 //
 //   - "Current" rests on the device's word that it is bound to the account, and on this hub's own memory of what it bound
 //     the device with: the ledger's, or in the moment after a rekey the driver's.
-//   - A device that is not connected to its cloud now, but was bound with the newest password, counts as current: to bind it
-//     again would take from it what it has, and without the internet it could not be given it back.
+//   - A device that took the newest password while its cloud could not be reached (-21: stored, and tried later, as far as is
+//     known) is pending until it was seen connected, whatever it says of being bound meanwhile. After ten minutes it is bound again.
+//   - A device that has been current, and is not connected to its cloud now, stays current: to bind it again would take from it
+//     what it has, and without the internet it could not be given it back. The verdict's detail says that it is not connected.
 package iot
 
 import (
@@ -38,8 +40,8 @@ const pendingTime = 10 * time.Minute
 
 // Driver speaks to devices. It is safe for use by several goroutines.
 type Driver struct {
-	o      Options
-	dialer net.Dialer
+	o    Options
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	mu    sync.Mutex // guards bound
 	bound map[home.DeviceID]bond
@@ -52,6 +54,9 @@ type bond struct {
 	offline bool // the device took it, and could not reach its cloud to try it
 	at      time.Time
 }
+
+// waits tells whether the device is left alone to sign in by itself.
+func (b bond) waits() bool { return b.offline && time.Since(b.at) < pendingTime }
 
 // New checks o.
 func New(o Options) (*Driver, error) {
@@ -67,13 +72,15 @@ func New(o Options) (*Driver, error) {
 	if o.BusyPause == 0 {
 		o.BusyPause = time.Second
 	}
-	return &Driver{o: o, bound: map[home.DeviceID]bond{}}, nil
+	return &Driver{o: o, dial: new(net.Dialer).DialContext, bound: map[home.DeviceID]bond{}}, nil
 }
 
 // Probe asks the device who it is and whose.
 func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
-	s, err := d.ask(ctx, dev)
+	t := d.talk(dev)
+	defer t.close()
+	s, err := t.ask(ctx)
 	if ctx.Err() != nil {
 		return f, fmt.Errorf("probe: %w", ctx.Err())
 	}
@@ -96,6 +103,7 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 // judge turns what a device says into whose it is and what it holds.
 func (d *Driver) judge(id home.DeviceID, s statement, c home.Candidates) (home.Match, home.Verdict) {
 	b := d.bond(id, c.Account.ID)
+	pending := home.Verdict{State: home.Pending, Detail: "it has the new password, and has not reached its cloud yet"}
 	switch s.whose(c.Account.Email) {
 	case home.Unknown:
 		if s.cloud == nil {
@@ -106,11 +114,17 @@ func (d *Driver) judge(id home.DeviceID, s statement, c home.Candidates) (home.M
 		d.forget(id)
 		return home.Foreign, home.Verdict{State: home.ForeignHeld}
 	case home.Unbound:
-		if b.offline && time.Since(b.at) < pendingTime && strings.EqualFold(s.cloud.username, c.Account.Email) {
-			return home.Ours, home.Verdict{State: home.Pending, Detail: "it has the new password, and has not reached its cloud yet"}
+		if b.waits() && strings.EqualFold(s.cloud.username, c.Account.Email) {
+			return home.Ours, pending
 		}
 		d.forget(id)
 		return home.Unbound, home.Verdict{State: home.Blank}
+	}
+	if b.offline && s.cloud.connected != 1 && c.Recorded < b.epoch {
+		if b.waits() {
+			return home.Ours, pending
+		}
+		b.epoch = 0 // it was never seen to hold that
 	}
 	held := max(c.Recorded, b.epoch)
 	v := home.Verdict{State: home.Stale, Epoch: held}
@@ -121,7 +135,7 @@ func (d *Driver) judge(id home.DeviceID, s statement, c home.Candidates) (home.M
 	if s.cloud.username != c.Account.Email {
 		said = append(said, "it knows the account's e-mail address in other upper and lower case")
 	}
-	if s.cloud.connected == 0 {
+	if s.cloud.connected != 1 {
 		said = append(said, "it is not connected to its cloud now")
 	}
 	v.Detail = strings.Join(said, "; ")

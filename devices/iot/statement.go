@@ -34,31 +34,40 @@ func parseReply(raw []byte) (reply, error) {
 	return r, nil
 }
 
-// result reads what a method answered into `into` (where it is not nil) and returns the answer's code, 0 for success: that of
-// the method, or that of the module where the device does not have it.
-func (r reply) result(module, method string, into any) (code int, err error) {
-	var m map[string]json.RawMessage
-	if raw, ok := r[module]; !ok || json.Unmarshal(raw, &m) != nil {
-		return 0, errAnswer
-	}
-	raw, ok := m[method]
+// result is what came of a method: a code, 0 for success, and what the device says of it.
+type result struct {
+	Code int
+	Msg  string
+}
+
+// result reads what a method answered into `into` (where it is not nil) and returns the answer's code: that of the method, or
+// that of the module where the device does not have it.
+func (r reply) result(module, method string, into any) (result, error) {
+	raw, ok := r[module]
 	if !ok {
-		var whole int
-		if json.Unmarshal(m["err_code"], &whole) != nil || whole == 0 {
-			return 0, errAnswer
-		}
-		return whole, nil
+		return result{}, errAnswer
+	}
+	var m map[string]json.RawMessage
+	if json.Unmarshal(raw, &m) != nil {
+		return result{}, errAnswer
+	}
+	of, ok := m[method]
+	if !ok {
+		of = raw
 	}
 	var status struct {
-		Code *int `json:"err_code"`
+		Code *int            `json:"err_code"`
+		Msg  json.RawMessage `json:"err_msg"`
 	}
-	if json.Unmarshal(raw, &status) != nil || status.Code == nil {
-		return 0, errAnswer
+	if json.Unmarshal(of, &status) != nil || status.Code == nil || !ok && *status.Code == 0 {
+		return result{}, errAnswer
 	}
-	if *status.Code == 0 && into != nil && json.Unmarshal(raw, into) != nil {
-		return 0, errAnswer
+	if *status.Code == 0 && into != nil && json.Unmarshal(of, into) != nil {
+		return result{}, errAnswer
 	}
-	return *status.Code, nil
+	res := result{Code: *status.Code}
+	_ = json.Unmarshal(status.Msg, &res.Msg) // what is no text is no words
+	return res, nil
 }
 
 // statement is what a device says of itself.
@@ -75,7 +84,7 @@ type statement struct {
 type cloud struct {
 	username  string
 	binded    int
-	connected int
+	connected int // 1 when its cloud has it now, else 0; -1 was told of, too
 }
 
 type sysinfo struct {
@@ -97,7 +106,7 @@ func parseStatement(raw []byte) (statement, error) {
 		return statement{}, err
 	}
 	var i sysinfo
-	if code, err := r.result("system", "get_sysinfo", &i); err != nil || code != 0 {
+	if res, err := r.result("system", "get_sysinfo", &i); err != nil || res.Code != 0 {
 		return statement{}, errAnswer
 	}
 	if i.Nested != nil {
@@ -123,11 +132,11 @@ func parseStatement(raw []byte) (statement, error) {
 		if _, asked := r[module]; !asked {
 			continue
 		}
-		code, err := r.result(module, "get_info", &info)
+		res, err := r.result(module, "get_info", &info)
 		if err != nil {
 			return statement{}, err
 		}
-		if code == 0 && info.Binded != nil {
+		if res.Code == 0 && info.Binded != nil {
 			s.module, s.cloud = module, &cloud{info.Username, *info.Binded, info.Connected}
 			break
 		}
