@@ -2,19 +2,14 @@ package account
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 	"unicode/utf8"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
-	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // The JSON API: POST /?token=… with {"method","params"}, answered by {"error_code":0,"result":{…}} or {"error_code":-20601,"msg":"…"}.
@@ -279,126 +274,4 @@ func (c *call) bindDevice() (result, error) {
 		return nil, refused(v1.BoundElsewhere, "The device is bound to another account")
 	}
 	return result{"accountId": a.ID}, nil
-}
-
-// owner answers what only a signed-in owner may ask.
-func (c *call) owner(method string) (result, error) {
-	a, sess, err := c.s.session(c.token, false)
-	if errors.Is(err, errSession) {
-		return nil, refused(v1.TokenExpired, "Token expired")
-	}
-	if err != nil {
-		return nil, err
-	}
-	switch method {
-	case "getDeviceList":
-		return result{"deviceList": c.s.deviceList(a, sess.Door)}, nil
-	case "createPairing":
-		p, err := c.s.pair(a)
-		if err != nil {
-			return nil, err
-		}
-		return result{"pairing": p.Reveal()}, nil
-	case "listHubs":
-		return result{"hubs": c.s.hubs(a.ID)}, nil
-	case "getHistory":
-		es, err := c.s.history(a.ID)
-		return result{"events": es}, err
-	case "logoutAll":
-		return nil, c.s.logoutAll(a.ID, sess.Door)
-	case "removeHub":
-		var p struct{ Hub string }
-		if err := c.read(&p, "hub"); err != nil {
-			return nil, err
-		}
-		err := c.s.removeHub(a.ID, p.Hub)
-		if errors.Is(err, home.ErrNotFound) {
-			err = refused(v1.NotBound, "No such hub in this account")
-		}
-		return nil, err
-	}
-	var p struct{ DeviceID string } // unbindDevice
-	if err := c.read(&p, "deviceId"); err != nil {
-		return nil, err
-	}
-	out, err := c.s.unbind(a.ID, []string{p.DeviceID}, func(do func(tx *bbolt.Tx) error) error { return c.s.st.Update(do) })
-	if err == nil && len(out) > 0 {
-		err = refused(v1.NotBound, "The device is not bound to this account")
-	}
-	return nil, err
-}
-
-func (s *Service) ownerOf(id string) (string, bool) {
-	s.dir.mu.RLock()
-	defer s.dir.mu.RUnlock()
-	if d, ok := s.dir.devices[strings.ToLower(id)]; ok {
-		return d.Account, true
-	}
-	return "", false
-}
-
-// history returns an account's history, newest first.
-func (s *Service) history(id string) ([]Event, error) {
-	es := []Event{}
-	err := s.st.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bktHistory).Cursor()
-		prefix := id + "/"
-		for k, v := c.Seek([]byte(prefix)); k != nil && strings.HasPrefix(string(k), prefix); k, v = c.Next() {
-			var e Event
-			if err := json.Unmarshal(v, &e); err != nil {
-				return home.ErrCorrupt
-			}
-			es = append([]Event{e}, es...)
-		}
-		return nil
-	})
-	return es, err
-}
-
-// listed is a device as the vendor's clients know one.
-type listed struct {
-	DeviceType   string `json:"deviceType"`
-	Role         int    `json:"role"`
-	FwVer        string `json:"fwVer"`
-	AppServerURL string `json:"appServerUrl"`
-	DeviceRegion string `json:"deviceRegion"`
-	DeviceID     string `json:"deviceId"`
-	DeviceName   string `json:"deviceName"`
-	DeviceHwVer  string `json:"deviceHwVer"`
-	Alias        string `json:"alias"`
-	DeviceMac    string `json:"deviceMac"`
-	OEMID        string `json:"oemId"`
-	DeviceModel  string `json:"deviceModel"`
-	HwID         string `json:"hwId"`
-	FwID         string `json:"fwId"`
-	IsSameRegion bool   `json:"isSameRegion"`
-	Status       int    `json:"status"` // 1 when signed in and confirmed at the newest epoch
-}
-
-// deviceList lists an account's devices to a door: cameras of the NC class to the tpCamera app only, all else to each.
-func (s *Service) deviceList(a *account, door string) []listed {
-	ls := []listed{}
-	for _, d := range s.dir.devicesOf(a.ID) {
-		if strings.HasPrefix(strings.ToUpper(d.Model), "NC") && door == DoorKasa {
-			continue
-		}
-		l := listed{
-			DeviceType: "IOT.SMARTPLUGSWITCH", AppServerURL: s.base, DeviceRegion: "local", DeviceID: d.ID, DeviceName: d.Model,
-			Alias: d.Name, DeviceMac: strings.ToUpper(d.MAC), DeviceModel: d.Model, IsSameRegion: true,
-		}
-		switch home.Kind(d.Kind) {
-		case home.Camera:
-			l.DeviceType = "IOT.IPCAMERA"
-		case home.Bulb:
-			l.DeviceType = "IOT.SMARTBULB"
-		}
-		if strings.HasPrefix(d.Protocol, "smart") || d.Protocol == "klap" || d.Protocol == "tapocam" {
-			l.Alias = base64.StdEncoding.EncodeToString([]byte(d.Name)) // as Tapo's are
-		}
-		if d.SignedIn {
-			l.Status = 1
-		}
-		ls = append(ls, l)
-	}
-	return ls
 }

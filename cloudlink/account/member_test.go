@@ -1,0 +1,280 @@
+package account_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
+	"github.com/rekeyd/rekeyd/cloudlink/pairing"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// by is a member played by hand.
+type by struct {
+	t       testing.TB
+	c       *cloud
+	id      *wire.Identity
+	account string
+	conn    *mqtt.Conn
+	in      chan *wire.Message
+	notices chan wire.Notice
+	seq     uint64
+	up      chan bool
+	leave   func()
+}
+
+func (c *cloud) member(r wire.Role, accountID string) *by {
+	c.t.Helper()
+	id, err := wire.NewIdentity(r, wire.NewSeed(), wire.NewSeed())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return c.connect(id, accountID)
+}
+
+// connect connects an identity, which may have been connected before.
+func (c *cloud) connect(id *wire.Identity, accountID string) *by {
+	c.t.Helper()
+	m := &by{
+		t: c.t, c: c, id: id, account: accountID, in: make(chan *wire.Message, 1024), notices: make(chan wire.Notice, 64), up: make(chan bool, 8),
+		seq: uint64(time.Now().UnixNano()),
+	}
+	var err error
+	m.conn, err = mqtt.New(mqtt.Options{
+		Brokers: []string{c.broker}, ClientID: id.Name, Username: id.Name, Password: id.Login(),
+		Filters: []string{wire.InboxTopic(id.Name), wire.NoticeTopic(accountID)},
+		Receive: m.receive, Up: func(up bool) { m.up <- up }, Log: slog.New(slog.DiscardHandler), MinPause: 10 * time.Millisecond,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = m.conn.Run(ctx)
+	}()
+	stop := c.stop
+	m.leave = func() { cancel(); <-done }
+	c.stop = func() { m.leave(); stop() }
+	select {
+	case <-m.up:
+	case <-time.After(10 * time.Second):
+		c.t.Fatal("no connection")
+	}
+	return m
+}
+
+func (m *by) receive(msg mqtt.Message) {
+	if t, _ := wire.ParseTopic(msg.Topic); t.Leaf == "notice" {
+		n, err := wire.ParseNotice(msg.Payload)
+		if err == nil {
+			err = n.Verify(m.c.s.Keys(), m.account)
+		}
+		if err != nil {
+			m.t.Error(err)
+		}
+		m.notices <- n
+		return
+	}
+	got, err := wire.ParseMessage(msg.Payload)
+	if err == nil {
+		err = got.Verify(m.c.s.Keys(), m.id.Name)
+	}
+	if err != nil {
+		m.t.Error(err)
+		return
+	}
+	m.in <- got
+}
+
+// raw signs a message with the next sequence number.
+func (m *by) raw(b wire.Body) ([]byte, string) {
+	m.t.Helper()
+	m.seq++
+	msg := &wire.Message{ID: wire.NewID(), To: m.c.s.Name(), Seq: m.seq, At: time.Now().UnixMilli(), Body: b}
+	raw, err := m.id.Sign(msg)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return raw, msg.ID
+}
+
+func (m *by) publish(raw []byte) {
+	m.t.Helper()
+	if err := m.conn.Publish(mqtt.Message{Topic: wire.OutboxTopic(m.id.Name), Payload: raw}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// ask says b and returns the first answer.
+func (m *by) ask(b wire.Body) wire.Body {
+	m.t.Helper()
+	raw, id := m.raw(b)
+	m.publish(raw)
+	return m.next(id)
+}
+
+// notice waits for the notice of an epoch.
+func (m *by) notice(epoch uint64) wire.Notice {
+	m.t.Helper()
+	for {
+		select {
+		case n := <-m.notices:
+			if n.Epoch == epoch {
+				return n
+			}
+		case <-time.After(10 * time.Second):
+			m.t.Fatalf("no notice of epoch %d", epoch)
+		}
+	}
+}
+
+// next returns the next message that answers re; with an empty re, the next that answers nothing.
+func (m *by) next(re string) wire.Body {
+	m.t.Helper()
+	for {
+		select {
+		case got := <-m.in:
+			if got.Re == re {
+				return got.Body
+			}
+		case <-time.After(10 * time.Second):
+			m.t.Fatalf("no answer")
+		}
+	}
+}
+
+func want[T wire.Body](t testing.TB, b wire.Body) T {
+	t.Helper()
+	got, ok := b.(T)
+	if !ok {
+		t.Fatalf("answered with %s %+v, want %T", b.Type(), b, *new(T))
+	}
+	return got
+}
+
+func refusedWith(t *testing.T, b wire.Body, code string) {
+	t.Helper()
+	if r := want[*wire.Refusal](t, b); r.Code != code {
+		t.Fatalf("refused with %q, want %q", r.Code, code)
+	}
+}
+
+func enrolment(id *wire.Identity, w pairing.Pairing) *wire.Enrol {
+	return &wire.Enrol{
+		Keys: id.Keys, Name: "hub in the hall", Version: "1", Pairing: w.Name,
+		Proof: wire.PairingProof(w.Secret, wire.RoleHub, w.Name, id.Name, id.Keys),
+	}
+}
+
+// hub returns an enrolled hub, and the epoch secret of its first grant.
+func (c *cloud) hub(w pairing.Pairing) (*by, home.Secret) {
+	c.t.Helper()
+	m := c.member(wire.RoleHub, w.Account)
+	raw, id := m.raw(enrolment(m.id, w))
+	m.publish(raw)
+	e := want[*wire.Enrolled](c.t, m.next(id))
+	proof := wire.PairingProof(w.Secret, wire.RoleService, w.Name, m.id.Name, e.Keys)
+	if !wire.Equal(proof, e.Proof) || e.Email != email || e.Account != w.Account {
+		c.t.Fatal("the service did not prove itself")
+	}
+	g := want[*wire.Grant](c.t, m.next(id))
+	in, err := m.id.OpenGrant(g)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if !in.Password.IsZero() {
+		c.t.Fatal("the service still knows the password")
+	}
+	m.leave() // as a hub does: from now on with its account's notice
+	return c.connect(m.id, w.Account), in.Secret
+}
+
+type gadget struct {
+	id     string
+	secret home.Secret
+}
+
+func (m *by) bind(devices []wire.Device, secrets []home.Secret) wire.Body {
+	m.t.Helper()
+	var plain []byte
+	for _, s := range secrets {
+		plain = append(plain, s.Reveal()...)
+	}
+	sealed, err := m.c.s.Keys().SealTo(wire.SecretInfo(m.account, m.id.Name), plain)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return m.ask(&wire.Bind{Account: m.account, Devices: devices, Secrets: sealed})
+}
+
+// plugs binds n plugs, in messages of 256.
+func (m *by) plugs(prefix string, n int) []gadget {
+	m.t.Helper()
+	var gs []gadget
+	for len(gs) < n {
+		var ds []wire.Device
+		var ss []home.Secret
+		for len(gs) < n && len(ds) < 256 {
+			g := gadget{prefix + string(rune('a'+len(gs)/676%26)) + string(rune('a'+len(gs)/26%26)) + string(rune('a'+len(gs)%26)), home.SecretBytes(wire.NewSeed())}
+			gs, ds, ss = append(gs, g), append(ds, wire.Device{ID: g.id, Kind: "plug", Protocol: "iot", Name: "a plug"}), append(ss, g.secret)
+		}
+		if r := want[*wire.Receipt](m.t, m.bind(ds, ss)); len(r.Refused) > 0 {
+			m.t.Fatalf("bind refused: %v", r.Refused)
+		}
+	}
+	return gs
+}
+
+// begin begins sign-ins and returns them with the service's nonces; the service's proofs hold.
+func (m *by) begin(epoch uint64, secret home.Secret, gs []gadget) []wire.SignIn {
+	m.t.Helper()
+	b := &wire.Begin{Account: m.account, Epoch: epoch}
+	signs := make([]wire.SignIn, len(gs))
+	for i, g := range gs {
+		signs[i] = wire.SignIn{
+			Account: m.account, Member: m.id.Name, Device: g.id, Epoch: epoch, MemberNonce: wire.NewNonce(), EpochSecret: secret, BindingSecret: g.secret,
+		}
+		b.Devices = append(b.Devices, wire.Nonce{ID: g.id, Nonce: signs[i].MemberNonce})
+	}
+	ch := want[*wire.Challenge](m.t, m.ask(b))
+	if len(ch.Devices) != len(gs) || len(ch.Refused) > 0 {
+		m.t.Fatalf("%d of %d challenged, refused %v", len(ch.Devices), len(gs), ch.Refused)
+	}
+	for i := range ch.Devices {
+		signs[i].ServiceNonce = ch.Devices[i].Nonce
+		if service, _ := signs[i].Proofs(); !wire.Equal(service, ch.Devices[i].Proof) {
+			m.t.Fatal("the service's proof does not hold")
+		}
+	}
+	return signs
+}
+
+func proofOf(signs []wire.SignIn) *wire.Proof {
+	b := &wire.Proof{Account: signs[0].Account, Epoch: signs[0].Epoch}
+	for _, s := range signs {
+		_, member := s.Proofs()
+		b.Devices = append(b.Devices, wire.Proven{ID: s.Device, Proof: member})
+	}
+	return b
+}
+
+func (m *by) signIn(epoch uint64, secret home.Secret, gs []gadget) {
+	m.t.Helper()
+	for len(gs) > 0 {
+		part := gs[:min(256, len(gs))]
+		gs = gs[len(part):]
+		session := want[*wire.Session](m.t, m.ask(proofOf(m.begin(epoch, secret, part))))
+		if len(session.Devices) != len(part) {
+			m.t.Fatalf("%d of %d signed in: %v", len(session.Devices), len(part), session.Refused)
+		}
+		r := want[*wire.Receipt](m.t, m.ask(&wire.Confirm{Account: m.account, Epoch: epoch, Devices: session.Devices}))
+		if len(r.Refused) > 0 {
+			m.t.Fatalf("confirm refused: %v", r.Refused)
+		}
+	}
+}
