@@ -59,7 +59,7 @@ func Open(path string, o Options) (*File, error) {
 	} else if err != nil {
 		return nil, &home.Error{Op: "open " + path, Err: err, Hint: "see that this user may read and write it"}
 	}
-	large, err := examine(path, o)
+	health, err := examine(path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func Open(path string, o Options) (*File, error) {
 		return nil, err
 	}
 	// Where there is no room for a smaller file, the large one serves as well.
-	if large && compact(path, db) == nil {
+	if health.worthCompacting() && compact(path, db) == nil {
 		if err := db.Close(); err != nil {
 			return nil, openError(path, err)
 		}
@@ -77,6 +77,13 @@ func Open(path string, o Options) (*File, error) {
 		}
 	}
 	sweep(path)
+	if !health.spare {
+		// A crash tore one of the two meta pages. They are written in turn: two commits make both good again.
+		nop := func(*bbolt.Tx) error { return nil }
+		if err := errors.Join(db.Update(nop), db.Update(nop)); err != nil {
+			return nil, errors.Join(openError(path, err), db.Close())
+		}
+	}
 	f := &File{db: db, path: path, jobs: make(chan *job, maxGroup), done: make(chan struct{})}
 	if err := f.migrate(o); err != nil {
 		return nil, errors.Join(err, db.Close())

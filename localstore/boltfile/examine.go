@@ -67,55 +67,63 @@ func corrupt(path string, err error) error {
 	}
 }
 
-// sound checks every page of a file, without bbolt, and returns how many bytes it takes and how many of them are free.
-func sound(path string) (size, free int64, err error) {
+// health is what the pages of a sound file tell.
+type health struct {
+	size, free int64 // bytes
+	spare      bool  // both meta pages are valid
+}
+
+// sound checks every page of a file, without bbolt.
+func sound(path string) (health, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, 0, openError(path, err)
+		return health{}, openError(path, err)
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil || !st.Mode().IsRegular() {
-		return 0, 0, corrupt(path, errors.New("it is no regular file"))
+		return health{}, corrupt(path, errors.New("it is no regular file"))
 	}
 	m, ok := readMeta(f)
 	switch {
 	case !ok:
-		return 0, 0, corrupt(path, errors.New("neither of its first two pages is valid"))
+		return health{}, corrupt(path, errors.New("its first two pages are damaged"))
 	case st.Size() < m.bytes():
-		return 0, 0, corrupt(path, fmt.Errorf("it is cut short: %d bytes of %d", st.Size(), m.bytes()))
+		return health{}, corrupt(path, fmt.Errorf("it is cut short: %d bytes of %d", st.Size(), m.bytes()))
 	}
 	used, err := walkPages(f, m)
 	if err != nil {
-		return 0, 0, corrupt(path, err)
+		return health{}, corrupt(path, err)
 	}
-	return st.Size(), st.Size() - used*m.pageSize, nil
+	return health{st.Size(), st.Size() - used*m.pageSize, m.spare}, nil
 }
 
 // examine opens the file for reading only, and tells whether it is sound and of a version that this program knows. It changes nothing.
-func examine(path string, o Options) (worthCompacting bool, err error) {
+func examine(path string, o Options) (health, error) {
 	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
-		return false, corrupt(path, errors.New("it is no regular file"))
+		return health{}, corrupt(path, errors.New("it is no regular file"))
 	}
 	// The lock comes first: a file that is just being written looks damaged. To open for reading touches the first two pages only.
 	db, err := open(path, true)
 	if err != nil {
-		return false, err
+		return health{}, err
 	}
 	defer db.Close()
-	size, free, err := sound(path)
+	h, err := sound(path)
 	if err != nil {
-		return false, err
+		return health{}, err
 	}
-	err = db.View(func(tx *bbolt.Tx) error {
+	return h, db.View(func(tx *bbolt.Tx) error {
 		_, err := versionOf(path, tx, o)
 		return err
 	})
-	return free >= worthwhile && free > size/2, err
 }
 
 // worthwhile is how many bytes of free pages a file may keep. bbolt reuses them, but never gives them back.
 const worthwhile = 4 << 20
+
+// worthCompacting tells whether most of the file is free.
+func (h health) worthCompacting() bool { return h.free >= worthwhile && h.free > h.size/2 }
 
 // compact puts a smaller file in the place of db's, which is locked for writing and is closed after that. What goes wrong leaves the old one
 // as it was.
@@ -130,7 +138,7 @@ func compact(path string, db *bbolt.DB) error {
 	}
 	err = bbolt.Compact(dst, db, 1<<20)
 	if err = errors.Join(err, dst.Sync(), dst.Close()); err == nil {
-		_, _, err = sound(tmp)
+		_, err = sound(tmp)
 	}
 	if err == nil {
 		err = os.Rename(tmp, path)

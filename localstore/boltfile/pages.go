@@ -28,6 +28,7 @@ const (
 
 	flagBranch   = 1
 	flagLeaf     = 2
+	flagMeta     = 4
 	flagFreelist = 16
 	noFreelist   = 1<<64 - 1
 
@@ -40,6 +41,7 @@ var order = binary.NativeEndian
 type meta struct {
 	pageSize               int64
 	root, free, pages, txn uint64
+	spare                  bool // the other meta page is valid, too
 }
 
 // bytes is how long the file must be.
@@ -47,23 +49,31 @@ func (m meta) bytes() int64 { return int64(m.pages) * m.pageSize }
 
 // readMeta returns the newest valid meta page, from which bbolt starts, too.
 func readMeta(f io.ReaderAt) (newest meta, ok bool) {
+	found := 0
 	// The second meta page is on page 1; where the first is damaged, its size is not known.
 	for at := int64(0); at <= 1<<24; at = max(at*2, 1<<10) {
-		b := make([]byte, metaSize)
-		if _, err := f.ReadAt(b, at+pageHead); err != nil {
+		b := make([]byte, pageHead+metaSize)
+		if _, err := f.ReadAt(b, at); err != nil {
 			continue
 		}
+		id, flags, b := order.Uint64(b), order.Uint16(b[8:]), b[pageHead:]
 		h := fnv.New64a()
 		_, _ = h.Write(b[:56])
 		m := meta{pageSize: int64(order.Uint32(b[8:])), root: order.Uint64(b[16:]), free: order.Uint64(b[32:]), pages: order.Uint64(b[40:]), txn: order.Uint64(b[48:])}
 		switch {
 		case order.Uint32(b) != metaMagic || order.Uint32(b[4:]) != metaVersion || order.Uint64(b[56:]) != h.Sum64():
+			continue
 		case m.pageSize < 1<<10 || m.pageSize&(m.pageSize-1) != 0 || (at != 0 && at != m.pageSize) || m.pages > 1<<40:
-		case !ok || m.txn > newest.txn:
-			newest, ok = m, true
+			continue
+		case id != uint64(at/m.pageSize) || flags != flagMeta: // never of a crash: page and meta are in one sector
+			return meta{}, false
+		}
+		if found++; found == 1 || m.txn > newest.txn {
+			newest = m
 		}
 	}
-	return newest, ok
+	newest.spare = found > 1
+	return newest, found > 0
 }
 
 // walker reads every page that can be reached.
@@ -162,7 +172,7 @@ func (w *walker) elements(id uint64, p, from, to []byte, depth int) error {
 			pos, klen, vlen = uint64(order.Uint32(e[4:])), uint64(order.Uint32(e[8:])), uint64(order.Uint32(e[12:]))
 		}
 		start := uint64(at) + pos
-		if pos < elementSize || start+klen+vlen > uint64(len(p)) {
+		if pos < elementSize || klen == 0 || start+klen+vlen > uint64(len(p)) {
 			return damaged
 		}
 		key, value := p[start:start+klen], p[start+klen:start+klen+vlen]
