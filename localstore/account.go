@@ -2,6 +2,7 @@ package localstore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -53,16 +54,18 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 				Op: "enrol this hub", Err: fmt.Errorf("it belongs to the account %s: %w", old.Email, home.ErrForeign),
 				Hint: "stop rekeyd and start it with another --state directory for another account",
 			}
-		case err == nil:
-			a.Epoch = old.Epoch
-			if old.NoticeEpoch > a.NoticeEpoch {
-				return fmt.Errorf("enrol at epoch %d after %d: %w", a.NoticeEpoch, old.NoticeEpoch, home.ErrOldEpoch)
-			}
+		case err != nil && !errors.Is(err, home.ErrNoAccount):
+			return err
+		case a.NoticeEpoch < old.NoticeEpoch:
+			return fmt.Errorf("enrol at epoch %d after %d: %w", a.NoticeEpoch, old.NoticeEpoch, home.ErrOldEpoch)
+		case err == nil && a.NoticeEpoch == old.NoticeEpoch && !bytes.Equal(a.Notice, old.Notice):
+			return fmt.Errorf("enrol with another notice of epoch %d: %w", a.NoticeEpoch, home.ErrForged)
 		}
+		a.Epoch = old.Epoch // what is in the vault; none before the first grant
 		if err := putAccount(tx, a); err != nil {
 			return err
 		}
-		if !c.Password.IsZero() {
+		if !c.Password.IsZero() && c.Epoch != 0 {
 			held, err := s.getCredential(tx, a.ID, c.Epoch)
 			if err != nil {
 				return err
@@ -78,7 +81,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 }
 
 // NoteNotice records a verified notice whose grant is outstanding. Older than what is known is home.ErrOldEpoch; another of the same epoch is
-// home.ErrForged.
+// home.ErrForged. The same again keeps the newer copy, which was signed later.
 func (s *Store) NoteNotice(id home.AccountID, e home.Epoch, hash, raw []byte) error {
 	return s.update(func(tx *bbolt.Tx) error {
 		a, err := accountOf(tx, id)
@@ -91,7 +94,8 @@ func (s *Store) NoteNotice(id home.AccountID, e home.Epoch, hash, raw []byte) er
 		case e == a.NoticeEpoch && !bytes.Equal(hash, a.Notice):
 			return fmt.Errorf("another notice of epoch %d: %w", e, home.ErrForged)
 		case e == a.NoticeEpoch:
-			return nil
+			a.NoticeJSON = raw
+			return putAccount(tx, a)
 		}
 		a.NoticeEpoch, a.Notice, a.NoticeJSON = e, hash, raw
 		if err := putAccount(tx, a); err != nil {
@@ -148,7 +152,10 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 			if !v.Same(b.Verdict) {
 				b.Verdict, b.Since = v, now()
 			}
-			b.Tries, b.Next = 0, noTime
+			b.Tries = 0
+			if v.State != home.LockedOut { // a lock-out is waited out, whatever the account does
+				b.Next = noTime
+			}
 			if v.State == home.Stale {
 				stale++
 			}
@@ -157,6 +164,11 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 			}
 			if err := dequeue(tx, home.ErrandSignIn, b.Device); err != nil {
 				return err
+			}
+			if v.State == home.Current && b.DeviceEpoch == a.Epoch && b.CloudEpoch < a.Epoch { // it was seen to be there before the grant
+				if err := enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: a.Epoch, At: now()}); err != nil {
+					return err
+				}
 			}
 		}
 		if err := enqueue(tx, ack); err != nil {
@@ -168,4 +180,48 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 		return record(tx, home.Event{At: now(), What: "epoch begun", Epoch: a.Epoch, Detail: fmt.Sprintf("%d devices to rekey", stale)})
 	})
 	return stale, err
+}
+
+// SetBrokers keeps the MQTT brokers of the account, in the order in which they are tried.
+func (s *Store) SetBrokers(id home.AccountID, brokers []string) error {
+	return s.update(func(tx *bbolt.Tx) error {
+		a, err := accountOf(tx, id)
+		if err != nil {
+			return err
+		}
+		a.Brokers = brokers
+		return putAccount(tx, a)
+	})
+}
+
+// Leave ends the hub's membership, and with it every binding, intent and errand. The credentials stay in the vault, sealed, and are used
+// again only by the same account: a device that holds one can still be opened after a return. The history stays.
+func (s *Store) Leave(id home.AccountID) error {
+	return s.update(func(tx *bbolt.Tx) error {
+		if _, err := accountOf(tx, id); err != nil {
+			return err
+		}
+		bindings, err := all[home.Binding](tx.Bucket(bBindings))
+		if err != nil {
+			return err
+		}
+		for _, b := range bindings {
+			if err := forget(tx, b.Device); err != nil {
+				return err
+			}
+		}
+		errands, err := all[home.Errand](tx.Bucket(bOutbox).Bucket(bQueue))
+		if err != nil {
+			return err
+		}
+		for _, e := range errands {
+			if err := dequeue(tx, e.Kind, e.Device); err != nil {
+				return err
+			}
+		}
+		if err := tx.Bucket(bAccounts).Delete([]byte(id)); err != nil {
+			return err
+		}
+		return record(tx, home.Event{At: now(), What: "account left"})
+	})
 }

@@ -21,6 +21,7 @@
 package localstore
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
@@ -115,6 +116,10 @@ func Open(o Options) (*Store, error) {
 	if st, err := os.Stat(o.Dir); err == nil && st.Mode().Perm()&0o077 != 0 {
 		o.Log.Warn("state directory is open to other users", "dir", o.Dir, "mode", st.Mode().Perm().String())
 	}
+	keyFile := filepath.Join(o.Dir, keyName)
+	if st, err := os.Stat(keyFile); err == nil && st.Mode().Perm()&0o077 != 0 {
+		o.Log.Warn("vault key is open to other users", "file", keyFile, "mode", st.Mode().Perm().String())
+	}
 	path := filepath.Join(o.Dir, dbName)
 	_, err := os.Stat(path)
 	fresh := errors.Is(err, fs.ErrNotExist)
@@ -133,7 +138,7 @@ func Open(o Options) (*Store, error) {
 			return nil, errors.Join(err, file.Close())
 		}
 	}
-	s.key, err = seal.Source{File: filepath.Join(o.Dir, keyName), Passphrase: o.Passphrase}.Load(fresh)
+	s.key, err = seal.Source{File: keyFile, Passphrase: o.Passphrase}.Load(fresh)
 	if err == nil {
 		err = s.checkKey(fresh)
 	}
@@ -198,19 +203,16 @@ func (s *Store) NextBoot() (n uint64, err error) {
 // Snapshot writes a copy of the store to w while it is in use. The key file is not in it.
 func (s *Store) Snapshot(w io.Writer) error { return s.file.Snapshot(w) }
 
-// Check walks the whole file; it returns home.ErrCorrupt.
-func (s *Store) Check() error { return s.file.Check() }
-
 // Close closes the store.
 func (s *Store) Close() error { return s.file.Close() }
 
 func (s *Store) update(do func(*bbolt.Tx) error) error { return s.file.Update(do) }
 func (s *Store) view(do func(*bbolt.Tx) error) error   { return s.file.View(do) }
 
-// put keeps v as JSON.
+// put keeps v as JSON. Where it stands there already nothing is written, and so no commit either (flash wear).
 func put(b *bbolt.Bucket, key []byte, v any) error {
 	raw, err := json.Marshal(v)
-	if err != nil {
+	if err != nil || bytes.Equal(b.Get(key), raw) {
 		return err
 	}
 	return b.Put(key, raw)

@@ -1,6 +1,7 @@
 package localstore
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 
@@ -117,15 +118,18 @@ func heard(tx *bbolt.Tx, message string) error {
 	if message == "" {
 		return nil
 	}
-	queue, index := tx.Bucket(bInbox).Bucket(bQueue), tx.Bucket(bInbox).Bucket(bIndex)
+	queue, index, key := tx.Bucket(bInbox).Bucket(bQueue), tx.Bucket(bInbox).Bucket(bIndex), inboxKey(message)
+	if index.Get(key) != nil {
+		return nil
+	}
 	n, err := queue.NextSequence()
 	if err != nil {
 		return err
 	}
-	if err := queue.Put(bigEndian(n), []byte(message)); err != nil {
+	if err := queue.Put(bigEndian(n), key); err != nil {
 		return err
 	}
-	if err := index.Put([]byte(message), bigEndian(n)); err != nil {
+	if err := index.Put(key, bigEndian(n)); err != nil {
 		return err
 	}
 	if n <= inboxKept {
@@ -143,10 +147,19 @@ func heard(tx *bbolt.Tx, message string) error {
 	return nil
 }
 
+// inboxKey is what is kept of a message's name: the name, or a hash of one that is too long for a key.
+func inboxKey(message string) []byte {
+	if len(message) <= 128 {
+		return []byte(message)
+	}
+	sum := sha256.Sum256([]byte(message))
+	return sum[:]
+}
+
 // Seen tells whether a message of that name was acted on, as far back as names are kept.
 func (s *Store) Seen(message string) (seen bool, err error) {
 	err = s.view(func(tx *bbolt.Tx) error {
-		seen = tx.Bucket(bInbox).Bucket(bIndex).Get([]byte(message)) != nil
+		seen = message != "" && tx.Bucket(bInbox).Bucket(bIndex).Get(inboxKey(message)) != nil
 		return nil
 	})
 	return seen, err
@@ -164,6 +177,7 @@ func record(tx *bbolt.Tx, e home.Event) error {
 			return err
 		}
 	}
+	e.At = utc(e.At)
 	return put(b, bigEndian(n), e)
 }
 

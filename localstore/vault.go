@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -26,6 +27,10 @@ func credKey(id home.AccountID, e home.Epoch) []byte {
 }
 
 func (s *Store) putCredential(tx *bbolt.Tx, id home.AccountID, c home.Credential) error {
+	held, err := s.getCredential(tx, id, c.Epoch)
+	if err != nil || held == c {
+		return err
+	}
 	plain, err := json.Marshal(credential{c.Username, c.Password.Reveal(), []byte(c.EpochSecret.Reveal())})
 	if err != nil {
 		return err
@@ -66,6 +71,9 @@ func (s *Store) Credentials(id home.AccountID) ([]home.Credential, error) {
 		prefix := credPrefix(id)
 		c := tx.Bucket(bVault).Cursor()
 		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			if len(k) != len(prefix)+8 {
+				continue // of an account whose name begins like this one
+			}
 			cr, err := s.openCredential(k, v)
 			if err != nil {
 				return err
@@ -99,6 +107,9 @@ func merge(old, add home.Credential) (home.Credential, error) {
 func (s *Store) AddCredentials(id home.AccountID, cs []home.Credential) error {
 	return s.update(func(tx *bbolt.Tx) error {
 		for _, c := range cs {
+			if c.Epoch == 0 {
+				return errors.New("add credential: it has no epoch")
+			}
 			old, err := s.getCredential(tx, id, c.Epoch)
 			if err != nil {
 				return err
@@ -119,7 +130,11 @@ func (s *Store) AddCredentials(id home.AccountID, cs []home.Credential) error {
 func (s *Store) ForgetCredentials(id home.AccountID, keep int) (dropped int, err error) {
 	err = s.update(func(tx *bbolt.Tx) error {
 		dropped = 0
-		needed := map[home.Epoch]bool{}
+		a, err := accountOf(tx, id)
+		if err != nil {
+			return err
+		}
+		needed := map[home.Epoch]bool{a.Epoch: true}
 		bindings, err := all[home.Binding](tx.Bucket(bBindings))
 		if err != nil {
 			return err
@@ -143,7 +158,9 @@ func (s *Store) ForgetCredentials(id home.AccountID, keep int) (dropped int, err
 		var keys [][]byte
 		c := tx.Bucket(bVault).Cursor()
 		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			keys = append(keys, clone(k))
+			if len(k) == len(prefix)+8 {
+				keys = append(keys, clone(k))
+			}
 		}
 		for _, k := range keys[:max(0, len(keys)-max(1, keep))] {
 			if needed[home.Epoch(number(k[len(k)-8:]))] {

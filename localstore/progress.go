@@ -1,0 +1,165 @@
+package localstore
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+var noTime time.Time
+
+// maxDetail is how much is kept of what a device said.
+const maxDetail = 400
+
+// Observe records what a probe found of a bound device, with all that follows from it. It returns the binding as it now is,
+// or home.ErrNotFound. Where nothing has changed but what the device said in passing, nothing is written.
+func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Binding, error) {
+	if !v.Until.IsZero() {
+		v.Until = utc(v.Until)
+	}
+	if len(v.Detail) > maxDetail {
+		v.Detail = strings.ToValidUTF8(v.Detail[:maxDetail], "")
+	}
+	var was, is home.Binding
+	var queued, same bool
+	look := func(tx *bbolt.Tx) error {
+		a, err := account(tx)
+		if err != nil {
+			return err
+		}
+		if was, err = binding(tx, id); err != nil {
+			return err
+		}
+		is = observed(was, v.Against(a.Epoch), utc(at))
+		quiet := is
+		quiet.Verdict.Detail = was.Verdict.Detail
+		same = quiet == was
+		queued = is.Verdict.State != home.Current || is.DeviceEpoch != a.Epoch || is.CloudEpoch >= a.Epoch || queuedAt(tx, home.ErrandSignIn, id) == a.Epoch
+		return nil
+	}
+	if err := s.view(look); err != nil || (same && queued) {
+		return is, err
+	}
+	err := s.update(func(tx *bbolt.Tx) error {
+		if err := look(tx); err != nil || (same && queued) { // it may have changed since
+			return err
+		}
+		if err := put(tx.Bucket(bBindings), []byte(id), is); err != nil {
+			return err
+		}
+		if is.Verdict.State != home.Current {
+			return nil
+		}
+		if err := tx.Bucket(bIntents).Delete([]byte(id)); err != nil {
+			return err
+		}
+		if !queued {
+			if err := enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: id, Epoch: is.DeviceEpoch, At: utc(at)}); err != nil {
+				return err
+			}
+		}
+		if is.DeviceEpoch != was.DeviceEpoch {
+			return record(tx, home.Event{At: utc(at), What: "device holds the new password", Device: id, Epoch: is.DeviceEpoch})
+		}
+		return nil
+	})
+	return is, err
+}
+
+// observed is the binding after a probe found v.
+func observed(b home.Binding, v home.Verdict, at time.Time) home.Binding {
+	if !v.Same(b.Verdict) {
+		b.Since = at
+	}
+	b.Verdict = v
+	switch {
+	case v.State == home.Current:
+		b.DeviceEpoch, b.Tries, b.Next = v.Epoch, 0, noTime
+	case v.State == home.Stale && v.Epoch != 0:
+		b.DeviceEpoch = v.Epoch
+	case v.State == home.LockedOut && v.Until.After(b.Next):
+		b.Next = v.Until // also after a restart
+	}
+	return b
+}
+
+// Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one. It refuses with
+// home.ErrOldEpoch to move a device to another epoch than the newest that is granted, and returns home.ErrNotFound where it is not bound.
+func (s *Store) Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (i home.Intent, err error) {
+	err = s.update(func(tx *bbolt.Tx) error {
+		if _, err := binding(tx, id); err != nil {
+			return err
+		}
+		a, err := account(tx)
+		if err != nil {
+			return err
+		}
+		if to < a.Epoch || to == 0 {
+			return fmt.Errorf("move %s to epoch %d after %d: %w", id, to, a.Epoch, home.ErrOldEpoch)
+		}
+		old, ok, err := get[home.Intent](tx.Bucket(bIntents), []byte(id))
+		switch {
+		case err != nil:
+			return err
+		case ok:
+			if i, err = old.Supersede(to, utc(at)); err != nil {
+				return err
+			}
+			i.Holds = mayHold(i.Holds, from)
+		default:
+			i = home.NewIntent(id, from, to, utc(at))
+		}
+		return put(tx.Bucket(bIntents), []byte(id), i)
+	})
+	return i, err
+}
+
+// Intents returns the unfinished intents.
+func (s *Store) Intents() (is []home.Intent, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		is, err = all[home.Intent](tx.Bucket(bIntents))
+		return err
+	})
+	return is, err
+}
+
+// Postpone records that a try did not bring the device to the newest epoch, and when the next may begin.
+func (s *Store) Postpone(id home.DeviceID, next time.Time) error {
+	return s.update(func(tx *bbolt.Tx) error {
+		b, err := binding(tx, id)
+		if err != nil {
+			return err
+		}
+		b.Tries++
+		b.Next = utc(next)
+		return put(tx.Bucket(bBindings), []byte(id), b)
+	})
+}
+
+// SignedIn records that the account has signed devices in at an epoch; message names what said so. A device that does not hold the epoch,
+// or is not bound any more, stays as it is.
+func (s *Store) SignedIn(id home.AccountID, e home.Epoch, ids []home.DeviceID, message string) error {
+	return s.update(func(tx *bbolt.Tx) error {
+		if _, err := accountOf(tx, id); err != nil {
+			return err
+		}
+		for _, d := range ids {
+			b, ok, err := get[home.Binding](tx.Bucket(bBindings), []byte(d))
+			if err != nil {
+				return err
+			}
+			if !ok || b.CloudEpoch >= e || b.DeviceEpoch != e {
+				continue
+			}
+			b.CloudEpoch, b.Announced = e, true
+			if err := put(tx.Bucket(bBindings), []byte(d), b); err != nil {
+				return err
+			}
+		}
+		return heard(tx, message)
+	})
+}
