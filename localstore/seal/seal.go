@@ -19,8 +19,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Key seals and opens. It prints as its kind only.
-type Key struct{ aead cipher.AEAD }
+// Key seals and opens. It is never printed. It holds a function, since in an unexported field of another struct its own methods are not
+// asked: then an address shows, and not the secret.
+type Key struct{ aead func() cipher.AEAD }
 
 // String keeps the key from being printed.
 func (Key) String() string { return "[redacted]" }
@@ -36,23 +37,25 @@ func New(secret []byte) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("seal: a key of %d bytes, want %d", len(secret), keySize)
 	}
-	return Key{aead}, nil
+	return Key{func() cipher.AEAD { return aead }}, nil
 }
 
 // Seal seals plain. context names the place where it is kept, so that no box can stand in another's place.
 func (k Key) Seal(plain []byte, context string) []byte {
-	nonce := make([]byte, k.aead.NonceSize(), k.aead.NonceSize()+len(plain)+k.aead.Overhead())
+	aead := k.aead()
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	_, _ = rand.Read(nonce) // never fails (crypto/rand)
-	return k.aead.Seal(nonce, nonce, plain, []byte(context))
+	return aead.Seal(nonce, nonce, plain, []byte(context))
 }
 
 // Open opens what Seal sealed for the same context; it returns home.ErrNewKey where the key is another, or the box is damaged.
 func (k Key) Open(box []byte, context string) ([]byte, error) {
-	n := k.aead.NonceSize()
+	aead := k.aead()
+	n := aead.NonceSize()
 	if len(box) < n {
 		return nil, fmt.Errorf("open a sealed box: %w", home.ErrNewKey)
 	}
-	plain, err := k.aead.Open(nil, box[:n], box[n:], []byte(context))
+	plain, err := aead.Open(nil, box[:n], box[n:], []byte(context))
 	if err != nil {
 		return nil, fmt.Errorf("open a sealed box: %w", home.ErrNewKey)
 	}
@@ -87,6 +90,9 @@ func (s Source) Load(fresh bool) (Key, error) {
 		if err == nil {
 			sum := sha256.Sum256(raw)
 			return New(sum[:])
+		}
+		if !errors.Is(err, fs.ErrNotExist) { // never another key instead of one that cannot be read
+			return Key{}, s.failed(err)
 		}
 	}
 	raw, err := os.ReadFile(s.File)
