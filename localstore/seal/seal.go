@@ -105,7 +105,7 @@ func (s Source) Load(fresh bool) (Key, error) {
 			Hint: "put the key file back, from the backup in which the data is",
 		}
 	case err != nil:
-		return Key{}, s.failed(err)
+		return Key{}, &home.Error{Op: "open the vault", Err: err, Hint: "see that this user may read " + s.File}
 	}
 	var f keyFile
 	if err := json.Unmarshal(raw, &f); err != nil {
@@ -143,18 +143,21 @@ func (s Source) create() (Key, error) {
 		_, _ = rand.Read(f.Salt)
 	}
 	raw, err := json.Marshal(f)
-	if err != nil {
-		return Key{}, s.failed(err)
+	if err == nil {
+		err = writeNew(s.File, raw)
 	}
-	if err := writeNew(s.File, raw); err != nil {
-		return Key{}, s.failed(err)
+	if err != nil {
+		return Key{}, &home.Error{Op: "make the vault's key " + s.File, Err: err, Hint: "see that the disk has room and this user may write there"}
 	}
 	return s.key(f)
 }
 
 // writeNew writes a file of mode 0600 that is there whole, or not at all.
 func writeNew(path string, raw []byte) error {
-	tmp, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) { // half a file, of a crash
+		return err
+	}
+	tmp, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
