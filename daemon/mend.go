@@ -120,7 +120,8 @@ func (r *Rekeyer) observe(id home.DeviceID, v home.Verdict) (home.Binding, error
 	r.mu.Lock()
 	if w := r.row(id); w.bound {
 		b.CloudEpoch = max(b.CloudEpoch, w.binding.CloudEpoch)
-		w.binding = b
+		r.stamp++
+		w.binding, w.stamp = b, r.stamp
 	}
 	newest := r.account.Epoch
 	r.mu.Unlock()

@@ -38,17 +38,20 @@ type Rekeyer struct {
 	changed chan struct{} // the schedule or the account has changed
 
 	telling sync.Mutex // held while rows are told, so that the newest is told last
+	loading sync.Mutex // held while the ledger is read, so that the newest reading counts
 	mu      sync.Mutex // guards what follows; never held over I/O
 	account home.Account
 	creds   []home.Credential // newest first
 	rows    map[home.DeviceID]*row
 	due     schedule
+	stamp   uint64 // counts what was recorded of single bindings
 }
 
 // row is one device of the house: what the roster, the ledger and the last probe say of it.
 type row struct {
 	device  home.Device
 	binding home.Binding
+	stamp   uint64 // when binding was last recorded by itself
 	bound   bool
 	match   home.Match
 	verdict home.Verdict // of the last probe, for a device that is not bound; else the binding's counts
@@ -137,6 +140,11 @@ func (r *Rekeyer) discover(ctx context.Context) {
 
 // load takes what the ledger knows: at start, and whenever the account or the bindings have changed under the engine.
 func (r *Rekeyer) load() error {
+	r.loading.Lock()
+	defer r.loading.Unlock()
+	r.mu.Lock()
+	began := r.stamp
+	r.mu.Unlock()
 	a, err := r.o.Ledger.Account()
 	if err != nil && !errors.Is(err, home.ErrNoAccount) {
 		return err
@@ -173,7 +181,10 @@ func (r *Rekeyer) load() error {
 		if d, ok := known[b.Device]; ok && w.device.Protocol == "" {
 			w.device = d
 		}
-		w.binding, w.bound = b, true
+		if !w.bound || w.stamp <= began { // else what was recorded meanwhile is newer
+			w.binding = b
+		}
+		w.bound = true
 		if !b.Current(a.Epoch) {
 			r.schedule(b.Device, later(now, b.Next))
 		}
@@ -279,7 +290,10 @@ func (r *Rekeyer) Began(home.Epoch) {
 func (r *Rekeyer) SignedIn(e home.Epoch, ids []home.DeviceID) {
 	r.mu.Lock()
 	for _, id := range ids {
-		if w := r.rows[id]; w != nil && w.bound && w.binding.DeviceEpoch == e {
+		// The probe that saw the device hold the epoch may be on disk and not here yet: what is here takes the greater.
+		if w := r.rows[id]; w != nil && w.bound {
+			r.stamp++
+			w.stamp = r.stamp
 			w.binding.CloudEpoch = max(w.binding.CloudEpoch, e)
 		}
 	}

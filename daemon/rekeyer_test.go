@@ -429,3 +429,46 @@ func TestARestartGoesOnFromTheIntent(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsRecordedMeanwhileIsNotForgotten has sign-ins and readings of the ledger come at the same time as probes, as they do when
+// the link is faster than the engine.
+func TestWhatIsRecordedMeanwhileIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		var ids []home.DeviceID
+		for i := range 9 {
+			id := home.DeviceID("mac-00000000000" + string(rune('1'+i)))
+			ids = append(ids, id)
+			h.lan.held[id] = &played{match: home.Ours, holds: 1}
+		}
+		h.run(func() {
+			h.see(ids...)
+			time.Sleep(time.Second)
+			must(t, h.engine.Bind(ids))
+			for e := home.Epoch(2); e < 8; e++ {
+				h.begin(e)
+				signed := map[home.DeviceID]bool{}
+				for end := time.Now().Add(10 * time.Second); len(signed) < len(ids) && time.Now().Before(end); time.Sleep(100 * time.Microsecond) {
+					h.engine.Began(e)
+					bs, err := h.store.Bindings()
+					must(t, err)
+					for _, b := range bs {
+						if b.DeviceEpoch == e && b.CloudEpoch < e {
+							must(t, h.store.SignedIn(acct, e, []home.DeviceID{b.Device}, ""))
+							h.engine.SignedIn(e, []home.DeviceID{b.Device})
+						}
+						if b.CloudEpoch == e {
+							signed[b.Device] = true
+						}
+					}
+				}
+				time.Sleep(time.Minute)
+				for _, id := range ids {
+					if r := h.row(id); r.Verdict != home.Current || r.Epoch != e {
+						t.Errorf("%s is shown as %v at %d, and is current at %d", id, r.Verdict, r.Epoch, e)
+					}
+				}
+			}
+		})
+	})
+}
