@@ -85,7 +85,7 @@ func (c *crier) run(ctx context.Context) {
 	<-ctx.Done()
 	for _, d := range c.devices {
 		if d.On() {
-			c.say(message(serviceOf(d).ptr(0)))
+			c.say(message(d.body.announcement().ptr(0)))
 		}
 	}
 	_ = c.Close()
@@ -98,7 +98,7 @@ func (c *crier) announce(ctx context.Context) {
 	for range 2 {
 		for _, d := range c.devices {
 			if ctx.Err() == nil && d.On() {
-				c.say(serviceOf(d).full())
+				c.say(d.body.announcement().full())
 			}
 		}
 		if !pause(ctx, time.Second) {
@@ -111,7 +111,7 @@ func (c *crier) announce(ctx context.Context) {
 			return
 		case d := <-c.news:
 			if d.On() {
-				c.say(serviceOf(d).full())
+				c.say(d.body.announcement().full())
 			}
 		}
 	}
@@ -164,8 +164,24 @@ func (c *crier) answer(ctx context.Context) {
 	}
 }
 
-// answers returns a message for each device that q asks for, and one for the types where it asks for these.
+// asked is what one message asks for. However often it asks, it is answered once.
+type asked map[dns.Question]bool
+
+func (a asked) is(name string, types ...uint16) bool {
+	for _, t := range append(types, dns.TypeANY) {
+		if a[dns.Question{Name: strings.ToLower(name), Qtype: t}] {
+			return true
+		}
+	}
+	return false
+}
+
+// answers returns at most one message for each device that q asks for, and one for each type of service where it asks for these.
 func (c *crier) answers(q *dns.Msg) []*dns.Msg {
+	want := asked{}
+	for _, one := range q.Question {
+		want[dns.Question{Name: strings.ToLower(one.Name), Qtype: one.Qtype}] = true
+	}
 	known := map[string]bool{} // what the asker has heard (RFC 6762, 7.1)
 	for _, rr := range q.Answer {
 		if p, ok := rr.(*dns.PTR); ok && p.Hdr.Ttl >= longTTL/2 {
@@ -178,22 +194,20 @@ func (c *crier) answers(q *dns.Msg) []*dns.Msg {
 		if !d.On() {
 			continue
 		}
-		s := serviceOf(d)
-		for _, asked := range q.Question {
-			name, is := strings.ToLower(asked.Name), func(t uint16) bool { return asked.Qtype == t || asked.Qtype == dns.TypeANY }
-			switch {
-			case name == allTypes && is(dns.TypePTR) && !types[s.typ]:
-				types[s.typ] = true
-				out = append(out, message(&dns.PTR{Hdr: header(allTypes, dns.TypePTR, dns.ClassINET, longTTL), Ptr: s.typ}))
-			case name == s.typ && is(dns.TypePTR) && !known[strings.ToLower(s.name())]:
-				out = append(out, s.full())
-			case name == strings.ToLower(s.name()) && (is(dns.TypeSRV) || is(dns.TypeTXT)):
-				m := message(s.srv(), s.txt())
-				m.Extra = []dns.RR{s.a()}
-				out = append(out, m)
-			case name == strings.ToLower(s.host) && is(dns.TypeA):
-				out = append(out, message(s.a()))
-			}
+		a := d.body.announcement()
+		if want.is(allTypes, dns.TypePTR) && !types[a.service] {
+			types[a.service] = true
+			out = append(out, message(&dns.PTR{Hdr: header(allTypes, dns.TypePTR, dns.ClassINET, longTTL), Ptr: a.service}))
+		}
+		switch {
+		case want.is(a.service, dns.TypePTR) && !known[strings.ToLower(a.name())]:
+			out = append(out, a.full())
+		case want.is(a.name(), dns.TypeSRV, dns.TypeTXT):
+			m := message(a.srv(), a.texts())
+			m.Extra = []dns.RR{a.address()}
+			out = append(out, m)
+		case want.is(a.host, dns.TypeA):
+			out = append(out, message(a.address()))
 		}
 	}
 	return out

@@ -210,6 +210,15 @@ func TestOneShotQuestionIsAnsweredToItsAsker(t *testing.T) {
 	if m := ask(q); len(m.Answer) != 2 || m.Answer[0].(*dns.SRV).Port != d.Addr().Port() {
 		t.Errorf("service: %v", m)
 	}
+	// Who asks a hundred times in one message is answered once.
+	q = new(dns.Msg).SetQuestion("_rekeyd._tcp.local.", dns.TypePTR)
+	for range 100 {
+		q.Question = append(q.Question, q.Question[0], dns.Question{Name: string(d.ID()) + ".local.", Qtype: dns.TypeA, Qclass: dns.ClassINET})
+	}
+	q.Compress = true
+	if m := ask(q); m.Id != q.Id || len(m.Answer) != 1 || len(m.Extra) != 3 {
+		t.Errorf("asked often: %v", m)
+	}
 	// What the asker knows is not told again: the next answer that comes is to the next question.
 	known := new(dns.Msg).SetQuestion("_rekeyd._tcp.local.", dns.TypePTR)
 	known.Answer = []dns.RR{&dns.PTR{Hdr: dns.RR_Header{Name: "_rekeyd._tcp.local.", Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: 4500}, Ptr: string(d.ID()) + "._rekeyd._tcp.local."}}

@@ -2,8 +2,8 @@ package sim
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -16,13 +16,9 @@ import (
 // Device is one simulated device. Its methods may be called by several goroutines, before and while its house runs.
 type Device struct {
 	spec  Spec
-	id    home.DeviceID
-	port  uint16
 	log   *slog.Logger
 	body  body
-	iot   *iot    // body, where it is one
-	nat   *native // body, where it is one
-	tells func()  // has the device announced; may be nil
+	tells func() // has the device announced; may be nil
 
 	ready chan *outlet // an outlet that is not served yet; room for one
 
@@ -31,11 +27,49 @@ type Device struct {
 	on        *outlet    // nil while the device is off
 }
 
-// body is what is inside a device.
-type body interface {
-	// plug opens the device's sockets.
-	plug() (socket, error)
+// protocol makes the devices of one protocol. A new one is a file with one of these and the body that it builds, and a line in
+// protocolOf.
+type protocol struct {
+	check func(Spec) error // what is wrong with a spec, by field, beyond what is for all protocols
+	build func(Options, Spec, *slog.Logger) body
 }
+
+func protocolOf(p home.Protocol) (protocol, error) {
+	switch p {
+	case home.IOT:
+		return protocol{checkIOT, func(o Options, s Spec, log *slog.Logger) body { return newIOT(o.Cloud, s, log) }}, nil
+	case home.Native:
+		return protocol{checkNative, func(_ Options, s Spec, log *slog.Logger) body { return newNative(s, log) }}, nil
+	}
+	return protocol{}, fmt.Errorf("field %q: protocol %q: want iot or native", "protocol", p)
+}
+
+// body is what is inside a device. What it knows survives being switched off. All but plug are called only after the first plug.
+type body interface {
+	id() home.DeviceID
+	port() uint16
+	plug() (socket, error)      // opens the device's sockets
+	announcement() announcement // what mDNS tells of it
+}
+
+// Abilities that only some bodies have.
+type (
+	// holder holds a username and a password; "" for none.
+	holder interface {
+		holds() (string, home.Secret)
+		hold(string, home.Secret)
+	}
+	// guest has a session with a cloud.
+	guest interface{ endSession() }
+	// member knows epochs: the newest that it holds, and at which it is signed in.
+	member interface {
+		epochs() (held, signedIn home.Epoch)
+	}
+	// hearer answers what is broadcast to port 9999.
+	hearer interface {
+		hear(ctx context.Context, r request, from netip.AddrPort)
+	}
+)
 
 // socket is what a device that is on listens with.
 type socket interface {
@@ -50,26 +84,18 @@ type outlet struct {
 	done chan struct{} // closed when it is no longer served
 }
 
+// newDevice makes the device of a spec that was checked.
 func newDevice(o Options, s Spec) (*Device, error) {
-	d := &Device{spec: s, log: o.Log.With("device", s.Name), ready: make(chan *outlet, 1)}
-	switch s.Protocol {
-	case home.IOT:
-		d.iot = newIOT(o.Cloud, s, d.log)
-		d.body, d.id, d.port = d.iot, d.iot.id, iotPort
-	default:
-		d.nat = newNative(s, d.log)
-		d.body, d.port = d.nat, nativePort
+	p, err := protocolOf(s.Protocol)
+	if err != nil {
+		return nil, err
 	}
-	return d, nil
+	log := o.Log.With("device", s.Name)
+	return &Device{spec: s, log: log, body: p.build(o, s, log), ready: make(chan *outlet, 1)}, nil
 }
 
 // ID returns the name that a hub gives the device.
-func (d *Device) ID() home.DeviceID {
-	if d.nat != nil {
-		return d.nat.id()
-	}
-	return d.id
-}
+func (d *Device) ID() home.DeviceID { return d.body.id() }
 
 // Kind returns what the device is.
 func (d *Device) Kind() home.Kind { return d.spec.Kind }
@@ -81,56 +107,55 @@ func (d *Device) Protocol() home.Protocol { return d.spec.Protocol }
 func (d *Device) Name() string { return d.spec.Name }
 
 // Addr returns where the device listens while it is on.
-func (d *Device) Addr() netip.AddrPort { return netip.AddrPortFrom(d.spec.Addr, d.port) }
+func (d *Device) Addr() netip.AddrPort { return netip.AddrPortFrom(d.spec.Addr, d.body.port()) }
 
-// Username returns the account that an iot device is bound to, empty for none.
+// Username returns the account that the device is bound to, empty for none and for a device that holds no username.
 func (d *Device) Username() string {
-	if d.iot == nil {
-		return ""
-	}
-	u, _ := d.iot.holds()
+	u, _ := d.pair()
 	return u
 }
 
-// Password returns the password that an iot device holds.
+// Password returns the password that the device holds, zero for none.
 func (d *Device) Password() home.Secret {
-	if d.iot == nil {
-		return home.Secret{}
-	}
-	_, p := d.iot.holds()
+	_, p := d.pair()
 	return p
 }
 
-// Holds tells whether the device is an iot device that is bound with this pair.
+// Holds tells whether the device is bound with this pair.
 func (d *Device) Holds(username string, password home.Secret) bool {
-	if d.iot == nil {
-		return false
-	}
-	u, p := d.iot.holds()
+	u, p := d.pair()
 	return u != "" && u == username && p.Equal(password)
 }
 
-// Hold has an iot device hold this pair, as if its app had bound it; none when username is empty.
+func (d *Device) pair() (string, home.Secret) {
+	if h, ok := d.body.(holder); ok {
+		return h.holds()
+	}
+	return "", home.Secret{}
+}
+
+// Hold has the device hold this pair, as if its app had bound it; none when username is empty. It does nothing to a device of a
+// protocol that knows no pairs.
 func (d *Device) Hold(username string, password home.Secret) {
-	if d.iot != nil {
-		d.iot.hold(username, password)
+	if h, ok := d.body.(holder); ok {
+		h.hold(username, password)
 	}
 }
 
-// EndSession has an iot device lose its cloud session, as a reset of the account's password does. It signs in again with what it
+// EndSession has the device lose its cloud session, as a reset of the account's password does. It signs in again with what it
 // holds, and stays disconnected where that is refused.
 func (d *Device) EndSession() {
-	if d.iot != nil {
-		d.iot.endSession()
+	if g, ok := d.body.(guest); ok {
+		g.endSession()
 	}
 }
 
 // Epochs returns the newest epoch that a native device holds and the newest at which it is signed in, 0 for none.
 func (d *Device) Epochs() (held, signedIn home.Epoch) {
-	if d.nat == nil {
-		return 0, 0
+	if m, ok := d.body.(member); ok {
+		return m.epochs()
 	}
-	return d.nat.epochs()
+	return 0, 0
 }
 
 // On tells whether the device is switched on.
@@ -215,12 +240,14 @@ func (d *Device) serve(ctx context.Context, o *outlet) {
 	close(o.done)
 }
 
+var errTaken = errors.New("address and port are taken")
+
 // taken says what to do about an address that cannot be had.
 func taken(d *Device, err error) error {
 	e := &home.Error{Op: "listen for " + d.spec.Name + " at " + d.Addr().String(), Err: err}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		e.Err, e.Hint = errors.New("address and port are taken"), "stop what listens there, or give the devices other addresses in 127.0.0.0/8"
+		e.Err, e.Hint = errTaken, "stop what listens there, or give the devices other addresses in 127.0.0.0/8"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		e.Err, e.Hint = errors.New("this machine has no such address"), "give loopback the whole of 127.0.0.0/8, as Linux does"
 	default:
@@ -229,27 +256,4 @@ func taken(d *Device, err error) error {
 		}
 	}
 	return e
-}
-
-// Line is what is printed of a device, so that others can test against it: its password, too.
-type Line struct {
-	ID       home.DeviceID `json:"id"`
-	Kind     home.Kind     `json:"kind"`
-	Protocol home.Protocol `json:"protocol"`
-	Addr     netip.Addr    `json:"addr"`
-	Port     uint16        `json:"port"`
-	Username string        `json:"username"`
-	Password string        `json:"password"`
-}
-
-// Line returns the device as one line of JSON, without the line's end. The password is there on purpose: it is made up.
-func (d *Device) Line() []byte {
-	raw, err := json.Marshal(Line{
-		ID: d.ID(), Kind: d.Kind(), Protocol: d.Protocol(), Addr: d.spec.Addr, Port: d.port,
-		Username: d.Username(), Password: d.Password().Reveal(),
-	})
-	if err != nil {
-		panic("a line of texts and numbers: " + err.Error())
-	}
-	return raw
 }

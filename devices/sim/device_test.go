@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -46,19 +47,55 @@ func TestPowerMakesTheDeviceSilentAndSignInAgain(t *testing.T) {
 	}
 }
 
+func TestAddressesOfOthersArePassedOver(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for _, addr := range []string{"127.53.0.1:9999", "127.53.0.3:9999"} {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+	}
+	plug := sim.Spec{Kind: home.Plug, Protocol: home.IOT}
+	fixed := plug
+	fixed.Addr = netip.MustParseAddr("127.53.0.4")
+	var got []string
+	for _, d := range live(t, sim.Options{}, plug, fixed, plug).Devices() {
+		got = append(got, d.Addr().Addr().String())
+	}
+	if want := "127.53.0.2 127.53.0.4 127.53.0.5"; strings.Join(got, " ") != want {
+		t.Errorf("at %s, want %s", got, want)
+	}
+}
+
 func TestTakenAddressIsToldWithAHint(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
+	}
+	plug := sim.Spec{Kind: home.Plug, Protocol: home.IOT}
+	fails := func(s sim.Spec, want string) {
+		t.Helper()
+		_, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, []sim.Spec{s})
+		if err == nil || !strings.Contains(err.Error(), want) || home.HintOf(err) == "" {
+			t.Errorf("got %v, hint %q", err, home.HintOf(err))
+		}
 	}
 	l, err := net.Listen("tcp", "127.53.0.1:9999")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, err = sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, []sim.Spec{{Kind: home.Plug, Protocol: home.IOT}})
-	if err == nil || !strings.Contains(err.Error(), "127.53.0.1:9999") || home.HintOf(err) == "" {
-		t.Errorf("got %v, hint %q", err, home.HintOf(err))
+	chosen := plug
+	chosen.Addr = netip.MustParseAddr("127.53.0.1")
+	fails(chosen, "127.53.0.1:9999")
+	l.Close()
+	everywhere, err := net.Listen("tcp4", "0.0.0.0:9999")
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer everywhere.Close()
+	fails(plug, ":9999: address and port are taken")
 }
 
 func TestNativeDeviceKeepsItsNameOverAPowerCut(t *testing.T) {

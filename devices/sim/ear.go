@@ -17,7 +17,7 @@ import (
 // socket hears it for all of them; several houses can each have one.
 var broadcast = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 255, 255, 255}), iotPort)
 
-// ear hears the questions that are broadcast to all iot devices.
+// ear hears the questions that are broadcast to port 9999.
 type ear struct{ *net.UDPConn }
 
 func listenBroadcasts() (*ear, error) {
@@ -52,8 +52,8 @@ func (e *ear) run(ctx context.Context, devices []*Device) {
 			continue
 		}
 		for _, d := range devices {
-			if d.iot != nil && d.On() {
-				d.iot.say(d.iot.answer(ctx, r), from)
+			if h, ok := d.body.(hearer); ok && d.On() {
+				h.hear(ctx, r, from)
 			}
 		}
 	}

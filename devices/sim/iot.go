@@ -6,13 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -22,7 +21,6 @@ type iot struct {
 	spec  Spec
 	model model
 	mac   net.HardwareAddr
-	id    home.DeviceID
 	cloud Cloud
 	log   *slog.Logger
 	wake  chan struct{} // there may be something to sign in
@@ -31,6 +29,7 @@ type iot struct {
 	account   account
 	connected bool // the cloud has taken the pair since the device was switched on
 	busy      bool // a cloud command is running
+	told      int  // counts cloud commands
 	server    string
 	alias     string
 	relay     int
@@ -45,9 +44,6 @@ type account struct {
 	turn     int  // counts what was told, so that the outcome of an older sign-in is dropped
 }
 
-// signInTime bounds one sign-in to the cloud.
-const signInTime = 10 * time.Second
-
 func newIOT(cloud Cloud, s Spec, log *slog.Logger) *iot {
 	m, err := modelOf(s.Kind, s.Model)
 	if err != nil {
@@ -58,10 +54,13 @@ func newIOT(cloud Cloud, s Spec, log *slog.Logger) *iot {
 		spec: s, model: m, cloud: cloud, log: log, wake: make(chan struct{}, 1),
 		mac: net.HardwareAddr{0x50, 0xc7, 0xbf, a[1], a[2], a[3]}, server: "n-devs.tplinkcloud.com", alias: s.Name,
 	}
-	d.id = home.DeviceID("mac-" + hex.EncodeToString(d.mac))
 	d.hold(s.Username, s.Password)
 	return d
 }
+
+func (d *iot) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
+
+func (d *iot) port() uint16 { return iotPort }
 
 func (d *iot) holds() (string, home.Secret) {
 	d.mu.Lock()
@@ -96,8 +95,12 @@ func (d *iot) poke() {
 
 // sysinfo is the answer to get_sysinfo.
 func (d *iot) sysinfo() map[string]any {
+	mac := slices.Clone(d.mac)
+	if d.spec.has(Impostor) {
+		mac[2] ^= 0xff
+	}
 	unit := func(what string) string {
-		sum := sha256.Sum256([]byte(what + d.mac.String()))
+		sum := sha256.Sum256([]byte(what + mac.String()))
 		return strings.ToUpper(hex.EncodeToString(sum[:16]))
 	}
 	d.mu.Lock()
@@ -108,15 +111,20 @@ func (d *iot) sysinfo() map[string]any {
 		"deviceId": "8006" + unit("device") + unit("more")[:4], "hwId": unit("hw"), "oemId": unit("oem"),
 		"longitude_i": 0, "latitude_i": 0, "active_mode": "none",
 	}
-	if d.model.kind == home.Bulb {
-		info["mic_type"], info["mic_mac"] = "IOT.SMARTBULB", strings.ToUpper(hex.EncodeToString(d.mac))
+	maps.Copy(info, d.model.extra)
+	switch d.model.kind {
+	case home.Bulb:
+		info["mic_type"], info["mic_mac"] = "IOT.SMARTBULB", strings.ToUpper(hex.EncodeToString(mac))
 		info["description"], info["is_factory"] = d.model.title, false
 		info["light_state"] = map[string]any{"on_off": relay, "brightness": 50, "hue": 0, "saturation": 0, "color_temp": 2700, "mode": "normal"}
-	} else {
-		info["type"], info["mac"] = "IOT.SMARTPLUGSWITCH", strings.ToUpper(d.mac.String())
+	case home.Camera:
+		username, _ := d.holds()
+		info["type"], info["mac"], info["bind_status"] = "IOT.IPCAMERA", strings.ToUpper(mac.String()), username != ""
+		return map[string]any{"err_code": 0, "system": info} // they nest it
+	default:
+		info["type"], info["mac"] = "IOT.SMARTPLUGSWITCH", strings.ToUpper(mac.String())
 		info["dev_name"], info["relay_state"], info["on_time"], info["led_off"], info["updating"] = d.model.title, relay, 0, 0, 0
 	}
-	maps.Copy(info, d.model.extra)
 	return info
 }
 
@@ -128,7 +136,7 @@ func (d *iot) cloudInfo() map[string]any {
 		"err_code": 0, "username": d.account.username, "server": d.server, "binded": 0, "cld_connection": 0,
 		"illegalType": -1, "stopConnect": -1, "tcspStatus": -1, "fwDlPage": "", "tcspInfo": "", "fwNotifyType": -1,
 	}
-	if d.account.bound {
+	if d.account.bound || d.account.username != "" && d.spec.has(Boastful) {
 		info["binded"] = 1
 	}
 	if d.connected {
@@ -139,6 +147,9 @@ func (d *iot) cloudInfo() map[string]any {
 
 // call runs one method of the cloud module.
 func (d *iot) call(ctx context.Context, method string, args json.RawMessage) any {
+	if d.model.kind == home.Camera && method != "get_info" {
+		return d.model.noMember() // whether cameras can be bound this way is not known
+	}
 	switch method {
 	case "get_info":
 		return d.cloudInfo()
@@ -178,7 +189,8 @@ var done = struct {
 // alone runs a command that no other may run beside.
 func (d *iot) alone(f func() any) any {
 	d.mu.Lock()
-	if d.busy {
+	d.told++
+	if d.busy || d.spec.has(Busy) && d.told%2 == 1 {
 		d.mu.Unlock()
 		return otherCmd
 	}
@@ -200,10 +212,15 @@ func (d *iot) bind(ctx context.Context, username string, password home.Secret) a
 	d.account.turn++
 	turn := d.account.turn
 	d.mu.Unlock()
+	if first := username == d.spec.Username && password.Equal(d.spec.Password); d.spec.has(Stubborn) && !first {
+		return badLogin
+	}
 	err := d.signIn(ctx, username, password)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
+	case d.spec.has(Forgetful):
+		return done
 	case d.account.turn != turn:
 		return otherCmd // it was given something else meanwhile
 	case err == nil:
@@ -228,62 +245,4 @@ func (d *iot) unbind() any {
 		return d.model.notBound()
 	}
 	return done
-}
-
-func (d *iot) signIn(ctx context.Context, username string, password home.Secret) error {
-	if d.cloud == nil {
-		return nil
-	}
-	ctx, stop := context.WithTimeout(ctx, signInTime)
-	defer stop()
-	if err := d.cloud.SignIn(ctx, username, password); err != nil {
-		return fmt.Errorf("sign in to the cloud: %w", err)
-	}
-	return nil
-}
-
-// keepSignedIn signs the device in when it was switched on, when it was told a pair, and again while its cloud cannot be reached.
-func (d *iot) keepSignedIn(ctx context.Context) {
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 30*time.Second) {
-		var retry <-chan time.Time
-		if d.trySignIn(ctx) {
-			pause = 50 * time.Millisecond
-		} else {
-			retry = time.After(pause)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.wake:
-			pause = 50 * time.Millisecond
-		case <-retry:
-		}
-	}
-}
-
-// trySignIn signs the device in where that is due. It returns false when it has to be tried again.
-func (d *iot) trySignIn(ctx context.Context) bool {
-	d.mu.Lock()
-	a, due := d.account, !d.connected && d.account.username != "" && !d.busy
-	d.mu.Unlock()
-	if !due {
-		return true
-	}
-	err := d.signIn(ctx, a.username, a.password)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case d.account.turn != a.turn:
-		d.poke()
-	case err == nil:
-		d.account.bound, d.connected = true, true
-	case errors.Is(err, home.ErrCredential):
-		if !a.bound {
-			d.account = account{turn: a.turn + 1}
-		}
-	default:
-		d.log.Debug("device cannot reach its cloud", "err", err)
-		return false
-	}
-	return true
 }

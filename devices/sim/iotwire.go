@@ -180,7 +180,8 @@ func (s *iotSocket) converse(ctx context.Context, c net.Conn) {
 		if err != nil {
 			return
 		}
-		if xor.WriteFrame(c, s.d.answer(ctx, r)) != nil {
+		raw, last := s.d.reply(ctx, r)
+		if raw != nil && xor.WriteFrame(c, raw) != nil || last {
 			return
 		}
 	}
@@ -197,17 +198,38 @@ func (s *iotSocket) datagrams(ctx context.Context) {
 			continue
 		}
 		if r, err := parseRequest(xor.Open(b[:n])); err == nil {
-			_, _ = s.udp.WriteToUDPAddrPort(xor.Seal(s.d.answer(ctx, r)), from)
+			s.d.datagram(ctx, s.udp, r, from)
 		}
 	}
 }
 
-// say sends an answer to a broadcast, from the device's own address.
-func (d *iot) say(raw []byte, to netip.AddrPort) {
+// reply runs a request and returns what is said of it, nil for nothing, and whether the connection ends with that.
+func (d *iot) reply(ctx context.Context, r request) (raw []byte, last bool) {
+	raw = d.answer(ctx, r)
+	_, unbound := r[d.model.cloudModule()]["unbind"]
+	switch {
+	case d.spec.has(Mute):
+		return nil, false
+	case d.spec.has(Garbled):
+		return raw[:len(raw)/2], false
+	case d.spec.has(Faint) && unbound:
+		return nil, true
+	}
+	return raw, d.spec.has(Curt)
+}
+
+func (d *iot) datagram(ctx context.Context, out *net.UDPConn, r request, to netip.AddrPort) {
+	if raw, _ := d.reply(ctx, r); raw != nil {
+		_, _ = out.WriteToUDPAddrPort(xor.Seal(raw), to)
+	}
+}
+
+// hear answers a broadcast, from the device's own address.
+func (d *iot) hear(ctx context.Context, r request, from netip.AddrPort) {
 	d.mu.Lock()
 	out := d.out
 	d.mu.Unlock()
 	if out != nil {
-		_, _ = out.WriteToUDPAddrPort(xor.Seal(raw), to)
+		d.datagram(ctx, out, r, from)
 	}
 }

@@ -26,6 +26,7 @@ var models = []model{
 	{"hs220", "HS220(US)", "Smart Wi-Fi Dimmer", home.Switch, "1.0", "1.5.7 Build 180912 Rel.104837", map[string]any{"feature": "TIM", "brightness": 50}},
 	{"kl130", "KL130(US)", "Kasa Smart Bulb, Multicolor", home.Bulb, "1.0", "1.8.11 Build 191113 Rel.105336", map[string]any{"is_dimmable": 1, "is_color": 1, "is_variable_color_temp": 1}},
 	{"kl110", "KL110(US)", "Kasa Smart Bulb, Dimmable", home.Bulb, "1.0", "1.8.11 Build 191113 Rel.105336", map[string]any{"is_dimmable": 1, "is_color": 0, "is_variable_color_temp": 0}},
+	{"ec60", "EC60(US)", "Kasa Spot", home.Camera, "4.0", "2.3.22 Build 20230731 Rel.69808", map[string]any{"status": "new", "stream_version": 3}},
 	{"lb130", "LB130(US)", "Smart Wi-Fi LED Bulb with Color Changing", home.Bulb, "1.0", "1.8.11 Build 191113 Rel.105336", map[string]any{"is_dimmable": 1, "is_color": 1, "is_variable_color_temp": 1}},
 }
 
@@ -43,25 +44,27 @@ func modelOf(kind home.Kind, name string) (model, error) {
 		}
 	}
 	if known == nil {
-		return model{}, fmt.Errorf("no %s speaks iot here: plug, switch and bulb do", kind)
+		return model{}, fmt.Errorf("no %s speaks iot here: plug, switch, bulb and camera do", kind)
 	}
 	return model{}, fmt.Errorf("model %q: a %s is one of %s", name, kind, strings.Join(known, ", "))
 }
 
-// cloudModule is where the device keeps what belongs to the account.
-func (m model) cloudModule() string {
-	if m.kind == home.Bulb {
-		return "smartlife.iot.common.cloud"
+func checkIOT(s Spec) error {
+	if _, err := modelOf(s.Kind, s.Model); err != nil {
+		return fmt.Errorf("field %q: %w", "model", err)
 	}
-	return "cnCloud"
+	return nil
 }
 
-// code returns the error that a device of this model answers with.
-func (m model) code(plug, bulb int, plugSays, bulbSays string) fault {
-	if m.kind == home.Bulb {
-		return fault{bulb, bulbSays}
+// cloudModule is where the device keeps what belongs to the account.
+func (m model) cloudModule() string {
+	switch m.kind {
+	case home.Bulb:
+		return "smartlife.iot.common.cloud"
+	case home.Camera:
+		return "smartlife.cam.ipcamera.cloud"
 	}
-	return fault{plug, plugSays}
+	return "cnCloud"
 }
 
 // fault is an answer that is an error, in the words that were seen: tp-link-devices.md, 2.1.
@@ -70,16 +73,27 @@ type fault struct {
 	Msg  string `json:"err_msg"`
 }
 
+// of returns the fault of a device of this model.
+func (m model) of(plug, bulb fault) fault {
+	switch m.kind {
+	case home.Bulb:
+		return bulb
+	case home.Camera:
+		return fault{-10008, "Unsupported API call."}
+	}
+	return plug
+}
+
 func (m model) noModule() fault {
-	return m.code(-1, -2001, "module not support", "Module not support")
+	return m.of(fault{-1, "module not support"}, fault{-2001, "Module not support"})
 }
 
 func (m model) noMember() fault {
-	return m.code(-2, -2000, "member not support", "Method not support")
+	return m.of(fault{-2, "member not support"}, fault{-2000, "Method not support"})
 }
 
 func (m model) notBound() fault {
-	return m.code(-8, -4002, "not bind yet", "Device hasn't bound to any account yet")
+	return m.of(fault{-8, "not bind yet"}, fault{-4002, "Device hasn't bound to any account yet"})
 }
 
 var (

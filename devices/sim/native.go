@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -55,6 +56,26 @@ func (n *native) device() *device.Device {
 }
 
 func (n *native) id() home.DeviceID { return n.device().ID() }
+
+func (n *native) port() uint16 { return nativePort }
+
+func (n *native) announcement() announcement {
+	id := string(n.id())
+	return announcement{
+		instance: id, service: device.Service + ".local.", host: id + ".local.",
+		addr: n.spec.Addr, port: nativePort, txt: n.device().TXT(),
+	}
+}
+
+func checkNative(s Spec) error {
+	if s.Username != "" || !s.Password.IsZero() {
+		return fmt.Errorf("field %q: a native device holds no password: it joins an account through its hub", "username")
+	}
+	if len(s.Defects) != 0 {
+		return fmt.Errorf("field %q: a native device has none", "defects")
+	}
+	return nil
+}
 
 func (n *native) epochs() (held, signedIn home.Epoch) { return n.device().Holds() }
 

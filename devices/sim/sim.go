@@ -53,7 +53,7 @@ func New(o Options, specs []Spec) (_ *House, err error) {
 	if !o.Base.Is4() || !o.Base.IsLoopback() {
 		return nil, fmt.Errorf("simulate: base address %s is not in 127.0.0.0/8", o.Base)
 	}
-	specs, err = settle(o.Base, specs)
+	specs, free, err := settle(o.Base, specs)
 	if err != nil {
 		return nil, err
 	}
@@ -64,19 +64,18 @@ func New(o Options, specs []Spec) (_ *House, err error) {
 		}
 	}()
 	for _, s := range specs {
-		d, err := newDevice(o, s)
+		d, err := h.add(s, free)
 		if err != nil {
-			return nil, fmt.Errorf("simulate %s: %w", s.Name, err)
-		}
-		h.devices = append(h.devices, d)
-		if err := d.PowerOn(); err != nil {
 			return nil, fmt.Errorf("simulate: %w", err)
 		}
-		if d.iot != nil && h.ear == nil {
+		if _, ok := d.body.(hearer); ok && h.ear == nil {
 			if h.ear, err = listenBroadcasts(); err != nil {
 				return nil, fmt.Errorf("simulate: %w", err)
 			}
 		}
+	}
+	if free.taken > 0 {
+		o.Log.Warn("addresses are taken, later ones are used", "taken", free.taken, "base", o.Base)
 	}
 	if o.Announce {
 		if h.crier, err = newCrier(o.Interface, h.devices, o.Log); err != nil {
@@ -86,59 +85,31 @@ func New(o Options, specs []Spec) (_ *House, err error) {
 	return h, nil
 }
 
-// settle gives every device a name and an address of its own.
-func settle(base netip.Addr, specs []Spec) ([]Spec, error) {
-	if len(specs) == 0 || len(specs) > maxDevices {
-		return nil, fmt.Errorf("simulate: %d devices: want 1 to %d", len(specs), maxDevices)
-	}
-	out := make([]Spec, len(specs))
-	names, addrs := map[string]int{}, map[netip.Addr]int{}
-	var errs []error
-	wrong := func(i int, err error) {
-		errs = append(errs, fmt.Errorf("simulate: device %d: %w", i+1, err))
-	}
-	for i, s := range specs {
-		if err := s.check(); err != nil {
-			wrong(i, err)
-		}
-		if other, twice := names[s.Name]; twice && s.Name != "" {
-			wrong(i, fmt.Errorf("field %q: %q is also the name of device %d", "name", s.Name, other+1))
-		}
-		if other, twice := addrs[s.Addr]; twice && s.Addr.IsValid() {
-			wrong(i, fmt.Errorf("field %q: %s is also the address of device %d", "addr", s.Addr, other+1))
-		}
-		names[s.Name], addrs[s.Addr] = i, i
-		out[i] = s
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	count := map[home.Kind]int{}
-	for i := range out {
-		s := &out[i]
-		for s.Name == "" {
-			count[s.Kind]++
-			if name := fmt.Sprintf("%s-%d", s.Kind, count[s.Kind]); !has(names, name) {
-				s.Name = name
+// add switches a device on, at its own address or at the next that is free.
+func (h *House) add(s Spec, free *addresses) (*Device, error) {
+	chosen := s.Addr.IsValid()
+	for {
+		if !chosen {
+			var err error
+			if s.Addr, err = free.take(); err != nil {
+				return nil, fmt.Errorf("%s: %w", s.Name, err)
 			}
 		}
-		for !s.Addr.IsValid() {
-			if !has(addrs, base) && !edge(base) {
-				s.Addr = base
-			}
-			base = base.Next()
-			if !base.IsLoopback() {
-				return nil, fmt.Errorf("simulate %s: there are no addresses left in 127.0.0.0/8", s.Name)
-			}
+		d, err := newDevice(h.o, s)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}
+		err = d.PowerOn()
+		if err == nil {
+			h.devices = append(h.devices, d)
+			return d, nil
+		}
+		if chosen || !errors.Is(err, errTaken) || free.taken == maxTaken {
+			return nil, err
+		}
+		free.taken++
 	}
-	return out, nil
 }
-
-func has[K comparable, V any](m map[K]V, k K) bool { _, ok := m[k]; return ok }
-
-// edge tells whether a person would take a for a network's own address or its broadcast address.
-func edge(a netip.Addr) bool { last := a.As4()[3]; return last == 0 || last == 255 }
 
 // Devices returns the devices of the house, in the order of their specs.
 func (h *House) Devices() []*Device { return h.devices }

@@ -21,6 +21,7 @@ type Spec struct {
 	Username string // the account that it is bound to, from the start; bound to none when empty. Only iot devices can be
 	Password home.Secret
 	Addr     netip.Addr // in 127.0.0.0/8; the house chooses one when invalid
+	Defects  []Defect   // of an iot device
 }
 
 // limits of a house: addresses, and sockets of one process.
@@ -58,16 +59,17 @@ func ParseCount(text string) ([]Spec, error) {
 
 // specJSON is a Spec in a house file.
 type specJSON struct {
-	Kind     string `json:"kind"`
-	Protocol string `json:"protocol"`
-	Name     string `json:"name"`
-	Model    string `json:"model"`
-	Username string `json:"username"`
-	Password string `json:"password"`
-	Addr     string `json:"addr"`
+	Kind     string   `json:"kind"`
+	Protocol string   `json:"protocol"`
+	Name     string   `json:"name"`
+	Model    string   `json:"model"`
+	Username string   `json:"username"`
+	Password string   `json:"password"`
+	Addr     string   `json:"addr"`
+	Defects  []Defect `json:"defects"`
 }
 
-// ReadHouse reads a JSON list of devices, each {"kind","protocol","name","model","username","password","addr"}, of which kind
+// ReadHouse reads a JSON list of devices, each {"kind","protocol","name","model","username","password","addr","defects"}, of which kind
 // and protocol must be there. It refuses what it does not know.
 func ReadHouse(r io.Reader) ([]Spec, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxHouse+1))
@@ -106,13 +108,17 @@ func readSpec(raw json.RawMessage) (Spec, error) {
 			if t.Field == "" {
 				return Spec{}, errors.New("want an object")
 			}
-			return Spec{}, fmt.Errorf("field %q: want text", t.Field)
+			want := "text"
+			if strings.HasPrefix(t.Field, "defects") {
+				want = "a list of texts"
+			}
+			return Spec{}, fmt.Errorf("field %q: want %s", t.Field, want)
 		}
 		return Spec{}, errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
 	s := Spec{
 		Protocol: home.Protocol(strings.ToLower(j.Protocol)), Name: j.Name, Model: j.Model,
-		Username: j.Username, Password: home.NewSecret(j.Password),
+		Username: j.Username, Password: home.NewSecret(j.Password), Defects: j.Defects,
 	}
 	var err error
 	if s.Kind, err = home.ParseKind(j.Kind); err != nil {
@@ -129,18 +135,11 @@ func readSpec(raw json.RawMessage) (Spec, error) {
 // check tells what is wrong with a spec, by field.
 func (s Spec) check() error {
 	var errs []error
-	switch s.Protocol {
-	case home.IOT:
-		if _, err := modelOf(s.Kind, s.Model); err != nil {
-			errs = append(errs, fmt.Errorf("field %q: %w", "model", err))
-		}
-	case home.Native:
-		if s.Username != "" || !s.Password.IsZero() {
-			errs = append(errs, fmt.Errorf("field %q: a native device holds no password: it joins an account through its hub", "username"))
-		}
-	default:
-		errs = append(errs, fmt.Errorf("field %q: protocol %q: want iot or native", "protocol", s.Protocol))
+	p, err := protocolOf(s.Protocol)
+	if err == nil {
+		err = p.check(s)
 	}
+	errs = append(errs, err, checkDefects(s.Defects))
 	if (s.Username == "") != s.Password.IsZero() {
 		errs = append(errs, fmt.Errorf("field %q: username and password belong together", "password"))
 	}

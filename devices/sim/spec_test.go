@@ -3,6 +3,7 @@ package sim_test
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ func TestCountSaysHowManyOfWhich(t *testing.T) {
 	if err != nil || len(got) != 3 || got[1].Kind != home.Plug || got[1].Protocol != home.IOT || got[2].Kind != home.Camera || got[2].Protocol != home.Native {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	for _, text := range []string{"", "plug", "plug=1", "plug:iot", "plug:iot=", "plug:iot=0", "plug:iot=-1", "plug:iot=10001", "plug:iot=9999,bulb:iot=2", "lamp:iot=1", "plug:klap=1", "camera:iot=1", "plug:iot=1,"} {
+	for _, text := range []string{"", "plug", "plug=1", "plug:iot", "plug:iot=", "plug:iot=0", "plug:iot=-1", "plug:iot=10001", "plug:iot=9999,bulb:iot=2", "lamp:iot=1", "plug:klap=1", "other:iot=1", "camera:iot:ec60=1", "plug:iot=1,"} {
 		if got, err := sim.ParseCount(text); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}
@@ -25,8 +26,9 @@ func TestCountSaysHowManyOfWhich(t *testing.T) {
 func TestHouseIsReadOrRefusedWithTheFieldThatIsWrong(t *testing.T) {
 	got, err := sim.ReadHouse(strings.NewReader(`[
 		{"kind":"plug","protocol":"iot","name":"Hall","model":"hs110","username":"a@b.c","password":"x","addr":"127.1.2.3"},
-		{"kind":"camera","protocol":"native"}]`))
-	if err != nil || len(got) != 2 {
+		{"kind":"camera","protocol":"native"},
+		{"kind":"bulb","protocol":"iot","defects":["mute","curt"]}]`))
+	if err != nil || len(got) != 3 || !slices.Equal(got[2].Defects, []sim.Defect{sim.Mute, sim.Curt}) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	if s := got[0]; s.Name != "Hall" || s.Model != "hs110" || s.Username != "a@b.c" || s.Password.Reveal() != "x" || s.Addr != netip.MustParseAddr("127.1.2.3") {
@@ -46,6 +48,10 @@ func TestHouseIsReadOrRefusedWithTheFieldThatIsWrong(t *testing.T) {
 		{`[{"kind":"plug","protocol":"iot","addr":"10.0.0.1"}]`, `"addr"`},
 		{`[{"kind":"plug","protocol":"iot","addr":"home"}]`, `"addr"`},
 		{`[{"kind":"plug","protocol":"iot","name":"a\u0007b"}]`, `"name"`},
+		{`[{"kind":"plug","protocol":"iot","defects":"mute"}]`, `"defects"`},
+		{`[{"kind":"plug","protocol":"iot","defects":[7]}]`, `"defects"`},
+		{`[{"kind":"plug","protocol":"iot","defects":["rusty"]}]`, `"rusty": want any of mute`},
+		{`[{"kind":"camera","protocol":"native","defects":["mute"]}]`, `"defects"`},
 		{`[{"kind":"camera","protocol":"native","username":"a","password":"hunter2"}]`, `"username"`},
 	} {
 		_, err := sim.ReadHouse(strings.NewReader(c.text))
