@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -434,15 +435,15 @@ func TestARestartGoesOnFromTheIntent(t *testing.T) {
 // follows from it is already signed in, recorded, and told.
 type eager struct {
 	*localstore.Store
-	engine *daemon.Rekeyer
+	engine atomic.Pointer[daemon.Rekeyer]
 }
 
 func (l *eager) signIn() {
 	bs, _ := l.Store.Bindings()
 	for _, b := range bs {
-		if b.DeviceEpoch > b.CloudEpoch && l.engine != nil {
+		if b.DeviceEpoch > b.CloudEpoch && l.engine.Load() != nil {
 			_ = l.Store.SignedIn(acct, b.DeviceEpoch, []home.DeviceID{b.Device}, "")
-			l.engine.SignedIn(b.DeviceEpoch, []home.DeviceID{b.Device})
+			l.engine.Load().SignedIn(b.DeviceEpoch, []home.DeviceID{b.Device})
 		}
 	}
 }
@@ -473,7 +474,7 @@ func TestWhatIsRecordedMeanwhileIsNotForgotten(t *testing.T) {
 			h.see(front)
 			time.Sleep(time.Second)
 			must(t, h.engine.Bind([]home.DeviceID{front}))
-			ledger.engine = h.engine
+			ledger.engine.Store(h.engine)
 			for e := home.Epoch(2); e < 5; e++ {
 				h.begin(e)
 				time.Sleep(time.Second)
@@ -483,10 +484,10 @@ func TestWhatIsRecordedMeanwhileIsNotForgotten(t *testing.T) {
 				}
 			}
 			// A reading of the ledger that was overtaken while it was under way.
-			ledger.engine = nil
+			ledger.engine.Store(nil)
 			h.begin(5)
 			time.Sleep(time.Second)
-			ledger.engine = h.engine
+			ledger.engine.Store(h.engine)
 			h.engine.Began(5)
 			if r := h.row(front); r.Verdict != home.Current || r.Epoch != 5 {
 				t.Errorf("shown as %v at %d after an overtaken reading", r.Verdict, r.Epoch)
