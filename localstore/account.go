@@ -107,7 +107,8 @@ func (s *Store) NoteNotice(id home.AccountID, e home.Epoch, hash, raw []byte) er
 
 // BeginEpoch records a grant, with all that follows from it: the credential is in the vault, the account is at the epoch, its bindings
 // are stale, the grant's acknowledgement is queued, sign-ins at older epochs are dropped. It returns how many bindings are stale. The
-// same epoch again changes nothing; an older one is home.ErrOldEpoch.
+// same epoch again only sees that its acknowledgement is queued; an older one is home.ErrOldEpoch, another secret of that
+// epoch is home.ErrForged.
 func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byte, message string) (stale int, err error) {
 	err = s.update(func(tx *bbolt.Tx) error {
 		stale = 0
@@ -119,12 +120,17 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 			return fmt.Errorf("epoch %d after %d: %w", c.Epoch, a.Epoch, home.ErrOldEpoch)
 		}
 		ack := home.Errand{Kind: home.ErrandAck, Epoch: c.Epoch, At: now()}
-		if c.Epoch == a.Epoch {
-			return enqueue(tx, ack)
-		}
 		held, err := s.getCredential(tx, id, c.Epoch)
 		if err != nil {
 			return err
+		}
+		switch {
+		case c.Epoch == a.Epoch && !held.EpochSecret.Equal(c.EpochSecret):
+			return fmt.Errorf("another grant of epoch %d: %w", c.Epoch, home.ErrForged)
+		case c.Epoch == a.Epoch && queuedAt(tx, ack.Kind, "") == c.Epoch:
+			return nil
+		case c.Epoch == a.Epoch:
+			return enqueue(tx, ack)
 		}
 		// What was typed may be of another moment than the grant: the grant counts.
 		if !c.Password.IsZero() {
@@ -165,8 +171,8 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 			if err := dequeue(tx, home.ErrandSignIn, b.Device); err != nil {
 				return err
 			}
-			if v.State == home.Current && b.DeviceEpoch == a.Epoch && b.CloudEpoch < a.Epoch { // it was seen to be there before the grant
-				if err := enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: a.Epoch, At: now()}); err != nil {
+			if v.State == home.Current { // it was seen to be there before the grant
+				if err := follow(tx, a, b, now()); err != nil {
 					return err
 				}
 			}

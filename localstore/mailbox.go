@@ -135,16 +135,11 @@ func heard(tx *bbolt.Tx, message string) error {
 	if n <= inboxKept {
 		return nil
 	}
-	c := queue.Cursor()
-	for k, v := c.First(); k != nil && number(k) <= n-inboxKept; k, v = c.Next() {
-		if err := index.Delete(clone(v)); err != nil {
-			return err
-		}
-		if err := c.Delete(); err != nil {
-			return err
-		}
+	oldest := bigEndian(n - inboxKept)
+	if err := index.Delete(clone(queue.Get(oldest))); err != nil {
+		return err
 	}
-	return nil
+	return queue.Delete(oldest)
 }
 
 // inboxKey is what is kept of a message's name: the name, or a hash of one that is too long for a key.

@@ -24,28 +24,29 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 	if len(v.Detail) > maxDetail {
 		v.Detail = strings.ToValidUTF8(v.Detail[:maxDetail], "")
 	}
+	at = utc(at)
+	var a home.Account
 	var was, is home.Binding
-	var queued, same bool
-	look := func(tx *bbolt.Tx) error {
-		a, err := account(tx)
-		if err != nil {
+	var known bool
+	look := func(tx *bbolt.Tx) (err error) {
+		if a, err = account(tx); err != nil {
 			return err
 		}
 		if was, err = binding(tx, id); err != nil {
 			return err
 		}
-		is = observed(was, v.Against(a.Epoch), utc(at))
+		is = observed(was, v, a.Epoch, at)
 		quiet := is
 		quiet.Verdict.Detail = was.Verdict.Detail
-		same = quiet == was
-		queued = is.Verdict.State != home.Current || is.DeviceEpoch != a.Epoch || is.CloudEpoch >= a.Epoch || queuedAt(tx, home.ErrandSignIn, id) == a.Epoch
+		known = quiet == was && (is.Verdict.State != home.Current || followed(tx, a, is))
 		return nil
 	}
-	if err := s.view(look); err != nil || (same && queued) {
+	// Most probes find what is known. That takes no turn among the writers.
+	if err := s.view(look); err != nil || known {
 		return is, err
 	}
 	err := s.update(func(tx *bbolt.Tx) error {
-		if err := look(tx); err != nil || (same && queued) { // it may have changed since
+		if err := look(tx); err != nil || known { // it may have changed since
 			return err
 		}
 		if err := put(tx.Bucket(bBindings), []byte(id), is); err != nil {
@@ -54,16 +55,11 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 		if is.Verdict.State != home.Current {
 			return nil
 		}
-		if err := tx.Bucket(bIntents).Delete([]byte(id)); err != nil {
+		if err := follow(tx, a, is, at); err != nil {
 			return err
 		}
-		if !queued {
-			if err := enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: id, Epoch: is.DeviceEpoch, At: utc(at)}); err != nil {
-				return err
-			}
-		}
 		if is.DeviceEpoch != was.DeviceEpoch {
-			return record(tx, home.Event{At: utc(at), What: "device holds the new password", Device: id, Epoch: is.DeviceEpoch})
+			return record(tx, home.Event{At: at, What: "device holds the new password", Device: id, Epoch: is.DeviceEpoch})
 		}
 		return nil
 	})
@@ -71,7 +67,11 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 }
 
 // observed is the binding after a probe found v.
-func observed(b home.Binding, v home.Verdict, at time.Time) home.Binding {
+func observed(b home.Binding, v home.Verdict, newest home.Epoch, at time.Time) home.Binding {
+	v = v.Against(newest)
+	if v.State == home.Current && v.Epoch != newest {
+		v.State = home.Stale // ahead of what this hub has a grant for; current when the grant is here
+	}
 	if !v.Same(b.Verdict) {
 		b.Since = at
 	}
@@ -85,6 +85,20 @@ func observed(b home.Binding, v home.Verdict, at time.Time) home.Binding {
 		b.Next = v.Until // also after a restart
 	}
 	return b
+}
+
+// followed tells whether all that follows from b being current is done.
+func followed(tx *bbolt.Tx, a home.Account, b home.Binding) bool {
+	return tx.Bucket(bIntents).Get([]byte(b.Device)) == nil &&
+		(b.CloudEpoch >= a.Epoch || queuedAt(tx, home.ErrandSignIn, b.Device) == a.Epoch)
+}
+
+// follow does what follows from b being current: its intent is forgotten and its sign-in queued.
+func follow(tx *bbolt.Tx, a home.Account, b home.Binding, at time.Time) error {
+	if err := tx.Bucket(bIntents).Delete([]byte(b.Device)); err != nil || followed(tx, a, b) {
+		return err
+	}
+	return enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: b.DeviceEpoch, At: at})
 }
 
 // Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one. It refuses with

@@ -117,6 +117,9 @@ func (s *Store) AddCredentials(id home.AccountID, cs []home.Credential) error {
 			if c, err = merge(old, c); err != nil {
 				return err
 			}
+			if c == old {
+				continue // a seal is new each time, and would be written for nothing
+			}
 			if err := s.putCredential(tx, id, c); err != nil {
 				return err
 			}
