@@ -1,9 +1,6 @@
 package iot_test
 
 import (
-	"context"
-	"log/slog"
-	"sync"
 	"testing"
 	"time"
 
@@ -55,21 +52,9 @@ func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, specs[:n])
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, stop := context.WithCancel(context.Background())
-			var run sync.WaitGroup
-			run.Go(func() {
-				if err := h.Run(ctx); err != nil {
-					t.Error(err)
-				}
-			})
-			t.Cleanup(func() { stop(); run.Wait() })
 			d := driver(t, iot.Options{Timeout: 10 * time.Second})
 			var all []drivertest.Device
-			for _, s := range h.Devices() {
+			for _, s := range play(t, nil, specs[:n]...) {
 				probe(t, d, seen(s), both) // it answers
 				all = append(all, subject{s})
 			}

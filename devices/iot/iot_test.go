@@ -74,6 +74,12 @@ func house(t *testing.T) (*cloud, []*sim.Device) {
 		specs[i].Username, specs[i].Password = email, oldPair.Password
 	}
 	c := &cloud{password: newPair.Password.Reveal()}
+	return c, play(t, c, specs...)
+}
+
+// play runs devices until the test ends.
+func play(t *testing.T, c sim.Cloud, specs ...sim.Spec) []*sim.Device {
+	t.Helper()
 	h, err := sim.New(sim.Options{Cloud: c, Log: slog.New(slog.DiscardHandler)}, specs)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +92,7 @@ func house(t *testing.T) (*cloud, []*sim.Device) {
 		}
 	})
 	t.Cleanup(func() { stop(); run.Wait() })
-	return c, h.Devices()
+	return h.Devices()
 }
 
 func driver(t *testing.T, o iot.Options) *iot.Driver {

@@ -213,15 +213,21 @@ func TestAnotherClientSpeaksToOurSimulatedDevices(t *testing.T) {
 		return
 	}
 	_, devices := house(t)
-	cli := func(d int, request string) string {
+	cli := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "node_modules", ".bin", "tplink-smarthome-api"),
-			"-c", "off", "send", devices[d].Addr().Addr().String(), request)
+		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "node_modules", ".bin", "tplink-smarthome-api"), append([]string{"-c", "off"}, args...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Fatalf("%s: %v\n%s", request, err, out)
+			t.Fatalf("%s: %v\n%s", args, err, out)
 		}
 		return string(out)
+	}
+	found := cli("-t", "1500", "search", "--broadcast", "127.255.255.255")
+	for _, s := range devices {
+		_, mac, _ := strings.Cut(string(s.ID()), "-")
+		if !strings.Contains(found, fmt.Sprintf(" %s 9999 %s ", s.Addr().Addr(), strings.ToUpper(mac))) {
+			t.Errorf("%s at %s is not found by broadcast:\n%s", s.Name(), s.Addr(), found)
+		}
 	}
 	for _, c := range []struct {
 		device        int
@@ -234,7 +240,7 @@ func TestAnotherClientSpeaksToOurSimulatedDevices(t *testing.T) {
 		{2, `{"smartlife.iot.common.cloud":{"unbind":{}}}`, "err_code"},
 		{2, `{"smartlife.iot.common.cloud":{"bind":{"username":"ann@example.org","password":"new-password"}}}`, "err_code"},
 	} {
-		if got := cli(c.device, c.request); !strings.Contains(got, c.want) {
+		if got := cli("send", devices[c.device].Addr().Addr().String(), c.request); !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %s, want %s in it", c.request, got, c.want)
 		}
 	}
