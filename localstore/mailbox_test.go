@@ -1,0 +1,121 @@
+package localstore_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+func TestErrandsWaitInOrderUntilAnswered(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	e := func(k home.ErrandKind, d home.DeviceID, epoch home.Epoch, sec int) home.Errand {
+		return home.Errand{Kind: k, Device: d, Epoch: epoch, At: noon.Add(time.Duration(sec) * time.Second)}
+	}
+	first := []home.Errand{e(home.ErrandAck, "", 1, 0), e(home.ErrandBind, front, 0, 1), e(home.ErrandSignIn, front, 1, 2), e(home.ErrandSignIn, back, 1, 3)}
+	must(t, s.Queue(first))
+	must(t, s.Queue([]home.Errand{e(home.ErrandSignIn, front, 2, 4)})) // replaces, and keeps its place
+	s = reopen(t, s, dir)
+	equal(t, "waiting", errands(t, s), []string{"ack  1", "bind " + string(front) + " 0", "sign-in " + string(front) + " 2", "sign-in " + string(back) + " 1"})
+	if es, err := s.Errands(2); err != nil || len(es) != 2 || es[0] != first[0] {
+		t.Fatalf("%v, %v", es, err)
+	}
+	if es, err := s.Errands(0); err != nil || len(es) != 0 {
+		t.Fatalf("%v, %v", es, err)
+	}
+	// What was replaced since it was sent stays; so does one of the same epoch that was queued later.
+	must(t, s.Answered(first))
+	equal(t, "waiting", errands(t, s), []string{"sign-in " + string(front) + " 2"})
+	must(t, s.Answered([]home.Errand{e(home.ErrandSignIn, front, 2, 3), e(home.ErrandBind, back, 0, 0)}))
+	equal(t, "waiting", errands(t, s), []string{"sign-in " + string(front) + " 2"})
+	must(t, s.Answered([]home.Errand{e(home.ErrandSignIn, front, 2, 4)}))
+	if left := errands(t, s); left != nil {
+		t.Fatal(left)
+	}
+	must(t, s.Check())
+}
+
+func TestNewestMessagesAreKnown(t *testing.T) {
+	s := enrolled(t, t.TempDir())
+	const n = 4096
+	name := func(i int) string { return fmt.Sprintf("{message %d", i) }
+	var wg sync.WaitGroup // in any order, so that they share commits
+	for part := range 8 {
+		wg.Go(func() {
+			for i := part; i < n/2; i += 8 {
+				must(t, s.SignedIn(acct, 1, nil, name(i)))
+			}
+		})
+	}
+	wg.Wait()
+	for i := range n { // the first half is known already, and stays as old as it is
+		if i < 16 || i >= n/2 {
+			must(t, s.SignedIn(acct, 1, nil, name(i)))
+		}
+	}
+	long := strings.Repeat("x", 1<<20)
+	must(t, s.SignedIn(acct, 1, nil, long))
+	known := 0
+	for i := range n {
+		seen, err := s.Seen(name(i))
+		must(t, err)
+		if seen {
+			known++
+		}
+		if !seen && i >= n/2 {
+			t.Fatalf("message %d of %d is forgotten", i, n)
+		}
+	}
+	// 4096 are kept: of the grant, n and the long one, two had to go.
+	if known != n-1 {
+		t.Fatalf("%d of %d are known", known, n)
+	}
+	for m, want := range map[string]bool{long: true, long + "x": false, "grant-1": false, "": false} {
+		if seen, err := s.Seen(m); err != nil || seen != want {
+			t.Fatalf("%.20s: %v, %v", m, seen, err)
+		}
+	}
+	must(t, s.Check())
+}
+
+func TestHistoryIsBoundedAndNewestFirst(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes more than ten thousand lines")
+	}
+	dir := t.TempDir()
+	s := open(t, dir)
+	const kept, writers = 10_000, 256
+	n := 0
+	write := func(count int) {
+		var wg sync.WaitGroup
+		for range writers {
+			wg.Go(func() {
+				for range count / writers {
+					must(t, s.Record(home.Event{At: noon, What: "tested"}))
+				}
+			})
+		}
+		wg.Wait()
+		n += count / writers * writers
+	}
+	write(kept + 3*writers)
+	for i := range 3 {
+		must(t, s.Record(home.Event{At: noon.In(time.FixedZone("CET", 3600)), What: "last", Detail: fmt.Sprint(i)}))
+	}
+	s = reopen(t, s, dir)
+	es, err := s.History(kept * 2)
+	must(t, err)
+	if n <= kept || len(es) != kept || es[0].Detail != "2" || es[2].Detail != "0" || es[3].What != "tested" || es[0].At != noon {
+		t.Fatalf("%d lines of %d, newest %+v", len(es), n, es[0])
+	}
+	if es, err = s.History(2); err != nil || len(es) != 2 || es[0].Detail != "2" {
+		t.Fatalf("%+v, %v", es, err)
+	}
+	if es, err = s.History(0); err != nil || len(es) != 0 {
+		t.Fatalf("%+v, %v", es, err)
+	}
+}
