@@ -3,6 +3,7 @@ package boltfile
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -27,27 +28,54 @@ func (f *File) Update(do func(*bbolt.Tx) error) error {
 }
 
 // commit writes groups of jobs until the file is closed.
+//
+// Callers in a loop would split in two groups that take turns: one is written while the other waits. So it waits a moment for as many as there
+// just were, a quarter at most of what the last commit took.
 func (f *File) commit() {
 	defer close(f.done)
+	expected, patience := 1, time.Duration(0)
 	for first := range f.jobs {
-		group := []*job{first}
-	gather:
-		for len(group) < maxGroup {
-			select {
-			case j, ok := <-f.jobs:
-				if !ok {
-					break gather
-				}
-				group = append(group, j)
-			default:
-				break gather
-			}
-		}
+		group := f.gather([]*job{first}, expected, patience)
+		begun := time.Now()
 		f.write(group)
+		patience = time.Since(begun) / 4
+		expected = min(len(group)+len(f.jobs), maxGroup)
 		for _, j := range group {
 			close(j.end)
 		}
 	}
+}
+
+// gather adds to the group what waits, and waits for expected of them no longer than patience.
+func (f *File) gather(group []*job, expected int, patience time.Duration) []*job {
+	var late <-chan time.Time
+	for len(group) < maxGroup {
+		select {
+		case j, ok := <-f.jobs:
+			if !ok {
+				return group
+			}
+			group = append(group, j)
+			continue
+		default:
+		}
+		if len(group) >= expected {
+			return group
+		}
+		if late == nil {
+			late = time.After(patience)
+		}
+		select {
+		case j, ok := <-f.jobs:
+			if !ok {
+				return group
+			}
+			group = append(group, j)
+		case <-late:
+			return group
+		}
+	}
+	return group
 }
 
 // write runs the jobs in one transaction. One that fails must leave nothing behind, and its changes cannot be told from the others': so the
