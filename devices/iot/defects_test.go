@@ -63,6 +63,22 @@ func TestDefectiveDevicesAreToldOfAndNoneIsLost(t *testing.T) {
 	}
 }
 
+// The power may go between the unbind and the bind: what went before the device was bound to nobody is still to be kept.
+func TestDeviceThatWasLeftUnboundGetsTheOldPasswordWhereItRefusesTheNew(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	s := play(t, nil, sim.Spec{Protocol: home.IOT, Kind: home.Plug, Username: email, Password: oldPair.Password, Defects: []sim.Defect{sim.Stubborn}})[0]
+	s.Hold("", home.Secret{})
+	d := driver(t, iot.Options{})
+	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrRefused) || !strings.Contains(err.Error(), "the old one again") {
+		t.Errorf("rekey: %v", err)
+	}
+	if !s.Holds(email, oldPair.Password) {
+		t.Error("it is lost")
+	}
+}
+
 func TestDeviceThatBoastsIsPendingUntilItIsConnected(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return

@@ -47,8 +47,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	case s.cloud == nil:
 		return fmt.Errorf("it has no cloud module: %w", home.ErrRefused)
 	}
-	whose := s.whose(m.Account.Email)
-	switch whose {
+	switch s.whose(m.Account.Email) {
 	case home.Ours:
 		d.forget(dev.ID)
 		r, err := t.command(ctx, s.module, "unbind", struct{}{}, d.o.Timeout)
@@ -59,11 +58,11 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	default:
 		return home.ErrForeign
 	}
-	return d.bind(ctx, t, s.module, whose, m)
+	return d.bind(ctx, t, s.module, m)
 }
 
 // bind gives the device, which is bound to nobody now, the new credential.
-func (d *Driver) bind(ctx context.Context, t *talk, module string, was home.Match, m home.Move) error {
+func (d *Driver) bind(ctx context.Context, t *talk, module string, m home.Move) error {
 	r, err := d.give(ctx, t, module, m.Account, m.To)
 	b := bond{account: m.Account.ID, epoch: m.To.Epoch}
 	switch {
@@ -76,7 +75,7 @@ func (d *Driver) bind(ctx context.Context, t *talk, module string, was home.Matc
 		return fmt.Errorf("bind: code %d: %w", r.Code, home.ErrOffline)
 	}
 	err = outcome("bind", r, err, m)
-	if !errors.Is(err, home.ErrRefused) || was != home.Ours || m.From.Password.IsZero() {
+	if !errors.Is(err, home.ErrRefused) || m.From.Password.IsZero() || m.From.Password.Equal(m.To.Password) {
 		return err
 	}
 	switch r, again := d.give(ctx, t, module, m.Account, m.From); {
