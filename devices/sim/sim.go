@@ -18,6 +18,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// defaultBase is never changed.
+var defaultBase = netip.AddrFrom4([4]byte{127, 53, 0, 1})
+
 // Cloud is what an iot device signs in to, by itself, when it is bound and when it is switched on.
 type Cloud interface {
 	// SignIn returns home.ErrCredential for a wrong pair. Any other error is a cloud that cannot be reached.
@@ -48,7 +51,7 @@ func New(o Options, specs []Spec) (_ *House, err error) {
 		return nil, errors.New("simulate: log is needed")
 	}
 	if !o.Base.IsValid() {
-		o.Base = netip.AddrFrom4([4]byte{127, 53, 0, 1})
+		o.Base = defaultBase
 	}
 	if !o.Base.Is4() || !o.Base.IsLoopback() {
 		return nil, fmt.Errorf("simulate: base address %s is not in 127.0.0.0/8", o.Base)

@@ -1,0 +1,80 @@
+package sim_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/sim"
+)
+
+func FuzzEveryRequestIsAnsweredByItsModules(f *testing.F) {
+	for _, seed := range []string{
+		who, whose, bind, unbind, `{}`, `null`, `{"system":null}`, `{"system":{"get_sysinfo":null,"set_relay_state":{"state":1}}}`,
+		`{"system":{"set_dev_alias":{"alias":"Hall"}},"cnCloud":{"set_server_url":{"server":"x"}},"time":{"get_time":{}}}`,
+		`{"smartlife.iot.common.cloud":{"bind":{"username":"a","password":"b"},"unbind":{}}}`, `[]`, `{"cnCloud":{"bind":7}}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, kind := range []home.Kind{home.Plug, home.Bulb, home.Camera} {
+			d := sim.Unplugged(sim.Spec{Kind: kind, Protocol: home.IOT, Username: "a@b.c", Password: home.NewSecret("old")})[0]
+			raw, asks, ok := sim.Answer(d, []byte(text))
+			if !ok {
+				continue
+			}
+			var asked, answer map[string]map[string]any
+			if err := json.Unmarshal(raw, &answer); err != nil {
+				t.Fatalf("%s: %s: %v", kind, raw, err)
+			}
+			if err := json.Unmarshal([]byte(text), &asked); err != nil {
+				t.Fatalf("taken for a request: %v", err)
+			}
+			if len(asked) != len(answer) {
+				t.Errorf("%s: asked of %d modules, %d answer", kind, len(asked), len(answer))
+			}
+			if asks && !d.Holds("a@b.c", home.NewSecret("old")) {
+				t.Errorf("%s: a question has changed what it holds", kind)
+			}
+			if u := d.Username(); u == "" != d.Password().IsZero() {
+				t.Errorf("%s: it holds half of a pair", kind)
+			}
+		}
+	})
+}
+
+func FuzzOneMessageIsAnsweredOnceADevice(f *testing.F) {
+	all := sim.Unplugged(
+		sim.Spec{Kind: home.Plug, Protocol: home.IOT, Name: `Hall "1".a\b`}, sim.Spec{Kind: home.Bulb, Protocol: home.IOT}, sim.Spec{Kind: home.Switch, Protocol: home.IOT},
+	)
+	for _, name := range []string{"_services._dns-sd._udp.local.", "_hap._tcp.local.", "bulb-1._HAP._tcp.local.", `Hall\ \"1\"\.a\\b._hap._tcp.local.`, "hs100-350001.local."} {
+		for _, typ := range []uint16{dns.TypePTR, dns.TypeANY, dns.TypeSRV, dns.TypeA} {
+			q := new(dns.Msg).SetQuestion(name, typ)
+			q.Question = append(q.Question, q.Question[0])
+			if b, err := q.Pack(); err == nil {
+				f.Add(b)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var q dns.Msg
+		if q.Unpack(b) != nil {
+			return
+		}
+		told := sim.Told(all, &q)
+		if len(told) > len(all)+1 {
+			t.Errorf("%d messages for %d devices", len(told), len(all))
+		}
+		for _, m := range told {
+			raw, err := m.Pack()
+			if err != nil || len(raw) > 1400 {
+				t.Errorf("answer of %d bytes, %v: %v", len(raw), err, m)
+			}
+			if !m.Response || len(m.Answer) == 0 {
+				t.Errorf("no answer: %v", m)
+			}
+		}
+	})
+}
