@@ -1,0 +1,220 @@
+package wire_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// -update writes testdata/vectors.json and the examples of ../PROTOCOL.md anew. Signatures and proofs come out the same every
+// time; what is sealed is random, so it is kept as long as it opens.
+var update = flag.Bool("update", false, "write testdata/vectors.json and the examples of PROTOCOL.md anew")
+
+// repeated is the kind of secret that the examples use: 32 equal bytes.
+func repeated(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+
+// cast is who and what the examples and the vectors are about. PROTOCOL.md names the seeds.
+type cast struct {
+	hub, device, service       *wire.Identity
+	account, plug              string
+	email, pairing, pairSecret string
+	password                   home.Secret
+	epochSecret                home.Secret
+	plugSecret, deviceSecret   home.Secret
+	memberNonce, serviceNonce  []byte
+	probeNonce                 []byte
+	first, second              wire.Notice
+	at                         int64
+	sealed                     map[string]sealing
+}
+
+// sealing is one thing that is sealed, with who can open it.
+type sealing struct {
+	To     *wire.Identity
+	Info   []byte
+	Plain  []byte
+	Sealed []byte
+}
+
+func newCast(t testing.TB) *cast {
+	t.Helper()
+	who := func(r wire.Role, sign, seal byte) *wire.Identity {
+		id, err := wire.NewIdentity(r, repeated(sign), repeated(seal))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	c := &cast{
+		hub: who(wire.RoleHub, 1, 2), device: who(wire.RoleDevice, 3, 4), service: who(wire.RoleService, 5, 6),
+		account: "k3v9d2m7q4xw8z1b", plug: "mac-50c7bf010203",
+		email: "anna@example.org", password: home.NewSecret("correct horse 7"),
+		pairing: "pairing2222222222222222222", pairSecret: "JBSWY3DPEHPK3PXPJBSWY3DPEH",
+		epochSecret: home.SecretBytes(repeated(0x11)),
+		plugSecret:  home.SecretBytes(repeated(0x22)), deviceSecret: home.SecretBytes(repeated(0x33)),
+		memberNonce: repeated(0x44), serviceNonce: repeated(0x55), probeNonce: repeated(0x66),
+		at: 1767225600000, // 2026-01-01
+	}
+	c.first = c.service.SignNotice(wire.Notice{Account: c.account, Epoch: 1, At: c.at, Issued: c.at, Cause: "registered", Via: "web"})
+	c.second = c.service.SignNotice(wire.Notice{
+		Account: c.account, Epoch: 2, At: c.at + 60_000, Issued: c.at + 60_500, Cause: "reset", Via: "kasa", Prev: c.first.Hash(),
+	})
+	c.sealed = c.seal(t)
+	return c
+}
+
+// joined is what the hub seals to the device at its door.
+func (c *cast) joined() wire.Joined {
+	return wire.Joined{Account: c.account, Service: c.service.Keys, Brokers: []string{"mqtt://192.168.1.2:7355"}, Notice: c.first}
+}
+
+// seal returns everything that is sealed: as vectors.json keeps it, or sealed anew where that does not open or -update is given.
+func (c *cast) seal(t testing.TB) map[string]sealing {
+	t.Helper()
+	must := func(v any) []byte {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	type granted struct {
+		Secret   []byte `json:"secret"`
+		Username string `json:"username,omitempty"`
+		Password string `json:"password,omitempty"`
+	}
+	all := map[string]sealing{
+		"grant to a hub": {
+			To: c.hub, Info: wire.GrantInfo(c.account, c.hub.Name, 2),
+			Plain: must(granted{[]byte(c.epochSecret.Reveal()), c.email, c.password.Reveal()}),
+		},
+		"grant to a device": {
+			To: c.device, Info: wire.GrantInfo(c.account, c.device.Name, 2), Plain: must(granted{Secret: []byte(c.epochSecret.Reveal())}),
+		},
+		"secrets of bind": {
+			To: c.service, Info: wire.SecretInfo(c.account, c.hub.Name),
+			Plain: append([]byte(c.plugSecret.Reveal()), make([]byte, 32)...),
+		},
+		"secret of enrol": {
+			To: c.service, Info: wire.SecretInfo(c.account, c.device.Name), Plain: []byte(c.deviceSecret.Reveal()),
+		},
+		"join": {To: c.device, Info: wire.JoinInfo(c.hub.Name, c.device.Name), Plain: must(c.joined())},
+	}
+	stored := map[string][]byte{}
+	for _, s := range readVectors(t).Sealed {
+		stored[s.Name] = s.Sealed
+	}
+	for name, s := range all {
+		s.Sealed = stored[name]
+		if plain, err := s.To.Open(s.Info, s.Sealed); err != nil || !bytes.Equal(plain, s.Plain) {
+			if !*update {
+				t.Fatalf("vectors.json: %q does not open to what it should (%v); go test ./cloudlink/wire -update", name, err)
+			}
+			if s.Sealed, err = s.To.Keys.SealTo(s.Info, s.Plain); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all[name] = s
+	}
+	return all
+}
+
+func readVectors(t testing.TB) vectors {
+	t.Helper()
+	var v vectors
+	raw, err := os.ReadFile("testdata/vectors.json")
+	if os.IsNotExist(err) && *update {
+		return v
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// example is one signed message of PROTOCOL.md.
+type example struct {
+	name string
+	from *wire.Identity
+	m    wire.Message
+}
+
+// id names the message of an example: what is random in use is fixed here.
+func id(name string) string {
+	return strings.ReplaceAll(name, " ", "") + strings.Repeat("2", 26-len(strings.ReplaceAll(name, " ", "")))
+}
+
+// examples returns one message of each kind at least, in the order in which they happen.
+func (c *cast) examples() []example {
+	sign := wire.SignIn{
+		Account: c.account, Member: c.hub.Name, Device: c.plug, Epoch: 2, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
+		EpochSecret: c.epochSecret, BindingSecret: c.plugSecret,
+	}
+	serviceProof, memberProof := sign.Proofs()
+	pair := func(r wire.Role, k wire.Keys) []byte {
+		return wire.PairingProof(home.NewSecret(c.pairSecret), r, c.pairing, c.hub.Name, k)
+	}
+	all := []example{
+		{"enrol", c.hub, wire.Message{Body: &wire.Enrol{
+			Keys: c.hub.Keys, Name: "attic", Version: "1.0.0", Pairing: c.pairing, Proof: pair(wire.RoleHub, c.hub.Keys),
+		}}},
+		{"enrolled", c.service, wire.Message{Re: id("enrol"), Body: &wire.Enrolled{
+			Account: c.account, Email: c.email, Keys: c.service.Keys, Notice: c.first, Proof: pair(wire.RoleService, c.service.Keys),
+		}}},
+		{"enrol device", c.device, wire.Message{Body: &wire.Enrol{
+			Keys: c.device.Keys, Name: "front door", Version: "Example 1", Secret: c.sealed["secret of enrol"].Sealed,
+		}}},
+		{"ask", c.hub, wire.Message{Body: &wire.Ask{Account: c.account, Epoch: 1}}},
+		{"grant", c.service, wire.Message{
+			Exp: c.at + 60_500 + 24*3600_000, Body: &wire.Grant{Notice: c.second, Sealed: c.sealed["grant to a hub"].Sealed},
+		}},
+		{"ack", c.hub, wire.Message{Body: &wire.Ack{Account: c.account, Epoch: 2}}},
+		{"receipt", c.service, wire.Message{Re: id("ack"), Body: &wire.Receipt{Account: c.account, Epoch: 2, Notice: c.second}}},
+		{"bind", c.hub, wire.Message{Body: &wire.Bind{Account: c.account, Secrets: c.sealed["secrets of bind"].Sealed, Devices: []wire.Device{
+			{ID: c.plug, Kind: "plug", Protocol: "iot", Model: "HS100(EU)", Name: "lamp", MAC: "50c7bf010203"},
+			{ID: c.device.Name, Kind: "camera", Protocol: "native", Model: "Example 1", Name: "front door"},
+		}}}},
+		{"unbind", c.hub, wire.Message{Body: &wire.Unbind{Account: c.account, Devices: []string{c.plug}}}},
+		{"begin", c.hub, wire.Message{Body: &wire.Begin{Account: c.account, Epoch: 2, Devices: []wire.Nonce{
+			{ID: c.plug, Nonce: c.memberNonce}, {ID: c.device.Name, Nonce: c.memberNonce}, {ID: "mac-50c7bf0a0b0c", Nonce: c.memberNonce},
+		}}}},
+		{"challenge", c.service, wire.Message{Re: id("begin"), Body: &wire.Challenge{Account: c.account, Epoch: 2, Devices: []wire.Challenged{
+			{ID: c.device.Name, Own: true, SignedIn: true}, {ID: c.plug, Nonce: c.serviceNonce, Proof: serviceProof},
+		}, Refused: []wire.Outcome{{ID: "mac-50c7bf0a0b0c", Code: wire.CodeUnknown}}}}},
+		{"proof", c.hub, wire.Message{Re: id("challenge"), Body: &wire.Proof{Account: c.account, Epoch: 2, Devices: []wire.Proven{
+			{ID: c.plug, Proof: memberProof},
+		}}}},
+		{"session", c.service, wire.Message{Re: id("proof"), Body: &wire.Session{Account: c.account, Epoch: 2, Devices: []string{c.plug}}}},
+		{"confirm", c.hub, wire.Message{Re: id("session"), Body: &wire.Confirm{Account: c.account, Epoch: 2, Devices: []string{c.plug}}}},
+		{"refusal", c.service, wire.Message{Re: id("begin"), Body: &wire.Refusal{Code: wire.CodeOldEpoch, Detail: "ask first"}}},
+		{"probe", c.hub, wire.Message{To: c.device.Name, Body: &wire.Probe{Nonce: c.probeNonce}}},
+		{"statement", c.device, wire.Message{To: c.hub.Name, Re: id("probe"), Body: &wire.Statement{
+			Keys: c.device.Keys, Kind: "camera", Model: "Example 1", Name: "front door", Account: c.account, Epoch: 2, SignedIn: 2,
+			Held: wire.HeldProof(c.epochSecret, c.account, c.device.Name, 2, c.probeNonce),
+		}}},
+		{"join", c.hub, wire.Message{To: c.device.Name, Body: &wire.Join{Keys: c.hub.Keys, Sealed: c.sealed["join"].Sealed}}},
+		{"notice", c.hub, wire.Message{To: c.device.Name, Body: &wire.Passed{Notice: c.second}}},
+		{"done", c.device, wire.Message{To: c.hub.Name, Re: id("join"), Body: &wire.Done{}}},
+	}
+	for i := range all {
+		e := &all[i]
+		e.m.ID, e.m.At = id(e.name), c.at+int64(i)*1000
+		switch {
+		case e.m.To != "": // through the door: no sequence
+		case e.from == c.service:
+			e.m.To = c.hub.Name
+		default:
+			e.m.To, e.m.Seq = c.service.Name, 3<<32|uint64(i+1)
+		}
+	}
+	return all
+}
