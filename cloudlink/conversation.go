@@ -63,7 +63,7 @@ func (l *Link) plan(ctx context.Context) {
 func (l *Link) round(now time.Time) (time.Time, error) {
 	l.mu.Lock()
 	l.giveUp(now)
-	online, offer, asked := l.online, l.offer, l.asked
+	online, offer, asked, member := l.online, l.offer, l.asked, l.member
 	l.mu.Unlock()
 	if !online {
 		return now.Add(time.Hour), nil // up pokes
@@ -76,7 +76,7 @@ func (l *Link) round(now time.Time) (time.Time, error) {
 		return now.Add(time.Hour), nil
 	case err != nil:
 		return now, err
-	case a.Epoch == 0 && !l.o.Secret.IsZero():
+	case a.Epoch == 0 && !l.o.Secret.IsZero() && !member:
 		l.enrol(now, serviceOf(a), nil)
 	default:
 		if asked.IsZero() || now.Sub(asked) >= l.o.AskEvery {
@@ -95,13 +95,21 @@ func (l *Link) giveUp(now time.Time) {
 		if now.Before(c.deadline) {
 			continue
 		}
-		l.misses++
+		if c.kind != kindEnrol || l.turned == 0 { // one that was refused was answered
+			l.misses++
+		}
+		if l.misses > 0 && l.misses%giveUpAfter == 0 && l.conn != nil {
+			l.conn.Redial() // no broker is trusted to carry: this connection may be deaf
+		}
 		if c.kind == kindAsk {
 			l.asked = time.Time{}
 		}
 		l.end(id)
 	}
 }
+
+// giveUpAfter is after how many unanswered conversations in a row the connection is made anew.
+const giveUpAfter = 3
 
 // end forgets a conversation and frees its errands; l.mu is held.
 func (l *Link) end(id string) {

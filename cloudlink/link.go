@@ -62,6 +62,8 @@ type Link struct {
 	deferred map[errandKey]pause      // errands that the service refused for now
 	asked    time.Time                // when the service was last asked for what was missed; zero for at once
 	misses   int                      // conversations in a row that nobody answered
+	member   bool                     // of a device: the service has said that it is enrolled
+	turned   int                      // of a device: how often in a row it was told that it is not bound yet
 	recorded map[string]time.Time     // when a reason to drop was last written down
 }
 
@@ -251,6 +253,7 @@ func (l *Link) send(ctx context.Context, conn *mqtt.Conn) {
 			if err == nil {
 				err = conn.Publish(mqtt.Message{Topic: wire.OutboxTopic(l.o.Identity.Name), Payload: raw})
 			}
+			l.o.Log.Debug("message sent", "type", m.Type, "id", m.ID, "re", m.Re, "seq", m.Seq)
 			if err != nil && ctx.Err() == nil {
 				l.o.Log.Warn("message not sent", "type", m.Body.Type(), "err", err) // its errand is begun again in time
 			}

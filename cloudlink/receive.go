@@ -155,6 +155,7 @@ func (l *Link) inbox(raw []byte) {
 		l.distrust("a message", err)
 		return
 	}
+	l.o.Log.Debug("message received", "type", m.Type, "id", m.ID, "re", m.Re)
 	l.mu.Lock()
 	c := l.open[m.Re]
 	l.heard, l.misses = time.Now(), 0
@@ -222,8 +223,10 @@ func (l *Link) enrolled(m *wire.Message, b *wire.Enrolled) error {
 	o := l.offer
 	l.mu.Unlock()
 	if o == nil { // a device that speaks the link: it joined through its door, and knows the account already
+		l.mu.Lock()
+		l.member, l.turned = true, 0
+		l.mu.Unlock()
 		l.finish(m.Re)
-		l.askSoon()
 		return nil
 	}
 	p, id := o.pairing, l.o.Identity
@@ -270,10 +273,17 @@ func (l *Link) refusal(c *conversation, m *wire.Message, b *wire.Refusal) error 
 			Op: "enrol this hub", Err: fmt.Errorf("refused by the account service: %s", b.Code),
 			Hint: "the pairing is used up or too old: sign in again with: rekeyd login",
 		})
+	case c.kind == kindEnrol: // the hub's word may come any moment
+		l.mu.Lock()
+		c.deadline = time.Now().Add(min(100*time.Millisecond<<min(l.turned, 12), time.Minute))
+		l.turned++
+		l.mu.Unlock()
+		l.Wake()
 	case b.Code == wire.CodeOldEpoch:
 		l.askSoon()
 	case c.kind == kindAsk && b.Code == wire.CodeUnknown:
 		l.mu.Lock()
+		l.member = false
 		l.trouble = "the account no longer knows this hub: run rekeyd login"
 		l.mu.Unlock()
 		if l.o.Expelled != nil {

@@ -50,16 +50,26 @@ type Conn struct {
 	o       Options
 	brokers []*url.URL
 
-	mu     sync.Mutex // guards client
-	client paho.Client
+	again   chan struct{}  // asks the session to end
+	writers sync.WaitGroup // of sessions; a session may end before its writer does
+
+	mu   sync.Mutex // guards live
+	live *live      // nil while there is no connection
 }
 
-// queue is how many messages may wait for Receive. Past it they are not acknowledged, and a broker sends them again.
+// live is a connection that is up.
+type live struct {
+	out  chan Message
+	done chan struct{} // closed when the session ends
+}
+
+// queue is how many messages may wait for Receive. Past it nothing more is read from the broker: one that was dropped
+// without an acknowledgement would keep its place in the broker's window for as long as the connection lasts.
 const queue = 256
 
 // New checks o, all of it. It does not connect: Run does.
 func New(o Options) (*Conn, error) {
-	c := &Conn{o: o}
+	c := &Conn{o: o, again: make(chan struct{}, 1)}
 	var errs []error
 	if len(o.Brokers) == 0 {
 		errs = append(errs, errors.New("no broker"))
@@ -101,29 +111,57 @@ func ParseBroker(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// Publish hands m to the connection's socket. It does not wait for the broker's acknowledgement, which would say nothing of the
+// Redial ends the connection, for one that is up and gets no answers: another is made, to the next broker where there are
+// several. It never blocks.
+func (c *Conn) Redial() {
+	select {
+	case c.again <- struct{}{}:
+	default:
+	}
+}
+
+// Publish hands m to the connection. It waits while the socket takes no more, as long as the connection lasts, but not for the broker's acknowledgement, which would say nothing of the
 // other end: the other end's answer is the evidence. It returns home.ErrUnavailable while there is no connection.
 func (c *Conn) Publish(m Message) error {
 	c.mu.Lock()
-	client := c.client
+	l := c.live
 	c.mu.Unlock()
-	if client == nil {
+	if l == nil {
 		return fmt.Errorf("publish: no broker: %w", home.ErrUnavailable)
 	}
-	tok := client.Publish(m.Topic, 1, m.Retained, m.Payload)
 	select {
-	case <-tok.Done():
-		if tok.Error() != nil {
-			return fmt.Errorf("publish: %w", home.ErrUnavailable)
-		}
-	default:
+	case l.out <- m:
+		return nil
+	case <-l.done:
+		return fmt.Errorf("publish: the connection has ended: %w", home.ErrUnavailable)
 	}
-	return nil
+}
+
+// write hands messages to paho until the session ends. It has a goroutine of its own because paho's Publish blocks for the
+// whole write timeout when the connection ends under it.
+func (c *Conn) write(client paho.Client, l *live) {
+	for {
+		select {
+		case <-l.done:
+			return
+		case m := <-l.out:
+			tok := client.Publish(m.Topic, 1, m.Retained, m.Payload)
+			select {
+			case <-tok.Done():
+				if err := tok.Error(); err != nil {
+					c.o.Log.Warn("message not sent", "topic", m.Topic, "err", err)
+					c.Redial()
+				}
+			default:
+			}
+		}
+	}
 }
 
 // Run connects, subscribes, and hands over what comes, until ctx ends; it comes back after a lost connection, more slowly
 // each time, and tries the brokers in turn. It ends early with home.ErrCredential once every broker refused the credential.
 func (c *Conn) Run(ctx context.Context) error {
+	defer c.writers.Wait()
 	pause := c.o.MinPause
 	for {
 		refused := 0
@@ -160,18 +198,24 @@ func (c *Conn) Run(ctx context.Context) error {
 // session is one connection to one broker, from dialling to its end.
 func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	lost := make(chan error, 1)
+	select { // who asked for it before meant another session
+	case <-c.again:
+	default:
+	}
 	type arrival struct {
 		m   Message
 		ack func()
 	}
 	arrived := make(chan arrival, queue)
+	l := &live{out: make(chan Message, queue), done: make(chan struct{})}
 
 	o := paho.NewClientOptions()
 	o.Servers = []*url.URL{broker}
 	o.SetClientID(c.o.ClientID).SetProtocolVersion(4).SetCleanSession(false)
 	o.SetAutoReconnect(false).SetConnectRetry(false).SetStore(paho.NewMemoryStore())
-	o.SetConnectTimeout(10 * time.Second).SetWriteTimeout(10 * time.Second).SetKeepAlive(60 * time.Second)
-	// In order, because one conversation's messages build on one another; the handler never blocks, so nothing gets stuck.
+	o.SetConnectTimeout(10 * time.Second).SetWriteTimeout(5 * time.Second).SetKeepAlive(60 * time.Second)
+	// In order, because one conversation's messages build on one another. The handler waits only for Receive, which never waits
+	// for an acknowledgement: so nothing gets stuck.
 	o.SetOrderMatters(true).SetAutoAckDisabled(true)
 	o.SetUsername(c.o.Username).SetPassword(c.o.Password.Reveal())
 	if u := broker.User; u != nil {
@@ -193,15 +237,31 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
 		select {
 		case arrived <- arrival{Message{m.Topic(), m.Payload(), m.Retained()}, m.Ack}:
-		default:
+		case <-l.done:
 		}
 	})
 	client := paho.NewClient(o)
+	// What a kept session delivers comes before the subscription is answered: so it is taken from the beginning.
+	var receiving sync.WaitGroup
+	receiving.Go(func() {
+		for {
+			select {
+			case <-l.done:
+				return
+			case a := <-arrived:
+				c.o.Receive(a.m)
+				a.ack()
+			}
+		}
+	})
+	defer func() {
+		close(l.done)
+		receiving.Wait() // its acknowledgement goes over this connection
+		client.Disconnect(100)
+	}()
 	if err := wait(ctx, client.Connect()); err != nil {
-		client.Disconnect(0)
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer client.Disconnect(100)
 	filters := make(map[string]byte, len(c.o.Filters))
 	for _, f := range c.o.Filters {
 		filters[f] = 1
@@ -217,8 +277,9 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 			}
 		}
 	}
-	c.set(client)
+	c.set(l)
 	defer c.set(nil)
+	c.writers.Go(func() { c.write(client, l) })
 	if c.o.Birth != nil {
 		for _, m := range c.o.Birth() {
 			if err := c.Publish(m); err != nil {
@@ -230,22 +291,19 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 		c.o.Up(true)
 		defer c.o.Up(false)
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-lost:
-			return fmt.Errorf("lost: %w: %w", home.ErrUnavailable, err)
-		case a := <-arrived:
-			c.o.Receive(a.m)
-			a.ack()
-		}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-c.again:
+		return fmt.Errorf("given up: %w", home.ErrUnavailable)
+	case err := <-lost:
+		return fmt.Errorf("lost: %w: %w", home.ErrUnavailable, err)
 	}
 }
 
-func (c *Conn) set(client paho.Client) {
+func (c *Conn) set(l *live) {
 	c.mu.Lock()
-	c.client = client
+	c.live = l
 	c.mu.Unlock()
 }
 

@@ -138,7 +138,7 @@ type stage struct {
 func newStage(o demoOptions) (_ *stage, err error) {
 	s := &stage{o: o, log: slog.New(slog.DiscardHandler), changed: make(chan struct{}, 1)}
 	if o.verbose {
-		s.log = slog.New(slog.NewTextHandler(o.errs, nil))
+		s.log = slog.New(slog.NewTextHandler(o.errs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	w := o.out
 	if o.json {
