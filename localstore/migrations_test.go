@@ -1,0 +1,70 @@
+package localstore
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+// cases say, for each migration, what is in a file of the format before it, and what must be true after it. A migration without a case fails the
+// test, and so does a case that is changed after a release: files of that format are out there.
+var cases = []struct {
+	before func(*bbolt.Tx) error
+	after  func(*testing.T, *bbolt.Tx)
+}{
+	{
+		before: func(*bbolt.Tx) error { return nil },
+		after: func(t *testing.T, tx *bbolt.Tx) {
+			want := map[string][]string{
+				"hub": nil, "accounts": nil, "vault": nil, "devices": nil, "bindings": nil, "intents": nil, "history": nil,
+				"outbox": {"queue", "index"}, "inbox": {"queue", "index"},
+			}
+			var names []string
+			err := tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+				names = append(names, string(name))
+				for _, sub := range want[string(name)] {
+					if b.Bucket([]byte(sub)) == nil {
+						t.Errorf("%s has no bucket %s", name, sub)
+					}
+				}
+				return nil
+			})
+			if err != nil || !slices.Equal(names, slices.Sorted(maps.Keys(want))) {
+				t.Errorf("buckets %q, %v", names, err)
+			}
+		},
+	},
+}
+
+func TestMigrations(t *testing.T) {
+	if len(cases) != len(migrations) {
+		t.Fatalf("%d migrations, and cases for %d: each needs its own", len(migrations), len(cases))
+	}
+	for i, c := range cases {
+		db, err := bbolt.Open(filepath.Join(t.TempDir(), "a.db"), 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			for _, m := range migrations[:i] {
+				if err := m(tx); err != nil {
+					return err
+				}
+			}
+			return c.before(tx)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Update(migrations[i]); err != nil {
+			t.Fatalf("migration %d: %v", i+1, err)
+		}
+		_ = db.View(func(tx *bbolt.Tx) error { c.after(t, tx); return nil })
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
