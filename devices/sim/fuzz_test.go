@@ -67,7 +67,11 @@ func FuzzOneMessageIsAnsweredOnceADevice(f *testing.F) {
 		if len(told) > len(all)+1 {
 			t.Errorf("%d messages for %d devices", len(told), len(all))
 		}
+		types := 0
 		for _, m := range told {
+			if m.Answer[0].Header().Name == "_services._dns-sd._udp.local." {
+				types++
+			}
 			raw, err := m.Pack()
 			if err != nil || len(raw) > 1400 {
 				t.Errorf("answer of %d bytes, %v: %v", len(raw), err, m)
@@ -75,6 +79,9 @@ func FuzzOneMessageIsAnsweredOnceADevice(f *testing.F) {
 			if !m.Response || len(m.Answer) == 0 {
 				t.Errorf("no answer: %v", m)
 			}
+		}
+		if types > 1 {
+			t.Errorf("the one type is told %d times", types)
 		}
 	})
 }
