@@ -1,9 +1,11 @@
 package drivertest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -23,6 +25,7 @@ var checks = []check{
 	{"nothing happens once the context has ended", ended},
 	{"a device that says nothing is given up when the context ends", mute},
 	{"many devices are moved at once", many},
+	{"what talks nonsense is not believed, and given up when the context ends", nonsense},
 }
 
 func blank(b *bench) error {
@@ -138,7 +141,22 @@ func ended(b *bench) error {
 }
 
 func mute(b *bench) error {
-	addr, stop, err := silent()
+	return b.stranger(func(net.Conn) {})
+}
+
+func nonsense(b *bench) error {
+	return b.stranger(func(c net.Conn) {
+		for {
+			if _, err := c.Write(bytes.Repeat([]byte{'{', 0xff, 0, 'x'}, 1<<10)); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// stranger puts something else at the first device's address, and checks that the driver is neither taken in nor held up.
+func (b *bench) stranger(talk func(net.Conn)) error {
+	addr, stop, err := listen(talk)
 	if err != nil {
 		return err
 	}
@@ -161,13 +179,16 @@ func mute(b *bench) error {
 		call(func(ctx context.Context) { found, perr = b.Probe(ctx, d, b.c) }),
 		call(func(ctx context.Context) { rerr = b.Rekey(ctx, d, b.move()) }),
 	)
-	if perr == nil && found.Verdict.State != home.Unreachable {
-		err = errors.Join(err, fmt.Errorf("found %s in silence", found.Verdict.State))
+	if s := found.Verdict.State; perr == nil && s != home.Unreachable && s != home.Mismatch {
+		err = errors.Join(err, fmt.Errorf("found %s where there is no device", s))
+	}
+	if perr == nil && found.Match == home.Ours {
+		err = errors.Join(err, errors.New("found ours where there is no device"))
 	}
 	if rerr == nil {
-		err = errors.Join(err, errors.New("rekeyed in silence"))
+		err = errors.Join(err, errors.New("rekeyed where there is no device"))
 	}
-	return err
+	return errors.Join(err, b.hold(0, home.Stale))
 }
 
 func many(b *bench) error {

@@ -157,14 +157,14 @@ func (b *bench) hold(i int, s home.State) error {
 	return nil
 }
 
-// silent listens, takes connections, and never says a word.
-func silent() (addr netip.AddrPort, stop func(), err error) {
+// listen takes connections, talks on each as it is told, and keeps them open until stop.
+func listen(talk func(net.Conn)) (addr netip.AddrPort, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return addr, nil, err
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	var all sync.WaitGroup
+	all.Go(func() {
 		var open []net.Conn
 		for {
 			c, err := l.Accept()
@@ -172,12 +172,13 @@ func silent() (addr netip.AddrPort, stop func(), err error) {
 				break
 			}
 			open = append(open, c)
+			all.Go(func() { talk(c) })
 		}
 		for _, c := range open {
 			_ = c.Close()
 		}
 	})
-	return l.Addr().(*net.TCPAddr).AddrPort(), func() { _ = l.Close(); wg.Wait() }, nil
+	return l.Addr().(*net.TCPAddr).AddrPort(), func() { _ = l.Close(); all.Wait() }, nil
 }
 
 // witness listens for secrets in all that a driver says.

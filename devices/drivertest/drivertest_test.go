@@ -78,7 +78,7 @@ func (d *toyDriver) reach(ctx context.Context, dev home.Device) (*toy, bool, err
 	if err != nil {
 		return nil, false, home.ErrUnreachable
 	}
-	return d.world[dev.Addr.String()], string(b[:n]) == string(dev.ID) || d.broken == "credulous", nil
+	return d.world[dev.Addr.String()], string(b[:n]) == string(dev.ID) || d.broken == "credulous" || d.broken == "gullible" && b[0] == '{', nil
 }
 
 func (d *toyDriver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
@@ -92,6 +92,10 @@ func (d *toyDriver) Probe(ctx context.Context, dev home.Device, c home.Candidate
 		return f, nil
 	case !same:
 		f.Verdict.State = home.Mismatch
+		return f, nil
+	}
+	if t == nil { // gullible
+		f.Match, f.Verdict = home.Ours, home.Verdict{State: home.Stale, Epoch: 4}
 		return f, nil
 	}
 	f.Verdict = home.Verdict{State: t.Holds()}
@@ -121,7 +125,7 @@ func (d *toyDriver) Rekey(ctx context.Context, dev home.Device, _ home.Move) err
 	switch {
 	case err != nil:
 		return err
-	case !same:
+	case !same, t == nil:
 		return home.ErrUnreachable
 	case t.Holds() == home.ForeignHeld && d.broken != "greedy":
 		return home.ErrForeign
@@ -169,6 +173,7 @@ func TestBrokenDriversDoNotPass(t *testing.T) {
 		{"loud", "no error"},
 		{"deaf", "after its context"},
 		{"leaky", "left behind"},
+		{"gullible", "where there is no device"},
 	} {
 		t.Run(c.broken, func(t *testing.T) {
 			var errs []error
