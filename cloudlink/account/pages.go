@@ -2,38 +2,12 @@ package account
 
 import (
 	"errors"
-	"html/template"
 	"net/http"
 
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 )
 
 // The pages: plain forms, without a third party's anything. GET changes nothing, so a mail scanner uses nothing up.
-
-var page = template.Must(template.New("page").Parse(`<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Title}}</title><link rel="stylesheet" href="/page.css"></head>
-<body><main><h1>{{.Title}}</h1>
-{{with .Problem}}<p role="alert">{{.}}</p>{{end}}
-{{with .Said}}<p role="status">{{.}}</p>{{end}}
-{{if eq .Form "forgot"}}<form method="post" action="/forgot">
-<label>E-mail address with which you registered <input name="email" type="email" autocomplete="username" required></label>
-<button>OK</button></form>{{end}}
-{{if eq .Form "code"}}<form method="post" action="{{.Action}}">
-<label>Code from the mail <input id="token" name="token" autocomplete="one-time-code" required></label>
-<button>Go on</button></form><script src="/page.js"></script>{{end}}
-{{if eq .Form "reset"}}<form method="post" action="/reset">
-<input type="hidden" name="token" value="{{.Token}}"><input type="hidden" name="chosen" value="1">
-<p>Account: <strong>{{.Email}}</strong></p>
-<label>New password <input name="password" type="password" autocomplete="new-password" required></label>
-<label>The same again <input name="again" type="password" autocomplete="new-password" required></label>
-<p>{{.Min}} to {{.Max}} letters, digits and signs of ASCII, no spaces: your devices can hold no others.</p>
-{{if .Hubs}}<fieldset><legend>These hubs give the new password to your devices. Take away the mark from each that is not yours.</legend>
-{{range .Hubs}}<label><input type="checkbox" name="hub" value="{{.Name}}" checked> {{.Label}} ({{.Devices}} devices)</label>{{end}}</fieldset>{{end}}
-<button>Save</button></form>{{end}}
-{{if eq .Form "links"}}<ul><li><a href="/forgot">Forgot your password?</a></li><li><a href="/reset">I have a code</a></li></ul>{{end}}
-</main></body></html>
-`))
 
 // pageScript takes the token out of the link's fragment, where no log and no Referer sees it, and out of the address bar.
 const pageScript = `"use strict";
@@ -50,13 +24,6 @@ const pageStyle = `:root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,
 label{display:block;margin:1rem 0}input:not([type=checkbox]){display:block;width:100%;box-sizing:border-box;font:inherit;padding:.5rem}
 button{font:inherit;padding:.5rem 1.5rem}[role=alert]{border-left:.3rem solid #c00;padding-left:.7rem}
 `
-
-// view is what a page shows.
-type view struct {
-	Title, Problem, Said, Form, Action, Token, Email string
-	Min, Max                                         int
-	Hubs                                             []Hub
-}
 
 // Handler answers everything that comes over HTTP. Forms from other sites are refused (net/http.CrossOriginProtection).
 func (s *Service) Handler() http.Handler {
@@ -100,9 +67,7 @@ func (s *Service) show(w http.ResponseWriter, status int, v view) {
 		"default-src 'none'; script-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	v.Min, v.Max = s.o.Policy.PasswordMin, s.o.Policy.PasswordMax
 	w.WriteHeader(status)
-	if err := page.Execute(w, v); err != nil {
-		s.o.Log.Debug("page not shown", "err", err) // the client went away
-	}
+	_, _ = w.Write([]byte(v.html())) // the client went away
 }
 
 // form reads a form within limits; ok is false when the answer was given.
