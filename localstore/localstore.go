@@ -32,6 +32,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -53,6 +54,8 @@ type Store struct {
 	file *boltfile.File
 	key  seal.Key
 	log  *slog.Logger
+
+	known atomic.Pointer[known]
 }
 
 // The names of what is in the directory.

@@ -29,7 +29,7 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 	var was, is home.Binding
 	var known bool
 	look := func(tx *bbolt.Tx) (err error) {
-		if a, err = account(tx); err != nil {
+		if a, err = s.account(tx); err != nil {
 			return err
 		}
 		if was, err = binding(tx, id); err != nil {
