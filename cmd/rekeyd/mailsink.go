@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"regexp"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -92,8 +92,6 @@ func (s *sinkSession) Data(r io.Reader) error {
 	}
 }
 
-var linkPattern = regexp.MustCompile(`https?://\S+/reset#t=\S+`)
-
 // link waits for the mail with the link that resets the password.
 func (s *mailSink) link(ctx context.Context, to string) (string, error) {
 	for {
@@ -101,8 +99,10 @@ func (s *mailSink) link(ctx context.Context, to string) (string, error) {
 		case <-ctx.Done():
 			return "", fmt.Errorf("no mail with a link came: %w", home.ErrUnavailable)
 		case m := <-s.mail:
-			if l := linkPattern.FindString(m.text); l != "" && m.to == to {
-				return l, nil
+			for _, word := range strings.Fields(m.text) {
+				if m.to == to && strings.Contains(word, "/reset#t=") {
+					return word, nil
+				}
 			}
 		}
 	}
