@@ -260,10 +260,9 @@ func newBody(typ string) Body {
 
 var errName = errors.New("a name is missing or malformed")
 
-func (b *Enrol) check() error    { return text(b.Name, b.Version) }
-func (b *Enrolled) check() error { return first(names(b.Account), text(b.Email)) }
+func (b *Enrolled) check() error { return first(names(b.Account), text(b.Email), b.Notice.check()) }
 func (b *Ask) check() error      { return names(b.Account) }
-func (b *Grant) check() error    { return names(b.Notice.Account) }
+func (b *Grant) check() error    { return b.Notice.check() }
 func (b *Ack) check() error      { return names(b.Account) }
 func (b *Unbind) check() error   { return first(names(b.Account), list(b.Devices, itself)) }
 func (b *Begin) check() error {
@@ -282,10 +281,12 @@ func (b *Session) check() error {
 	return first(names(b.Account), list(b.Devices, itself), outcomes(b.Refused))
 }
 func (b *Confirm) check() error { return first(names(b.Account), list(b.Devices, itself)) }
-func (b *Receipt) check() error { return first(names(b.Account), outcomes(b.Refused)) }
+func (b *Receipt) check() error {
+	return first(names(b.Account), b.Notice.check(), outcomes(b.Refused))
+}
 func (b *Refusal) check() error { return text(b.Code, b.Detail) }
 func (b *Join) check() error    { return nil }
-func (b *Passed) check() error  { return names(b.Notice.Account) }
+func (b *Passed) check() error  { return b.Notice.check() }
 func (b *Done) check() error    { return text(b.Code) }
 func (b *Bind) check() error {
 	if err := first(names(b.Account), list(b.Devices, func(d Device) string { return d.ID })); err != nil {
@@ -297,6 +298,13 @@ func (b *Bind) check() error {
 		}
 	}
 	return nil
+}
+
+func (b *Enrol) check() error {
+	if b.Pairing != "" && !ValidName(b.Pairing) {
+		return errName
+	}
+	return text(b.Name, b.Version)
 }
 
 func (b *Probe) check() error {
@@ -349,7 +357,14 @@ func list[T any](ds []T, name func(T) string) error {
 
 func itself(s string) string { return s }
 
-func outcomes(os []Outcome) error { return list(os, func(o Outcome) string { return o.ID }) }
+func outcomes(os []Outcome) error {
+	for _, o := range os {
+		if err := text(o.Code); err != nil {
+			return err
+		}
+	}
+	return list(os, func(o Outcome) string { return o.ID })
+}
 
 // text checks what people will read: short, valid UTF-8, no control characters.
 func text(ss ...string) error {

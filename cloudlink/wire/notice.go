@@ -75,8 +75,10 @@ func ParseNotice(raw []byte) (Notice, error) {
 	if err := json.Unmarshal(raw, &n); err != nil {
 		return n, fmt.Errorf("notice: %w", err)
 	}
-	return n, first(names(n.Account), text(n.Cause, n.Via))
+	return n, n.check()
 }
+
+func (n Notice) check() error { return first(names(n.Account), text(n.Cause, n.Via)) }
 
 // JSON returns the notice as it goes into its topic.
 func (n Notice) JSON() []byte {

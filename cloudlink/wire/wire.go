@@ -11,7 +11,8 @@ import (
 	"reflect"
 )
 
-// MaxMessage is the size of the largest message that is read, in bytes. MaxDevices of the longest fit.
+// MaxMessage is the size of the largest message that is read, in bytes. MaxDevices fit, each with an id, a model and a name of the
+// greatest length (in plain letters: JSON makes some characters longer).
 const MaxMessage = 512 << 10
 
 // MaxDevices is how many devices one message may speak of.

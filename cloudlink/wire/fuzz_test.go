@@ -1,0 +1,120 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// FuzzParseMessage: what is read can be signed and read again, and is the same; nobody's keys verify it.
+func FuzzParseMessage(f *testing.F) {
+	hub := identity(f, wire.RoleHub)
+	for _, v := range readVectors(f).Messages {
+		f.Add([]byte(v.JSON))
+	}
+	f.Add([]byte(`{"type":"done","id":"a","from":"b","to":"c","body":{"code":"\ud800"}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m, err := wire.ParseMessage(raw)
+		if err != nil {
+			if m != nil {
+				t.Errorf("%v, and %+v", err, m)
+			}
+			return
+		}
+		for _, k := range []wire.Keys{{}, hub.Keys} {
+			if err := m.Verify(k, m.To); !errors.Is(err, home.ErrForged) {
+				t.Fatalf("verifies: %v", err)
+			}
+		}
+		said := wire.Encode("said", m.Re, m.To, m.Seq, m.At, m.Exp, m.Body)
+		out, err := hub.Sign(m)
+		if err != nil {
+			if len(raw) > wire.MaxMessage/6 {
+				return // JSON makes < of one byte six
+			}
+			t.Fatalf("%s cannot be signed: %v", raw, err)
+		}
+		again, err := wire.ParseMessage(out)
+		if err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+		if err := again.Verify(hub.Keys, m.To); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(said, wire.Encode("said", again.Re, again.To, again.Seq, again.At, again.Exp, again.Body)) {
+			t.Fatalf("%s became %s", raw, out)
+		}
+	})
+}
+
+// FuzzParseNotice: what is read says the same when it is written and read again, and follows nothing that it should not.
+func FuzzParseNotice(f *testing.F) {
+	for _, v := range readVectors(f).Notices {
+		f.Add([]byte(v.JSON))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		n, err := wire.ParseNotice(raw)
+		if err != nil {
+			return
+		}
+		again, err := wire.ParseNotice(n.JSON())
+		if err == nil && !bytes.Equal(again.Hash(), n.Hash()) {
+			t.Fatalf("%s became %s", raw, n.JSON())
+		}
+		if err := n.Verify(wire.Keys{}, n.Account); !errors.Is(err, home.ErrForged) {
+			t.Fatalf("nobody signed it: %v", err)
+		}
+		if err := n.Follows(home.Epoch(n.Epoch), n.Hash()); err != nil {
+			t.Fatalf("does not follow itself: %v", err)
+		}
+		if err := n.Follows(home.LastEpoch, nil); err == nil {
+			t.Fatal("follows the last epoch of another chain")
+		}
+	})
+}
+
+// FuzzParseTopic: a topic that is taken apart has a name that is one, and is what its parts give.
+func FuzzParseTopic(f *testing.F) {
+	for _, s := range []string{
+		wire.NoticeTopic("a"), wire.InboxTopic("rk-a"), wire.StateTopic("b"), "rekeyd/v1/device/+/state", "rekeyd/v1/#", "rekeyd/v1/hub//inbox", "rekeyd/v1/hub/a/inbox/", "/", "",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, ok := wire.ParseTopic(s)
+		if !ok {
+			if p != (wire.Topic{}) {
+				t.Fatalf("%q is no topic, and %+v", s, p)
+			}
+			return
+		}
+		if !wire.ValidName(p.Name) || wire.Root+p.Branch+"/"+p.Name+"/"+p.Leaf != s {
+			t.Fatalf("%q is %+v", s, p)
+		}
+	})
+}
+
+// FuzzCheckLogin: nobody gets in with what a member did not sign.
+func FuzzCheckLogin(f *testing.F) {
+	v := readVectors(f).Login
+	f.Add(v.Name, v.Password)
+	f.Add(v.Name, "")
+	f.Add("", v.Password)
+	f.Add("svc-"+v.Name[4:], v.Password)
+	f.Fuzz(func(t *testing.T, name, password string) {
+		err := wire.CheckLogin(name, password)
+		switch {
+		case name == v.Name && password == v.Password:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case err == nil && name != v.Name:
+			t.Fatalf("%q gets in with %q", name, password)
+		case err != nil && !errors.Is(err, home.ErrForged), err != nil && len(err.Error()) > 200:
+			t.Fatalf("%.300v", err)
+		}
+	})
+}

@@ -1,0 +1,222 @@
+package wire_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// longest names a device, with a name of the greatest length.
+func longest(i int) string { return fmt.Sprintf("%064d", i) }
+
+func many[T any](n int, item func(id string) T) []T {
+	out := make([]T, n)
+	for i := range out {
+		out[i] = item(longest(i))
+	}
+	return out
+}
+
+func TestAFullMessageFits(t *testing.T) {
+	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
+	text := strings.Repeat("x", 256)
+	itself := func(id string) string { return id }
+	outcome := func(id string) wire.Outcome { return wire.Outcome{ID: id, Code: wire.CodeNoSession} }
+	for _, b := range []wire.Body{
+		&wire.Bind{Account: text[:64], Secrets: make([]byte, 32*wire.MaxDevices+48), Devices: many(wire.MaxDevices, func(id string) wire.Device {
+			return wire.Device{ID: id, Kind: "camera", Protocol: "tapocam", Model: text, Name: text, MAC: "50c7bf010203"}
+		})},
+		&wire.Unbind{Account: text[:64], Devices: many(wire.MaxDevices, itself)},
+		&wire.Begin{Account: text[:64], Devices: many(wire.MaxDevices, func(id string) wire.Nonce { return wire.Nonce{ID: id, Nonce: wire.NewNonce()} })},
+		&wire.Challenge{Account: text[:64], Refused: many(wire.MaxDevices, outcome), Devices: many(wire.MaxDevices, func(id string) wire.Challenged {
+			return wire.Challenged{ID: id, Nonce: wire.NewNonce(), Proof: wire.NewNonce()}
+		})},
+		&wire.Proof{Account: text[:64], Devices: many(wire.MaxDevices, func(id string) wire.Proven { return wire.Proven{ID: id, Proof: wire.NewNonce()} })},
+		&wire.Session{Account: text[:64], Devices: many(wire.MaxDevices, itself), Refused: many(wire.MaxDevices, outcome)},
+		&wire.Confirm{Account: text[:64], Devices: many(wire.MaxDevices, itself)},
+		&wire.Receipt{Account: text[:64], Notice: wire.Notice{Account: text[:64], Cause: text, Via: text}, Refused: many(wire.MaxDevices, outcome)},
+	} {
+		raw, err := hub.Sign(&wire.Message{To: svc.Name, Seq: 1<<64 - 1, Body: b})
+		if err != nil {
+			t.Errorf("%s: %v", b.Type(), err)
+			continue
+		}
+		if m, err := wire.ParseMessage(raw); err != nil || m.Verify(hub.Keys, svc.Name) != nil {
+			t.Errorf("%s of %d bytes: %v", b.Type(), len(raw), err)
+		}
+	}
+}
+
+func TestWhatPassesALimitIsNeitherSignedNorRead(t *testing.T) {
+	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
+	const good = "acc-1"
+	itself := func(id string) string { return id }
+	for name, b := range map[string]wire.Body{
+		"one device too many":        &wire.Confirm{Account: good, Devices: many(wire.MaxDevices+1, itself)},
+		"one too many refused":       &wire.Session{Account: good, Refused: many(wire.MaxDevices+1, func(id string) wire.Outcome { return wire.Outcome{ID: id} })},
+		"a device twice":             &wire.Begin{Account: good, Devices: []wire.Nonce{{ID: "a"}, {ID: "b"}, {ID: "a"}}},
+		"a bound device twice":       &wire.Bind{Account: good, Devices: []wire.Device{{ID: "a"}, {ID: "a", Kind: "plug"}}},
+		"a challenged device twice":  &wire.Challenge{Account: good, Devices: []wire.Challenged{{ID: "a"}, {ID: "a"}}},
+		"a proven device twice":      &wire.Proof{Account: good, Devices: []wire.Proven{{ID: "a"}, {ID: "a"}}},
+		"a device without a name":    &wire.Unbind{Account: good, Devices: []string{""}},
+		"an account without a name":  &wire.Ask{},
+		"a name of 65":               &wire.Ack{Account: strings.Repeat("a", 65)},
+		"a name that leaves a topic": &wire.Ask{Account: "a/b"},
+		"a wildcard":                 &wire.Ask{Account: "+"},
+		"a capital":                  &wire.Ask{Account: "A"},
+		"a letter beyond ASCII":      &wire.Ask{Account: "é"},
+		"a pairing that is no name":  &wire.Enrol{Pairing: "../x"},
+		"a text of 257":              &wire.Enrol{Name: strings.Repeat("a", 257)},
+		"a text that is not UTF-8":   &wire.Enrol{Name: "a\xff"},
+		"a line end":                 &wire.Enrol{Name: "a\nb"},
+		"a delete":                   &wire.Enrol{Version: "a\x7f"},
+		"a code with an escape":      &wire.Refusal{Code: "\x1b[2J"},
+		"a code of a device with it": &wire.Receipt{Account: good, Notice: wire.Notice{Account: good}, Refused: []wire.Outcome{{ID: "a", Code: "\x1b"}}},
+		"a notice's cause with it":   &wire.Grant{Notice: wire.Notice{Account: good, Cause: "\x1b"}},
+		"a notice's door with it":    &wire.Passed{Notice: wire.Notice{Account: good, Via: "\x1b"}},
+		"a notice of nobody":         &wire.Enrolled{Account: good},
+		"a receipt's, of nobody":     &wire.Receipt{Account: good},
+		"a model with it":            &wire.Bind{Account: good, Devices: []wire.Device{{ID: "a", Model: "\x1b"}}},
+		"a statement's name with it": &wire.Statement{Name: "\x1b"},
+		"a statement's account":      &wire.Statement{Account: "A"},
+		"a short nonce":              &wire.Probe{Nonce: make([]byte, 31)},
+		"a done's code with it":      &wire.Done{Code: "\x00"},
+		"too many bytes":             &wire.Grant{Notice: wire.Notice{Account: good}, Sealed: make([]byte, wire.MaxMessage)},
+	} {
+		if raw, err := hub.Sign(&wire.Message{To: svc.Name, Body: b}); err == nil {
+			t.Errorf("%s: was signed: %.200s", name, raw)
+		}
+	}
+	envelope := `{"type":"done","id":"a","from":"b","to":"c","at":1,"body":{},"sig":""}`
+	if _, err := wire.ParseMessage([]byte(envelope)); err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range map[string]string{
+		"nothing":               "",
+		"not an object":         "[]",
+		"null":                  "null",
+		"two objects":           envelope + envelope,
+		"cut short":             envelope[:len(envelope)-1],
+		"an unknown type":       strings.Replace(envelope, "done", "undo", 1),
+		"no type":               strings.Replace(envelope, `"type":"done",`, "", 1),
+		"no body":               strings.Replace(envelope, `"body":{},`, "", 1),
+		"a null body":           strings.Replace(envelope, `"body":{}`, `"body":null`, 1),
+		"a body of another":     strings.Replace(envelope, `"body":{}`, `"body":[]`, 1),
+		"no name":               strings.Replace(envelope, `"id":"a"`, `"id":""`, 1),
+		"an answer to no name":  strings.Replace(envelope, `"from"`, `"re":"A","from"`, 1),
+		"a sender with a space": strings.Replace(envelope, `"b"`, `"b "`, 1),
+		"a receiver in capital": strings.Replace(envelope, `"c"`, `"C"`, 1),
+		"a negative sequence":   strings.Replace(envelope, `"from"`, `"seq":-1,"from"`, 1),
+		"a sequence of 2^64":    strings.Replace(envelope, `"from"`, `"seq":18446744073709551616,"from"`, 1),
+		"half a sequence":       strings.Replace(envelope, `"from"`, `"seq":0.5,"from"`, 1),
+		"one byte too many":     envelope + strings.Repeat(" ", wire.MaxMessage+1-len(envelope)),
+		"control characters":    strings.Replace(envelope, `{}`, `{"code":"\u001b"}`, 1),
+	} {
+		if m, err := wire.ParseMessage([]byte(raw)); err == nil {
+			t.Errorf("%s: was read: %+v", name, m)
+		}
+	}
+	if _, err := wire.ParseMessage([]byte(envelope + strings.Repeat(" ", wire.MaxMessage-len(envelope)))); err != nil {
+		t.Errorf("as many bytes as may be: %v", err)
+	}
+	notice := string(wire.Notice{Account: good}.JSON())
+	for name, raw := range map[string]string{
+		"too long": notice + strings.Repeat(" ", 4097-len(notice)), "of nobody": `{}`, "null": `null`, "an escape": `{"account":"a","via":"\u001b"}`, "empty": ``,
+	} {
+		if n, err := wire.ParseNotice([]byte(raw)); err == nil {
+			t.Errorf("notice %s: was read: %+v", name, n)
+		}
+	}
+}
+
+func TestAnErrorDoesNotRepeatALongOrBrokenType(t *testing.T) {
+	for _, typ := range []string{strings.Repeat("x", 10_000), strings.Repeat("é", 5000), `\u001b[2J`} {
+		_, err := wire.ParseMessage([]byte(`{"type":"` + typ + `","id":"a","from":"b","to":"c","body":{}}`))
+		if err == nil || len(err.Error()) > 200 || strings.Contains(err.Error(), "\x1b") {
+			t.Errorf("%.20s…: %.300v", typ, err)
+		}
+	}
+}
+
+func TestShortKeysAndSealsAreRefused(t *testing.T) {
+	hub := identity(t, wire.RoleHub)
+	for n := range 40 {
+		short := make([]byte, n)
+		for _, k := range []wire.Keys{{Sign: short, Seal: short}, {Sign: hub.Keys.Sign, Seal: short}, {Sign: short, Seal: hub.Keys.Seal}} {
+			if name := k.Name(wire.RoleHub); n != 32 && k.Is(name) {
+				t.Errorf("keys of %d and %d bytes are somebody's", len(k.Sign), len(k.Seal))
+			}
+			if err := k.Verify([]byte("m"), short); !errors.Is(err, home.ErrForged) {
+				t.Errorf("keys of %d bytes verify: %v", n, err)
+			}
+			if sealed, err := k.SealTo(nil, []byte("plain")); err == nil && len(k.Seal) != 32 {
+				t.Errorf("sealed to a key of %d bytes: %x", n, sealed)
+			}
+		}
+		if _, err := wire.NewIdentity(wire.RoleHub, short, hub.Keys.Seal); n != 32 && err == nil {
+			t.Errorf("identity of a seed of %d bytes", n)
+		}
+		if _, err := wire.NewIdentity(wire.RoleHub, hub.Keys.Seal, short); n != 32 && err == nil {
+			t.Errorf("identity of a sealing seed of %d bytes", n)
+		}
+		if _, err := hub.Open(nil, short); !errors.Is(err, home.ErrForged) {
+			t.Errorf("%d zeroes open: %v", n, err)
+		}
+		if _, err := hub.OpenGrant(&wire.Grant{Sealed: short}); !errors.Is(err, home.ErrForged) {
+			t.Errorf("a grant of %d zeroes opens: %v", n, err)
+		}
+	}
+	// A key that all share a secret with is no key: what is sealed to it could be opened by anybody.
+	if sealed, err := (wire.Keys{Seal: make([]byte, 32)}).SealTo(nil, []byte("plain")); err == nil {
+		t.Errorf("sealed to the zero point: %x", sealed)
+	}
+	if wire.Equal(nil, nil) || wire.Equal([]byte{}, nil) {
+		t.Error("no proof is equal to no proof")
+	}
+	for _, plain := range []string{`{"secret":"AAAA"}`, `{}`, `null`, `"`, ``} {
+		sealed, err := hub.Keys.SealTo(wire.GrantInfo("a", hub.Name, 1), []byte(plain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &wire.Grant{Notice: wire.Notice{Account: "a", Epoch: 1}, Sealed: sealed}
+		if got, err := hub.OpenGrant(g); !errors.Is(err, home.ErrForged) || got != (wire.Granted{}) {
+			t.Errorf("grant of %q: %v, %v", plain, got, err)
+		}
+	}
+}
+
+// A sign-in of nothing still has two proofs that differ, and both change with each part.
+func TestEachPartOfASignInIsInItsProofs(t *testing.T) {
+	seen := map[string]string{}
+	for name, change := range map[string]func(*wire.SignIn){
+		"nothing":            func(*wire.SignIn) {},
+		"account":            func(s *wire.SignIn) { s.Account = "x" },
+		"member":             func(s *wire.SignIn) { s.Member = "x" },
+		"device":             func(s *wire.SignIn) { s.Device = "x" },
+		"epoch":              func(s *wire.SignIn) { s.Epoch = 1 },
+		"member's nonce":     func(s *wire.SignIn) { s.MemberNonce = []byte("x") },
+		"service's nonce":    func(s *wire.SignIn) { s.ServiceNonce = []byte("x") },
+		"epoch's secret":     func(s *wire.SignIn) { s.EpochSecret = home.NewSecret("x") },
+		"binding secret":     func(s *wire.SignIn) { s.BindingSecret = home.NewSecret("x") },
+		"member and device":  func(s *wire.SignIn) { s.Member, s.Device = "xx", "" },
+		"other way":          func(s *wire.SignIn) { s.Member, s.Device = "", "xx" },
+		"both nonces":        func(s *wire.SignIn) { s.MemberNonce, s.ServiceNonce = []byte("xx"), nil },
+		"nonces other way":   func(s *wire.SignIn) { s.MemberNonce, s.ServiceNonce = nil, []byte("xx") },
+		"secrets' other way": func(s *wire.SignIn) { s.EpochSecret, s.BindingSecret = home.NewSecret("xx"), home.NewSecret("yy") },
+		"secrets one way":    func(s *wire.SignIn) { s.EpochSecret, s.BindingSecret = home.NewSecret("yy"), home.NewSecret("xx") },
+	} {
+		var s wire.SignIn
+		change(&s)
+		service, member := s.Proofs()
+		for role, p := range map[string][]byte{"service": service, "member": member} {
+			if other, twice := seen[string(p)]; twice || len(p) != 32 {
+				t.Errorf("%s of %q is also %s", role, name, other)
+			}
+			seen[string(p)] = role + " of " + name
+		}
+	}
+}
