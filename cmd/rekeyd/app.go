@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,11 +118,11 @@ func (a *app) openCloud() error {
 		if own, err = a.listen(a.o.Listen.Broker, "--broker-listen"); err != nil {
 			return err
 		}
-		brokers = []string{"mqtt://" + own.Addr().String()}
+		brokers = []string{"mqtt://" + dialable(own.Addr())}
 	}
 	base := a.o.BaseURL
 	if base == "" {
-		base = "http://" + l.Addr().String()
+		base = "http://" + dialable(l.Addr())
 	}
 	a.service, err = account.New(account.Options{
 		Dir: filepath.Join(a.o.State, "account"), BaseURL: base, Brokers: brokers, Mail: a.o.Mail, Log: a.o.Log.With("part", "account"),
@@ -219,6 +220,16 @@ func (a *app) listen(addr, flag string) (net.Listener, error) {
 	}
 	a.closers = append(a.closers, l.Close)
 	return l, nil
+}
+
+// dialable is an address under which this machine reaches what it listens on: one that listens on all addresses is reached
+// on loopback. Devices elsewhere are told the hub's own address instead (devices/native).
+func dialable(a net.Addr) string {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil || !ap.Addr().IsUnspecified() {
+		return a.String()
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ap.Port()).String()
 }
 
 // part is something that runs until it is told to end.
@@ -329,7 +340,7 @@ func (a *app) accountURL() string {
 	if a.o.AccountURL != "" {
 		return strings.TrimSuffix(a.o.AccountURL, "/")
 	}
-	return "http://" + a.doors[0].l.Addr().String()
+	return "http://" + dialable(a.doors[0].l.Addr())
 }
 
 // login signs the hub in to an account: a pairing word from the account's page serves as well as e-mail address and password.

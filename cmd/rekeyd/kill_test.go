@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,15 +32,34 @@ type rig struct {
 	state  string
 	house  *sim.House
 	client *v1.Client
-	log    bytes.Buffer // of all runs; written only while a run lasts
+	log    said // of all runs
+	args   []string     // of run
 	cmd    *exec.Cmd
+}
+
+// said is what a process has said so far.
+type said struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 const rigEmail = "anna@example.org"
 
 func newRig(t *testing.T, count string) *rig {
 	t.Helper()
-	r := &rig{t: t, bin: filepath.Join(t.TempDir(), "rekeyd"), state: filepath.Join(t.TempDir(), "st")}
+	r := &rig{t: t, args: []string{"--interface", "lo"}, bin: filepath.Join(t.TempDir(), "rekeyd"), state: filepath.Join(t.TempDir(), "st")}
 	build := exec.Command("go", "build", "-o", r.bin, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -68,7 +88,7 @@ func ok(t *testing.T, err error) {
 // start starts the daemon.
 func (r *rig) start() {
 	r.t.Helper()
-	r.cmd = exec.Command(r.bin, "run", "--state", r.state, "--interface", "lo")
+	r.cmd = exec.Command(r.bin, append([]string{"run", "--state", r.state}, r.args...)...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ok(r.t, r.cmd.Start())

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+)
+
+// TestTheDeviceForMakersJoinsAndFollows builds the device of devices/native/README.md, as a maker would, and lets the real daemon find it,
+// bind it, and see it follow a change of the password by itself.
+func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	const program = "../../devices/native/testdata/camera/main.go"
+	readme, err := os.ReadFile("../../devices/native/README.md")
+	ok(t, err)
+	source, err := os.ReadFile(program)
+	ok(t, err)
+	_, block, found := strings.Cut(string(readme), "\n```go\n")
+	block, _, ended := strings.Cut(block, "\n```")
+	if !found || !ended || block+"\n" != string(source) {
+		t.Fatal("the program in README.md is not the one that is tested")
+	}
+	if lines := strings.Count(block, "\n") + 1; lines > 35 {
+		t.Errorf("%d lines: it is to be about thirty", lines)
+	}
+
+	// zeroconf announces no loopback address: the camera is on a network of its own.
+	nettest.Link(t, "home0", "10.9.0.1/24")
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "camera")
+	if out, err := exec.Command("go", "build", "-o", bin, program).CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	camera := exec.Command(bin)
+	var log said
+	camera.Dir, camera.Stderr = dir, &log
+	camera.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	ok(t, camera.Start())
+	defer func() { _ = camera.Process.Kill(); _ = camera.Wait() }()
+
+	r := newRig(t, "plug:iot=1")
+	r.args = []string{"--interface", "home0", "--broker-listen", "0.0.0.0:7355"}
+	r.start()
+	r.await("daemon", 20*time.Second, func(daemon.Status) bool { return true })
+	for _, args := range [][]string{{"register", rigEmail, "--password-stdin"}, {"login", rigEmail, "--password-stdin"}} {
+		if out, err := r.rekeyd("password-number-001", args...); err != nil {
+			t.Fatalf("%v: %s", args, out)
+		}
+	}
+	var id home.DeviceID
+	r.await("camera found", 30*time.Second, func(s daemon.Status) bool {
+		for _, d := range s.Devices {
+			if d.Protocol == home.Native && d.Verdict == home.Blank && d.Kind == home.Camera && d.Name == "front door" {
+				id = d.ID
+			}
+		}
+		return id != ""
+	})
+	if out, err := r.rekeyd("", "bind", "front door"); err != nil {
+		t.Fatalf("bind: %s", out)
+	}
+	is := func(e home.Epoch) func(daemon.Status) bool {
+		return func(s daemon.Status) bool {
+			for _, d := range s.Devices {
+				if d.ID == id {
+					return d.Verdict == home.Current && d.Epoch == e
+				}
+			}
+			return false
+		}
+	}
+	r.await("camera bound", 30*time.Second, is(1))
+	ok(t, r.change("password-number-001", "password-number-002"))
+	r.await("camera followed", 30*time.Second, is(2))
+
+	if !strings.Contains(log.String(), "the account has a new password") {
+		t.Errorf("the camera was not told:\n%s", log.String())
+	}
+	st, err := os.Stat(filepath.Join(dir, "camera.json"))
+	ok(t, err)
+	if st.Mode().Perm() != 0o600 {
+		t.Errorf("its state has mode %v", st.Mode().Perm())
+	}
+}
