@@ -337,6 +337,10 @@ func TestGrantBeginsAnEpochWithAllThatFollows(t *testing.T) {
 	if n := begin(t, s, 2); n != 0 || errands(t, s)[len(errands(t, s))-1] != "ack  2" || len(events(t, s)) != len(before) {
 		t.Fatalf("the same grant again: %d stale, %v", n, errands(t, s))
 	}
+	unchanged(t, dir, "the same grant, whose acknowledgement waits", func() { begin(t, s, 2) }) // its answer may be under way
+	forged := credential(2)
+	forged.EpochSecret = home.NewSecret("another")
+	unchanged(t, dir, "another grant of the epoch", func() { wants(t, second(s.BeginEpoch(acct, forged, nil, nil, "")), home.ErrForged) })
 	for _, e := range []home.Epoch{0, 1} {
 		unchanged(t, dir, "an older grant", func() {
 			wants(t, second(s.BeginEpoch(acct, credential(e), nil, nil, "old")), home.ErrOldEpoch)

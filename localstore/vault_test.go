@@ -80,6 +80,9 @@ func TestCredentialsAreKeptWhileADeviceNeedsThem(t *testing.T) {
 	forget(1, "[6 2]")
 	observe(t, s, front, at(home.Current, 6))
 	forget(0, "[6]") // never the newest
+	must(t, s.AddCredentials(acct, []home.Credential{{Epoch: 7, Password: home.NewSecret("typed before its grant")}}))
+	must(t, s.Unbind([]home.DeviceID{front, back}))
+	forget(1, "[7 6]") // nor that of the epoch which the account is at
 	wants(t, second(s.ForgetCredentials("acc-2", 1)), home.ErrNoAccount)
 }
 
