@@ -220,3 +220,51 @@ func TestEachPartOfASignInIsInItsProofs(t *testing.T) {
 		}
 	}
 }
+
+func TestAnyChangeOfWhatIsSealedIsFoundOut(t *testing.T) {
+	c := newCast(t)
+	for name, s := range c.sealed {
+		for i := range s.Sealed {
+			if i > 64 && i < len(s.Sealed)-20 && i%16 != 0 {
+				continue // the middle of the ciphertext by samples: each try costs a key agreement
+			}
+			bad := append([]byte{}, s.Sealed...)
+			bad[i] ^= 0x40
+			if plain, err := s.To.Open(s.Info, bad); !errors.Is(err, home.ErrForged) || plain != nil {
+				t.Errorf("%s with byte %d changed: %x, %v", name, i, plain, err)
+			}
+		}
+		for _, n := range []int{0, 1, 31, 32, 33, 47, 48, len(s.Sealed) - 1} {
+			if plain, err := s.To.Open(s.Info, s.Sealed[:n]); !errors.Is(err, home.ErrForged) || plain != nil {
+				t.Errorf("%s cut to %d bytes: %x, %v", name, n, plain, err)
+			}
+		}
+		if _, err := s.To.Open(s.Info, append(append([]byte{}, s.Sealed...), 0)); !errors.Is(err, home.ErrForged) {
+			t.Errorf("%s and a byte more: %v", name, err)
+		}
+		for other, o := range c.sealed {
+			if other == name {
+				continue
+			}
+			if _, err := o.To.Open(o.Info, s.Sealed); !errors.Is(err, home.ErrForged) {
+				t.Errorf("%s opens as %s: %v", name, other, err)
+			}
+		}
+	}
+}
+
+func TestTheSeedsOfAnIdentityPrintNowhere(t *testing.T) {
+	id, err := wire.NewIdentity(wire.RoleHub, repeated(0x77), repeated(0x78))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		out := fmt.Sprintf(verb, id)
+		if !strings.Contains(out, id.Name) || len(out) > len(id.Name)+2 {
+			t.Errorf("%s prints %s", verb, out)
+		}
+	}
+	if out := fmt.Sprintf("%v %+v %#v", id.Login(), id.Login(), id.Login()); strings.Contains(out, id.Login().Reveal()) {
+		t.Errorf("the login prints: %s", out)
+	}
+}

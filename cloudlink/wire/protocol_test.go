@@ -393,6 +393,29 @@ func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 			t.Errorf("the document does not say %q", want)
 		}
 	}
+	// What both ends keep to themselves is read where it stands.
+	for _, n := range []struct{ file, code, doc string }{
+		{"notice.go", "len(raw) > 4<<10", "at most 4096 bytes"},
+		{"../link.go", "o.AskEvery = 15 * time.Minute", "every 15 minutes"},
+		{"../account/epochs.go", "keepGrants = 16", "keeps the last 16 of each"},
+		{"../account/epochs.go", "grantLife = 24 * time.Hour", "an `exp` of a day"},
+		{"../account/responder.go", "challengeLife = 30 * time.Second", "for 30 seconds, used once"},
+		{"../account/policy.go", "PairingLife: 10 * time.Minute", "within ten minutes"},
+		{"../account/policy.go", "NoticeEvery: time.Hour", "It is repeated hourly"},
+		{"../broker/broker.go", "= 16 << 10         // bytes of one retained message", "each at most 16 KiB"},
+		{"../device/door.go", "r.Body, 64<<10", "at most 65536 bytes"},
+		{"../device/device.go", `Service = "_rekeyd._tcp"`, "`_rekeyd._tcp`"},
+		{"../pairing/pairing.go", "len(f.Secret) < 22", "at least 22 characters"},
+	} {
+		raw, err := os.ReadFile(n.file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if said, is := strings.Contains(doc, n.doc), strings.Contains(string(raw), n.code); !said || !is {
+			t.Errorf("%s has %q: %t; the document says %q: %t", n.file, n.code, is, n.doc, said)
+		}
+	}
 }
 
 // A type word of the Go code that PROTOCOL.md defines nowhere would leave an implementer guessing.

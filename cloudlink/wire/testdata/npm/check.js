@@ -131,12 +131,15 @@ for (const s of v.sealed) {
   const to = { recipientKey: members[s.to].sealing.privateKey, info: whole(bytes(s.info)), enc: whole(b.slice(0, 32)) }
   same(s.name, hex(new Uint8Array(await suite.open(to, whole(b.slice(32))))), s.plain)
 }
-const bound = { 'grant to a hub': ['hub', 2], 'grant to a device': ['rk', 2] }
-for (const s of v.sealed.filter((s) => bound[s.name])) {
-  const [role, epoch] = bound[s.name]
-  const member = v.members.find((m) => m.role === role).name
-  same(s.name, hex(encode('rekeyd/v1/grant', [S, v.held.account], [S, member], [U, epoch])), s.info)
+const [aHub, aDevice] = ['hub', 'rk'].map((role) => v.members.find((m) => m.role === role).name)
+const infos = {
+  'grant to a hub': ['rekeyd/v1/grant', [S, v.held.account], [S, aHub], [U, 2]],
+  'grant to a device': ['rekeyd/v1/grant', [S, v.held.account], [S, aDevice], [U, 2]],
+  'secrets of bind': ['rekeyd/v1/secrets', [S, v.held.account], [S, aHub]],
+  'secret of enrol': ['rekeyd/v1/secrets', [S, v.held.account], [S, aDevice]],
+  'join': ['rekeyd/v1/join', [S, aHub], [S, aDevice]],
 }
+for (const s of v.sealed) same(s.name, hex(encode(...infos[s.name])), s.info)
 
 for (const s of v.sign_ins) {
   const what = [[S, s.account], [S, s.member], [S, s.device], [U, s.epoch]]
