@@ -129,6 +129,9 @@ func (l *Link) next(now time.Time) time.Time {
 	if !l.asked.IsZero() {
 		next = l.asked.Add(l.o.AskEvery)
 	}
+	if l.early {
+		next = earlier(next, l.looked.Add(gather))
+	}
 	for _, c := range l.open {
 		next = earlier(next, c.deadline)
 	}
@@ -207,19 +210,27 @@ func (l *Link) ask(now time.Time, a home.Account) {
 		&wire.Ask{Account: string(a.ID), Epoch: uint64(a.Epoch)})
 }
 
+// gather is how long errands that come while a conversation is open wait for others to share one with.
+const gather = 20 * time.Millisecond
+
 // begin opens conversations about waiting errands, as many as the window has room for.
 func (l *Link) begin(now time.Time, a home.Account) error {
-	for {
+	for first := true; ; first = false {
 		l.mu.Lock()
 		room, busy := l.o.Window-len(l.open), len(l.busy)+len(l.deferred)
+		l.early = first && len(l.open) > 0 && !l.more && now.Sub(l.looked) < gather
+		early := l.early
 		l.mu.Unlock()
-		if room <= 0 {
+		if room <= 0 || early {
 			return nil
 		}
 		waiting, err := l.o.Store.Errands(busy + l.o.Batch)
 		if err != nil {
 			return err
 		}
+		l.mu.Lock()
+		l.looked, l.more = now, len(waiting) == busy+l.o.Batch
+		l.mu.Unlock()
 		batch := l.pick(now, waiting)
 		if len(batch) == 0 {
 			return nil

@@ -60,6 +60,9 @@ type Link struct {
 	open     map[string]*conversation // by the message that waits for its answer
 	busy     map[errandKey]bool       // errands in an open conversation
 	deferred map[errandKey]pause      // errands that the service refused for now
+	looked   time.Time                // when the outbox was last looked into
+	more     bool                     // there was more than a batch in it
+	early    bool                     // it is to be looked into again, for what came too soon after
 	asked    time.Time                // when the service was last asked for what was missed; zero for at once
 	misses   int                      // conversations in a row that nobody answered
 	member   bool                     // of a device: the service has said that it is enrolled
