@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/pprof"
 	"slices"
 	"time"
 )
@@ -95,7 +94,7 @@ func middle(ds []time.Duration) time.Duration {
 	return ds[len(ds)/2]
 }
 
-// resets measures runs resets, the first with the tap open, all but that with the profiler on where a profile is wanted.
+// resets measures runs resets, and before them one with the tap open.
 func (r *rig) resets(ctx context.Context, o options, tap *tap) ([]timing, error) {
 	if tap != nil { // in a run of its own: to keep what goes by costs time
 		tap.open()
@@ -111,10 +110,7 @@ func (r *rig) resets(ctx context.Context, o options, tap *tap) ([]timing, error)
 			return nil, err
 		}
 		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return nil, err
-		}
-		defer pprof.StopCPUProfile()
+		r.profile = f
 	}
 	var ts []timing
 	for range runs {

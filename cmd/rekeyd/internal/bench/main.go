@@ -41,11 +41,13 @@ type options struct {
 const longest = 6 * time.Minute
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == inside {
-		os.Exit(runInside(os.Args[2], os.Args[3:]))
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) > 2 && os.Args[1] == inside {
+		code := runInside(ctx, os.Args[2], os.Args[3:])
+		stop()
+		os.Exit(code)
+	}
 	if err := bench(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()

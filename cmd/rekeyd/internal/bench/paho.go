@@ -18,7 +18,7 @@ import (
 
 // looseWindow is how many messages are on their way at once where each is about one device: the embedded broker holds a thousand
 // for one client, and drops what is beyond.
-const looseWindow = 256
+const looseWindow = 128
 
 // baselines has paho move messages alone over the broker at url, or over an embedded one of its own: rekeyd's, and one a device and step.
 func baselines(ctx context.Context, o options, url string, moved traffic) (same, loose time.Duration, err error) {
@@ -121,7 +121,7 @@ func (p *pair) best(ctx context.Context, o options, t traffic, window int) (time
 // move sends messages both ways, window at once in each, until all have arrived and were acknowledged to their senders. Where more are on
 // their way than window in both ways together, nothing is sent: a broker drops what it has no room for.
 func (p *pair) move(ctx context.Context, t traffic, window int) (time.Duration, error) {
-	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
+	ctx, stop := context.WithTimeout(ctx, 60*time.Second)
 	defer stop()
 	began := time.Now()
 	var parts sync.WaitGroup

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,7 +46,8 @@ type rig struct {
 	mail      mailbox
 	devices   []home.DeviceID
 	began     chan home.Epoch
-	passwords int // how many there were
+	passwords int       // how many there were
+	profile   io.Writer // takes a CPU profile of the first sign-in that happens apart; may be nil
 
 	stop  context.CancelFunc
 	parts sync.WaitGroup
@@ -274,6 +277,13 @@ func (r *rig) reset(ctx context.Context, apart bool) (t timing, err error) {
 		return t, err
 	}
 	t.observed = time.Since(began)
+	if apart && r.profile != nil {
+		if err := pprof.StartCPUProfile(r.profile); err != nil {
+			return t, err
+		}
+		defer pprof.StopCPUProfile()
+		r.profile = nil
+	}
 	r.store.hold.Store(false)
 	r.link.Wake()
 	if err := r.confirmed(ctx, epoch); err != nil {
