@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -25,11 +26,14 @@ const (
 
 // Identity is a member's two key pairs: Ed25519 to sign, X25519 to be sealed to. Its name is derived from both public
 // keys, so whoever shows keys that fit a name, and signs with them, is that member.
+//
+// The private keys stand in functions, where reflection does not find them: fmt would print them of a struct that holds an
+// Identity in an unexported field.
 type Identity struct {
 	Name string
-	sign ed25519.PrivateKey
-	seal hpke.PrivateKey
 	Keys Keys
+	sign func(msg []byte) []byte
+	open func(info, sealed []byte) ([]byte, error)
 }
 
 // Keys are the public keys of a member.
@@ -56,8 +60,14 @@ func NewIdentity(r Role, signSeed, sealSeed []byte) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	id := &Identity{sign: ed25519.NewKeyFromSeed(signSeed), seal: seal}
-	id.Keys = Keys{Sign: id.sign.Public().(ed25519.PublicKey), Seal: seal.PublicKey().Bytes()}
+	sign := ed25519.NewKeyFromSeed(signSeed)
+	id := &Identity{
+		Keys: Keys{Sign: sign.Public().(ed25519.PublicKey), Seal: seal.PublicKey().Bytes()},
+		sign: func(msg []byte) []byte { return ed25519.Sign(sign, msg) },
+		open: func(info, sealed []byte) ([]byte, error) {
+			return hpke.Open(seal, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info, sealed)
+		},
+	}
 	id.Name = id.Keys.Name(r)
 	return id, nil
 }
@@ -65,8 +75,8 @@ func NewIdentity(r Role, signSeed, sealSeed []byte) (*Identity, error) {
 // String returns the name, which is no secret; the keys print nowhere.
 func (id *Identity) String() string { return id.Name }
 
-// GoString is String: %#v would print the keys.
-func (id *Identity) GoString() string { return id.Name }
+// Format prints the name for every verb and flag, of a pointer and of a copy: fmt would find the keys.
+func (id Identity) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, id.Name) }
 
 // Name returns the name of the member in role r whose keys these are: 130 bits of a hash of both.
 func (k Keys) Name(r Role) string {
@@ -84,7 +94,7 @@ func (k Keys) Is(name string) bool {
 }
 
 // Signature returns an Ed25519 signature of msg, which is to come from Encode.
-func (id *Identity) Signature(msg []byte) []byte { return ed25519.Sign(id.sign, msg) }
+func (id *Identity) Signature(msg []byte) []byte { return id.sign(msg) }
 
 // Verify checks a signature; it returns home.ErrForged.
 func (k Keys) Verify(msg, sig []byte) error {
@@ -106,7 +116,7 @@ func (k Keys) SealTo(info, plain []byte) ([]byte, error) {
 
 // Open opens what was sealed to this identity with info; it returns home.ErrForged.
 func (id *Identity) Open(info, sealed []byte) ([]byte, error) {
-	plain, err := hpke.Open(id.seal, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info, sealed)
+	plain, err := id.open(info, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("open what was sealed to %s: %w", id.Name, home.ErrForged)
 	}

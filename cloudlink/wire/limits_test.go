@@ -1,6 +1,9 @@
 package wire_test
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -258,11 +261,27 @@ func TestTheSeedsOfAnIdentityPrintNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-		out := fmt.Sprintf(verb, id)
-		if !strings.Contains(out, id.Name) || len(out) > len(id.Name)+2 {
-			t.Errorf("%s prints %s", verb, out)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%o", "%c", "%U", "%t"} {
+		for what, v := range map[string]any{"a pointer": id, "a copy": *id} {
+			if out := fmt.Sprintf(verb, v); out != id.Name {
+				t.Errorf("%s of %s prints %s", verb, what, out)
+			}
 		}
+		for what, v := range map[string]any{
+			"in a struct": struct{ ID *wire.Identity }{id}, "hidden": struct{ id *wire.Identity }{id}, "hidden, a copy": struct{ id wire.Identity }{*id},
+			"in a list": []*wire.Identity{id}, "deep": map[string][]struct{ id *wire.Identity }{"a": {{id}}},
+		} {
+			out := strings.ToLower(fmt.Sprintf(verb, v))
+			for _, key := range []string{"119 119", "7777", "0x77, 0x77", "167 167", "wwww", "120 120", "7878", "0x78, 0x78"} {
+				if strings.Contains(out, key) {
+					t.Errorf("%s of an identity %s prints %s", verb, what, out)
+				}
+			}
+		}
+	}
+	raw, err := json.Marshal(id)
+	if err != nil || bytes.Contains(raw, []byte(base64.StdEncoding.EncodeToString(repeated(0x77))[:40])) {
+		t.Errorf("json: %s, %v", raw, err)
 	}
 	if out := fmt.Sprintf("%v %+v %#v", id.Login(), id.Login(), id.Login()); strings.Contains(out, id.Login().Reveal()) {
 		t.Errorf("the login prints: %s", out)
