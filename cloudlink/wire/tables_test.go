@@ -1,0 +1,260 @@
+package wire_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+)
+
+// declarations parses a Go file for its struct types and its constants, for what reflection cannot reach.
+func declarations(t testing.TB, path string) *ast.File {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// bodies returns the type of each body by its name, as bodies.go declares them: a new one cannot be forgotten.
+func bodies(t testing.TB) map[string]reflect.Type {
+	t.Helper()
+	known := map[string]reflect.Type{}
+	for _, b := range []wire.Body{
+		&wire.Enrol{}, &wire.Enrolled{}, &wire.Ask{}, &wire.Grant{}, &wire.Ack{}, &wire.Bind{}, &wire.Unbind{}, &wire.Begin{},
+		&wire.Challenge{}, &wire.Proof{}, &wire.Session{}, &wire.Confirm{}, &wire.Receipt{}, &wire.Refusal{}, &wire.Join{},
+		&wire.Passed{}, &wire.Probe{}, &wire.Statement{}, &wire.Done{},
+	} {
+		known[b.Type()] = reflect.TypeOf(b).Elem()
+	}
+	declared := 0
+	for _, d := range declarations(t, "bodies.go").Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Name.Name != "Type" || f.Recv == nil {
+			continue
+		}
+		declared++
+		typ, _ := strconv.Unquote(f.Body.List[0].(*ast.ReturnStmt).Results[0].(*ast.BasicLit).Value)
+		if known[typ] == nil {
+			t.Errorf("bodies.go declares %q, which these tests do not know", typ)
+		}
+	}
+	if declared != len(known) {
+		t.Errorf("bodies.go declares %d bodies, these tests know %d", declared, len(known))
+	}
+	return known
+}
+
+// row is a line of a table of fields: name, type, meaning.
+var row = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([a-z0-9 ]+\\??) \\| .*\\|$")
+
+// table returns the rows of the first table below a heading, as "name type".
+func table(t testing.TB, doc, heading string) []string {
+	t.Helper()
+	_, rest, ok := strings.Cut(doc, "\n### `"+heading+"`\n")
+	if !ok {
+		t.Errorf("the document has no heading `%s`", heading)
+		return nil
+	}
+	section, _, _ := strings.Cut(rest, "\n#")
+	var rows []string
+	for _, m := range row.FindAllStringSubmatch(section, -1) {
+		rows = append(rows, m[1]+" "+m[2])
+	}
+	return rows
+}
+
+// fields returns what the table of a struct has to say, in the order in which it is encoded.
+func fields(typ reflect.Type) []string {
+	var rows []string
+	for f := range typ.Fields() {
+		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
+		what := typeName(f.Type)
+		if opts == "omitempty" {
+			what += "?"
+		}
+		rows = append(rows, name+" "+what)
+	}
+	return rows
+}
+
+func typeName(typ reflect.Type) string {
+	switch {
+	case typ == reflect.TypeFor[[]byte]():
+		return "bytes"
+	case typ.Kind() == reflect.Slice:
+		return "list of " + typeName(typ.Elem())
+	case typ == reflect.TypeFor[wire.Body]():
+		return "object"
+	case typ == reflect.TypeFor[wire.Notice]():
+		return "signed notice" // "notice" is the message that passes one on
+	}
+	return strings.ToLower(typ.Name())
+}
+
+func TestTablesOfTheDocumentAreTheFieldsInTheOrderOfSigning(t *testing.T) {
+	doc := readDocument(t)
+	types := bodies(t)
+	maps.Copy(types, map[string]reflect.Type{
+		"keys": reflect.TypeFor[wire.Keys](), "device": reflect.TypeFor[wire.Device](), "nonce": reflect.TypeFor[wire.Nonce](),
+		"challenged": reflect.TypeFor[wire.Challenged](), "proven": reflect.TypeFor[wire.Proven](), "outcome": reflect.TypeFor[wire.Outcome](),
+		"envelope": reflect.TypeFor[wire.Message](), "signed notice": reflect.TypeFor[wire.Notice](), "joined": reflect.TypeFor[wire.Joined](),
+	})
+	for name, typ := range types {
+		if got, want := table(t, doc, name), fields(typ); !slices.Equal(got, want) {
+			t.Errorf("table of %s:\n got %v\nwant %v", name, got, want)
+		}
+	}
+	for name, at := range map[string][2]string{"status": {"../receive.go", "presence"}, "state": {"../state.go", "DeviceState"}, "granted": {"secret.go", "granted"}, "pairing": {"../pairing/pairing.go", "form"}} {
+		if got, want := table(t, doc, name), declared(t, at[0], at[1]); !slices.Equal(got, want) {
+			t.Errorf("table of %s:\n got %v\nwant %v", name, got, want)
+		}
+	}
+}
+
+// declared is fields for a struct type that cannot be reached from here.
+func declared(t testing.TB, path, name string) []string {
+	t.Helper()
+	var rows []string
+	ast.Inspect(declarations(t, path), func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok || spec.Name.Name != name {
+			return true
+		}
+		for _, f := range spec.Type.(*ast.StructType).Fields.List {
+			tag, _ := strconv.Unquote(f.Tag.Value)
+			field, opts, _ := strings.Cut(reflect.StructTag(tag).Get("json"), ",")
+			what := declaredName(f.Type)
+			if opts == "omitempty" {
+				what += "?"
+			}
+			rows = append(rows, field+" "+what)
+		}
+		return false
+	})
+	return rows
+}
+
+func declaredName(e ast.Expr) string {
+	switch typ := e.(type) {
+	case *ast.Ident:
+		return typ.Name
+	case *ast.SelectorExpr:
+		return strings.ToLower(typ.Sel.Name)
+	case *ast.ArrayType:
+		if elem := declaredName(typ.Elt); elem != "byte" {
+			return "list of " + elem
+		}
+		return "bytes"
+	}
+	return "unknown"
+}
+
+func TestEveryRefusalCodeIsDocumented(t *testing.T) {
+	var want []string
+	for _, d := range declarations(t, "bodies.go").Decls {
+		g, ok := d.(*ast.GenDecl)
+		if !ok || g.Tok != token.CONST {
+			continue
+		}
+		for _, s := range g.Specs {
+			v := s.(*ast.ValueSpec)
+			if strings.HasPrefix(v.Names[0].Name, "Code") {
+				code, _ := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+				want = append(want, code)
+			}
+		}
+	}
+	_, rest, _ := strings.Cut(readDocument(t), "\n### Codes\n")
+	section, _, _ := strings.Cut(rest, "\n#")
+	var got []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(section, -1) {
+		got = append(got, m[1])
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) || len(want) == 0 {
+		t.Errorf("the document has the codes %v, the code has %v", got, want)
+	}
+}
+
+func TestTopicsOfTheDocumentAreThoseOfTheCode(t *testing.T) {
+	want := map[string]string{
+		wire.NoticeTopic("{account}"): "account/notice", wire.StatusTopic("{hub}"): "hub/status", wire.StateTopic("{device}"): "device/state",
+		wire.InboxTopic("hub-{id}"): "hub/inbox", wire.OutboxTopic("hub-{id}"): "hub/outbox",
+		wire.InboxTopic("rk-{id}"): "device/inbox", wire.OutboxTopic("rk-{id}"): "device/outbox",
+	}
+	got := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(rekeyd/v1/[^`]+)` \\|").FindAllStringSubmatch(readDocument(t), -1) {
+		got[m[1]] = true
+		topic, ok := wire.ParseTopic(strings.NewReplacer("{", "", "}", "").Replace(m[1]))
+		if !ok || topic.Branch+"/"+topic.Leaf != want[m[1]] {
+			t.Errorf("topic %s: %v, %t", m[1], topic, ok)
+		}
+	}
+	for topic := range want {
+		if !got[topic] {
+			t.Errorf("the document has no topic %s", topic)
+		}
+	}
+}
+
+func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
+	doc := readDocument(t)
+	for _, want := range []string{
+		fmt.Sprintf("%d bytes", wire.MaxMessage), fmt.Sprintf("at most %d devices", wire.MaxDevices), "`POST " + wire.DoorPath + "`",
+	} {
+		if !strings.Contains(doc, want) {
+			t.Errorf("the document does not say %q", want)
+		}
+	}
+	// What both ends keep to themselves is read where it stands.
+	for _, n := range []struct{ file, code, doc string }{
+		{"notice.go", "len(raw) > 4<<10", "at most 4096 bytes"},
+		{"../link.go", "o.AskEvery = 15 * time.Minute", "every 15 minutes"},
+		{"../account/epochs.go", "keepGrants = 16", "keeps the last 16 of each"},
+		{"../account/epochs.go", "grantLife = 24 * time.Hour", "an `exp` of a day"},
+		{"../account/responder.go", "challengeLife = 30 * time.Second", "for 30 seconds, used once"},
+		{"../account/policy.go", "PairingLife: 10 * time.Minute", "within ten minutes"},
+		{"../account/policy.go", "NoticeEvery: time.Hour", "It is repeated hourly"},
+		{"../broker/broker.go", "= 16 << 10         // bytes of one retained message", "each at most 16 KiB"},
+		{"../device/door.go", "r.Body, 64<<10", "at most 65536 bytes"},
+		{"../device/device.go", `Service = "_rekeyd._tcp"`, "`_rekeyd._tcp`"},
+		{"../pairing/pairing.go", "len(f.Secret) < 22", "at least 22 characters"},
+	} {
+		raw, err := os.ReadFile(n.file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if said, is := strings.Contains(doc, n.doc), strings.Contains(string(raw), n.code); !said || !is {
+			t.Errorf("%s has %q: %t; the document says %q: %t", n.file, n.code, is, n.doc, said)
+		}
+	}
+}
+
+// A type word of the Go code that PROTOCOL.md defines nowhere would leave an implementer guessing.
+func TestEveryTypeInATableHasATableOfItsOwn(t *testing.T) {
+	doc := readDocument(t)
+	basic := []string{"string", "bytes", "uint64", "int64", "bool", "object", "time"}
+	for _, part := range strings.Split(doc, "\n| field | type | meaning |\n")[1:] {
+		tab, _, _ := strings.Cut(part, "\n\n")
+		for _, m := range row.FindAllStringSubmatch(tab, -1) {
+			typ := strings.TrimPrefix(strings.TrimSuffix(m[2], "?"), "list of ")
+			if !slices.Contains(basic, typ) && !strings.Contains(doc, "\n### `"+typ+"`\n") {
+				t.Errorf("field %s is a %s, which has no table", m[1], typ)
+			}
+		}
+	}
+}
