@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,16 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
-	"github.com/rekeyd/rekeyd/cloudlink/pairing"
-	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -232,69 +226,6 @@ func dialable(a net.Addr) string {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ap.Port()).String()
 }
 
-// part is something that runs until it is told to end.
-type part struct {
-	name string
-	run  func(context.Context) error
-}
-
-// parts returns everything that the daemon consists of, in the order of need.
-func (a *app) parts() []part {
-	return append(a.cloudParts(), part{"rekeyer", a.engine.Run})
-}
-
-// cloudParts returns all but the engine.
-func (a *app) cloudParts() []part {
-	var ps []part
-	if a.broker != nil {
-		ps = append(ps, part{"broker", a.broker.Run})
-	}
-	if a.service != nil {
-		ps = append(ps, part{"account", a.service.Run})
-	}
-	ps = append(ps, part{"link", a.link.Run})
-	for _, d := range a.doors {
-		ps = append(ps, part{"door " + d.l.Addr().String(), func(ctx context.Context) error { return d.serve(ctx, a.o.Log) }})
-	}
-	return ps
-}
-
-// run runs parts until ctx ends. A part that fails is started again alone, more slowly each time.
-func (a *app) run(ctx context.Context, ps []part) {
-	var all sync.WaitGroup
-	for _, p := range ps {
-		all.Go(func() { keep(ctx, a.o.Log, p.name, p.run) })
-	}
-	all.Wait()
-}
-
-// serve answers at the door until ctx ends.
-func (d door) serve(ctx context.Context, log *slog.Logger) error {
-	srv := &http.Server{
-		Handler: d.h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	return srv.Serve(d.l)
-}
-
-// keep runs one part until ctx ends.
-func keep(ctx context.Context, log *slog.Logger, name string, run func(context.Context) error) {
-	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-		err := run(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		log.Error("part ended", "part", name, "err", err, "pause", pause)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-	}
-}
-
 // close closes what newApp opened, the last first.
 func (a *app) close() {
 	for i := len(a.closers) - 1; i >= 0; i-- {
@@ -341,56 +272,4 @@ func (a *app) accountURL() string {
 		return strings.TrimSuffix(a.o.AccountURL, "/")
 	}
 	return "http://" + dialable(a.doors[0].l.Addr())
-}
-
-// login signs the hub in to an account: a pairing word from the account's page serves as well as e-mail address and password.
-func (a *app) login(ctx context.Context, in daemon.Login) error {
-	if !in.Pairing.IsZero() {
-		p, err := pairing.Parse(in.Pairing.Reveal())
-		if err != nil {
-			return &home.Error{Op: "sign in", Err: err, Hint: "copy the whole word from the page of your account"}
-		}
-		return a.enrol(ctx, p, "", home.Secret{})
-	}
-	base := in.AccountURL
-	if base == "" {
-		base = a.accountURL()
-	}
-	client, err := v1.New(base)
-	if err != nil {
-		return err
-	}
-	terminal, err := a.store.Terminal()
-	if err != nil {
-		return err
-	}
-	var session struct {
-		Token string `json:"token"`
-		Email string `json:"email"`
-	}
-	params := map[string]string{
-		"appType": doors[2].appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal,
-	}
-	if err := client.Call(ctx, home.Secret{}, "login", params, &session); err != nil {
-		return accountError("sign in", err)
-	}
-	var word struct {
-		Pairing string `json:"pairing"`
-	}
-	if err := client.Call(ctx, home.NewSecret(session.Token), "createPairing", struct{}{}, &word); err != nil {
-		return accountError("pair this hub", err)
-	}
-	p, err := pairing.Parse(word.Pairing)
-	if err != nil {
-		return fmt.Errorf("pair this hub: %w: the account service answered no pairing", home.ErrUnavailable)
-	}
-	return a.enrol(ctx, p, session.Email, in.Password)
-}
-
-func (a *app) enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
-	if err := a.link.Enrol(ctx, p, email, password); err != nil {
-		return err
-	}
-	a.engine.Began(0)
-	return nil
 }

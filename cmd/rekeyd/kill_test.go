@@ -32,8 +32,8 @@ type rig struct {
 	state  string
 	house  *sim.House
 	client *v1.Client
-	log    said // of all runs
-	args   []string     // of run
+	log    said     // of all runs
+	args   []string // of run
 	cmd    *exec.Cmd
 }
 

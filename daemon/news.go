@@ -1,0 +1,127 @@
+package daemon
+
+import (
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// What the engine hears: from the ledger, the network, and the link.
+
+// load takes what the ledger knows: at start, and whenever the account or the bindings have changed under the engine.
+func (r *Rekeyer) load() error {
+	r.loading.Lock()
+	defer r.loading.Unlock()
+	r.mu.Lock()
+	began := r.stamp
+	r.mu.Unlock()
+	a, err := r.o.Ledger.Account()
+	if err != nil && !errors.Is(err, home.ErrNoAccount) {
+		return err
+	}
+	creds, err := r.o.Ledger.Credentials(a.ID)
+	if err != nil {
+		return err
+	}
+	bindings, err := r.o.Ledger.Bindings()
+	if err != nil {
+		return err
+	}
+	devices, err := r.o.Ledger.Devices()
+	if err != nil {
+		return err
+	}
+	known := make(map[home.DeviceID]home.Device, len(devices))
+	for _, d := range devices {
+		known[d.ID] = d
+	}
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a.ID != r.account.ID {
+		for id := range r.rows {
+			r.schedule(id, now) // whose it is depends on the account
+		}
+	}
+	r.account, r.creds = a, creds
+	left := maps.Clone(r.rows)
+	for _, b := range bindings {
+		w := r.row(b.Device)
+		delete(left, b.Device)
+		if d, ok := known[b.Device]; ok && w.device.Protocol == "" {
+			w.device = d
+		}
+		if !w.bound || w.stamp <= began { // else what was recorded meanwhile is newer
+			w.binding = b
+		}
+		w.bound = true
+		if !b.Current(a.Epoch) {
+			r.schedule(b.Device, later(now, b.Next))
+		}
+	}
+	for _, w := range left {
+		w.bound, w.binding = false, home.Binding{}
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// see takes sightings in. A device that is new, or back, or at another address is looked at; all others are not.
+func (r *Rekeyer) see(sightings []home.Sighting) {
+	changed := r.o.Roster.See(sightings)
+	if len(changed) == 0 {
+		return
+	}
+	var save []home.Device
+	now := time.Now()
+	r.mu.Lock()
+	for _, d := range changed {
+		w := r.row(d.ID)
+		if w.bound && (w.device.Addr != d.Addr || w.device.Name != d.Name || w.device.Protocol != d.Protocol) {
+			save = append(save, d)
+		}
+		w.device, w.misses = d, 0
+		if w.since.IsZero() {
+			w.since = now.UTC().Round(0)
+		}
+		r.schedule(d.ID, now)
+	}
+	r.mu.Unlock()
+	if len(save) > 0 {
+		if err := r.o.Ledger.SaveDevices(save); err != nil {
+			r.o.Log.Error("devices not saved", "err", err)
+		}
+	}
+}
+
+// Began tells the engine that the account has a new epoch, or changed otherwise, and that it is on disk.
+func (r *Rekeyer) Began(home.Epoch) {
+	if err := r.load(); err != nil {
+		r.o.Log.Error("ledger not read", "err", err)
+		return
+	}
+	r.tellAll()
+}
+
+// SignedIn tells the engine that the account has confirmed the sign-in of devices, and that it is on disk.
+func (r *Rekeyer) SignedIn(e home.Epoch, ids []home.DeviceID) {
+	r.mu.Lock()
+	for _, id := range ids {
+		// The probe that saw the device hold the epoch may be on disk and not here yet: what is here takes the greater.
+		if w := r.rows[id]; w != nil && w.bound {
+			r.stamp++
+			w.stamp = r.stamp
+			w.binding.CloudEpoch = max(w.binding.CloudEpoch, e)
+		}
+	}
+	r.mu.Unlock()
+	r.tell(ids)
+}
