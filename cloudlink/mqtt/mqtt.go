@@ -262,20 +262,8 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	if err := wait(ctx, client.Connect()); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	filters := make(map[string]byte, len(c.o.Filters))
-	for _, f := range c.o.Filters {
-		filters[f] = 1
-	}
-	if len(filters) > 0 {
-		tok := client.SubscribeMultiple(filters, nil)
-		if err := wait(ctx, tok); err != nil {
-			return fmt.Errorf("subscribe: %w", err)
-		}
-		for f, code := range tok.(*paho.SubscribeToken).Result() {
-			if code > 2 {
-				return fmt.Errorf("subscribe to %s: refused by the broker: %w", f, home.ErrUnavailable)
-			}
-		}
+	if err := c.subscribe(ctx, client); err != nil {
+		return err
 	}
 	c.set(l)
 	defer c.set(nil)
@@ -298,6 +286,43 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 		return fmt.Errorf("given up: %w", home.ErrUnavailable)
 	case err := <-lost:
 		return fmt.Errorf("lost: %w: %w", home.ErrUnavailable, err)
+	}
+}
+
+// subscribeTries is how often a subscription is asked for. Each time it has another packet identifier: there are brokers (mochi is one)
+// that refuse an identifier with which they themselves still wait for an acknowledgement of something that a kept session delivers.
+const subscribeTries = 8
+
+func (c *Conn) subscribe(ctx context.Context, client paho.Client) error {
+	if len(c.o.Filters) == 0 {
+		return nil
+	}
+	filters := make(map[string]byte, len(c.o.Filters))
+	for _, f := range c.o.Filters {
+		filters[f] = 1
+	}
+	for try := 1; ; try++ {
+		tok := client.SubscribeMultiple(filters, nil)
+		if err := wait(ctx, tok); err != nil {
+			return fmt.Errorf("subscribe: %w", err)
+		}
+		refused := ""
+		for f, code := range tok.(*paho.SubscribeToken).Result() {
+			if code > 2 {
+				refused = f
+			}
+		}
+		switch {
+		case refused == "":
+			return nil
+		case try == subscribeTries:
+			return fmt.Errorf("subscribe to %s: refused by the broker: %w", refused, home.ErrUnavailable)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(try) * 5 * time.Millisecond):
+		}
 	}
 }
 
