@@ -2,7 +2,6 @@ package home_test
 
 import (
 	"errors"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -86,6 +85,26 @@ func TestAnIntentListsAllThatADeviceMayHold(t *testing.T) {
 		}
 		if c.err == nil && (got.To != c.next || got.At != now) || c.err != nil && (got.To != c.to || got.At != then) {
 			t.Errorf("from %d to %d, then %d: goes to %d at %v", c.from, c.to, c.next, got.To, got.At)
+		}
+	}
+}
+
+func TestTwoIntentsShareNothing(t *testing.T) {
+	room := append(make([]home.Epoch, 0, 8), 4, 9) // append or insert in place would show in the intent it came from
+	i := home.Intent{Device: "mac-1", Holds: room, To: 4}
+	five, err := i.Supersede(5, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	six, err := i.Supersede(6, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct{ got, want []home.Epoch }{
+		"the first": {i.Holds, []home.Epoch{4, 9}}, "one": {five.Holds, []home.Epoch{4, 5, 9}}, "another": {six.Holds, []home.Epoch{4, 6, 9}},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s holds %v, want %v", what, c.got, c.want)
 		}
 	}
 }
@@ -232,59 +251,5 @@ func TestKindsAreReadInAnyLetterCase(t *testing.T) {
 		if k, err := home.ParseKind(s); err == nil || k != "" || !strings.Contains(err.Error(), "bulb") {
 			t.Errorf("%q is %q, %v", s, k, err)
 		}
-	}
-}
-
-func TestTheHintNearestToTheSurfaceIsGiven(t *testing.T) {
-	inner := &home.Error{Op: "open", Device: "lamp", Err: home.ErrCorrupt, Hint: "inner"}
-	silent := &home.Error{Op: "rekey", Err: fmt.Errorf("x: %w", inner)}
-	for _, c := range []struct {
-		err  error
-		want string
-	}{
-		{nil, ""},
-		{home.ErrBusy, ""},
-		{inner, "inner"},
-		{fmt.Errorf("a: %w", inner), "inner"},
-		{&home.Error{Op: "rekey", Err: inner, Hint: "outer"}, "outer"},
-		{silent, "inner"},
-		{fmt.Errorf("a: %w", silent), "inner"},
-		{&home.Error{Op: "rekey", Err: home.ErrBusy}, ""},
-		{errors.Join(home.ErrBusy, inner), "inner"},
-	} {
-		if got := home.HintOf(c.err); got != c.want {
-			t.Errorf("%v: %q, want %q", c.err, got, c.want)
-		}
-	}
-	if got := silent.Error(); got != "rekey: x: open lamp: file is damaged" {
-		t.Error(got)
-	}
-	if !errors.Is(silent, home.ErrCorrupt) {
-		t.Error("the sentinel is lost")
-	}
-}
-
-func TestEverySentinelTravelsAsACode(t *testing.T) {
-	all := map[string]error{
-		"ErrOldEpoch": home.ErrOldEpoch, "ErrNoEpoch": home.ErrNoEpoch, "ErrNotFound": home.ErrNotFound, "ErrNoAccount": home.ErrNoAccount,
-		"ErrUnreachable": home.ErrUnreachable, "ErrRefused": home.ErrRefused, "ErrNotOpened": home.ErrNotOpened, "ErrBusy": home.ErrBusy,
-		"ErrOffline": home.ErrOffline, "ErrForeign": home.ErrForeign, "ErrForged": home.ErrForged, "ErrReplayed": home.ErrReplayed,
-		"ErrCredential": home.ErrCredential, "ErrLocked": home.ErrLocked, "ErrCorrupt": home.ErrCorrupt, "ErrNewer": home.ErrNewer,
-		"ErrNewKey": home.ErrNewKey, "ErrUnavailable": home.ErrUnavailable,
-	}
-	seen := map[string]bool{}
-	for _, name := range constants(t, "errors.go", "Err") {
-		err := all[name]
-		code := home.ErrorCode(fmt.Errorf("wrapped: %w", &home.Error{Op: "x", Err: err}))
-		if err == nil || code == "" || seen[code] || !errors.Is(home.ErrorOf(code), err) || home.ErrorCode(home.ErrorOf(code)) != code {
-			t.Errorf("%s: code %q, back to %v", name, code, home.ErrorOf(code))
-		}
-		seen[code] = true
-	}
-	if home.ErrorCode(nil) != "" || home.ErrorCode(errors.New("x")) != "" || home.ErrorOf("") != nil || home.ErrorOf("x") != nil {
-		t.Error("what is no sentinel has a code")
-	}
-	if got := home.ErrorCode(errors.Join(home.ErrUnavailable, home.ErrLocked)); got != "locked" {
-		t.Errorf("of two the first of the table counts: %q", got)
 	}
 }
