@@ -48,15 +48,15 @@ func main() {
 		stop()
 		os.Exit(code)
 	}
-	if err := bench(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	if err := measure(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-// bench runs the sections that args choose, and prints their tables to out.
-func bench(ctx context.Context, args []string, out, say io.Writer) error {
+// measure runs the sections that args choose, and prints their tables to out.
+func measure(ctx context.Context, args []string, out, say io.Writer) error {
 	o, err := parse(args, say)
 	if err != nil {
 		return err

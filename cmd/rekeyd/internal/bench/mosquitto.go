@@ -18,11 +18,9 @@ var errMissing = errors.New("not installed")
 // startMosquitto starts Debian's mosquitto on a port of loopback, and keeps nothing of it: neither sessions nor messages go to disk,
 // as with the embedded broker. stop ends it.
 func startMosquitto(ctx context.Context, in string) (url string, stop func(), err error) {
-	program, err := exec.LookPath("mosquitto")
+	program, err := lookPath("mosquitto")
 	if err != nil {
-		if program, err = exec.LookPath("/usr/sbin/mosquitto"); err != nil {
-			return "", nil, fmt.Errorf("mosquitto is %w (Debian: mosquitto)", errMissing)
-		}
+		return "", nil, fmt.Errorf("mosquitto is %w (Debian: mosquitto)", errMissing)
 	}
 	dir, err := os.MkdirTemp(in, "rekeyd-bench-")
 	if err != nil {
