@@ -129,6 +129,9 @@ func poke(c chan struct{}) {
 
 // State says whether the link works: connected, and the service has answered lately. Reason is for people, empty when up.
 func (l *Link) State() (up bool, reason string) {
+	if _, err := l.o.Store.Account(); errors.Is(err, home.ErrNoAccount) {
+		return false, "not signed in to an account"
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -163,18 +166,21 @@ func (l *Link) Run(ctx context.Context) error {
 	return nil
 }
 
+// brokers returns whom to dial: nobody while the member belongs to no account and none is offered.
 func (l *Link) brokers() ([]string, error) {
-	if len(l.o.Brokers) > 0 {
-		return l.o.Brokers, nil
-	}
 	l.mu.Lock()
 	offer := l.offer
 	l.mu.Unlock()
-	if offer != nil && !offer.enrolled {
+	a, err := l.o.Store.Account()
+	switch offered := offer != nil && !offer.enrolled; {
+	case !offered && err != nil:
+		return nil, err
+	case len(l.o.Brokers) > 0:
+		return l.o.Brokers, nil
+	case offered:
 		return offer.pairing.Brokers, nil
 	}
-	a, err := l.o.Store.Account()
-	return a.Brokers, err
+	return a.Brokers, nil
 }
 
 // serve runs one connection, with what sends and what plans, until ctx ends or the account changed.

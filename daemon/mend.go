@@ -118,7 +118,7 @@ func (r *Rekeyer) observe(id home.DeviceID, v home.Verdict) (home.Binding, error
 		return b, err
 	}
 	r.mu.Lock()
-	if w := r.row(id); w.bound {
+	if w := r.rows[id]; w != nil && w.bound {
 		b.CloudEpoch = max(b.CloudEpoch, w.binding.CloudEpoch)
 		r.stamp++
 		w.binding, w.stamp = b, r.stamp
@@ -135,7 +135,11 @@ func (r *Rekeyer) observe(id home.DeviceID, v home.Verdict) (home.Binding, error
 // found keeps what a probe found, for people.
 func (r *Rekeyer) found(d home.Device, f home.Finding) {
 	r.mu.Lock()
-	w := r.row(d.ID)
+	w := r.rows[d.ID]
+	if w == nil {
+		r.mu.Unlock()
+		return // renamed meanwhile
+	}
 	if f.Verdict.State != home.Unreachable {
 		w.match, w.misses = f.Match, 0
 		if f.Device.Kind != "" && f.Device.Kind != home.Other {
@@ -163,6 +167,9 @@ func (r *Rekeyer) again(id home.DeviceID, v home.Verdict) {
 	wait := jitter(r.o.Recheck)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.rows[id] == nil {
+		return // renamed meanwhile
+	}
 	switch v.State {
 	case home.Unreachable:
 		// It is looked at at once when it is seen again; this is for one that answers, but is never seen.
@@ -194,15 +201,20 @@ func (r *Rekeyer) postpone(ctx context.Context, id home.DeviceID, what string, e
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.row(id).binding.Tries++
-	r.schedule(id, next)
+	if w := r.rows[id]; w != nil {
+		w.binding.Tries++
+		r.schedule(id, next)
+	}
 }
 
 // release ends a job.
 func (r *Rekeyer) release(id home.DeviceID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := r.row(id)
+	w := r.rows[id]
+	if w == nil {
+		return // renamed meanwhile
+	}
 	w.busy = false
 	if w.again {
 		w.again = false

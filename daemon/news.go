@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -82,6 +83,7 @@ func (r *Rekeyer) see(sightings []home.Sighting) {
 	}
 	var save []home.Device
 	now := time.Now()
+	r.rename(changed)
 	r.mu.Lock()
 	for _, d := range changed {
 		w := r.row(d.ID)
@@ -124,4 +126,45 @@ func (r *Rekeyer) SignedIn(e home.Epoch, ids []home.DeviceID) {
 	}
 	r.mu.Unlock()
 	r.tell(ids)
+}
+
+// rename follows devices that are known under a stronger identity now than when they were first seen: the row under the old name goes,
+// and a binding under it moves.
+func (r *Rekeyer) rename(changed []home.Device) {
+	r.mu.Lock()
+	fresh := slices.ContainsFunc(changed, func(d home.Device) bool { return r.rows[d.ID] == nil })
+	old := map[home.DeviceID]bool{} // to whether it is bound
+	if fresh {
+		for id, w := range r.rows {
+			old[id] = w.bound
+		}
+	}
+	r.mu.Unlock()
+	var gone []home.DeviceID
+	moved := false
+	for id, bound := range old {
+		d, ok := r.o.Roster.Device(id)
+		if !ok || d.ID == id {
+			continue
+		}
+		if bound {
+			if err := r.o.Ledger.RenameDevice(id, d.ID); err != nil {
+				r.o.Log.Error("device not renamed", "device", id, "to", d.ID, "err", err)
+				continue
+			}
+			moved = true
+		}
+		gone = append(gone, id)
+	}
+	r.mu.Lock()
+	for _, id := range gone {
+		delete(r.rows, id)
+	}
+	r.mu.Unlock()
+	if moved {
+		r.o.Wake()
+		if err := r.load(); err != nil {
+			r.o.Log.Error("ledger not read", "err", err)
+		}
+	}
 }

@@ -53,10 +53,12 @@ type Reader interface {
 	Devices() ([]home.Device, error) // those that are bound, as they were last seen
 }
 
-// Binder says what belongs to the account. Both methods queue what the account service has to be told.
+// Binder says what belongs to the account. Its methods queue what the account service has to be told.
 type Binder interface {
 	Bind(home.AccountID, []home.Device) error
 	Unbind([]home.DeviceID) error
+	// RenameDevice moves a bound device to the name that a stronger identity gives it.
+	RenameDevice(from, to home.DeviceID) error
 	// SaveDevices keeps where bound devices were last seen.
 	SaveDevices([]home.Device) error
 }

@@ -172,7 +172,10 @@ func (r *Rekeyer) take(now time.Time, n int) (next time.Time, ids []home.DeviceI
 		if !ok {
 			return r.due.next(now.Add(time.Hour)), ids
 		}
-		w := r.row(id)
+		w := r.rows[id]
+		if w == nil {
+			continue // renamed meanwhile
+		}
 		if w.busy {
 			w.again = true
 			continue

@@ -495,3 +495,36 @@ func TestWhatIsRecordedMeanwhileIsNotForgotten(t *testing.T) {
 		})
 	})
 }
+
+func TestADeviceUnderAStrongerIdentityIsOneDeviceAndStaysBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		const weak, strong home.DeviceID = "iot-8006aa", "mac-00000000000a"
+		h.lan.held[weak] = &played{match: home.Ours, holds: 1}
+		h.lan.held[strong] = &played{match: home.Ours, holds: 1}
+		sight := func(keys ...string) {
+			h.lan.sightings <- []home.Sighting{{
+				Source: "iot-udp", Protocol: home.IOT, Keys: keys, Name: "lamp", Kind: home.Plug, Addr: netip.MustParseAddrPort("127.9.0.9:9999"), At: time.Now(),
+			}}
+			time.Sleep(time.Second)
+		}
+		h.run(func() {
+			sight("iot:8006AA")
+			must(t, h.engine.Bind([]home.DeviceID{weak}))
+			time.Sleep(time.Second)
+			sight("mac:00000000000a", "iot:8006AA")
+			_, rows := h.engine.House()
+			if len(rows) != 1 || rows[0].ID != strong || !rows[0].Bound {
+				t.Fatalf("the house: %+v", rows)
+			}
+			h.begin(2)
+			time.Sleep(10 * time.Second)
+			if b, err := h.store.Binding(strong); err != nil || b.DeviceEpoch != 2 {
+				t.Errorf("recorded at epoch %d, %v", b.DeviceEpoch, err)
+			}
+			if _, err := h.store.Binding(weak); !errors.Is(err, home.ErrNotFound) {
+				t.Errorf("the old name is still bound: %v", err)
+			}
+		})
+	})
+}

@@ -87,12 +87,14 @@ func (d *Device) join(m *wire.Message, b *wire.Join) (code string) {
 			return wire.CodeForged
 		}
 	}
-	switch err := d.m.join(m.From, j); {
+	switch changed, err := d.m.join(m.From, j); {
 	case errors.Is(err, home.ErrForeign):
 		return wire.CodeForeign
 	case err != nil:
 		d.o.Log.Error("account not joined", "err", err)
 		return wire.CodeBusy
+	case !changed:
+		return ""
 	}
 	d.o.Log.Info("account joined", "hub", m.From)
 	d.link.Rejoin()

@@ -165,8 +165,12 @@ func (m *memory) epochs() (h, signedIn home.Epoch) {
 	return h, s.SignedIn
 }
 
-func (m *memory) join(hub string, j wire.Joined) error {
-	return m.change(func(s *state) error {
+// join takes what a hub said; changed tells whether it was anything new.
+func (m *memory) join(hub string, j wire.Joined) (changed bool, err error) {
+	if s := m.read(); s.Account != nil && s.Hub == hub && s.Account.ID == home.AccountID(j.Account) && slices.Equal(s.Account.Brokers, j.Brokers) {
+		return false, nil
+	}
+	return true, m.change(func(s *state) error {
 		if s.Account != nil {
 			if s.Account.ID != home.AccountID(j.Account) || s.Hub != hub {
 				return home.ErrForeign

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -60,6 +61,7 @@ type app struct {
 	face     *daemon.Face
 	doors    []door
 	closers  []func() error
+	brokers  []string // that the link dials; the account's own when empty
 }
 
 // door is an open port with what answers there.
@@ -100,26 +102,27 @@ func newApp(o appOptions) (_ *app, err error) {
 // openCloud opens the embedded account service and broker, where they are wanted.
 func (a *app) openCloud() error {
 	if a.o.AccountURL != "" {
+		a.brokers = a.o.Brokers
 		return nil
 	}
 	l, err := a.listen(a.o.Listen.Account, "--account-listen")
 	if err != nil {
 		return err
 	}
-	brokers := a.o.Brokers
+	a.brokers = a.o.Brokers
 	var own net.Listener
-	if len(brokers) == 0 {
+	if len(a.brokers) == 0 {
 		if own, err = a.listen(a.o.Listen.Broker, "--broker-listen"); err != nil {
 			return err
 		}
-		brokers = []string{"mqtt://" + dialable(own.Addr())}
+		a.brokers = []string{"mqtt://" + dialable(own.Addr())}
 	}
 	base := a.o.BaseURL
 	if base == "" {
 		base = "http://" + dialable(l.Addr())
 	}
 	a.service, err = account.New(account.Options{
-		Dir: filepath.Join(a.o.State, "account"), BaseURL: base, Brokers: brokers, Mail: a.o.Mail, Log: a.o.Log.With("part", "account"),
+		Dir: filepath.Join(a.o.State, "account"), BaseURL: base, Brokers: a.brokers, Mail: a.o.Mail, Log: a.o.Log.With("part", "account"),
 	})
 	if err != nil {
 		return err
@@ -141,9 +144,12 @@ func (a *app) openHouse() error {
 	if err != nil {
 		return err
 	}
+	if err := a.settle(); err != nil {
+		return err
+	}
 	name, _ := os.Hostname() // for people; empty serves
 	a.link, err = cloudlink.New(cloudlink.Options{
-		Identity: a.identity, Store: a.store, Boot: boot, Version: version, Name: name, Brokers: a.o.Brokers, Log: a.o.Log.With("part", "link"),
+		Identity: a.identity, Store: a.store, Boot: boot, Version: version, Name: name, Brokers: a.brokers, Log: a.o.Log.With("part", "link"),
 		Began:    func(e home.Epoch) { a.engine.Began(e) },
 		SignedIn: func(e home.Epoch, ids []home.DeviceID) { a.engine.SignedIn(e, ids) },
 		Births:   a.states,
@@ -172,6 +178,24 @@ func (a *app) openHouse() error {
 	a.engine, err = daemon.New(daemon.Options{
 		Ledger: a.store, Roster: roster, Discovery: d, Drivers: ds, Log: a.o.Log.With("part", "rekeyer"), Wake: a.link.Wake, Told: a.told,
 	})
+	return err
+}
+
+// keepCredentials is how many of the newest credentials stay in the vault though no device needs them any more.
+const keepCredentials = 8
+
+// settle brings what the store knows of the account in line with how the daemon was started this time.
+func (a *app) settle() error {
+	acct, err := a.store.Account()
+	if errors.Is(err, home.ErrNoAccount) {
+		return nil
+	}
+	if err == nil && len(a.brokers) > 0 && !slices.Equal(acct.Brokers, a.brokers) {
+		err = a.store.SetBrokers(acct.ID, a.brokers) // devices that join from now on are told these
+	}
+	if err == nil {
+		_, err = a.store.ForgetCredentials(acct.ID, keepCredentials)
+	}
 	return err
 }
 

@@ -103,7 +103,7 @@ func judge(s *wire.Statement, nonce []byte, id home.DeviceID, c home.Candidates)
 	return home.Ours, home.Verdict{State: home.Stale, Detail: fmt.Sprintf("it says that it holds epoch %d, which this hub never knew", s.Epoch)}
 }
 
-// Rekey has the device join the account where it belongs to none, passes on the newest notice, and waits until the device
+// Rekey has the device join the account where it belongs to none, tells it the brokers, passes on the newest notice, and waits until the device
 // says that it holds the newest epoch and is signed in.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	s, _, local, err := d.ask(ctx, dev)
@@ -120,6 +120,10 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 			return err
 		}
 	case string(m.Account.ID):
+		// The brokers may be others by now. One that joined through another hub keeps to what that hub said.
+		if err := d.join(ctx, dev, s, m.Account, notice, local); err != nil && !errors.Is(err, home.ErrForeign) {
+			return err
+		}
 		if _, _, err := d.say(ctx, dev, &wire.Passed{Notice: notice}); err != nil {
 			return fmt.Errorf("%w: %w", home.ErrUnreachable, err)
 		}
