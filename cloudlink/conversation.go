@@ -20,6 +20,7 @@ type conversation struct {
 	epoch    uint64
 	errands  map[string]home.Errand  // by device; those still to be answered
 	signs    map[string]*wire.SignIn // by device
+	signed   bool                    // the sessions of signs are on disk: a receipt ends it
 	deadline time.Time
 }
 

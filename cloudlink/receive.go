@@ -207,6 +207,9 @@ func (l *Link) answer(c *conversation, m *wire.Message) error {
 			return l.session(c, m, b)
 		}
 	case *wire.Receipt:
+		if c.kind == home.ErrandSignIn && !c.signed {
+			break // the service has signed nobody in
+		}
 		if a, err := l.o.Store.Account(); c.kind == kindAsk && err == nil && uint64(a.Epoch) >= b.Epoch {
 			l.settle(nil) // enrolled again, and there was nothing to miss
 		}

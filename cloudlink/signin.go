@@ -134,6 +134,7 @@ func (l *Link) challenged(c *conversation, m *wire.Message, b *wire.Challenge) e
 		service, member := s.Proofs()
 		if len(ch.Nonce) != 32 || !wire.Equal(service, ch.Proof) {
 			l.drop(&l.counts.forged, "the account service did not prove that it knows "+ch.ID, home.ErrForged)
+			delete(c.signs, ch.ID) // no session can follow
 			l.rest(c, ch.ID)
 			continue
 		}
@@ -181,6 +182,7 @@ func (l *Link) session(c *conversation, m *wire.Message, b *wire.Session) error 
 			delete(c.signs, d)
 		}
 	}
+	c.signed = true
 	l.follow(c, m.Re, m.ID, &wire.Confirm{Account: c.account, Epoch: c.epoch, Devices: devices})
 	return nil
 }

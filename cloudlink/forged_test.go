@@ -1,0 +1,290 @@
+package cloudlink_test
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// picture is everything of a hub's state that a message could change.
+func (b *hub) picture() string {
+	t := b.h.t
+	t.Helper()
+	a, err := b.store.Account()
+	must(t, err)
+	cs, err := b.store.Credentials(a.ID)
+	must(t, err)
+	bs, err := b.store.Bindings()
+	must(t, err)
+	es, err := b.store.Errands(1000)
+	must(t, err)
+	var secrets []string
+	for _, c := range cs {
+		secrets = append(secrets, c.Password.Reveal()+c.EpochSecret.Reveal())
+	}
+	return fmt.Sprintf("%+v\n%+v\n%q\n%+v\n%+v", a, cs, secrets, bs, es)
+}
+
+// events returns how often each detail of a refusal stands in the history.
+func (b *hub) events() map[string]int {
+	b.h.t.Helper()
+	es, err := b.store.History(1000)
+	must(b.h.t, err)
+	n := map[string]int{}
+	for _, e := range es {
+		if e.What == "message refused" {
+			n[e.Detail]++
+		}
+	}
+	return n
+}
+
+func TestForgeriesChangeNothing(t *testing.T) {
+	s := play(t, func(o *cloudlink.Options) { o.Patience = 200 * time.Millisecond })
+	s.newest = 1
+	s.send(s.grant(2))
+	s.waitEpoch(2, 10*time.Second)
+	eventually(t, 10*time.Second, "an empty outbox", s.quiet)
+	stranger, err := wire.NewIdentity(wire.RoleService, wire.NewSeed(), wire.NewSeed())
+	must(t, err)
+	hub2, err := wire.NewIdentity(wire.RoleHub, wire.NewSeed(), wire.NewSeed())
+	must(t, err)
+	signed := func(change func(*wire.Notice)) wire.Notice {
+		n := s.notices[2]
+		change(&n)
+		return s.svc.SignNotice(n)
+	}
+	raw := func(m *wire.Message) []byte { return s.sign(m) }
+	old := raw(s.grant(1))
+	cases := []struct {
+		name, reason string
+		send         func()
+	}{
+		{"a notice signed by another", "forged", func() { s.post(stranger.SignNotice(s.notices[2])) }},
+		{"a notice changed after it was signed", "forged", func() { n := s.notices[2]; n.Cause = "changed"; s.post(n) }},
+		{"a notice of another account", "forged", func() { s.post(signed(func(n *wire.Notice) { n.Account = "account2" })) }},
+		{"a notice of an older epoch", "old", func() { s.post(s.notices[0]) }},
+		{"another notice of the same epoch", "forged", func() { s.post(signed(func(n *wire.Notice) { n.Epoch, n.Prev = 2, s.notices[0].Hash() })) }},
+		{"a notice that breaks the chain", "forged", func() { s.post(signed(func(n *wire.Notice) { n.Prev = []byte("x") })) }},
+		{"a notice of the last epoch of all", "forged", func() { s.post(signed(func(n *wire.Notice) { n.Epoch = math.MaxUint64 })) }},
+		{"a grant signed by another", "forged", func() {
+			b, err := stranger.Sign(s.grant(3))
+			must(t, err)
+			s.put(b)
+		}},
+		{"a grant changed after it was signed", "forged", func() {
+			m := s.grant(3)
+			b := raw(m)
+			s.put(bytes.Replace(b, fmt.Appendf(nil, `"at":%d`, m.At), fmt.Appendf(nil, `"at":%d`, m.At+1), 1))
+		}},
+		{"a grant for another hub", "forged", func() { m := s.grantTo(hub2.Keys, 3); m.To = hub2.Name; s.send(m) }},
+		{"a grant sealed to another hub", "forged", func() { s.send(s.grantTo(hub2.Keys, 3)) }},
+		{"a grant whose seal was flipped", "forged", func() { m := s.grant(3); m.Body.(*wire.Grant).Sealed[40] ^= 1; s.send(m) }},
+		{"a grant of another epoch's seal", "forged", func() {
+			m := s.grant(3)
+			m.Body.(*wire.Grant).Sealed = s.grant(2).Body.(*wire.Grant).Sealed
+			s.send(m)
+		}},
+		{"a grant with another's notice", "forged", func() {
+			m := s.grant(3)
+			m.Body.(*wire.Grant).Notice = stranger.SignNotice(s.notices[2])
+			s.send(m)
+		}},
+		{"a grant that breaks the chain", "forged", func() {
+			m := s.grant(3)
+			m.Body.(*wire.Grant).Notice = signed(func(n *wire.Notice) { n.Prev = []byte("x") })
+			s.send(m)
+		}},
+		{"an old grant", "old", func() { s.put(old) }},
+		{"a grant that came too late", "expired", func() { m := s.grant(3); m.Exp = time.Now().Add(-time.Second).UnixMilli(); s.send(m) }},
+		{"sessions that nobody began", "unexpected", func() {
+			s.send(&wire.Message{Re: "nobody-asked", To: s.id.Name, Body: &wire.Session{Account: house1, Epoch: 2, Devices: []string{"mac-50c7bf000000"}}})
+		}},
+		{"another account's enrolment", "unexpected", func() {
+			s.send(&wire.Message{To: s.id.Name, Body: &wire.Enrolled{Account: "account2", Keys: stranger.Keys, Notice: s.notices[2]}})
+		}},
+		{"no JSON", "malformed", func() { s.put([]byte(`{"type":"grant","body":`)) }},
+		{"nothing", "malformed", func() { s.put(nil) }},
+		{"a notice that is no JSON", "malformed", func() { n := s.notices[2]; n.Cause = strings.Repeat("long ", 1000); s.post(n) }},
+		{"a message of 600 KiB", "malformed", func() { // not even the broker carries it
+			p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+			p.TopicName, p.Payload = wire.InboxTopic(s.id.Name), bytes.Repeat([]byte("x"), 600<<10)
+			s.h.carrier.inject(down, p)
+		}},
+		{"a message on a topic of another", "unexpected", func() {
+			p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+			p.TopicName, p.Payload = wire.InboxTopic(hub2.Name), raw(s.grant(3))
+			s.h.carrier.inject(down, p)
+		}},
+	}
+	before := s.picture()
+	for _, c := range cases {
+		for range 2 {
+			was := s.link.Counts()
+			c.send()
+			eventually(t, 10*time.Second, c.name+" is "+c.reason, func() bool { return s.link.Counts()[c.reason] > was[c.reason] })
+			is := s.link.Counts()
+			is[c.reason]--
+			if fmt.Sprint(is) != fmt.Sprint(was) {
+				t.Errorf("%s: counted %v after %v, want one more %s", c.name, s.link.Counts(), was, c.reason)
+			}
+			if after := s.picture(); after != before {
+				t.Fatalf("%s changed the store:\n%s\nwas\n%s", c.name, after, before)
+			}
+		}
+	}
+	for what, n := range s.events() {
+		if n != 1 {
+			t.Errorf("%d lines of the history in a minute say: %s", n, what)
+		}
+	}
+	if got := s.events(); got["a grant of an older epoch"] != 1 || got["a notice that was not signed by the account service"] != 1 ||
+		got["a message that cannot be read"] != 1 {
+		t.Errorf("the history tells of %v", got)
+	}
+
+	// After all that, the honest grant is taken.
+	s.mu.Lock()
+	s.newest = 2
+	s.mu.Unlock()
+	s.send(s.grant(3))
+	s.waitEpoch(3, 10*time.Second)
+}
+
+func TestAGrantThatComesTwiceIsAcknowledgedTwice(t *testing.T) {
+	s := play(t, nil)
+	acks := make(chan uint64, 10)
+	s.mu.Lock()
+	s.mute = func(m *wire.Message) bool {
+		if a, ok := m.Body.(*wire.Ack); ok {
+			acks <- a.Epoch
+		}
+		return false
+	}
+	s.mu.Unlock()
+	began := s.began.Load()
+	again := s.sign(s.grant(1))
+	for range 2 {
+		s.put(again)
+		eventually(t, 10*time.Second, "an acknowledgement", func() bool { s.link.Wake(); return len(acks) > 0 })
+		if e := <-acks; e != 1 {
+			t.Fatalf("acknowledged %d", e)
+		}
+		eventually(t, 10*time.Second, "an empty outbox", s.quiet)
+	}
+	if got := s.began.Load(); got != began {
+		t.Error("an epoch was begun twice")
+	}
+}
+
+// devices binds plugs in the store, with the service's assent.
+func (s *stage) devices(n int) {
+	s.h.t.Helper()
+	s.bind(n)
+	for told := 0; told < n; {
+		m, b := next[*wire.Bind](s)
+		told += len(b.Devices)
+		s.answer(m, &wire.Receipt{Account: house1, Epoch: 1, Notice: s.notices[0]})
+	}
+}
+
+func (s *stage) answer(m *wire.Message, b wire.Body) {
+	s.h.t.Helper()
+	s.send(&wire.Message{Re: m.ID, To: s.id.Name, Body: b})
+}
+
+// challenge answers a Begin, with honest proofs.
+func (s *stage) challenge(b *wire.Begin) *wire.Challenge {
+	t := s.h.t
+	t.Helper()
+	secrets, err := s.store.BindingSecrets(s.hub.devices)
+	must(t, err)
+	c := &wire.Challenge{Account: house1, Epoch: b.Epoch}
+	for _, d := range b.Devices {
+		sign := wire.SignIn{
+			Account: house1, Member: s.id.Name, Device: d.ID, Epoch: b.Epoch, MemberNonce: d.Nonce, ServiceNonce: wire.NewNonce(),
+			EpochSecret: s.secrets[b.Epoch-1], BindingSecret: secrets[home.DeviceID(d.ID)],
+		}
+		service, _ := sign.Proofs()
+		c.Devices = append(c.Devices, wire.Challenged{ID: d.ID, Nonce: sign.ServiceNonce, Proof: service})
+	}
+	return c
+}
+
+func TestTheHubProvesNothingToWhoHasNotProvenItself(t *testing.T) {
+	s := play(t, nil)
+	s.devices(4)
+	m, begin := next[*wire.Begin](s)
+	if len(begin.Devices) != 4 {
+		t.Fatalf("%d devices begun, want 4", len(begin.Devices))
+	}
+	c := s.challenge(begin)
+	c.Devices[0].Proof[0] ^= 1
+	c.Devices[1].Nonce = nil
+	c.Devices[2].Proof = nil
+	s.answer(m, c)
+	pm, proof := next[*wire.Proof](s)
+	if len(proof.Devices) != 1 || proof.Devices[0].ID != begin.Devices[3].ID {
+		t.Fatalf("proofs for %d devices, want only the one that the service proved to know", len(proof.Devices))
+	}
+	if n := s.link.Counts()["forged"]; n != 3 {
+		t.Errorf("%d counted as forged, want 3", n)
+	}
+
+	// A session says what nobody asked for, too.
+	var all []string
+	for _, d := range s.hub.devices {
+		all = append(all, string(d))
+	}
+	s.answer(pm, &wire.Session{Account: house1, Epoch: 1, Devices: append(all, "mac-50c7bfffffff")})
+	_, confirm := next[*wire.Confirm](s)
+	bs, err := s.store.Bindings()
+	must(t, err)
+	for _, b := range bs {
+		proven := string(b.Device) == proof.Devices[0].ID
+		if (b.CloudEpoch == 1) != proven {
+			t.Errorf("%s believed to be signed in: %t, want %t", b.Device, b.CloudEpoch == 1, proven)
+		}
+		if slices.Contains(confirm.Devices, string(b.Device)) != proven {
+			t.Errorf("%s confirmed, and was not proven", b.Device)
+		}
+	}
+}
+
+func TestAReceiptEndsNoSignInThatHasNotBeen(t *testing.T) {
+	s := play(t, nil)
+	s.devices(2)
+	receipt := &wire.Receipt{Account: house1, Epoch: 1, Notice: s.notices[0]}
+	m, begin := next[*wire.Begin](s)
+	s.answer(m, receipt)
+	s.answer(m, s.challenge(begin))
+	m, proof := next[*wire.Proof](s)
+	if len(proof.Devices) != 2 {
+		t.Fatalf("proofs for %d devices, want 2", len(proof.Devices))
+	}
+	s.answer(m, receipt)
+	s.answer(m, &wire.Session{Account: house1, Epoch: 1, Devices: []string{proof.Devices[0].ID}})
+	m, confirm := next[*wire.Confirm](s)
+	if len(confirm.Devices) != 1 || confirm.Devices[0] != proof.Devices[0].ID {
+		t.Fatalf("confirmed %v, want what there was a session for", confirm.Devices)
+	}
+	s.answer(m, receipt)
+	eventually(t, 10*time.Second, "one sign-in less to tell", func() bool {
+		es, err := s.store.Errands(10)
+		must(t, err)
+		return len(es) == 1 && string(es[0].Device) == proof.Devices[1].ID
+	})
+	if n := s.link.Counts()["unexpected"]; n != 2 {
+		t.Errorf("%d counted as unexpected, want the two receipts", n)
+	}
+}

@@ -1,0 +1,184 @@
+package cloudlink_test
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/broker"
+	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// stage is a real broker on which the test itself plays the account service, so that it can say what no honest one would.
+type stage struct {
+	*hub
+	svc     *wire.Identity
+	conn    *mqtt.Conn
+	notices []wire.Notice      // of every epoch; the first is that of epoch 1
+	secrets []home.Secret      // likewise
+	said    chan *wire.Message // by the hub, but for asks and acks
+	asked   chan *wire.Ask     // by the hub
+	mute    func(m *wire.Message) bool
+	mu      sync.Mutex // guards mute and newest
+	newest  int        // of notices: what receipts tell
+}
+
+const house1 = "account1"
+
+// AccountOf and HolderOf serve the broker's rules.
+func (s *stage) AccountOf(string) (string, bool) { return house1, true }
+func (s *stage) HolderOf(string) (string, bool)  { return "", false }
+
+// play sets the stage: a hub that was enrolled at epoch 1 and has its grant.
+func play(t *testing.T, set func(*cloudlink.Options)) *stage {
+	t.Helper()
+	s := &stage{said: make(chan *wire.Message, 1000), asked: make(chan *wire.Ask, 1000)}
+	var err error
+	s.svc, err = wire.NewIdentity(wire.RoleService, wire.NewSeed(), wire.NewSeed())
+	must(t, err)
+	for e := range uint64(6) {
+		n := wire.Notice{Account: house1, Epoch: e + 1, At: int64(e), Cause: "reset", Via: "web"}
+		if e > 0 {
+			n.Prev = s.notices[e-1].Hash()
+		}
+		s.notices = append(s.notices, s.svc.SignNotice(n))
+		s.secrets = append(s.secrets, home.SecretBytes(wire.NewSeed()))
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	b, err := broker.New(broker.Options{Listener: l, Directory: s, Service: s.svc.Name, Log: quiet})
+	must(t, err)
+	h := &house{t: t, log: quiet, carrier: carry(t, l.Addr().String())}
+	ctx, cancel := context.WithCancel(context.Background())
+	var parts sync.WaitGroup
+	up := make(chan bool, 10)
+	s.conn, err = mqtt.New(mqtt.Options{
+		Brokers: []string{b.URL()}, ClientID: s.svc.Name, Username: s.svc.Name, Password: s.svc.Login(), Filters: wire.Outboxes(),
+		Receive: s.hear, Up: func(is bool) { up <- is }, Log: quiet, MinPause: 10 * time.Millisecond,
+	})
+	must(t, err)
+	parts.Go(func() { _ = b.Run(ctx) })
+	parts.Go(func() { _ = s.conn.Run(ctx) })
+	t.Cleanup(func() { cancel(); parts.Wait(); h.carrier.close() })
+	select {
+	case <-up:
+	case <-time.After(10 * time.Second):
+		t.Fatal("no connection")
+	}
+
+	s.hub = h.hub(func(o *cloudlink.Options) {
+		if o.Boot == 1 {
+			must(t, s.hub0(h, o))
+		}
+		if set != nil {
+			set(o)
+		}
+	})
+	s.account = house1
+	select {
+	case <-s.asked: // so it listens
+	case <-time.After(10 * time.Second):
+		t.Fatal("the hub does not ask")
+	}
+	s.send(s.grant(1))
+	s.waitEpoch(1, 10*time.Second)
+	eventually(t, 10*time.Second, "an empty outbox", s.quiet)
+	return s
+}
+
+// hub0 enrols the hub on disk, before its link runs.
+func (s *stage) hub0(h *house, o *cloudlink.Options) error {
+	s.hub = &hub{id: o.Identity}
+	n := s.notices[0]
+	return o.Store.Enrol(home.Account{
+		ID: house1, Email: email, ServiceKey: s.svc.Keys.Sign, ServiceSeal: s.svc.Keys.Seal,
+		Notice: n.Hash(), NoticeEpoch: 1, NoticeJSON: n.JSON(), Brokers: h.brokers(),
+	}, home.Credential{})
+}
+
+func (s *stage) quiet() bool {
+	es, err := s.store.Errands(1)
+	must(s.h.t, err)
+	return len(es) == 0
+}
+
+// hear answers asks and acks as an honest service would, and keeps the rest for the test.
+func (s *stage) hear(m mqtt.Message) {
+	got, err := wire.ParseMessage(m.Payload)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	mute, newest := s.mute, s.notices[s.newest]
+	s.mu.Unlock()
+	if mute != nil && mute(got) {
+		return
+	}
+	switch b := got.Body.(type) {
+	case *wire.Ask:
+		select {
+		case s.asked <- b:
+		default:
+		}
+	case *wire.Ack:
+	default:
+		s.said <- got
+		return
+	}
+	_ = s.conn.Publish(mqtt.Message{
+		Topic:   wire.InboxTopic(got.From),
+		Payload: s.sign(&wire.Message{Re: got.ID, To: got.From, Body: &wire.Receipt{Account: house1, Epoch: newest.Epoch, Notice: newest}}),
+	})
+}
+
+// sign signs a message as the service.
+func (s *stage) sign(m *wire.Message) []byte {
+	m.At = time.Now().UnixMilli()
+	raw, err := s.svc.Sign(m)
+	if err != nil {
+		panic(err) // of the test's own making
+	}
+	return raw
+}
+
+// grant returns the honest grant of an epoch.
+func (s *stage) grant(e uint64) *wire.Message { return s.grantTo(s.id.Keys, e) }
+
+func (s *stage) grantTo(k wire.Keys, e uint64) *wire.Message {
+	sealed, err := k.SealGrant(house1, s.id.Name, e, wire.Granted{Secret: s.secrets[e-1], Username: email, Password: home.NewSecret("pw")})
+	must(s.h.t, err)
+	return &wire.Message{To: s.id.Name, Body: &wire.Grant{Notice: s.notices[e-1], Sealed: sealed}}
+}
+
+// send signs a message and puts it into the hub's inbox.
+func (s *stage) send(m *wire.Message) { s.h.t.Helper(); s.put(s.sign(m)) }
+
+func (s *stage) put(raw []byte) {
+	s.h.t.Helper()
+	must(s.h.t, s.conn.Publish(mqtt.Message{Topic: wire.InboxTopic(s.id.Name), Payload: raw}))
+}
+
+func (s *stage) post(n wire.Notice) {
+	s.h.t.Helper()
+	must(s.h.t, s.conn.Publish(mqtt.Message{Topic: wire.NoticeTopic(house1), Payload: n.JSON(), Retained: true}))
+}
+
+// next returns the next message of the hub that has a body like T.
+func next[T wire.Body](s *stage) (*wire.Message, T) {
+	s.h.t.Helper()
+	for {
+		select {
+		case m := <-s.said:
+			if b, ok := m.Body.(T); ok {
+				return m, b
+			}
+		case <-time.After(10 * time.Second):
+			s.h.t.Fatalf("the hub does not say %T", *new(T))
+		}
+	}
+}
