@@ -107,9 +107,7 @@ import sys, threading, zeroconf as z
 zc = z.Zeroconf(interfaces=z.InterfaceChoice.All)
 class L(z.ServiceListener):
     def add_service(self, zc, t, name):
-        threading.Thread(target=self.resolve, args=(zc, t, name), daemon=True).start()
-    def resolve(self, zc, t, name):
-        i = zc.get_service_info(t, name, timeout=15000)
+        i = zc.get_service_info(t, name)
         if i and i.port and i.parsed_addresses():
             print(name, flush=True)
     def update_service(self, zc, t, name): pass
