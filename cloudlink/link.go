@@ -37,7 +37,7 @@ type Options struct {
 	// Secret is set for a device that speaks the link itself: its binding secret, sealed when it enrols.
 	Secret home.Secret
 
-	Batch    int           // devices a message; 256 when zero
+	Batch    int           // devices a message; 512 when zero
 	Window   int           // conversations open at once; 4 when zero
 	Patience time.Duration // how long an answer is waited for before the errand is begun again; 5 s when zero
 	AskEvery time.Duration // how often the service is asked for what might have been withheld; 15 min when zero
@@ -90,7 +90,7 @@ func New(o Options) (*Link, error) {
 		errs = append(errs, err)
 	}
 	if o.Batch == 0 {
-		o.Batch = 256
+		o.Batch = 512
 	}
 	if o.Window == 0 {
 		o.Window = 4
@@ -140,7 +140,7 @@ func (l *Link) State() (up bool, reason string) {
 	case !l.online:
 		return false, "no broker answers"
 	case l.heard.IsZero() || l.asked.After(l.heard) && time.Since(l.asked) > 2*l.o.Patience:
-		return false, "the account service does not answer"
+		return false, "the account service does not answer (if this state came from a backup, sign in again)"
 	}
 	return true, ""
 }

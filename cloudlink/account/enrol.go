@@ -107,6 +107,17 @@ func (s *Service) enrol(m *wire.Message, e *wire.Enrol) (answer wire.Body, grant
 	return enrolled, gs[0], nil
 }
 
+// unused tells whether there is a pairing of that name that nobody has used yet.
+func (s *Service) unused(pairing string) bool {
+	unused := false
+	_ = s.st.View(func(tx *bbolt.Tx) error { // what cannot be read is not unused
+		o, ok, err := get[offer](tx, bktPairings, []byte(pairing))
+		unused = ok && err == nil && o.Used == ""
+		return nil
+	})
+	return unused
+}
+
 // paired checks a hub's pairing: made by the account's owner, not too old, used by nobody else. A hub that did not get the
 // answer may use it again.
 func (s *Service) paired(hub string, e *wire.Enrol) (p offer, a *account, proof []byte, refusal wire.Body) {

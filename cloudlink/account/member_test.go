@@ -111,11 +111,18 @@ func (m *by) publish(raw []byte) {
 }
 
 // ask says b and returns the first answer.
+// ask sends a message until it is answered, as a member does: the service may not be connected yet.
 func (m *by) ask(b wire.Body) wire.Body {
 	m.t.Helper()
-	raw, id := m.raw(b)
-	m.publish(raw)
-	return m.next(id)
+	for range 4 {
+		raw, id := m.raw(b)
+		m.publish(raw)
+		if answer := m.within(id, 5*time.Second); answer != nil {
+			return answer
+		}
+	}
+	m.t.Fatal("no answer")
+	return nil
 }
 
 // notice waits for the notice of an epoch.
@@ -136,14 +143,24 @@ func (m *by) notice(epoch uint64) wire.Notice {
 // next returns the next message that answers re; with an empty re, the next that answers nothing.
 func (m *by) next(re string) wire.Body {
 	m.t.Helper()
+	b := m.within(re, 10*time.Second)
+	if b == nil {
+		m.t.Fatal("no answer")
+	}
+	return b
+}
+
+// within is next for as long as d, and nil then.
+func (m *by) within(re string, d time.Duration) wire.Body {
+	end := time.After(d)
 	for {
 		select {
 		case got := <-m.in:
 			if got.Re == re {
 				return got.Body
 			}
-		case <-time.After(10 * time.Second):
-			m.t.Fatalf("no answer")
+		case <-end:
+			return nil
 		}
 	}
 }

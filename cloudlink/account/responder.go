@@ -153,7 +153,9 @@ func (t *talks) take(b *box, raw []byte) {
 		s.dropped(&s.counts.forged, b.member, err)
 		return
 	}
-	if m.Seq <= b.seq {
+	// A hub that was restored from a backup counts from there again. The owner's new pairing, used for the first time, says
+	// that it is no replay.
+	if m.Seq <= b.seq && !(enrols && s.unused(enrol.Pairing)) {
 		s.counts.replayed.Add(1)
 		return
 	}
