@@ -110,7 +110,6 @@ func (m *by) publish(raw []byte) {
 	}
 }
 
-// ask says b and returns the first answer.
 // ask sends a message until it is answered, as a member does: the service may not be connected yet.
 func (m *by) ask(b wire.Body) wire.Body {
 	m.t.Helper()
