@@ -184,8 +184,8 @@ func (l *Link) brokers() ([]string, error) {
 }
 
 // serve runs one connection, with what sends and what plans, until ctx ends or the account changed.
-func (l *Link) serve(ctx context.Context, brokers []string) error {
-	ctx, stop := context.WithCancel(ctx)
+func (l *Link) serve(all context.Context, brokers []string) error {
+	ctx, stop := context.WithCancel(all) // of this connection
 	defer stop()
 	id := l.o.Identity
 	filters := []string{wire.InboxTopic(id.Name)}
@@ -223,7 +223,7 @@ func (l *Link) serve(ctx context.Context, brokers []string) error {
 		l.mu.Unlock()
 		select {
 		case <-l.rejoin:
-		case <-ctx.Done():
+		case <-all.Done():
 		}
 		return nil
 	}

@@ -1,0 +1,137 @@
+package cloudlink_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore"
+)
+
+// lines is a log.
+type lines struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), s)
+}
+
+func TestARefusedCredentialEndsTheDialling(t *testing.T) {
+	for _, code := range []byte{packets.ErrRefusedBadUsernameOrPassword, packets.ErrRefusedNotAuthorised} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			must(t, err)
+			dials := make(chan bool, 100)
+			var all sync.WaitGroup
+			all.Go(func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = packets.ReadPacket(conn)
+					select {
+					case dials <- true:
+					default: // enough were counted
+					}
+					a := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
+					a.ReturnCode = code
+					_ = a.Write(conn)
+					_ = conn.Close()
+				}
+			})
+			store, err := localstore.Open(localstore.Options{Dir: t.TempDir(), Log: quiet})
+			must(t, err)
+			id, err := wire.NewIdentity(wire.RoleHub, wire.NewSeed(), wire.NewSeed())
+			must(t, err)
+			must(t, store.Enrol(home.Account{ID: "a", ServiceKey: id.Keys.Sign, ServiceSeal: id.Keys.Seal, NoticeEpoch: 1}, home.Credential{}))
+			var log lines
+			link, err := cloudlink.New(cloudlink.Options{
+				Identity: id, Store: store, Boot: 1, Log: slog.New(slog.NewTextHandler(&log, nil)), Brokers: []string{"mqtt://" + l.Addr().String()},
+			})
+			must(t, err)
+			ctx, cancel := context.WithCancel(context.Background())
+			all.Go(func() { must(t, link.Run(ctx)) })
+			defer store.Close()
+			defer all.Wait()
+			defer l.Close()
+			defer cancel()
+			refused := func() bool {
+				up, why := link.State()
+				return !up && strings.Contains(why, "refused this hub's credential")
+			}
+			eventually(t, 10*time.Second, "the reason is told", refused)
+			if n := log.count("level=ERROR"); n != 1 {
+				t.Errorf("%d errors in the log, want 1: %s", n, log.b.String())
+			}
+			link.Wake()                        // no reason to dial again
+			time.Sleep(700 * time.Millisecond) // longer than the pause between two dials; nothing can prove that it never dials
+			if n := len(dials); n != 1 || !refused() {
+				t.Errorf("dialled %d times, want once", n)
+			}
+			link.Rejoin() // one: the account has changed
+			eventually(t, 10*time.Second, "another dial", func() bool { return len(dials) == 2 })
+		})
+	}
+}
+
+// mosquitto starts a mosquitto that takes everybody, and returns its address.
+func mosquitto(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("mosquitto")
+	if err != nil {
+		path = "/usr/sbin/mosquitto" // not on everybody's path
+		if _, err := os.Stat(path); err != nil {
+			t.Skip("mosquitto is not installed: apt-get install mosquitto")
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	addr := l.Addr().(*net.TCPAddr)
+	must(t, l.Close())
+	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
+	must(t, os.WriteFile(conf, fmt.Appendf(nil, "listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest none\n", addr.Port), 0o600))
+	cmd := exec.Command(path, "-c", conf)
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	eventually(t, 10*time.Second, "mosquitto listens", func() bool {
+		c, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			return false
+		}
+		return c.Close() == nil
+	})
+	return addr.String()
+}
+
+func TestAHouseFollowsAResetOverMosquitto(t *testing.T) {
+	t.Parallel()
+	follow(t, open(t, mosquitto(t)), 300)
+}
