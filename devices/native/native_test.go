@@ -159,7 +159,9 @@ func (f *fake) door(rw http.ResponseWriter, r *http.Request) {
 			answer = &wire.Done{Code: wire.CodeForeign}
 			break
 		}
-		f.account, f.epoch = j.Account, home.Epoch(j.Notice.Epoch)
+		if f.account == "" { // else it is told of brokers only
+			f.account, f.epoch = j.Account, home.Epoch(j.Notice.Epoch)
+		}
 	case *wire.Passed:
 		if b.Notice.Verify(f.w.service.Keys, f.account) == nil && !f.deaf {
 			f.epoch = home.Epoch(b.Notice.Epoch)
