@@ -22,7 +22,7 @@ func TestAHostileCarrierDelaysAndNothingElse(t *testing.T) {
 			b := h.hub(hasty)
 			b.enrol()
 			h.carrier.set(mischief{drop: .1, double: .1, delay: .1, replay: .1, flip: .05, acks: .05, cut: .004}.meddler(seed))
-			b.bind(60)
+			b.bind(40)
 			survive(t, b, 1)
 			for e := home.Epoch(2); e <= 3; e++ {
 				h.reset(fmt.Sprintf("number-%d-Horse-Battery", e))
@@ -58,7 +58,7 @@ func TestLostAcknowledgementsLoseNothing(t *testing.T) {
 	b := h.hub(hasty)
 	b.enrol()
 	h.carrier.set(mischief{acks: .05}.meddler(1))
-	b.bind(400)
+	b.bind(200)
 	survive(t, b, 1)
 	for e := home.Epoch(2); e <= 3; e++ {
 		h.reset(fmt.Sprintf("number-%d-Horse-Battery", e))
