@@ -16,7 +16,7 @@ const runs = 3
 func cloud(ctx context.Context, o options) ([]table, error) {
 	t := table{
 		title:   fmt.Sprintf("Cloud end: %s devices signed in again after a reset", thousands(o.devices)),
-		columns: []string{"what", "time", "devices/s", "messages", "MB", "rekeyd's rate is"},
+		columns: []string{"what", "time", "devices/s", "messages", "MB", "rekeyd's rate is", "aim"},
 	}
 	traffic, err := o.overEmbedded(ctx, &t)
 	if err != nil {
@@ -61,13 +61,16 @@ func (o options) overEmbedded(ctx context.Context, t *table) (traffic, error) {
 func (o options) rows(t *table, broker string, times []timing, moved traffic, alone, loose time.Duration) {
 	med := median(times)
 	rate := func(d time.Duration) string { return thousands(int(float64(o.devices) / d.Seconds())) }
-	ratio := func(d time.Duration) string { return fmt.Sprintf("%.2f of this", d.Seconds()/med.all.Seconds()) }
+	ratio := func(d time.Duration) string {
+		return fmt.Sprintf("%.2f of this; signing in alone %.2f", d.Seconds()/med.all.Seconds(), d.Seconds()/med.signIn.Seconds())
+	}
 	single := oneByOne(o.devices)
 	t.row("rekeyd, "+broker, ms(med.all), rate(med.all), thousands(moved.count()), megabytes(moved.bytes()), "")
 	t.row("· until the epoch is on the hub's disk", ms(med.began), "", "", "", "")
 	t.row("· until every device is observed, 16 at once", ms(med.observed), "", "", "", "")
 	t.row("· with nothing to do but sign in", ms(med.signIn), rate(med.signIn), "", "", "")
-	t.row("paho, same messages, "+broker, ms(alone), rate(alone), thousands(moved.count()), megabytes(moved.bytes()), ratio(alone))
+	t.row("paho, same messages, "+broker, ms(alone), rate(alone), thousands(moved.count()), megabytes(moved.bytes()), ratio(alone),
+		"0.5: "+verdict(2*alone >= med.all))
 	t.row("paho, unbatched, "+broker, ms(loose), rate(loose), thousands(single.count()), megabytes(single.bytes()), ratio(loose))
 }
 
