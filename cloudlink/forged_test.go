@@ -288,3 +288,36 @@ func TestAReceiptEndsNoSignInThatHasNotBeen(t *testing.T) {
 		t.Errorf("%d counted as unexpected, want the two receipts", n)
 	}
 }
+
+func TestAGrantAfterOneThatWasLostIsNotTakenBeforeItsTurn(t *testing.T) {
+	s := play(t, nil)
+	s.post(s.notices[1])
+	eventually(t, 10*time.Second, "the notice is noted", func() bool {
+		a, err := s.store.Account()
+		must(t, err)
+		return a.NoticeEpoch == 2
+	})
+	for len(s.asked) > 0 {
+		<-s.asked
+	}
+	s.send(s.grant(3))
+	select {
+	case a := <-s.asked:
+		if a.Epoch != 1 {
+			t.Fatalf("asked for what follows %d, want 1", a.Epoch)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing was asked")
+	}
+	if e := s.epoch(); e != 1 {
+		t.Fatalf("at epoch %d, want 1", e)
+	}
+	s.send(s.grant(2))
+	s.send(s.grant(3))
+	s.waitEpoch(3, 10*time.Second)
+	cs, err := s.store.Credentials(house1)
+	must(t, err)
+	if len(cs) < 2 || cs[1].Epoch != 2 {
+		t.Error("the vault lacks epoch 2")
+	}
+}

@@ -321,6 +321,9 @@ func (l *Link) grant(m *wire.Message, g *wire.Grant, keys wire.Keys) error {
 		l.counts.replayed.Add(1) // doubled, or resent because the acknowledgement was lost: acknowledge again
 		l.settle(nil)
 		return l.o.Store.Queue([]home.Errand{{Kind: home.ErrandAck, Epoch: e, At: time.Now().UTC().Round(0)}})
+	case a.Epoch != 0 && e-1 > a.Epoch && !l.asksAs(m.Re):
+		l.askSoon() // one in between was lost: whatever it brought may still be held by a device
+		return nil
 	case e >= a.NoticeEpoch:
 		if err := g.Notice.Follows(a.NoticeEpoch, a.Notice); err != nil {
 			if errors.Is(err, wire.ErrGap) {
@@ -346,6 +349,14 @@ func (l *Link) grant(m *wire.Message, g *wire.Grant, keys wire.Keys) error {
 	}
 	l.Wake()
 	return nil
+}
+
+// asksAs tells whether the message of that name is an ask that is open.
+func (l *Link) asksAs(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, ok := l.open[id]
+	return ok && c.kind == kindAsk
 }
 
 // presence is what a hub's status topic says, retained. A late will may overtake a birth: the higher boot wins.
