@@ -52,8 +52,9 @@ After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.PersistentFlags().String("state", "", "directory of the hub's state (default "+defaultState()+")")
 	root.AddCommand(
-		newRun(), newDemo(), newSimulate(), newStatus(), newDevices(), newBind(), newUnbind(), newRekey(),
+		newRun(), newStatus(), newDevices(), newBind(), newUnbind(), newRekey(),
 		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newVersion(),
 	)
+	root.AddCommand(play()...)
 	return root
 }

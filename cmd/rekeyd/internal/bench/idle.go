@@ -43,7 +43,7 @@ func idle(ctx context.Context, o options) ([]table, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	program := filepath.Join(dir, "rekeyd")
-	if err := build(ctx, program); err != nil {
+	if err := build(ctx, program, nil); err != nil {
 		return nil, err
 	}
 	t := table{
