@@ -15,6 +15,7 @@ check: lint test ## what CI runs
 lint:
 	@test -z "$$(go tool gofumpt -l .)" || { echo "gofumpt would change:"; go tool gofumpt -l .; exit 1; }
 	go vet ./...
+	go vet -tags nodemo ./cmd/rekeyd
 	go tool staticcheck ./...
 
 build: ## the binary for this machine, stripped
