@@ -153,6 +153,9 @@ func (r *rig) holding(password string, e home.Epoch) int {
 	return n
 }
 
+// answers tells a running daemon from what one has left behind.
+func answers(s daemon.Status) bool { return s.Link == "up" || s.Reason != "the daemon does not run" }
+
 func allCurrent(n int, e home.Epoch) func(daemon.Status) bool {
 	return func(s daemon.Status) bool {
 		current := 0
@@ -170,7 +173,7 @@ func (r *rig) setUp(password string) {
 	r.t.Helper()
 	n := len(r.house.Devices())
 	r.start()
-	r.await("daemon", 20*time.Second, func(s daemon.Status) bool { return s.Link == "down" })
+	r.await("daemon", 20*time.Second, answers)
 	for _, args := range [][]string{{"register", rigEmail, "--password-stdin"}, {"login", rigEmail, "--password-stdin"}} {
 		if out, err := r.rekeyd(password, args...); err != nil {
 			r.t.Fatalf("%v: %s", args, out)
@@ -214,7 +217,7 @@ func TestNoDeviceIsLostWhereverTheDaemonIsKilled(t *testing.T) {
 	now := 1
 	for i := range kills {
 		if i%2 == 0 { // every other kill hits a daemon that is still busy with the last one
-			r.await("account service", 20*time.Second, func(s daemon.Status) bool { return s.Link != "down" || s.Reason != "the daemon does not run" })
+			r.await("account service", 20*time.Second, answers)
 			changed := make(chan error, 1)
 			go func() { changed <- r.change(password(now), password(now+1)) }()
 			time.Sleep(time.Duration(random.IntN(250)) * time.Millisecond) // the point of the kill

@@ -51,7 +51,7 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 	r := newRig(t, "plug:iot=1")
 	r.args = []string{"--interface", "home0", "--broker-listen", "0.0.0.0:7355"}
 	r.start()
-	r.await("daemon", 20*time.Second, func(daemon.Status) bool { return true })
+	r.await("daemon", 20*time.Second, answers)
 	for _, args := range [][]string{{"register", rigEmail, "--password-stdin"}, {"login", rigEmail, "--password-stdin"}} {
 		if out, err := r.rekeyd("password-number-001", args...); err != nil {
 			t.Fatalf("%v: %s", args, out)
