@@ -83,7 +83,6 @@ const demoEmail = "anna@example.org"
 
 // demo is the story, from the registration to the last device.
 func demo(ctx context.Context, o demoOptions) error {
-	small()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	d, err := newStage(o)

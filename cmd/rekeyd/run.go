@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -85,7 +84,6 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 
 // serve runs the daemon until ctx ends.
 func serve(ctx context.Context, o appOptions) error {
-	small()
 	a, err := newApp(o)
 	if err != nil {
 		return err
@@ -95,14 +93,6 @@ func serve(ctx context.Context, o appOptions) error {
 	a.run(ctx, a.parts())
 	o.Log.Info("rekeyd stopped")
 	return nil
-}
-
-// small has the garbage collector keep the daemon's memory low rather than its pauses rare: a router has little, and nothing
-// here is in a hurry. GOGC in the environment counts more.
-func small() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40)
-	}
 }
 
 // mailer is how the embedded account service sends mail.
