@@ -277,10 +277,14 @@ func stateOfRow(r daemon.Row) cloudlink.DeviceState {
 	}
 }
 
-// told publishes what has changed. What cannot be told now is told after the next connect.
+// told publishes what has changed. What cannot be told now is told after the next connect. The topic of a device that is not bound
+// (any more) is cleared.
 func (a *app) told(r daemon.Row) {
-	if r.Bound {
+	switch {
+	case r.Bound:
 		_ = a.link.Publish(stateOfRow(r).Message())
+	case r.Protocol != "":
+		_ = a.link.Publish(cloudlink.DeviceState{ID: string(r.ID)}.Message())
 	}
 	if a.o.Told != nil {
 		a.o.Told(r)
