@@ -97,7 +97,7 @@ func idleInside(ctx context.Context, args []string) (_ any, err error) {
 		if _, err := h.start("run", "--state", filepath.Join(h.dir, "cloud"), "--interface", "none0"); err != nil {
 			return nil, err
 		}
-		if err := h.await(ctx, "link down", "--state", filepath.Join(h.dir, "cloud"), "status"); err != nil {
+		if err := h.await(ctx, "not signed in to an account", "--state", filepath.Join(h.dir, "cloud"), "status"); err != nil {
 			return nil, err
 		}
 		run = append(run, "--listen", "127.0.0.1:7363", "--account-url", "http://127.0.0.1:7354", "--broker", "mqtt://127.0.0.1:7355")
@@ -115,7 +115,7 @@ func idleInside(ctx context.Context, args []string) (_ any, err error) {
 // bindHouse registers an account, signs the hub in, and binds a house of simulated devices.
 func (h *household) bindHouse(ctx context.Context, state string) error {
 	const pw = "a-Password-of-1"
-	if err := h.await(ctx, "link down", "--state", state, "status"); err != nil {
+	if err := h.await(ctx, "not signed in to an account", "--state", state, "status"); err != nil {
 		return err
 	}
 	var at []string
