@@ -100,10 +100,11 @@ func (f *fake) serve(conn net.Conn, code byte) {
 	}
 	c := &client{t: f.t, conn: conn, hello: hello, in: make(chan packets.ControlPacket, 10_000)}
 	defer close(c.in)
-	f.clients <- c
 	answer := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
 	answer.ReturnCode = code
-	if answer.Write(conn) != nil {
+	err = answer.Write(conn)
+	f.clients <- c // only now: what a test says must not come before the answer
+	if err != nil {
 		return
 	}
 	for {
