@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -50,12 +51,24 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	m := strings.TrimSuffix(e.Message, ".")
-	if m != "" {
-		m = strings.ToLower(m[:1]) + m[1:]
+	m := []rune(strings.TrimSuffix(e.Message, "."))
+	if len(m) == 0 {
+		m = []rune("refused")
 	}
-	return fmt.Sprintf("%s (code %d)", m, int(e.Code))
+	if len(m) > maxMessage {
+		m = append(m[:maxMessage:maxMessage], '…')
+	}
+	for i, r := range m {
+		if !unicode.IsPrint(r) { // it may end on a terminal
+			m[i] = ' '
+		}
+	}
+	m[0] = unicode.ToLower(m[0])
+	return fmt.Sprintf("%s (code %d)", string(m), int(e.Code))
 }
+
+// maxMessage is how much of a server's message people are shown.
+const maxMessage = 200
 
 // Is makes the codes that mean a wrong credential home.ErrCredential, and those that mean later home.ErrUnavailable.
 func (e *Error) Is(target error) bool {
@@ -82,7 +95,11 @@ func New(base string) (*Client, error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, &home.Error{Op: "reach the account service", Err: fmt.Errorf("%q is no http or https URL", base)}
 	}
-	return &Client{url: strings.TrimSuffix(u.String(), "/"), http: &http.Client{Timeout: 30 * time.Second}}, nil
+	return &Client{url: strings.TrimSuffix(u.String(), "/"), http: &http.Client{
+		Timeout: 30 * time.Second,
+		// A redirect would take the token (in the address, and so in Referer) and the password (in the body) to another server.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
 }
 
 // Call calls a method. token may be empty. It returns *Error where the service answered with an error code, and
@@ -118,24 +135,34 @@ func (c *Client) Call(ctx context.Context, token home.Secret, method string, par
 		return fmt.Errorf("%s: answer cut short: %w", method, home.ErrUnavailable)
 	}
 	var out struct {
-		Code   number          `json:"error_code"`
+		Code   *number         `json:"error_code"`
 		Msg    string          `json:"msg"`
 		Result json.RawMessage `json:"result"`
 	}
 	if err := json.Unmarshal(raw, &out); err != nil {
 		return fmt.Errorf("%s: answered with status %d and no such JSON: %w", method, resp.StatusCode, home.ErrUnavailable)
 	}
-	if out.Code == 0 && len(out.Result) > 0 { // an error can also come nested
+	var code number
+	switch {
+	case out.Code != nil:
+		code = *out.Code
+	case len(out.Result) == 0: // JSON of somebody else's
+		return fmt.Errorf("%s: answered with status %d and no error code: %w", method, resp.StatusCode, home.ErrUnavailable)
+	}
+	if code == 0 && len(out.Result) > 0 { // an error can also come nested
 		var nested struct {
 			Code number `json:"errorCode"`
 			Msg  string `json:"errorMsg"`
 		}
 		if json.Unmarshal(out.Result, &nested) == nil && nested.Code != 0 {
-			out.Code, out.Msg = nested.Code, nested.Msg
+			code, out.Msg = nested.Code, nested.Msg
 		}
 	}
-	if out.Code != 0 {
-		return &Error{Code: Code(out.Code), Message: out.Msg}
+	switch {
+	case code != 0:
+		return &Error{Code: Code(code), Message: out.Msg}
+	case resp.StatusCode != http.StatusOK: // a success that never came about
+		return fmt.Errorf("%s: answered with status %d: %w", method, resp.StatusCode, home.ErrUnavailable)
 	}
 	if result == nil || len(out.Result) == 0 {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -116,6 +117,67 @@ func TestNewTakesURLsOnly(t *testing.T) {
 	for _, bad := range []string{"", "account.example.org", "ftp://x", "http://", "http://%zz"} {
 		if _, err := v1.New(bad); err == nil {
 			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+// Whoever answers can point elsewhere, or say nothing that looks like success.
+func TestWhatOnlyLooksLikeSuccessIsUnavailable(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+	}{
+		{200, `{}`},
+		{200, `{"message":"welcome to this router"}`},
+		{200, `{"error_code":null}`},
+		{404, `{"message":"no such page"}`},
+		{500, `{"error_code":0}`},
+		{502, `{"error_code":0,"result":{"token":"x"}}`},
+	} {
+		if err := answering(t, c.status, c.body).Call(t.Context(), token, "resetPassword", nil, nil); !errors.Is(err, home.ErrUnavailable) {
+			t.Errorf("%d %s: %v, want home.ErrUnavailable", c.status, c.body, err)
+		}
+	}
+	err := answering(t, 413, `{"error_code":-10100,"msg":"Too large"}`).Call(t.Context(), token, "resetPassword", nil, nil)
+	if e, ok := errors.AsType[*v1.Error](err); !ok || e.Code != v1.BadJSON {
+		t.Errorf("%v, want the code that came with the status", err)
+	}
+}
+
+func TestNoRedirectIsFollowed(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		t.Errorf("another server was told %s, and %q", r.Header.Get("Referer"), body)
+		_, _ = w.Write([]byte(`{"error_code":0}`))
+	}))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		s := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/", status))
+		c, err := v1.New(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Call(t.Context(), token, "login", map[string]string{"cloudPassword": "hunter22"}, nil)
+		if !errors.Is(err, home.ErrUnavailable) || !strings.Contains(err.Error(), fmt.Sprint(status)) || strings.Contains(err.Error(), "tok3n") {
+			t.Errorf("%d: %v", status, err)
+		}
+		s.Close()
+	}
+}
+
+// What a server says is for people's eyes, and its own affair: it must not be able to write on their terminal, or at length.
+func TestAServersMessageIsShownAsText(t *testing.T) {
+	for msg, want := range map[string]string{
+		"":                              "refused (code -1)",
+		".":                             "refused (code -1)",
+		"Incorrect email or password.":  "incorrect email or password (code -1)",
+		"Ünbekannt":                     "ünbekannt (code -1)",
+		"密码错误":                          "密码错误 (code -1)",
+		"Ha\x1b[2J\nha":                 "ha [2J ha (code -1)",
+		"A" + strings.Repeat("é", 5000): "a" + strings.Repeat("é", 199) + "… (code -1)",
+	} {
+		if got := (&v1.Error{Code: -1, Message: msg}).Error(); got != want {
+			t.Errorf("%.30q: %q, want %q", msg, got, want)
 		}
 	}
 }
