@@ -16,6 +16,11 @@ import (
 // Enrol joins the account of a pairing and waits until the account's newest grant is on disk. The e-mail address and password
 // are what the account's owner typed; the service has just checked them and keeps neither in the clear.
 func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
+	for _, b := range p.Brokers {
+		if _, err := mqtt.ParseBroker(b); err != nil {
+			return &home.Error{Op: "enrol this hub", Err: err, Hint: "sign in again with: rekeyd login"}
+		}
+	}
 	o := &offer{pairing: p, email: email, password: password, done: make(chan error, 1)}
 	l.mu.Lock()
 	l.offer = o
@@ -158,7 +163,9 @@ func (l *Link) inbox(raw []byte) {
 	l.o.Log.Debug("message received", "type", m.Type, "id", m.ID, "re", m.Re)
 	l.mu.Lock()
 	c := l.open[m.Re]
-	l.heard, l.misses = time.Now(), 0
+	if c != nil { // anything else may be a replay: it does not show that the service is there
+		l.heard, l.misses = time.Now(), 0
+	}
 	l.mu.Unlock()
 	if m.Expired(time.Now(), c != nil) {
 		l.drop(&l.counts.expired, "a message that came too late", nil)
@@ -210,7 +217,12 @@ func (l *Link) answer(c *conversation, m *wire.Message) error {
 		if c.kind == home.ErrandSignIn && !c.signed {
 			break // the service has signed nobody in
 		}
-		if a, err := l.o.Store.Account(); c.kind == kindAsk && err == nil && uint64(a.Epoch) >= b.Epoch {
+		switch a, err := l.o.Store.Account(); {
+		case err != nil:
+			return err
+		case uint64(a.Epoch) < b.Epoch:
+			l.askWithin(min(2*time.Second, l.o.Patience)) // a grant was lost, or is on its way
+		case c.kind == kindAsk:
 			l.settle(nil) // enrolled again, and there was nothing to miss
 		}
 		return l.receipt(c, m, b)

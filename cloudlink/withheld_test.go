@@ -1,0 +1,90 @@
+package cloudlink_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// A broker that lets nothing new through can still say again what the service once said.
+func TestALinkOnWhichNothingNewIsSaidIsDown(t *testing.T) {
+	t.Parallel()
+	s := play(t, func(o *cloudlink.Options) { o.Patience, o.AskEvery = 50*time.Millisecond, 50*time.Millisecond })
+	if up, why := s.link.State(); !up {
+		t.Fatalf("down from the beginning: %s", why)
+	}
+	again := s.sign(s.grant(1))
+	s.mu.Lock()
+	s.mute = func(*wire.Message) bool { return true }
+	s.mu.Unlock()
+	down := func() bool {
+		up, why := s.link.State()
+		return !up && strings.Contains(why, "does not answer")
+	}
+	eventually(t, 10*time.Second, "the link is down", func() bool { s.put(again); return down() })
+	for range 40 { // and stays down, whatever is tried meanwhile
+		s.put(again)
+		if up, _ := s.link.State(); up {
+			t.Fatal("up again, though the service has said nothing new")
+		}
+		time.Sleep(10 * time.Millisecond) // lets the link try; nothing can prove that it never is
+	}
+	s.mu.Lock()
+	s.mute = nil
+	s.mu.Unlock()
+	eventually(t, 10*time.Second, "the link is up", func() bool { up, _ := s.link.State(); return up })
+}
+
+func TestAReceiptTellsOfAGrantThatWasLost(t *testing.T) {
+	t.Parallel()
+	s := play(t, func(o *cloudlink.Options) { o.Patience = 200 * time.Millisecond })
+	for len(s.asked) > 0 {
+		<-s.asked
+	}
+	s.mu.Lock()
+	s.newest = 1 // notice and grant of epoch 2 do not arrive
+	s.mu.Unlock()
+	s.h.carrier.cut()
+	for range 2 { // at the connect; and because of the receipt
+		select {
+		case a := <-s.asked:
+			if a.Epoch != 1 {
+				t.Fatalf("asked for what follows %d, want 1", a.Epoch)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("nothing was asked")
+		}
+	}
+	s.send(s.grant(2))
+	s.waitEpoch(2, 10*time.Second)
+	eventually(t, 10*time.Second, "an empty outbox", s.quiet)
+	for len(s.asked) > 0 {
+		<-s.asked
+	}
+	time.Sleep(500 * time.Millisecond) // longer than the next would take; nothing can prove that it never comes
+	if n := len(s.asked); n > 1 {      // one may have been on its way
+		t.Errorf("%d questions more, and nothing is missing", n)
+	}
+}
+
+func TestAPairingThatNamesNoBrokerIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	h := open(t, "")
+	b := h.hub(nil)
+	p := h.pair()
+	p.Brokers = []string{"mqtt://127.0.0.1:1", "gopher://anna:hunter22@127.0.0.1"}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := b.link.Enrol(ctx, p, email, home.NewSecret(password))
+	if err == nil || errors.Is(err, home.ErrUnavailable) || strings.Contains(err.Error(), "hunter22") || time.Since(began) > 5*time.Second {
+		t.Fatalf("%v after %v", err, time.Since(began))
+	}
+	b.enrol() // it did no harm
+}
