@@ -38,6 +38,13 @@ func run(t *testing.T, k device.Keeper) *device.Device {
 	t.Helper()
 	d, err := device.New(device.Options{State: k, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0", Unannounced: true})
 	must(t, err)
+	serve(t, d)
+	return d
+}
+
+// serve runs a device until the test ends.
+func serve(t testing.TB, d *device.Device) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
@@ -46,7 +53,6 @@ func run(t *testing.T, k device.Keeper) *device.Device {
 		must(t, <-done)
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return d
 }
 
 func post(t *testing.T, d *device.Device, body io.Reader) (int, string) {
