@@ -163,7 +163,7 @@ func (c *carrier) pump(l *line, d direction, from io.Reader) {
 
 // mischief is how often a carrier does what, of 1.
 type mischief struct {
-	drop, double, delay, replay, flip float64 // of publications
+	drop, double, delay, replay, flip float64 // of publications; where any is flipped, each direction's second one is
 	acks                              float64 // of acknowledgements that are dropped
 	cut                               float64 // of packets after which the connection ends
 }
@@ -172,6 +172,7 @@ type mischief struct {
 func (m mischief) meddler(seed uint64) meddler {
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	var past [2][]*packets.PublishPacket
+	var seen [2]int
 	chance := func(of float64) bool { return rnd.Float64() < of }
 	return func(d direction, p packets.ControlPacket, emit func(packets.ControlPacket)) bool {
 		if chance(m.cut) {
@@ -192,6 +193,12 @@ func (m mischief) meddler(seed uint64) meddler {
 			past[d] = append(past[d], pub.Copy())
 		} else {
 			past[d][rnd.IntN(256)] = pub.Copy()
+		}
+		if seen[d]++; seen[d] == 2 && m.flip > 0 && len(pub.Payload) > 0 {
+			pub.Payload = append([]byte(nil), pub.Payload...)
+			pub.Payload[0] ^= 1 // no luck may make it harmless
+			emit(pub)
+			return true
 		}
 		if chance(m.flip) && len(pub.Payload) > 0 {
 			pub.Payload = append([]byte(nil), pub.Payload...)
