@@ -59,6 +59,7 @@ type account struct {
 	Active bool        `json:"active"`
 	Reset  []byte      `json:"reset,omitempty"` // key of the live reset link, in links
 	At     int64       `json:"at"`              // registered, Unix milliseconds
+	Lang   string      `json:"lang,omitempty"`  // of its mails, a tag of package language
 }
 
 // link is a token that was sent by mail. Only its hash is kept.

@@ -28,7 +28,9 @@ var may = map[string][]string{
 	"cloudlink/device":  {"daemon/home", "cloudlink", "cloudlink/wire", "cloudlink/mqtt"},
 	"cloudlink/broker":  {"daemon/home", "cloudlink/wire"},
 	// The account service keeps a file of its own with the same care as the hub: it shares the two leaves that know nothing of either.
-	"cloudlink/account": {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing", "cloudlink/v1", "localstore/boltfile", "localstore/seal"},
+	"cloudlink/account/language": {},
+	"cloudlink/account/site":     {"daemon/home", "cloudlink/v1", "cloudlink/account", "cloudlink/account/language"},
+	"cloudlink/account":          {"daemon/home", "cloudlink/account/language", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing", "cloudlink/v1", "localstore/boltfile", "localstore/seal"},
 
 	"devices":          {"daemon/home"},
 	"devices/discover": {"daemon/home", "devices/xor"},

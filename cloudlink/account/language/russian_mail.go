@@ -1,0 +1,3 @@
+package language
+
+func russianMail() Mail { return Mail{} }

@@ -1,0 +1,3 @@
+package language
+
+func russianSite() Site { return Site{} }

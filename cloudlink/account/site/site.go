@@ -1,0 +1,2 @@
+// Package site is the account service's website.
+package site
