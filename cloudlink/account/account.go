@@ -51,6 +51,8 @@ type Service struct {
 	change  sync.Mutex // serialises what changes who belongs to whom, or an account: check, transaction, memory. Not for hot paths
 	dir     directory
 	talks   *talks
+	watch   watchers
+	tickets tickets
 	counts  counts
 	asked   chan forgotten // requests for a mail that wait
 	mails   chan struct{}  // poked when a mail was queued
@@ -102,8 +104,8 @@ func New(o Options) (*Service, error) {
 	}
 	if err == nil {
 		s.conn, err = mqtt.New(mqtt.Options{
-			Brokers: o.Brokers, ClientID: s.id.Name, Username: s.id.Name, Password: s.id.Login(), Filters: wire.Outboxes(),
-			Receive: s.talks.receive, Birth: s.notices, Log: o.Log,
+			Brokers: o.Brokers, ClientID: s.id.Name, Username: s.id.Name, Password: s.id.Login(), Filters: append(wire.Outboxes(), wire.States()),
+			Receive: s.receive, Birth: s.notices, Log: o.Log,
 		})
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/language"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 )
 
@@ -46,6 +47,7 @@ type call struct {
 	params json.RawMessage
 	token  string
 	from   string // network address, as limits count it
+	lang   string // that the client accepts, a tag of package language
 }
 
 type result map[string]any
@@ -67,7 +69,7 @@ func (s *Service) api(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, refused(v1.BadJSON, "JSON format error"))
 		return
 	}
-	c := &call{s: s, ctx: r.Context(), params: req.Params, token: r.URL.Query().Get("token"), from: network(r.RemoteAddr)}
+	c := &call{s: s, ctx: r.Context(), params: req.Params, token: r.URL.Query().Get("token"), from: network(r.RemoteAddr), lang: language.Accepted(r.Header.Get("Accept-Language")).Tag}
 	res, err := c.do(req.Method)
 	if _, ok := errors.AsType[*v1.Error](err); err != nil && !ok && !errors.Is(err, context.Canceled) {
 		s.o.Log.Error("call failed", "method", req.Method, "err", err)
@@ -187,7 +189,7 @@ func (c *call) register() (result, error) {
 	if err := c.read(&p, "email", "password"); err != nil {
 		return nil, err
 	}
-	return nil, c.s.register(c.ctx, p.Email, p.Password, doorOf(p.AppType))
+	return nil, c.s.register(c.ctx, p.Email, p.Password, doorOf(p.AppType), c.lang)
 }
 
 func (c *call) activate() (result, error) {
@@ -212,7 +214,7 @@ func (c *call) forgot() (result, error) {
 	case !validEmail(p.Email):
 		return nil, refused(v1.InvalidEmail, "Invalid email")
 	}
-	c.s.forgot(c.ctx, forgotten{p.Email, p.Door, c.from})
+	c.s.forgot(c.ctx, forgotten{p.Email, p.Door, c.from, c.lang})
 	return nil, nil
 }
 
@@ -248,7 +250,8 @@ func (c *call) modifyPassword() (result, error) {
 	if err := c.read(&p, "cloudUserName", "oldCloudPassword", "newCloudPassword"); err != nil {
 		return nil, err
 	}
-	return nil, c.s.changePassword(c.ctx, p.CloudUserName, p.OldCloudPassword, p.NewCloudPassword, doorOf(p.AppType))
+	_, err := c.s.changePassword(c.ctx, p.CloudUserName, p.OldCloudPassword, p.NewCloudPassword, doorOf(p.AppType))
+	return nil, err
 }
 
 func (c *call) status() (result, error) {

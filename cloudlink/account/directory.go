@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -38,6 +39,7 @@ type bound struct {
 	secret home.Secret // zero until a device that speaks the link has enrolled
 
 	session, confirmed uint64 // epochs; guarded by directory.mu
+	told               told   // what its hub says of it; guarded by directory.mu
 }
 
 func (b *bound) own() bool { return b.Protocol == string(home.Native) }
@@ -210,6 +212,8 @@ func (d *directory) setDevices(bs []*bound) {
 	for _, b := range bs {
 		if old, ok := d.devices[b.ID]; ok && old.Account != b.Account {
 			delete(d.house[old.Account].devices, b.ID)
+		} else if ok {
+			b.told = old.told
 		}
 		d.devices[b.ID] = b
 		d.house[b.Account].devices[b.ID] = true
@@ -236,8 +240,10 @@ func (d *directory) heldBy(hub string) []string {
 // Device is a device as its owner sees it.
 type Device struct {
 	wire.Device
-	Holder   string // the hub that holds it
-	SignedIn bool   // signed in and confirmed at the account's newest epoch
+	Holder   string     // the hub that holds it
+	SignedIn bool       // signed in and confirmed at the account's newest epoch
+	Verdict  home.State // what its hub has found it to hold; empty before it told
+	Since    time.Time  // of Verdict
 }
 
 // devicesOf returns an account's devices, by name.
@@ -251,7 +257,7 @@ func (d *directory) devicesOf(id string) []Device {
 	ds := make([]Device, 0, len(h.devices))
 	for _, name := range slices.Sorted(maps.Keys(h.devices)) {
 		b := d.devices[name]
-		ds = append(ds, Device{b.Device, b.Holder, b.confirmed == a.Epoch})
+		ds = append(ds, Device{b.Device, b.Holder, b.confirmed == a.Epoch, b.told.Verdict, b.told.Since})
 	}
 	return ds
 }

@@ -47,7 +47,7 @@ func (s *Service) begin(t turn) (*account, error) {
 	now := s.now()
 	a := *old
 	secret := home.SecretBytes(wire.NewNonce())
-	a.Epoch, a.Reset = uint64(next), nil
+	a.Epoch, a.Reset, a.Closed = uint64(next), nil, false
 	a.Hash = s.st.key.Seal([]byte(t.phc), "hash/"+a.ID)
 	a.Secret = s.st.key.Seal([]byte(secret.Reveal()), "epoch/"+a.ID)
 	a.Notice = s.id.SignNotice(wire.Notice{
@@ -76,7 +76,7 @@ func (s *Service) begin(t turn) (*account, error) {
 		if err := t.consume(tx, old); err != nil {
 			return err
 		}
-		if err := dropLink(tx, old); err != nil {
+		if err := dropLinks(tx, old, t.cause == "reset"); err != nil {
 			return err
 		}
 		if err := put(tx, bktAccounts, []byte(a.ID), &a); err != nil {
@@ -93,7 +93,11 @@ func (s *Service) begin(t turn) (*account, error) {
 		if err := expel(tx, out, gone); err != nil {
 			return err
 		}
-		if err := s.queue(tx, mailChanged(&a, s.base, t.door, now)); err != nil {
+		token, err := s.disownable(tx, &a, t.door)
+		if err != nil {
+			return err
+		}
+		if err := s.queue(tx, mailChanged(&a, s.base, t.door, token, now)); err != nil {
 			return err
 		}
 		return record(tx, a.ID, Event{At: now.UnixMilli(), What: "password changed", Door: t.door, Epoch: a.Epoch, Detail: t.cause})
@@ -107,6 +111,7 @@ func (s *Service) begin(t turn) (*account, error) {
 	s.o.Log.Info("epoch begun", "account", a.ID, "epoch", a.Epoch, "cause", t.cause, "door", t.door, "members", len(grants), "removed", len(out))
 	poke(s.mails)
 	s.tell(a.ID)
+	s.watch.tell(a.ID)
 	return &a, nil
 }
 

@@ -225,14 +225,19 @@ If it was not you, do nothing: nothing has changed.
 	}
 }
 
-func mailChanged(a *account, base, door string, now time.Time) Mail {
+func mailChanged(a *account, base, door, notMe string, now time.Time) Mail {
 	return Mail{
 		To: a.Email, Subject: "Your password was changed", At: now, Expires: now.Add(3 * 24 * time.Hour),
 		Text: fmt.Sprintf(`The password of your account was changed on %s, through %s. Every app was signed out; sign in
 with the new password. Your hubs give it to your devices.
 
-If this was not you, ask for a new password now: %s/forgot
-Leave out every hub there that you do not know.
-`, now.Format("2 January 2006 15:04 UTC"), doorName(door), base),
+If this was not you, open this link: it signs everybody out, and sends you a mail with which you choose a new password.
+
+%s/notme#t=%s
+
+Or type this code at %s/notme:
+
+%s
+`, now.Format("2 January 2006 15:04 UTC"), doorName(door), base, notMe, base, code(notMe)),
 	}
 }

@@ -75,6 +75,7 @@ func (s *Service) removeHub(account, hub string) error {
 		return err
 	}
 	s.dir.forget(out, gone)
+	s.watch.tell(account)
 	return nil
 }
 

@@ -91,7 +91,7 @@ func (s *Service) postForgot(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	s.forgot(r.Context(), forgotten{email, DoorWeb, network(r.RemoteAddr)})
+	s.forgot(r.Context(), forgotten{email, DoorWeb, network(r.RemoteAddr), ""})
 	s.show(w, http.StatusOK, view{
 		Title: "Look into your mail",
 		Said:  "If there is an account with this address, a mail is on its way to it, with a link and a code. It may take a minute.",

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -91,17 +92,60 @@ func (h *hasher) verify(ctx context.Context, phc, password string) (ok, outdated
 	return ok, m != h.p.HashMemory || t != h.p.HashTime || p != h.p.HashThreads, nil
 }
 
-// checkPassword says what is wrong with a new password, for people; empty when nothing is. Of composition nothing is asked: only
-// that devices can hold it, and that it is none of those that are tried first.
-func (p Policy) checkPassword(password, email string) string {
+// A Weak is why a new password is refused.
+type Weak string
+
+// Of composition nothing is asked: only that devices can hold the password, and that it is none of those that are tried first.
+const (
+	WeakLength Weak = "length" // or characters that a device cannot hold
+	WeakCommon Weak = "common" // one of those that are tried first
+	WeakEmail  Weak = "email"  // made of the e-mail address
+	WeakSame   Weak = "same"   // as the old one
+)
+
+// weakPassword is a v1.Error that says which.
+type weakPassword struct {
+	answer error
+	why    Weak
+}
+
+func (w *weakPassword) Error() string { return w.answer.Error() }
+func (w *weakPassword) Unwrap() error { return w.answer }
+
+// Weakness tells why a new password was refused; empty for another error.
+func Weakness(err error) Weak {
+	if w, ok := errors.AsType[*weakPassword](err); ok {
+		return w.why
+	}
+	return ""
+}
+
+// weak is the answer to a new password that is refused.
+func (s *Service) weak(why Weak) error {
+	text := ""
+	switch why {
+	case WeakLength:
+		text = fmt.Sprintf("the password must have %d to %d characters: letters, digits and signs of ASCII, no spaces. "+
+			"The devices can hold no others", s.o.Policy.PasswordMin, s.o.Policy.PasswordMax)
+	case WeakCommon:
+		text = "this password is one of those that are tried first: choose another"
+	case WeakEmail:
+		text = "the password must not be made of the e-mail address"
+	case WeakSame:
+		text = "the new password is the old one"
+	}
+	return &weakPassword{refused(v1.BadNewPassword, text), why}
+}
+
+// checkPassword says what is wrong with a new password; empty when nothing is.
+func (p Policy) checkPassword(password, email string) Weak {
 	if len(password) < p.PasswordMin || len(password) > p.PasswordMax ||
 		strings.ContainsFunc(password, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return fmt.Sprintf("the password must have %d to %d characters: letters, digits and signs of ASCII, no spaces. "+
-			"The devices can hold no others", p.PasswordMin, p.PasswordMax)
+		return WeakLength
 	}
 	low := strings.ToLower(password)
 	if isCommon(low) {
-		return "this password is one of those that are tried first: choose another"
+		return WeakCommon
 	}
 	rest := low
 	for _, word := range strings.FieldsFunc(strings.ToLower(email), func(r rune) bool { return strings.ContainsRune("@.+-_", r) }) {
@@ -110,7 +154,7 @@ func (p Policy) checkPassword(password, email string) string {
 		}
 	}
 	if len(rest)*2 < len(low) {
-		return "the password must not be made of the e-mail address"
+		return WeakEmail
 	}
 	return ""
 }

@@ -14,6 +14,7 @@ type Policy struct {
 	ResetLife    time.Duration // of the link in a reset mail
 	ActivateLife time.Duration // of the link in an activation mail
 	PairingLife  time.Duration
+	DisownLife   time.Duration // of the link "this was not me" in a mail that tells of a change
 	SessionLife  time.Duration // of a token
 	RefreshLife  time.Duration // of a refresh token
 
@@ -41,7 +42,7 @@ type Policy struct {
 // the devices can hold.
 func DefaultPolicy() Policy {
 	return Policy{
-		ResetLife: 30 * time.Minute, ActivateLife: 24 * time.Hour, PairingLife: 10 * time.Minute,
+		ResetLife: 30 * time.Minute, ActivateLife: 24 * time.Hour, PairingLife: 10 * time.Minute, DisownLife: 7 * 24 * time.Hour,
 		SessionLife: 30 * 24 * time.Hour, RefreshLife: 180 * 24 * time.Hour,
 		ForgotAnswer: 400 * time.Millisecond, ForgotPause: time.Minute, ForgotPerHour: 5, ForgotFrom: 10,
 		LoginFailures: 20, LoginWindow: 30 * time.Minute, LoginLock: 2 * time.Hour,
@@ -61,7 +62,7 @@ func VendorPolicy() Policy {
 func (p Policy) check() error {
 	var errs []error
 	for name, d := range map[string]time.Duration{
-		"reset life": p.ResetLife, "activate life": p.ActivateLife, "pairing life": p.PairingLife, "session life": p.SessionLife,
+		"reset life": p.ResetLife, "activate life": p.ActivateLife, "pairing life": p.PairingLife, "disown life": p.DisownLife, "session life": p.SessionLife,
 		"refresh life": p.RefreshLife, "login window": p.LoginWindow, "login lock": p.LoginLock, "notice every": p.NoticeEvery,
 	} {
 		if d <= 0 {

@@ -12,14 +12,23 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// Register makes an account through the website, whose mails are in a language of package language. active tells that it needs no
+// activation. The errors are *v1.Error, of v1.InvalidEmail, v1.BadNewPassword (then Weakness tells which) and EmailTaken.
+func (s *Service) Register(ctx context.Context, email, password, lang string) (active bool, err error) {
+	return !s.o.Policy.Activation, s.register(ctx, email, password, DoorWeb, lang)
+}
+
+// Activate ends a registration; its errors are those of a link.
+func (s *Service) Activate(token string) error { return s.activate(token) }
+
 // register makes an account, with its first epoch. Where accounts have to be activated, the answer for an address that has
 // an account is the same; its owner gets a mail that says so.
-func (s *Service) register(ctx context.Context, email, password, door string) error {
+func (s *Service) register(ctx context.Context, email, password, door, lang string) error {
 	if !validEmail(email) {
 		return refused(v1.InvalidEmail, "Invalid email")
 	}
 	if why := s.o.Policy.checkPassword(password, email); why != "" {
-		return refused(v1.BadNewPassword, why)
+		return s.weak(why)
 	}
 	phc, err := s.hash.hash(ctx, password)
 	if err != nil {
@@ -40,7 +49,7 @@ func (s *Service) register(ctx context.Context, email, password, door string) er
 		defer poke(s.mails)
 		return s.st.Update(func(tx *bbolt.Tx) error { return s.queue(tx, mailTaken(old, s.base, now)) })
 	}
-	a := &account{ID: strings.ToLower(rand.Text())[:16], Email: email, Epoch: 1, Active: !s.o.Policy.Activation, At: now.UnixMilli()}
+	a := &account{ID: strings.ToLower(rand.Text())[:16], Email: email, Epoch: 1, Active: !s.o.Policy.Activation, At: now.UnixMilli(), Lang: lang}
 	if known { // never activated: whoever registers last, and reads the mail, has it
 		a.ID, a.Reset = old.ID, old.Reset
 	}

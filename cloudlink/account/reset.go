@@ -1,8 +1,10 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"strings"
 	"time"
 
@@ -13,7 +15,16 @@ import (
 )
 
 // forgotten is somebody's request for a reset mail.
-type forgotten struct{ email, door, from string }
+type forgotten struct{ email, door, from, lang string }
+
+// Forgot takes a request for a reset mail through the website, in a language of package language; ok is false for what is no address.
+func (s *Service) Forgot(ctx context.Context, email, from, lang string) (ok bool) {
+	if !validEmail(email) {
+		return false
+	}
+	s.forgot(ctx, forgotten{email, DoorWeb, network(from), lang})
+	return true
+}
 
 // forgot takes a request for a reset mail. What becomes of it shows in the mail box only: the answer is the same for everybody, and
 // comes at the same instant after the request. A request that finds no room is dropped like one that is throttled.
@@ -60,6 +71,10 @@ func (s *Service) sendReset(f forgotten) error {
 	token := rand.Text()
 	next := *a
 	next.Reset = hashed(token)
+	to := next
+	if to.Lang == "" {
+		to.Lang = f.lang
+	}
 	life := s.o.Policy.ResetLife
 	err := s.st.Update(func(tx *bbolt.Tx) error {
 		if err := dropLink(tx, a); err != nil {
@@ -72,7 +87,7 @@ func (s *Service) sendReset(f forgotten) error {
 		if err := put(tx, bktAccounts, []byte(a.ID), &next); err != nil {
 			return err
 		}
-		if err := s.queue(tx, mailReset(a, s.base, token, f.door, now, life)); err != nil {
+		if err := s.queue(tx, mailReset(&to, s.base, token, f.door, now, life)); err != nil {
 			return err
 		}
 		return record(tx, a.ID, Event{At: now.UnixMilli(), What: "reset requested", Door: f.door, Epoch: a.Epoch})
@@ -109,7 +124,7 @@ func (s *Service) linkOf(token, purpose string) (l link, a *account, err error) 
 		return l, nil, refused(v1.LinkExpired, "This link or code was used, replaced by a newer one, or is too old")
 	}
 	a, ok = s.dir.account(l.Account)
-	if !ok || a.Epoch != l.Epoch {
+	if !ok || a.Epoch != l.Epoch && purpose != "notme" {
 		return l, nil, refused(v1.CannotReset, "The password was changed since this mail")
 	}
 	return l, a, nil
@@ -132,15 +147,44 @@ func dropLink(tx *bbolt.Tx, a *account) error {
 	return tx.Bucket(bktLinks).Delete(a.Reset)
 }
 
-// reset sets a new password with the token of a reset mail, and begins an epoch. leaveOut are hubs that shall not hear of it. Nobody is
-// signed in by it: the owner signs in with the new password.
+// dropLinks ends the account's live link at a change of its password; at a reset, which proves who reads the mail, also those that
+// disown earlier changes.
+func dropLinks(tx *bbolt.Tx, a *account, all bool) error {
+	if !all {
+		return dropLink(tx, a)
+	}
+	var keys [][]byte
+	err := tx.Bucket(bktLinks).ForEach(func(k, _ []byte) error {
+		l, _, err := get[link](tx, bktLinks, k)
+		if l.Account == a.ID {
+			keys = append(keys, bytes.Clone(k))
+		}
+		return err
+	})
+	for _, k := range keys {
+		err = errors.Join(err, tx.Bucket(bktLinks).Delete(k))
+	}
+	return err
+}
+
+// Reset sets a new password with the token of a reset mail, and begins an epoch. leaveOut are hubs that shall not hear of it. Nobody is
+// signed in by it: the owner signs in with the new password. The ticket is for Watch. The errors are *v1.Error, of v1.LinkExpired,
+// v1.CannotReset and v1.BadNewPassword (then Weakness tells which).
+func (s *Service) Reset(ctx context.Context, token, password string, leaveOut []string) (ticket string, err error) {
+	a, err := s.reset(ctx, token, password, leaveOut)
+	if err != nil {
+		return "", err
+	}
+	return s.tickets.issue(a.ID, a.Epoch, s.now()), nil
+}
+
 func (s *Service) reset(ctx context.Context, token, password string, leaveOut []string) (*account, error) {
 	l, a, err := s.linkOf(token, "reset")
 	if err != nil {
 		return nil, err
 	}
 	if why := s.o.Policy.checkPassword(password, a.Email); why != "" {
-		return nil, refused(v1.BadNewPassword, why)
+		return nil, s.weak(why)
 	}
 	phc, err := s.hash.hash(ctx, password)
 	if err != nil {
@@ -157,30 +201,34 @@ func (s *Service) reset(ctx context.Context, token, password string, leaveOut []
 	})
 }
 
-// changePassword sets a new password with the old one, and begins an epoch.
-func (s *Service) changePassword(ctx context.Context, email, old, password, door string) error {
+// changePassword sets a new password with the old one, and begins an epoch. The ticket is for Watch.
+func (s *Service) changePassword(ctx context.Context, email, old, password, door string) (ticket string, err error) {
 	a, err := s.authenticate(ctx, email, old)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if why := s.o.Policy.checkPassword(password, a.Email); why != "" {
-		return refused(v1.BadNewPassword, why)
+		return "", s.weak(why)
 	}
 	if password == old {
-		return refused(v1.BadNewPassword, "the new password is the old one")
+		return "", s.weak(WeakSame)
 	}
 	phc, err := s.hash.hash(ctx, password)
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, err = s.begin(turn{
+	epoch := a.Epoch
+	a, err = s.begin(turn{
 		account: a.ID, cause: "changed", door: door, phc: phc, password: home.NewSecret(password),
 		consume: func(_ *bbolt.Tx, now *account) error {
-			if now.Epoch != a.Epoch {
+			if now.Epoch != epoch {
 				return errPassword
 			}
 			return nil
 		},
 	})
-	return err
+	if err != nil {
+		return "", err
+	}
+	return s.tickets.issue(a.ID, a.Epoch, s.now()), nil
 }

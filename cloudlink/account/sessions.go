@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -13,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -75,7 +77,7 @@ func (s *Service) authenticate(ctx context.Context, email, password string) (*ac
 	if err != nil {
 		return nil, err
 	}
-	if !known || !ok {
+	if !known || !ok || a.Closed {
 		s.logins.failed(key, s.now())
 		return nil, errPassword
 	}
@@ -126,6 +128,7 @@ func newToken(account string) string { return account + "-" + rand.Text() }
 // enter opens a session of an account that was just authenticated, and returns its token, with a refresh token where one is wanted.
 func (s *Service) enter(a *account, door, terminal string, refresh bool) (token, refreshToken string, err error) {
 	now := s.now()
+	entry := wire.NewID()
 	token = newToken(a.ID)
 	if refresh {
 		refreshToken = newToken(a.ID)
@@ -135,13 +138,13 @@ func (s *Service) enter(a *account, door, terminal string, refresh bool) (token,
 			return err
 		}
 		err := put(tx, bktSessions, sessionKey(a.ID, token), session{
-			Door: door, Terminal: terminal, At: now.UnixMilli(), Expires: now.Add(s.o.Policy.SessionLife).UnixMilli(),
+			Entry: entry, Door: door, Terminal: terminal, At: now.UnixMilli(), Expires: now.Add(s.o.Policy.SessionLife).UnixMilli(),
 		})
 		if err != nil || !refresh {
 			return err
 		}
 		return put(tx, bktSessions, sessionKey(a.ID, refreshToken), session{
-			Refresh: true, Door: door, Terminal: terminal, At: now.UnixMilli(), Expires: now.Add(s.o.Policy.RefreshLife).UnixMilli(),
+			Refresh: true, Entry: entry, Door: door, Terminal: terminal, At: now.UnixMilli(), Expires: now.Add(s.o.Policy.RefreshLife).UnixMilli(),
 		})
 	})
 	return token, refreshToken, err
@@ -194,9 +197,23 @@ func (s *Service) renew(refreshToken, terminal string) (string, error) {
 			return errSession
 		}
 		return put(tx, bktSessions, sessionKey(a.ID, token), session{
-			Door: old.Door, Terminal: terminal, At: now.UnixMilli(), Expires: now.Add(s.o.Policy.SessionLife).UnixMilli(),
+			Entry: old.Entry, Door: old.Door, Terminal: terminal, At: now.UnixMilli(), Expires: now.Add(s.o.Policy.SessionLife).UnixMilli(),
 		})
 	})
+}
+
+// eachSession calls do with each session of an account.
+func eachSession(tx *bbolt.Tx, account string, do func(key []byte, v session)) error {
+	prefix := []byte(account + "/")
+	c := tx.Bucket(bktSessions).Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		v, _, err := get[session](tx, bktSessions, k)
+		if err != nil {
+			return err
+		}
+		do(bytes.Clone(k), v)
+	}
+	return nil
 }
 
 // logoutAll ends every session of an account.

@@ -141,5 +141,6 @@ func (c *talk) signIn(epoch uint64, ids []string, confirm bool) (taken []string,
 		d.session, d.confirmed = epoch, confirmed[i]
 	}
 	c.s.dir.mu.Unlock()
+	c.s.watch.tell(c.a.ID)
 	return taken, refused, nil
 }

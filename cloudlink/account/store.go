@@ -57,23 +57,26 @@ type account struct {
 	Notice wire.Notice `json:"notice"` // the newest
 	Secret []byte      `json:"secret"` // sealed; of the epoch
 	Active bool        `json:"active"`
-	Reset  []byte      `json:"reset,omitempty"` // key of the live reset link, in links
-	At     int64       `json:"at"`              // registered, Unix milliseconds
-	Lang   string      `json:"lang,omitempty"`  // of its mails, a tag of package language
+	Reset  []byte      `json:"reset,omitempty"`  // key of the live reset link, in links
+	At     int64       `json:"at"`               // registered, Unix milliseconds
+	Lang   string      `json:"lang,omitempty"`   // of its mails, a tag of package language
+	Closed bool        `json:"closed,omitempty"` // its password opens nothing: its owner disowned the change that set it
 }
 
 // link is a token that was sent by mail. Only its hash is kept.
 type link struct {
-	Purpose string `json:"purpose"` // "reset" or "activate"
+	Purpose string `json:"purpose"` // "reset", "activate" or "notme"
 	Account string `json:"account"`
 	Epoch   uint64 `json:"epoch"`
 	Door    string `json:"door"`
+	At      int64  `json:"at,omitempty"` // of the change, where a link disowns one; Unix milliseconds, as Expires
 	Expires int64  `json:"expires"`
 }
 
 // session is a token of a signed-in owner, or a refresh token.
 type session struct {
 	Refresh  bool   `json:"refresh,omitempty"`
+	Entry    string `json:"entry"` // of the sign-in: its token, its refresh token, and whatever that renews
 	Door     string `json:"door"`
 	Terminal string `json:"terminal,omitempty"`
 	Expires  int64  `json:"expires"`

@@ -146,6 +146,7 @@ func (c *talk) bind(b *wire.Bind) (wire.Body, error) {
 		return nil, err
 	}
 	c.s.dir.setDevices(bs)
+	c.s.watch.tell(c.a.ID)
 	return c.receipt(refused), nil
 }
 
@@ -191,5 +192,6 @@ func (s *Service) unbind(account string, ids []string, update func(func(*bbolt.T
 		return nil, err
 	}
 	s.dir.forget(out, gone)
+	s.watch.tell(account)
 	return refused, nil
 }

@@ -28,6 +28,9 @@ func StateTopic(device string) string { return Root + "device/" + device + "/sta
 // Outboxes are the filters under which the service hears every member.
 func Outboxes() []string { return []string{Root + "hub/+/outbox", Root + "device/+/outbox"} }
 
+// States is the filter under which the service hears of every device's state.
+func States() string { return Root + "device/+/state" }
+
 func branch(member string) string {
 	if strings.HasPrefix(member, string(RoleDevice)+"-") {
 		return "device"
