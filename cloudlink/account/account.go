@@ -120,6 +120,17 @@ func (s *Service) Name() string { return s.id.Name }
 // Keys returns the service's public keys.
 func (s *Service) Keys() wire.Keys { return s.id.Keys }
 
+// BaseURL returns the service's URL as people reach it, without a slash at its end.
+func (s *Service) BaseURL() string { return s.base }
+
+// PasswordLength returns how many characters a new password may have.
+func (s *Service) PasswordLength() (least, most int) {
+	return s.o.Policy.PasswordMin, s.o.Policy.PasswordMax
+}
+
+// PairingLife returns how long the word for a new hub works.
+func (s *Service) PairingLife() time.Duration { return s.o.Policy.PairingLife }
+
 // Close closes the state, after Run has returned.
 func (s *Service) Close() error { return s.st.Close() }
 
@@ -144,10 +155,11 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
-// Serve answers at l until ctx ends, with limits on time and size that a slow or flooding client meets. Run is still needed.
-func (s *Service) Serve(ctx context.Context, l net.Listener) error {
+// Serve answers at l with h (Handler, or a website that has it) until ctx ends, with limits on time and size that a slow or flooding
+// client meets. Run is still needed.
+func (s *Service) Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 60 * time.Second,
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 60 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan struct{})

@@ -52,6 +52,13 @@ type call struct {
 
 type result map[string]any
 
+// Handler answers the JSON API, at POST /.
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{$}", s.api)
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
 func (s *Service) api(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -118,12 +118,15 @@ func TestServeEndsWithItsContextAndSaysWhatIsWrongWithOptions(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- c.s.Serve(ctx, l) }()
+	go func() { done <- c.s.Serve(ctx, l, c.s.Handler()) }()
 	resp, err := http.Get("http://" + l.Addr().String() + "/forgot")
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
+	if resp.StatusCode != http.StatusNotFound {
+		t.Errorf("a page without the website: %d", resp.StatusCode)
+	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)

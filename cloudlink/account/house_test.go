@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/site"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
@@ -163,7 +164,11 @@ func (c *cloud) start() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.web.Config.Handler = c.s.Handler()
+	pages, err := site.New(site.Options{Service: c.s, Log: lg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.web.Config.Handler = pages.Handler()
 	c.web.Start()
 	b, err := broker.New(broker.Options{Listener: l, Directory: c.s, Service: c.s.Name(), Log: lg})
 	if err != nil {

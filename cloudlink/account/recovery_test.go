@@ -272,7 +272,7 @@ func TestThePagesResetAPasswordWithAndWithoutScript(t *testing.T) {
 	}
 	code, known := post("/forgot", url.Values{"email": {email}})
 	_, unknown := post("/forgot", url.Values{"email": {"nobody@example.org"}})
-	if code != http.StatusOK || known != unknown {
+	if code != http.StatusOK || known != strings.Replace(unknown, "nobody@example.org", email, 1) {
 		t.Errorf("%d %s %s", code, known, unknown)
 	}
 	eventually(t, "the mail", func() bool { return c.mail.count("Reset your password") == 1 })

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/site"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
@@ -128,7 +129,11 @@ func (a *app) openCloud() error {
 		return err
 	}
 	a.closers = append(a.closers, a.service.Close)
-	a.doors = append(a.doors, door{l, a.service.Handler()})
+	pages, err := site.New(site.Options{Service: a.service, Log: a.o.Log.With("part", "website")})
+	if err != nil {
+		return err
+	}
+	a.doors = append(a.doors, door{l, pages.Handler()})
 	if own == nil {
 		return nil
 	}

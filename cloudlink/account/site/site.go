@@ -1,2 +1,175 @@
-// Package site is the account service's website.
+// Package site is the account service's website: pages made on the server, usable without JavaScript, in each language of package
+// language. Nothing on them comes from anybody else, GET changes nothing, and a form from another site is refused.
 package site
+
+import (
+	_ "embed" // for the style and the script
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/language"
+)
+
+// Options are what New checks.
+type Options struct {
+	Service *account.Service
+	Log     *slog.Logger
+}
+
+// Site is the website.
+type Site struct {
+	s      *account.Service
+	log    *slog.Logger
+	live   chan struct{} // a slot for each page that is told of progress
+	secure bool          // people reach it over https
+}
+
+//go:embed page.css
+var style []byte
+
+//go:embed icon.svg
+var icon []byte
+
+//go:embed page.js
+var script []byte
+
+// maxForm is the longest form that is read, in bytes.
+const maxForm = 64 << 10
+
+// maxLive is how many pages are told of progress at once; another one shows what its browser asks for now and then.
+const maxLive = 512
+
+// New checks o. The pages of Handler need nothing else.
+func New(o Options) (*Site, error) {
+	if o.Service == nil || o.Log == nil {
+		return nil, errors.New("website: service and log are needed")
+	}
+	return &Site{s: o.Service, log: o.Log, live: make(chan struct{}, maxLive), secure: strings.HasPrefix(o.Service.BaseURL(), "https://")}, nil
+}
+
+// Handler answers the website, and the JSON API at POST /.
+func (w *Site) Handler() http.Handler {
+	pages := http.NewServeMux()
+	pages.HandleFunc("GET /page.css", asset("text/css; charset=utf-8", style))
+	pages.HandleFunc("GET /page.js", asset("text/javascript; charset=utf-8", script))
+	pages.HandleFunc("GET /icon.svg", asset("image/svg+xml", icon))
+	for pattern, do := range map[string]func(*visit){
+		"GET /{$}": w.front, "POST /signin": w.signIn, "POST /signout": w.signOut,
+		"GET /register": w.registerForm, "POST /register": w.register,
+		"GET /activate": w.activateForm, "POST /activate": w.activate,
+		"GET /forgot": w.forgotForm, "POST /forgot": w.forgot,
+		"GET /reset": w.resetForm, "POST /reset": w.reset, "GET /reset/done": w.done, "GET /reset/live": w.doneLive,
+		"GET /notme": w.notMeForm, "POST /notme": w.notMe,
+		"GET /account": w.owned(w.devices), "GET /account/live": w.owned(w.devicesLive),
+		"GET /account/hubs": w.owned(w.hubs), "POST /account/hubs/add": w.owned(w.addHub), "POST /account/hubs/remove": w.owned(w.removeHub),
+		"GET /account/sessions": w.owned(w.sessions), "POST /account/sessions/end": w.owned(w.endSession),
+		"GET /account/password": w.owned(w.passwordForm), "POST /account/password": w.owned(w.changePassword),
+		"GET /account/history": w.owned(w.history),
+		"/":                    func(v *visit) { v.show(http.StatusNotFound, page{title: v.t.NoPage, body: v.frontLinks()}) },
+	} {
+		pages.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) { w.visit(rw, r, do) })
+	}
+	all := http.NewServeMux()
+	all.Handle("/", http.NewCrossOriginProtection().Handler(pages))
+	all.Handle("POST /{$}", w.s.Handler())
+	return all
+}
+
+func asset(kind string, raw []byte) http.HandlerFunc {
+	return func(rw http.ResponseWriter, _ *http.Request) {
+		h := rw.Header()
+		h.Set("Content-Type", kind)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "max-age=3600")
+		_, _ = rw.Write(raw)
+	}
+}
+
+// visit is one request for a page.
+type visit struct {
+	w     *Site
+	rw    http.ResponseWriter
+	r     *http.Request
+	tag   string // of the language
+	t     language.Site
+	owner *account.Owner // nil but in what owned calls
+}
+
+func (w *Site) visit(rw http.ResponseWriter, r *http.Request, do func(*visit)) {
+	texts := language.Accepted(r.Header.Get("Accept-Language"))
+	v := &visit{w: w, rw: rw, r: r, tag: texts.Tag, t: texts.Site}
+	if r.Method == http.MethodPost {
+		r.Body = http.MaxBytesReader(rw, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			v.show(http.StatusBadRequest, page{title: v.t.BadForm, body: v.frontLinks()})
+			return
+		}
+	}
+	do(v)
+}
+
+// field returns what was written into a form's field; never what stands in the query, which logs see.
+func (v *visit) field(name string) string { return v.r.PostForm.Get(name) }
+
+const cookieLife = 30 * 24 * time.Hour
+
+// The names of the cookies: the token of a session, and the ticket of one who has just reset the password.
+const (
+	sessionCookie = "rekeyd_session"
+	ticketCookie  = "rekeyd_ticket"
+)
+
+func (v *visit) cookie(name string) string {
+	c, err := v.r.Cookie(v.prefixed(name))
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// prefixed is the cookie's name; over https with the prefix that binds it to this host.
+func (v *visit) prefixed(name string) string {
+	if v.w.secure {
+		return "__Host-" + name
+	}
+	return name
+}
+
+// setCookie sets a cookie that no script can read and no other site's form sends; an empty value takes it away.
+func (v *visit) setCookie(name, value string, life time.Duration) {
+	c := &http.Cookie{
+		Name: v.prefixed(name), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.w.secure, MaxAge: int(life.Seconds()),
+	}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(v.rw, c)
+}
+
+// goTo sends the browser on, after something was done: a reload does not do it again.
+func (v *visit) goTo(path string) {
+	v.rw.Header().Set("Cache-Control", "no-store")
+	v.rw.Header().Set("Referrer-Policy", "no-referrer")
+	http.Redirect(v.rw, v.r, path, http.StatusSeeOther)
+}
+
+// owned is a page that only a signed-in owner sees; anybody else is asked to sign in.
+func (w *Site) owned(do func(*visit)) func(*visit) {
+	return func(v *visit) {
+		o, err := w.s.Owner(v.cookie(sessionCookie))
+		if err != nil {
+			if v.r.Method == http.MethodGet {
+				v.signInForm(http.StatusUnauthorized, v.r.URL.Path, "", v.t.SignInFirst)
+			} else {
+				v.signInForm(http.StatusUnauthorized, "", "", v.t.SignInFirst)
+			}
+			return
+		}
+		v.owner = o
+		do(v)
+	}
+}

@@ -1,0 +1,235 @@
+package site
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+func (w *Site) devices(v *visit) {
+	ds := v.owner.Devices()
+	p := page{title: v.t.Devices, nav: "/account", script: true}
+	if len(ds) == 0 {
+		p.body = el("p", v.t.NoDevices)
+	}
+	done := 0
+	for _, d := range ds {
+		if d.SignedIn {
+			done++
+		}
+	}
+	if len(ds) > 0 {
+		p.said = v.t.Progress(done, len(ds))
+		p.body = el(`div data-live="/account/live"`, v.deviceTable(ds))
+	}
+	p.refresh = done < len(ds)
+	v.show(http.StatusOK, p)
+}
+
+func (v *visit) deviceTable(ds []account.Device) markup {
+	labels := map[string]string{}
+	for _, h := range v.owner.Hubs() {
+		labels[h.Name] = h.Label
+	}
+	rows := make([][]any, len(ds))
+	for i, d := range ds {
+		word, ok := v.t.Verdicts[string(d.Verdict)]
+		if !ok {
+			word = string(d.Verdict)
+		}
+		hint := markup("")
+		if text, ok := v.t.Hints[string(d.Verdict)]; ok {
+			hint = el(`div class="hint"`, text)
+		}
+		signed := v.t.NotYet
+		if d.SignedIn {
+			signed = v.t.SignedIn
+		}
+		if word != "" {
+			signed += ", " + word
+		}
+		kind, ok := v.t.Kinds[d.Kind]
+		if !ok {
+			kind = d.Kind
+		}
+		rows[i] = []any{name(d), kind, join(signed, hint), v.when(d.Since), labels[d.Holder]}
+	}
+	return table(v.t.Devices, []string{v.t.Name, v.t.Kind, v.t.Verdict, v.t.When, v.t.HubLabel}, rows)
+}
+
+// when is an instant, for people and for programs.
+func (v *visit) when(t time.Time) markup {
+	if t.IsZero() {
+		return ""
+	}
+	return el("time"+attr("datetime", t.UTC().Format(time.RFC3339)), v.t.Time(t))
+}
+
+func (w *Site) hubs(v *visit) {
+	said := ""
+	if v.r.URL.Query().Has("removed") {
+		said = v.t.HubRemoved
+	}
+	v.showHubs(http.StatusOK, said, "")
+}
+
+func (v *visit) showHubs(status int, said, problem string) {
+	hs := v.owner.Hubs()
+	body := el("p", v.t.NoHubs)
+	if len(hs) > 0 {
+		rows := make([][]any, len(hs))
+		for i, h := range hs {
+			rows[i] = []any{
+				h.Label, h.Version, v.when(time.UnixMilli(h.Since)), strconv.FormatUint(h.Epoch, 10), strconv.Itoa(h.Devices),
+				form("/account/hubs/remove", hidden("hub", h.Name), el(`button class="plain"`+attr("aria-label", v.t.Remove+": "+h.Label), v.t.Remove)),
+			}
+		}
+		body = table(v.t.Hubs, []string{v.t.Name, v.t.Version, v.t.Since, v.t.Epoch, v.t.Devices, v.t.Remove}, rows)
+	}
+	v.show(status, page{title: v.t.Hubs, nav: "/account/hubs", said: said, problem: problem, body: join(
+		body, el("h2", v.t.Approve), el("p", v.t.ApproveText), form("/account/hubs/add", el("button", v.t.ApproveButton)))})
+}
+
+// addHub approves a hub: whoever is told the word, once and soon, is let in.
+func (w *Site) addHub(v *visit) {
+	p, err := v.owner.Pair()
+	if err != nil {
+		w.log.Error("pairing not made", "err", err)
+		v.showHubs(http.StatusServiceUnavailable, "", v.t.Busy)
+		return
+	}
+	v.show(http.StatusOK, page{title: v.t.Approved, nav: "/account/hubs", body: join(
+		el("p", v.t.ApprovedText(w.s.PairingLife())), el(`code class="word" id="word"`, p.Reveal()))})
+}
+
+// removeHub asks first: what the hub holds goes with it.
+func (w *Site) removeHub(v *visit) {
+	name := v.field("hub")
+	var hub *account.Hub
+	for _, h := range v.owner.Hubs() {
+		if h.Name == name {
+			hub = &h
+		}
+	}
+	switch {
+	case hub == nil:
+		v.showHubs(http.StatusUnprocessableEntity, "", v.t.HubGone)
+	case v.field("sure") == "":
+		v.show(http.StatusOK, page{title: v.t.RemoveHub, nav: "/account/hubs", body: join(
+			el("p", v.t.RemoveAsk(hub.Label, hub.Devices)),
+			form("/account/hubs/remove", hidden("hub", name), hidden("sure", "1"), el(`div class="steps"`, el("button", v.t.Remove), link("/account/hubs", v.t.Cancel))))})
+	default:
+		if err := v.owner.RemoveHub(name); err != nil && !errors.Is(err, home.ErrNotFound) {
+			w.log.Error("hub not removed", "hub", name, "err", err)
+			v.showHubs(http.StatusInternalServerError, "", v.t.Busy)
+			return
+		}
+		v.goTo("/account/hubs?removed")
+	}
+}
+
+func (w *Site) sessions(v *visit) {
+	said := ""
+	if v.r.URL.Query().Has("ended") {
+		said = v.t.SessionEnded
+	}
+	v.showSessions(http.StatusOK, said, "")
+}
+
+func (v *visit) showSessions(status int, said, problem string) {
+	ss, err := v.owner.Sessions()
+	if err != nil {
+		v.w.log.Error("sessions not read", "err", err)
+		status, problem = http.StatusInternalServerError, v.t.Busy
+	}
+	rows := make([][]any, len(ss))
+	for i, s := range ss {
+		door := v.t.DoorName[s.Door]
+		what := door
+		if s.This {
+			what += " (" + v.t.This + ")"
+		}
+		rows[i] = []any{
+			what, v.when(s.Since),
+			form("/account/sessions/end", hidden("session", s.ID), el(`button class="plain"`+attr("aria-label", v.t.End+": "+door+", "+v.t.Time(s.Since)), v.t.End)),
+		}
+	}
+	v.show(status, page{title: v.t.Sessions, nav: "/account/sessions", said: said, problem: problem, body: join(
+		table(v.t.Sessions, []string{v.t.DoorLabel, v.t.Since, v.t.End}, rows),
+		form("/account/sessions/end", hidden("all", "1"), el("p", v.t.EndAllAsk), el("button", v.t.EndAll)))})
+}
+
+func (w *Site) endSession(v *visit) {
+	if v.field("all") != "" {
+		if err := v.owner.EndAll(); err != nil {
+			w.log.Error("sessions not ended", "err", err)
+			v.showSessions(http.StatusInternalServerError, "", v.t.Busy)
+			return
+		}
+		v.setCookie(sessionCookie, "", 0)
+		v.goTo("/?out")
+		return
+	}
+	switch err := v.owner.End(v.field("session")); {
+	case errors.Is(err, home.ErrNotFound):
+		v.showSessions(http.StatusUnprocessableEntity, "", v.t.SessionGone)
+	case err != nil:
+		w.log.Error("session not ended", "err", err)
+		v.showSessions(http.StatusInternalServerError, "", v.t.Busy)
+	default:
+		v.goTo("/account/sessions?ended")
+	}
+}
+
+func (w *Site) passwordForm(v *visit) { v.showPassword(http.StatusOK, "") }
+
+func (v *visit) showPassword(status int, problem string) {
+	v.show(status, page{title: v.t.Password, nav: "/account/password", problem: problem, script: true, body: join(
+		el("p", v.t.ChangeText),
+		form("/account/password", input(v.t.For, "email", "email", "username", v.owner.Email(), " readonly"),
+			input(v.t.OldPassword, "old", "password", "current-password", "", ""), v.newPassword(), el("button", v.t.Change)))})
+}
+
+func (w *Site) changePassword(v *visit) {
+	if v.field("password") != v.field("again") {
+		v.showPassword(http.StatusUnprocessableEntity, v.t.Differ)
+		return
+	}
+	ticket, err := v.owner.ChangePassword(v.r.Context(), v.field("old"), v.field("password"))
+	if err != nil {
+		v.showPassword(v.problem(err))
+		return
+	}
+	v.setCookie(sessionCookie, "", 0)
+	v.setCookie(ticketCookie, ticket, time.Hour)
+	v.goTo("/reset/done")
+}
+
+func (w *Site) history(v *visit) {
+	p := page{title: v.t.History, nav: "/account/history"}
+	es, err := v.owner.History()
+	if err != nil {
+		w.log.Error("history not read", "err", err)
+		p.problem = v.t.Busy
+	}
+	rows := make([][]any, len(es))
+	for i, e := range es {
+		what, ok := v.t.Events[e.What]
+		if !ok {
+			what = e.What
+		}
+		detail, ok := v.t.Causes[e.Detail]
+		if !ok {
+			detail = e.Detail
+		}
+		rows[i] = []any{v.when(time.UnixMilli(e.At)), what, v.t.DoorName[e.Door], detail}
+	}
+	if p.body = el("p", v.t.NoHistory); len(rows) > 0 {
+		p.body = table(v.t.History, []string{v.t.When, v.t.What, v.t.DoorLabel, v.t.Details}, rows)
+	}
+	v.show(http.StatusOK, p)
+}

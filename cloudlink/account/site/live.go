@@ -1,0 +1,159 @@
+package site
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+)
+
+// done is what follows a new password: how to sign in, and the devices as they come back.
+func (w *Site) done(v *visit) {
+	look, _, stop, ok := w.s.Watch(v.cookie(ticketCookie))
+	if !ok {
+		v.show(http.StatusOK, page{title: v.t.Reset2, said: v.t.Reset2Text, body: el("p", el(`a class="button" href="/"`, v.t.SignInNow))})
+		return
+	}
+	defer stop()
+	p, _ := look()
+	said, body := v.progress(p)
+	v.show(http.StatusOK, page{title: v.t.Reset2, script: true, refresh: p.SignedIn < len(p.Devices), body: join(
+		el("p", v.t.Reset2Text), el("p", el(`a class="button" href="/"`, v.t.SignInNow)), el("h2", v.t.ProgressTitle),
+		el(`p role="status" id="said"`, said), el(`div data-live="/reset/live"`, body))})
+}
+
+// progress is how far the devices have come, in a sentence and in full.
+func (v *visit) progress(p account.Progress) (said string, body markup) {
+	if len(p.Devices) == 0 {
+		return v.t.ProgressNone, ""
+	}
+	var items markup
+	for _, d := range p.Devices {
+		word, hint := v.state(d)
+		items += el("li", el("strong", name(d)), " · ", word, hint)
+	}
+	more := v.t.Waiting
+	switch {
+	case p.SignedIn == len(p.Devices):
+		more = v.t.AllDone
+	case p.Hubs == 0:
+		more = v.t.NoHubsWho
+	}
+	return v.t.Progress(p.SignedIn, len(p.Devices)), join(
+		el("progress"+attr("value", fmt.Sprint(p.SignedIn))+attr("max", fmt.Sprint(len(p.Devices)))+attr("aria-label", v.t.ProgressTitle)),
+		el("p", more), el(`ul class="devices"`, items))
+}
+
+// state is how a device stands after a change: what the account knows comes first, and then what its hub says.
+func (v *visit) state(d account.Device) (word string, hint markup) {
+	if d.SignedIn {
+		return v.t.SignedIn, ""
+	}
+	word = v.t.NotYet
+	if said, ok := v.t.Verdicts[string(d.Verdict)]; ok && d.Verdict != "current" {
+		word += " (" + said + ")"
+	}
+	if text, ok := v.t.Hints[string(d.Verdict)]; ok {
+		hint = el(`div class="hint"`, text)
+	}
+	return word, hint
+}
+
+// name is what people call a device.
+func name(d account.Device) string {
+	if d.Name != "" {
+		return d.Name
+	}
+	return d.ID
+}
+
+func (w *Site) doneLive(v *visit) {
+	look, changed, stop, ok := w.s.Watch(v.cookie(ticketCookie))
+	if !ok {
+		http.Error(v.rw, v.t.NoPage, http.StatusNotFound)
+		return
+	}
+	defer stop()
+	v.stream(look, changed, v.progress)
+}
+
+func (w *Site) devicesLive(v *visit) {
+	look, changed, stop := v.owner.Watch()
+	defer stop()
+	v.stream(look, changed, func(p account.Progress) (string, markup) {
+		return v.t.Progress(p.SignedIn, len(p.Devices)), v.deviceTable(p.Devices)
+	})
+}
+
+const (
+	pace     = 250 * time.Millisecond // between two events: a house of thousands is told of in some dozens of them
+	beat     = 15 * time.Second       // of silence, after which a comment shows whether anybody listens
+	liveLife = 30 * time.Minute       // then the browser asks again
+	patience = 10 * time.Second       // with a browser that does not read
+)
+
+// stream tells a page of progress, in server-sent events, until nothing is left to tell, the browser goes away, or look says that it may
+// no longer see.
+func (v *visit) stream(look func() (account.Progress, bool), changed <-chan struct{}, render func(account.Progress) (string, markup)) {
+	select {
+	case v.w.live <- struct{}{}:
+		defer func() { <-v.w.live }()
+	default:
+		http.Error(v.rw, v.t.TooManySessions, http.StatusServiceUnavailable)
+		return
+	}
+	out := http.NewResponseController(v.rw)
+	_ = out.SetReadDeadline(time.Time{}) // the request was read; the server's limit for that must not end the answer
+	v.header()
+	v.rw.Header().Set("Content-Type", "text/event-stream")
+	ctx, stop := context.WithTimeout(v.r.Context(), liveLife)
+	defer stop()
+	say := func(format string, args ...any) bool {
+		_ = out.SetWriteDeadline(time.Now().Add(patience))
+		_, err := fmt.Fprintf(v.rw, format, args...)
+		return err == nil && out.Flush() == nil
+	}
+	last := ""
+	for {
+		p, ok := look()
+		if !ok {
+			say("event: end\ndata: {}\n\n")
+			return
+		}
+		said, body := render(p)
+		raw, _ := json.Marshal(map[string]string{"said": said, "html": string(body)}) // cannot fail
+		if string(raw) != last {
+			if last = string(raw); !say("event: progress\ndata: %s\n\n", raw) {
+				return
+			}
+		}
+		if !wait(ctx, pace) {
+			return
+		}
+		quiet := time.NewTimer(beat)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-quiet.C:
+			say(": still here\n\n")
+		}
+		quiet.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

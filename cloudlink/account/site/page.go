@@ -1,0 +1,212 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"strings"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+)
+
+// Pages are put together by hand, not by a template engine: that one reaches every method by its name at run time, the linker
+// can then drop none of them, and the binary for a router is 3 MB larger. Markup is of type markup; whatever else is put into a page
+// is escaped on the way.
+
+// markup is HTML that was made here.
+type markup string
+
+// join puts parts one after the other: markup as it is, everything else as text.
+func join(parts ...any) markup {
+	var b strings.Builder
+	for _, p := range parts {
+		switch p := p.(type) {
+		case markup:
+			b.WriteString(string(p))
+		case string:
+			b.WriteString(html.EscapeString(p))
+		default:
+			b.WriteString(html.EscapeString(fmt.Sprint(p)))
+		}
+	}
+	return markup(b.String())
+}
+
+// el is an element with its content.
+func el(tag markup, parts ...any) markup {
+	name, _, _ := strings.Cut(string(tag), " ")
+	return "<" + tag + ">" + join(parts...) + "</" + markup(name) + ">\n"
+}
+
+// attr is ` name="value"`.
+func attr(name markup, value string) markup {
+	return " " + name + `="` + markup(html.EscapeString(value)) + `"`
+}
+
+// page is what is shown.
+type page struct {
+	title   string
+	problem string // what is wrong
+	said    string // what was done
+	nav     string // path of the signed-in owner's page
+	body    markup
+	refresh bool // a browser without JavaScript asks again every few seconds
+	script  bool
+}
+
+// policy lets a page load nothing but its own style, script and events, and be shown in nobody's frame.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+func (v *visit) header() {
+	h := v.rw.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Language", v.tag)
+	h.Set("Vary", "Accept-Language")
+	if v.w.secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+}
+
+func (v *visit) show(status int, p page) {
+	v.header()
+	v.rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+	head := markup("")
+	if p.refresh {
+		head = `<noscript><meta http-equiv="refresh" content="3"></noscript>` + "\n"
+	}
+	if p.script {
+		head += `<script src="/page.js" defer></script>` + "\n"
+	}
+	title := p.title
+	body := markup("")
+	if p.problem != "" {
+		title = p.problem + " " + title // what is heard first
+		body += el(`p role="alert" id="problem"`, p.problem)
+	}
+	if p.said != "" {
+		body += el(`p role="status" id="said"`, p.said)
+	}
+	out := join(markup("<!DOCTYPE html>\n<html"), attr("lang", v.tag), markup(`><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">
+`), el("title", title, " · rekeyd"), markup(`<link rel="stylesheet" href="/page.css"><link rel="icon" href="/icon.svg" type="image/svg+xml">
+`), head, markup("</head>\n<body>\n"), el(`a class="skip" href="#content"`, v.t.Skip), v.nav(p.nav),
+		markup(`<main id="content" tabindex="-1">`+"\n"), el("h1", p.title), body, p.body, markup("</main>\n</body></html>\n"))
+	v.rw.WriteHeader(status)
+	_, _ = v.rw.Write([]byte(out)) // the client went away
+}
+
+// nav leads through the signed-in owner's pages.
+func (v *visit) nav(here string) markup {
+	if v.owner == nil {
+		return ""
+	}
+	var items markup
+	for _, i := range [][2]string{
+		{"/account", v.t.Devices},
+		{"/account/hubs", v.t.Hubs},
+		{"/account/sessions", v.t.Sessions},
+		{"/account/password", v.t.Password},
+		{"/account/history", v.t.History},
+	} {
+		a := `a` + attr("href", i[0])
+		if i[0] == here {
+			a += ` aria-current="page"`
+		}
+		items += el("li", el(a, i[1]))
+	}
+	items += el("li", el(`form method="post" action="/signout"`, el(`button class="plain"`, v.t.SignOut)))
+	return el("header", el("nav"+attr("aria-label", v.t.Account), el("ul", items)))
+}
+
+// input is a labelled field. more are its other attributes.
+func input(label, name, kind, auto, value string, more markup) markup {
+	a := attr("name", name) + attr("type", kind) + attr("autocomplete", auto) + more
+	if value != "" {
+		a += attr("value", value)
+	}
+	return el("label", label, markup(" <input"+a+" required>"))
+}
+
+func hidden(name, value string) markup {
+	return `<input type="hidden"` + attr("name", name) + attr("value", value) + ">\n"
+}
+
+func form(action string, parts ...any) markup {
+	return el(`form method="post"`+attr("action", action), parts...)
+}
+
+func link(href, text string) markup { return el("a"+attr("href", href), text) }
+
+func list(items ...markup) markup {
+	var all markup
+	for _, i := range items {
+		all += el("li", i)
+	}
+	return el("ul", all)
+}
+
+// table is a table with a caption for whoever cannot see it. On a narrow screen each cell is told by its column's name.
+func table(caption string, columns []string, rows [][]any) markup {
+	var head, body markup
+	for _, c := range columns {
+		head += el(`th scope="col"`, c)
+	}
+	for _, r := range rows {
+		var cells markup
+		for i, c := range r {
+			cells += el("td"+attr("data-label", columns[i]), c)
+		}
+		body += el("tr", cells)
+	}
+	return el("table"+attr("aria-label", caption), el("thead", el("tr", head)), el("tbody", body))
+}
+
+// newPassword is the two fields of a new password, with the rule and advice.
+func (v *visit) newPassword() markup {
+	least, most := v.w.s.PasswordLength()
+	return join(input(v.t.NewPassword, "password", "password", "new-password", "", markup(` id="new" aria-describedby="rule strength"`)),
+		el(`p id="rule" class="hint"`, v.t.PasswordRule(least, most)),
+		el(`p id="strength" class="hint" aria-live="polite"`+attr("data-weak", v.t.Strength[0])+attr("data-fair", v.t.Strength[1])+attr("data-strong", v.t.Strength[2])),
+		input(v.t.OnceMore, "again", "password", "new-password", "", ""))
+}
+
+// problem is what is wrong, for the person, and the status that says it to a program.
+func (v *visit) problem(err error) (int, string) {
+	e, ok := errors.AsType[*v1.Error](err)
+	if !ok {
+		v.w.log.Error("form not processed", "path", v.r.URL.Path, "err", err)
+		return http.StatusInternalServerError, v.t.Busy
+	}
+	const wrong = http.StatusUnprocessableEntity
+	switch e.Code {
+	case v1.WrongPassword, v1.NotRegistered:
+		return wrong, v.t.Wrong
+	case v1.Locked:
+		return http.StatusTooManyRequests, v.t.Locked
+	case v1.RateLimit:
+		return http.StatusTooManyRequests, v.t.TooMany
+	case v1.InvalidEmail:
+		return wrong, v.t.BadEmail
+	case v1.LinkExpired:
+		return wrong, v.t.LinkDead
+	case v1.CannotReset:
+		return wrong, v.t.CannotReset
+	case account.EmailTaken:
+		return wrong, v.t.EmailTaken
+	case account.NotActivated:
+		return wrong, v.t.NotActivated
+	case v1.BadNewPassword:
+		if text, ok := v.t.Weak[string(account.Weakness(err))]; ok {
+			return wrong, text
+		}
+		return wrong, v.t.PasswordRule(v.w.s.PasswordLength())
+	}
+	return http.StatusServiceUnavailable, v.t.Busy
+}

@@ -1,0 +1,101 @@
+package site
+
+import (
+	"net/http"
+	"slices"
+	"time"
+)
+
+func (w *Site) forgotForm(v *visit) { v.showForgot(http.StatusOK, "") }
+
+func (v *visit) showForgot(status int, problem string) {
+	v.show(status, page{title: v.t.Forgot, problem: problem, body: form("/forgot",
+		input(v.t.ForgotEmail, "email", "email", "username", v.field("email"), ""), el("button", v.t.OK))})
+}
+
+// forgot answers the same for every address, at the same instant after the request.
+func (w *Site) forgot(v *visit) {
+	email := v.field("email")
+	if !w.s.Forgot(v.r.Context(), email, v.r.RemoteAddr, v.tag) {
+		v.showForgot(http.StatusUnprocessableEntity, v.t.BadEmail)
+		return
+	}
+	v.show(http.StatusOK, page{title: v.t.Mailed, said: v.t.MailedText, body: join(
+		form("/forgot", hidden("email", email), el("p", v.t.ResendText), el(`button class="plain"`, v.t.Resend)),
+		el("p", link("/reset", v.t.ToCode)),
+	)})
+}
+
+func (w *Site) resetForm(v *visit) { v.showCode(http.StatusOK, "/reset", v.t.Reset, "", v.t.GoOn, "") }
+
+// reset shows the form of a new password to whoever brings a live token, and sets the password once it was chosen. Only that uses
+// the token up.
+func (w *Site) reset(v *visit) {
+	token := v.field("token")
+	l, err := w.s.LinkOf(token, "reset")
+	if err != nil {
+		status, problem := v.problem(err)
+		v.showCode(status, "/reset", v.t.Reset, "", v.t.GoOn, problem)
+		return
+	}
+	kept := func(string) bool { return true }
+	if v.field("chosen") != "" {
+		kept = func(hub string) bool { return slices.Contains(v.r.PostForm["hub"], hub) }
+	}
+	show := func(status int, problem string) {
+		hubs := el("p", v.t.NoHubsWho)
+		if len(l.Hubs) > 0 {
+			hubs = ""
+			for _, h := range l.Hubs {
+				box := `input type="checkbox" name="hub"` + attr("value", h.Name)
+				if kept(h.Name) {
+					box += " checked"
+				}
+				hubs += el(`label class="tick"`, markup("<"+box+">"), v.t.Hub(h.Label, h.Devices))
+			}
+			hubs = el("fieldset", el("legend", v.t.HubsWho), hubs, el(`p class="hint"`, v.t.HubsWhoText))
+		}
+		v.show(status, page{title: v.t.Choose, problem: problem, script: true, body: form("/reset",
+			hidden("token", token), hidden("chosen", "1"),
+			// so that the browser's own store of passwords knows whose this one is
+			input(v.t.For, "email", "email", "username", l.Email, " readonly"),
+			v.newPassword(), hubs, el("button", v.t.Save))})
+	}
+	switch {
+	case v.field("chosen") == "":
+		show(http.StatusOK, "")
+		return
+	case v.field("password") != v.field("again"):
+		show(http.StatusUnprocessableEntity, v.t.Differ)
+		return
+	}
+	var leaveOut []string
+	for _, h := range l.Hubs {
+		if !kept(h.Name) {
+			leaveOut = append(leaveOut, h.Name)
+		}
+	}
+	ticket, err := w.s.Reset(v.r.Context(), token, v.field("password"), leaveOut)
+	if err != nil {
+		show(v.problem(err))
+		return
+	}
+	v.setCookie(sessionCookie, "", 0) // it has ended
+	v.setCookie(ticketCookie, ticket, time.Hour)
+	v.goTo("/reset/done")
+}
+
+func (w *Site) notMeForm(v *visit) {
+	v.showCode(http.StatusOK, "/notme", v.t.NotMe, v.t.NotMeText, v.t.NotMeButton, "")
+}
+
+func (w *Site) notMe(v *visit) {
+	if err := w.s.Disown(v.field("token")); err != nil {
+		status, problem := v.problem(err)
+		v.showCode(status, "/notme", v.t.NotMe, v.t.NotMeText, v.t.NotMeButton, problem)
+		return
+	}
+	v.setCookie(sessionCookie, "", 0)
+	v.setCookie(ticketCookie, "", 0)
+	v.show(http.StatusOK, page{title: v.t.NotMeDone, said: v.t.NotMeDoneText, body: el("p", link("/reset", v.t.ToCode))})
+}

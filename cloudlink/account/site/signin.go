@@ -1,0 +1,120 @@
+package site
+
+import (
+	"net/http"
+	"strings"
+)
+
+// front is where everybody begins: an owner who is signed in goes to the devices.
+func (w *Site) front(v *visit) {
+	if _, err := w.s.Owner(v.cookie(sessionCookie)); err == nil {
+		v.goTo("/account")
+		return
+	}
+	said := ""
+	if v.r.URL.Query().Has("out") {
+		said = v.t.SignedOut
+	}
+	v.signInForm(http.StatusOK, "", said, "")
+}
+
+// signInForm asks who it is; next is the page that was asked for.
+func (v *visit) signInForm(status int, next, said, problem string) {
+	f := join(input(v.t.Email, "email", "email", "username", v.field("email"), ""), input(v.t.PasswordLabel, "password", "password", "current-password", "", ""))
+	if next != "" {
+		f = join(f, hidden("next", next))
+	}
+	v.show(status, page{title: v.t.SignIn, said: said, problem: problem, body: join(
+		form("/signin", f, el("button", v.t.SignIn)),
+		list(link("/forgot", v.t.ToForgot), link("/register", v.t.ToRegister), link("/reset", v.t.ToCode), link("/notme", v.t.ToNotMe)),
+	)})
+}
+
+// frontLinks leads on from a page that has nothing.
+func (v *visit) frontLinks() markup { return el("p", link("/", v.t.Account)) }
+
+func (w *Site) signIn(v *visit) {
+	token, err := w.s.SignIn(v.r.Context(), v.field("email"), v.field("password"), v.r.RemoteAddr)
+	next := v.field("next")
+	if err != nil {
+		status, problem := v.problem(err)
+		v.signInForm(status, next, "", problem)
+		return
+	}
+	v.setCookie(sessionCookie, token, cookieLife)
+	v.setCookie(ticketCookie, "", 0)
+	if o, err := w.s.Owner(token); err == nil && o.Lang() == "" {
+		if err := o.Speak(v.tag); err != nil {
+			w.log.Warn("language not kept", "err", err)
+		}
+	}
+	if next != "/account" && !strings.HasPrefix(next, "/account/") {
+		next = "/account" // no other page needs a sign-in, and no other host is led to
+	}
+	v.goTo(next)
+}
+
+func (w *Site) signOut(v *visit) {
+	if o, err := w.s.Owner(v.cookie(sessionCookie)); err == nil {
+		if err := o.SignOut(); err != nil {
+			w.log.Error("session not ended", "err", err)
+			v.show(http.StatusInternalServerError, page{title: v.t.SignOut, problem: v.t.Busy, body: v.frontLinks()})
+			return
+		}
+	}
+	v.setCookie(sessionCookie, "", 0)
+	v.goTo("/?out")
+}
+
+func (w *Site) registerForm(v *visit) { v.showRegister(http.StatusOK, "") }
+
+func (v *visit) showRegister(status int, problem string) {
+	v.show(status, page{title: v.t.Register, problem: problem, script: true, body: join(
+		el("p", v.t.RegisterText),
+		form("/register", input(v.t.Email, "email", "email", "username", v.field("email"), ""), v.newPassword(), el("button", v.t.Register)),
+	)})
+}
+
+func (w *Site) register(v *visit) {
+	if v.field("password") != v.field("again") {
+		v.showRegister(http.StatusUnprocessableEntity, v.t.Differ)
+		return
+	}
+	active, err := w.s.Register(v.r.Context(), v.field("email"), v.field("password"), v.tag)
+	switch {
+	case err != nil:
+		v.showRegister(v.problem(err))
+	case active:
+		v.signInForm(http.StatusOK, "", v.t.Registered, "")
+	default:
+		v.show(http.StatusOK, page{title: v.t.Mailed, said: v.t.RegisterMailed})
+	}
+}
+
+func (w *Site) activateForm(v *visit) {
+	v.showCode(http.StatusOK, "/activate", v.t.Activate, v.t.ActivateText, v.t.Activate, "")
+}
+
+// showCode asks for the code of a mail, which a link brings along in its fragment: the script fills it in, a person types it.
+func (v *visit) showCode(status int, action, title, text, button, problem string) {
+	more := markup(` id="token" spellcheck="false" autocapitalize="characters"`)
+	if action == "/reset" {
+		more += ` data-go="1"`
+	}
+	var body markup
+	if text != "" {
+		body = el("p", text)
+	}
+	v.show(status, page{title: title, problem: problem, script: true, body: join(
+		body, form(action, input(v.t.CodeLabel, "token", "text", "one-time-code", "", more), el("button", button)),
+	)})
+}
+
+func (w *Site) activate(v *visit) {
+	if err := w.s.Activate(v.field("token")); err != nil {
+		status, problem := v.problem(err)
+		v.showCode(status, "/activate", v.t.Activate, v.t.ActivateText, v.t.Activate, problem)
+		return
+	}
+	v.signInForm(http.StatusOK, "", v.t.Activated, "")
+}
