@@ -2,9 +2,6 @@ package iot_test
 
 import (
 	"bufio"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -14,75 +11,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/npmtest"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 	"github.com/rekeyd/rekeyd/devices/iot"
 )
-
-// counterparts returns the folder in which the node packages of testdata/npm are installed. It installs them at its first
-// call on a machine: call it before InNamespace, where there is no way out any more. It skips the test where there is no npm.
-func counterparts(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("short: npm's packages are left out")
-	}
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is missing: devices and clients that others wrote cannot be tested against (Debian: nodejs npm)", tool)
-		}
-	}
-	source := filepath.Join("testdata", "npm")
-	sum := sha256.New()
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		raw, err := os.ReadFile(filepath.Join(source, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum.Write(raw)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skipf("no place to install npm's packages: %v", err)
-	}
-	dir := filepath.Join(cache, "rekeyd-test", "npm-"+hex.EncodeToString(sum.Sum(nil)[:8]))
-	if _, err := os.Stat(dir); err != nil {
-		install(t, source, dir)
-	}
-	return dir
-}
-
-// install puts the packages beside dir and renames them into place, so that dir is whole or not there.
-func install(t *testing.T, source, dir string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), "npm-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(tmp)
-	if err := os.CopyFS(tmp, os.DirFS(source)); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer stop()
-	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = tmp
-	if out, err := cmd.CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("npm ci: %v\n%s", err, out)
-		}
-		t.Skipf("npm cannot install the packages (no network?): %v\n%s", err, out)
-	}
-	if err := os.Rename(tmp, dir); err != nil {
-		if _, gone := os.Stat(dir); gone != nil { // else another test was faster
-			t.Fatal(err)
-		}
-	}
-}
 
 // npmDevice is a simulated device of npm.
 type npmDevice struct {
@@ -140,7 +74,7 @@ func npmHouse(t *testing.T, dir string, devices []npmDevice) (state func() []npm
 }
 
 func TestAllElevenModelsOfAnotherSimulatorAreRekeyed(t *testing.T) {
-	dir := counterparts(t)
+	dir := npmtest.Packages(t, filepath.Join("testdata", "npm"))
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -208,7 +142,7 @@ func stranger(t *testing.T, d *iot.Driver, addr string) home.Device {
 }
 
 func TestAnotherClientSpeaksToOurSimulatedDevices(t *testing.T) {
-	dir := counterparts(t)
+	dir := npmtest.Packages(t, filepath.Join("testdata", "npm"))
 	if !nettest.InNamespace(t) {
 		return
 	}

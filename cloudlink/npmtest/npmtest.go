@@ -1,0 +1,73 @@
+// Package npmtest brings devices, clients and libraries that others wrote, as node packages, to tests.
+package npmtest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Packages returns the folder in which the node packages that source locks (package.json, package-lock.json) are installed: at its
+// first call on a machine. Call it before nettest.InNamespace, where there is no way out any more. The test is skipped where there is
+// no npm, except in CI.
+func Packages(t *testing.T, source string) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("short: npm's packages are left out")
+	}
+	missing := t.Skipf
+	if os.Getenv("CI") != "" {
+		missing = t.Fatalf
+	}
+	for _, tool := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing("%s is missing: what others wrote cannot be tested against (Debian: nodejs npm)", tool)
+		}
+	}
+	sum := sha256.New()
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		raw, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum.Write(raw)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		missing("no place to install npm's packages: %v", err)
+	}
+	dir := filepath.Join(cache, "rekeyd-test", "npm-"+hex.EncodeToString(sum.Sum(nil)[:8]))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	// Installed beside dir and renamed into place, so that dir is whole or not there.
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), "npm-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.CopyFS(tmp, os.DirFS(source)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer stop()
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = tmp
+	if out, err := cmd.CombinedOutput(); err != nil {
+		missing("npm cannot install the packages (no network?): %v\n%s", err, out)
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, gone := os.Stat(dir); gone != nil { // else another test was faster
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
