@@ -47,7 +47,15 @@ func (s *Service) enrol(m *wire.Message, e *wire.Enrol) (answer wire.Body, grant
 	s.dir.mu.RLock()
 	secret := s.dir.house[a.ID].secret
 	s.dir.mu.RUnlock()
-	box, err := s.seal(a, next, secret, home.Secret{})
+	var password home.Secret
+	if len(pairing.Password) > 0 && pairing.Epoch == a.Epoch {
+		raw, err := s.st.key.Open(pairing.Password, "pairing/"+e.Pairing+"/password")
+		if err != nil {
+			return nil, nil, err
+		}
+		password = home.SecretBytes(raw)
+	}
+	box, err := s.seal(a, next, secret, password)
 	if err != nil {
 		return nil, nil, err
 	}

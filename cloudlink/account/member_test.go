@@ -113,15 +113,22 @@ func (m *by) publish(raw []byte) {
 // ask sends a message until it is answered, as a member does: the service may not be connected yet.
 func (m *by) ask(b wire.Body) wire.Body {
 	m.t.Helper()
-	for range 4 {
+	_, answer := m.asked(b)
+	return answer
+}
+
+// asked is ask, and returns the name of the message that was answered, too.
+func (m *by) asked(b wire.Body) (string, wire.Body) {
+	m.t.Helper()
+	for range 10 {
 		raw, id := m.raw(b)
 		m.publish(raw)
-		if answer := m.within(id, 5*time.Second); answer != nil {
-			return answer
+		if answer := m.within(id, 3*time.Second); answer != nil {
+			return id, answer
 		}
 	}
 	m.t.Fatal("no answer")
-	return nil
+	return "", nil
 }
 
 // notice waits for the notice of an epoch.
@@ -191,9 +198,8 @@ func enrolment(id *wire.Identity, w pairing.Pairing) *wire.Enrol {
 func (c *cloud) hub(w pairing.Pairing) (*by, home.Secret) {
 	c.t.Helper()
 	m := c.member(wire.RoleHub, w.Account)
-	raw, id := m.raw(enrolment(m.id, w))
-	m.publish(raw)
-	e := want[*wire.Enrolled](c.t, m.next(id))
+	id, answer := m.asked(enrolment(m.id, w))
+	e := want[*wire.Enrolled](c.t, answer)
 	proof := wire.PairingProof(w.Secret, wire.RoleService, w.Name, m.id.Name, e.Keys)
 	if !wire.Equal(proof, e.Proof) || e.Email != email || e.Account != w.Account {
 		c.t.Fatal("the service did not prove itself")

@@ -34,8 +34,9 @@ func (s *Service) hubs(account string) []Hub {
 	return hs
 }
 
-// pair makes a pairing for the owner of an account.
-func (s *Service) pair(a *account) (pairing.Pairing, error) {
+// pair makes a pairing for the owner of an account. The hub is told the password too, where it is given here: without it a hub can
+// move no device before the next change.
+func (s *Service) pair(a *account, password home.Secret) (pairing.Pairing, error) {
 	if len(s.o.HubBrokers) == 0 {
 		return pairing.Pairing{}, fmt.Errorf("pairing: no broker: %w", home.ErrUnavailable)
 	}
@@ -43,10 +44,15 @@ func (s *Service) pair(a *account) (pairing.Pairing, error) {
 		Name: wire.NewID(), Secret: home.NewSecret(rand.Text()), Account: a.ID, Service: s.id.Keys, Brokers: s.o.HubBrokers, URL: s.base,
 	}
 	now := s.now()
+	o := offer{
+		Account: a.ID, Secret: s.st.key.Seal([]byte(p.Secret.Reveal()), "pairing/"+p.Name), Expires: now.Add(s.o.Policy.PairingLife).UnixMilli(),
+		Epoch: a.Epoch,
+	}
+	if !password.IsZero() {
+		o.Password = s.st.key.Seal([]byte(password.Reveal()), "pairing/"+p.Name+"/password")
+	}
 	err := s.st.Update(func(tx *bbolt.Tx) error {
-		err := put(tx, bktPairings, []byte(p.Name), offer{
-			Account: a.ID, Secret: s.st.key.Seal([]byte(p.Secret.Reveal()), "pairing/"+p.Name), Expires: now.Add(s.o.Policy.PairingLife).UnixMilli(),
-		})
+		err := put(tx, bktPairings, []byte(p.Name), o)
 		if err != nil {
 			return err
 		}

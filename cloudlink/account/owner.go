@@ -25,7 +25,7 @@ func (c *call) owner(method string) (result, error) {
 	case "getDeviceList":
 		return result{"deviceList": c.s.deviceList(a, sess.Door)}, nil
 	case "createPairing":
-		p, err := c.s.pair(a)
+		p, err := c.s.pair(a, home.Secret{})
 		if err != nil {
 			return nil, err
 		}

@@ -59,8 +59,15 @@ func (o *Owner) Hubs() []Hub { return o.s.hubs(o.a.ID) }
 // History returns what has happened to the account, newest first.
 func (o *Owner) History() ([]Event, error) { return o.s.history(o.a.ID) }
 
-// Pair makes a word that lets one hub into the account, once, for Policy.PairingLife.
-func (o *Owner) Pair() (pairing.Pairing, error) { return o.s.pair(o.a) }
+// Pair makes a word that lets one hub into the account, once, for Policy.PairingLife. The password is asked for again: whoever finds a
+// browser signed in shall not add a hub of their own, and the hub needs it for devices that are new.
+func (o *Owner) Pair(ctx context.Context, password string) (pairing.Pairing, error) {
+	a, err := o.s.authenticate(ctx, o.a.Email, password)
+	if err != nil {
+		return pairing.Pairing{}, err
+	}
+	return o.s.pair(a, home.NewSecret(password))
+}
 
 // RemoveHub removes a hub with the devices that it holds; home.ErrNotFound when it is not in the account.
 func (o *Owner) RemoveHub(name string) error { return o.s.removeHub(o.a.ID, name) }

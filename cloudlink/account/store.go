@@ -88,6 +88,11 @@ type offer struct {
 	Account string `json:"account"`
 	Secret  []byte `json:"secret"` // sealed
 	Expires int64  `json:"expires"`
+
+	// The account's password, sealed, where its owner gave it for the hub to have, and the epoch whose it is.
+	Password []byte `json:"password,omitempty"`
+	Epoch    uint64 `json:"epoch,omitempty"`
+
 	Used    string `json:"used,omitempty"` // by this hub: it may ask again, if the answer was lost
 }
 

@@ -91,15 +91,15 @@ func (v *visit) showHubs(status int, said, problem string) {
 		body = table(v.t.Hubs, []string{v.t.Name, v.t.Version, v.t.Since, v.t.Epoch, v.t.Devices, v.t.Remove}, rows)
 	}
 	v.show(status, page{title: v.t.Hubs, nav: "/account/hubs", said: said, problem: problem, body: join(
-		body, el("h2", v.t.Approve), el("p", v.t.ApproveText), form("/account/hubs/add", el("button", v.t.ApproveButton)))})
+		body, el("h2", v.t.Approve), el("p", v.t.ApproveText), form("/account/hubs/add", input(v.t.PasswordLabel, "password", "password", "current-password", "", ""), el("button", v.t.ApproveButton)))})
 }
 
 // addHub approves a hub: whoever is told the word, once and soon, is let in.
 func (w *Site) addHub(v *visit) {
-	p, err := v.owner.Pair()
+	p, err := v.owner.Pair(v.r.Context(), v.field("password"))
 	if err != nil {
-		w.log.Error("pairing not made", "err", err)
-		v.showHubs(http.StatusServiceUnavailable, "", v.t.Busy)
+		status, problem := v.problem(err)
+		v.showHubs(status, "", problem)
 		return
 	}
 	v.show(http.StatusOK, page{title: v.t.Approved, nav: "/account/hubs", body: join(
