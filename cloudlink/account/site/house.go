@@ -91,7 +91,12 @@ func (v *visit) showHubs(status int, said, problem string) {
 		body = table(v.t.Hubs, []string{v.t.Name, v.t.Version, v.t.Since, v.t.Epoch, v.t.Devices, v.t.Remove}, rows)
 	}
 	v.show(status, page{title: v.t.Hubs, nav: "/account/hubs", said: said, problem: problem, body: join(
-		body, el("h2", v.t.Approve), el("p", v.t.ApproveText), form("/account/hubs/add", input(v.t.PasswordLabel, "password", "password", "current-password", "", ""), el("button", v.t.ApproveButton)))})
+		body, el("h2", v.t.Approve), el("p", v.t.ApproveText), form("/account/hubs/add", v.whose(), input(v.t.PasswordLabel, "password", "password", "current-password", "", ""), el("button", v.t.ApproveButton)))})
+}
+
+// whose is the account whose password a form asks for, for people and for the browser's own store of passwords.
+func (v *visit) whose() markup {
+	return input(v.t.For, "email", "email", "username", v.owner.Email(), " readonly")
 }
 
 // addHub approves a hub: whoever is told the word, once and soon, is let in.
@@ -190,7 +195,7 @@ func (w *Site) passwordForm(v *visit) { v.showPassword(http.StatusOK, "") }
 func (v *visit) showPassword(status int, problem string) {
 	v.show(status, page{title: v.t.Password, nav: "/account/password", problem: problem, script: true, body: join(
 		el("p", v.t.ChangeText),
-		form("/account/password", input(v.t.For, "email", "email", "username", v.owner.Email(), " readonly"),
+		form("/account/password", v.whose(),
 			input(v.t.OldPassword, "old", "password", "current-password", "", ""), v.newPassword(), el("button", v.t.Change)))})
 }
 
