@@ -257,7 +257,14 @@ func (d *directory) devicesOf(id string) []Device {
 	ds := make([]Device, 0, len(h.devices))
 	for _, name := range slices.Sorted(maps.Keys(h.devices)) {
 		b := d.devices[name]
-		ds = append(ds, Device{b.Device, b.Holder, b.confirmed == a.Epoch, b.told.Verdict, b.told.Since})
+		dev := Device{b.Device, b.Holder, b.confirmed == a.Epoch, b.told.Verdict, b.told.Since}
+		if b.told.Name != "" {
+			dev.Name = b.told.Name // as it is called now
+		}
+		if m := d.members[name]; dev.Name == "" && m != nil {
+			dev.Name = m.Label
+		}
+		ds = append(ds, dev)
 	}
 	return ds
 }

@@ -93,7 +93,7 @@ type offer struct {
 	Password []byte `json:"password,omitempty"`
 	Epoch    uint64 `json:"epoch,omitempty"`
 
-	Used    string `json:"used,omitempty"` // by this hub: it may ask again, if the answer was lost
+	Used string `json:"used,omitempty"` // by this hub: it may ask again, if the answer was lost
 }
 
 // member is a hub or a device that speaks the link.

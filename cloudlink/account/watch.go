@@ -134,6 +134,7 @@ func (s *Service) Watch(word string) (look func() (Progress, bool), changed <-ch
 // told is what a device's hub says of it, on the device's state topic. It is shown, and nothing is decided by it: on a broker that is
 // not ours anybody may have said it.
 type told struct {
+	Name    string     `json:"name"`
 	Verdict home.State `json:"verdict"`
 	Since   time.Time  `json:"since"`
 }
@@ -142,7 +143,7 @@ type told struct {
 func (s *Service) hear(m mqtt.Message) {
 	topic, ok := wire.ParseTopic(m.Topic)
 	var t told
-	if !ok || len(m.Payload) > 0 && json.Unmarshal(m.Payload, &t) != nil || len(t.Verdict) > 32 {
+	if !ok || len(m.Payload) > 0 && json.Unmarshal(m.Payload, &t) != nil || (len(t.Verdict) > 32 || len(t.Name) > 128) {
 		s.counts.malformed.Add(1)
 		return
 	}

@@ -36,7 +36,7 @@ func englishSite() Site {
 		HubsWhoText: "Take away the mark from each hub that is not yours: it is removed, with the devices that it holds.",
 		NoHubsWho:   "No hub belongs to this account. You will have to give the new password to your devices yourself.",
 		Hub:         func(name string, n int) string { return name + " (" + devices(n) + ")" },
-		Reset2:      "Your password is reset", Reset2Text: "Every app is signed out. Sign in with the new password: in the tpCamera app, in the Kasa app, here.", SignInNow: "Sign in",
+		ResetDone:   "Your password is reset", ResetDoneText: "Every app is signed out. Sign in with the new password: in the tpCamera app, in the Kasa app, here.", SignInNow: "Sign in",
 		ProgressTitle: "Your devices", ProgressNone: "No devices belong to this account.", AllDone: "You need do nothing more.",
 		Progress: func(done, all int) string {
 			return fmt.Sprintf("%d of %s signed in again.", done, englishMany(all, "device is", "devices are"))

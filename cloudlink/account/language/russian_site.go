@@ -38,7 +38,7 @@ func russianSite() Site {
 		HubsWhoText: "Снимите отметку с каждого хаба, который не ваш: он будет удалён вместе со своими устройствами.",
 		NoHubsWho:   "У этой учётной записи нет хабов. Новый пароль придётся передать устройствам самостоятельно.",
 		Hub:         func(name string, n int) string { return name + " (" + devices(n) + ")" },
-		Reset2:      "Пароль сброшен", Reset2Text: "Во всех приложениях выполнен выход. Войдите с новым паролем: в приложении tpCamera, в приложении Kasa, здесь.", SignInNow: "Войти",
+		ResetDone:   "Пароль сброшен", ResetDoneText: "Во всех приложениях выполнен выход. Войдите с новым паролем: в приложении tpCamera, в приложении Kasa, здесь.", SignInNow: "Войти",
 		ProgressTitle: "Ваши устройства", ProgressNone: "У этой учётной записи нет устройств.", AllDone: "Больше ничего делать не нужно.",
 		Progress: func(done, all int) string {
 			return fmt.Sprintf("Снова вошли: %d из %s.", done, russianMany(all, "устройства", "устройств", "устройств"))

@@ -25,7 +25,7 @@ type Site struct {
 	Choose, For, Save                       string
 	HubsWho, HubsWhoText, NoHubsWho         string
 	Hub                                     func(name string, devices int) string
-	Reset2, Reset2Text, SignInNow           string
+	ResetDone, ResetDoneText, SignInNow     string
 	ProgressTitle, ProgressNone, AllDone    string
 	Progress                                func(done, all int) string
 	Waiting                                 string

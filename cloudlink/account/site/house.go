@@ -211,7 +211,7 @@ func (w *Site) changePassword(v *visit) {
 	}
 	v.setCookie(sessionCookie, "", 0)
 	v.setCookie(ticketCookie, ticket, time.Hour)
-	v.goTo("/reset/done")
+	v.goTo("/reset/done?changed")
 }
 
 func (w *Site) history(v *visit) {

@@ -12,17 +12,21 @@ import (
 
 // done is what follows a new password: how to sign in, and the devices as they come back.
 func (w *Site) done(v *visit) {
+	title, said := v.t.ResetDone, v.t.ResetDoneText
+	if v.r.URL.Query().Has("changed") {
+		title, said = v.t.Changed, v.t.ChangedText
+	}
 	look, _, stop, ok := w.s.Watch(v.cookie(ticketCookie))
 	if !ok {
-		v.show(http.StatusOK, page{title: v.t.Reset2, said: v.t.Reset2Text, body: el("p", el(`a class="button" href="/"`, v.t.SignInNow))})
+		v.show(http.StatusOK, page{title: title, said: said, body: el("p", el(`a class="button" href="/"`, v.t.SignInNow))})
 		return
 	}
 	defer stop()
 	p, _ := look()
-	said, body := v.progress(p)
-	v.show(http.StatusOK, page{title: v.t.Reset2, script: true, refresh: p.SignedIn < len(p.Devices), body: join(
-		el("p", v.t.Reset2Text), el("p", el(`a class="button" href="/"`, v.t.SignInNow)), el("h2", v.t.ProgressTitle),
-		el(`p role="status" id="said"`, said), el(`div data-live="/reset/live"`, body))})
+	now, body := v.progress(p)
+	v.show(http.StatusOK, page{title: title, script: true, refresh: p.SignedIn < len(p.Devices), body: join(
+		el("p", said), el("p", el(`a class="button" href="/"`, v.t.SignInNow)), el("h2", v.t.ProgressTitle),
+		el(`p role="status" id="said"`, now), el(`div data-live="/reset/live"`, body))})
 }
 
 // progress is how far the devices have come, in a sentence and in full.
