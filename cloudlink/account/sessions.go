@@ -218,6 +218,7 @@ func eachSession(tx *bbolt.Tx, account string, do func(key []byte, v session)) e
 
 // logoutAll ends every session of an account.
 func (s *Service) logoutAll(account, door string) error {
+	defer s.watch.tell(account)
 	return s.st.Update(func(tx *bbolt.Tx) error {
 		if err := drop(tx, bktSessions, account+"/"); err != nil {
 			return err

@@ -133,6 +133,7 @@ func (o *Owner) Sessions() ([]Session, error) {
 
 // End ends one session, by its ID; home.ErrNotFound when there is none.
 func (o *Owner) End(id string) error {
+	defer o.s.watch.tell(o.a.ID)
 	return o.s.st.Update(func(tx *bbolt.Tx) error {
 		var keys [][]byte
 		door := ""
@@ -161,5 +162,6 @@ func (o *Owner) EndAll() error { return o.s.logoutAll(o.a.ID, DoorWeb) }
 
 // SignOut ends this session.
 func (o *Owner) SignOut() error {
+	defer o.s.watch.tell(o.a.ID)
 	return o.s.st.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bktSessions).Delete(sessionKey(o.a.ID, o.token)) })
 }

@@ -2,7 +2,6 @@ package site
 
 import (
 	"net/http"
-	"strings"
 )
 
 // front is where everybody begins: an owner who is signed in goes to the devices.
@@ -48,10 +47,12 @@ func (w *Site) signIn(v *visit) {
 			w.log.Warn("language not kept", "err", err)
 		}
 	}
-	if next != "/account" && !strings.HasPrefix(next, "/account/") {
-		next = "/account" // no other page needs a sign-in, and no other host is led to
+	switch next {
+	case "/account/hubs", "/account/sessions", "/account/password", "/account/history":
+		v.goTo(next)
+	default: // no other page needs a sign-in, and no other host is led to
+		v.goTo("/account")
 	}
-	v.goTo(next)
 }
 
 func (w *Site) signOut(v *visit) {
