@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -49,12 +50,37 @@ func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, err
 	return first, err
 }
 
+// askPassword reads a line that the terminal does not show. An interrupt ends it, with the terminal as it was before: signals do not
+// end this program by themselves.
 func askPassword(c *cobra.Command, f *os.File, prompt string) (home.Secret, error) {
-	fmt.Fprintf(c.ErrOrStderr(), "%s: ", prompt)
-	raw, err := term.ReadPassword(int(f.Fd()))
-	fmt.Fprintln(c.ErrOrStderr())
+	fd := int(f.Fd())
+	before, err := term.GetState(fd)
 	if err != nil {
 		return home.Secret{}, fmt.Errorf("read the password: %w", err)
 	}
-	return home.SecretBytes(raw), nil
+	fmt.Fprintf(c.ErrOrStderr(), "%s: ", prompt)
+	type line struct {
+		raw []byte
+		err error
+	}
+	typed := make(chan line, 1)
+	go func() { // after an interrupt it stays in its read, which nothing can end, until the program has ended
+		raw, err := term.ReadPassword(fd)
+		typed <- line{raw, err}
+	}()
+	select {
+	case l := <-typed:
+		fmt.Fprintln(c.ErrOrStderr())
+		if l.err != nil {
+			return home.Secret{}, fmt.Errorf("read the password: %w", l.err)
+		}
+		if len(l.raw) == 0 {
+			return home.Secret{}, &home.Error{Op: "read the password", Err: errors.New("nothing was typed"), Hint: "type the password, then Enter"}
+		}
+		return home.SecretBytes(l.raw), nil
+	case <-c.Context().Done():
+		_ = term.Restore(fd, before)
+		fmt.Fprintln(c.ErrOrStderr())
+		return home.Secret{}, fmt.Errorf("read the password: %w", context.Cause(c.Context()))
+	}
 }

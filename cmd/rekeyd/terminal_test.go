@@ -1,0 +1,168 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// terminal is a pseudo-terminal with a person at its other end.
+type terminal struct {
+	t      *testing.T
+	person *os.File
+	tty    *os.File
+	shown  said
+	done   chan struct{} // closed when nothing more is shown
+}
+
+func newTerminal(t *testing.T) *terminal {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	var number, unlocked uint32
+	ioctl(t, person, syscall.TIOCGPTN, unsafe.Pointer(&number))
+	ioctl(t, person, syscall.TIOCSPTLCK, unsafe.Pointer(&unlocked))
+	tty, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	ok(t, err)
+	x := &terminal{t: t, person: person, tty: tty, done: make(chan struct{})}
+	go func() {
+		defer close(x.done)
+		_, _ = person.WriteTo(&x.shown) // ends when every end that programs hold is closed
+	}()
+	t.Cleanup(func() { _ = tty.Close(); <-x.done; _ = person.Close() })
+	return x
+}
+
+func ioctl(t *testing.T, f *os.File, what uintptr, arg unsafe.Pointer) {
+	t.Helper()
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), what, uintptr(arg)); errno != 0 {
+		t.Fatal(errno)
+	}
+}
+
+// echoes tells whether the terminal shows what is typed.
+func (x *terminal) echoes() bool {
+	var mode syscall.Termios
+	ioctl(x.t, x.tty, syscall.TCGETS, unsafe.Pointer(&mode))
+	return mode.Lflag&syscall.ECHO != 0
+}
+
+// start runs this program at the terminal.
+func (x *terminal) start(args ...string) *exec.Cmd {
+	x.t.Helper()
+	self, err := exec.LookPath("rekeyd")
+	if err != nil { // package testscript has put it on the PATH
+		x.t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = x.tty, x.tty, x.tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
+	ok(x.t, cmd.Start())
+	return cmd
+}
+
+// asked waits until the program has asked for something that it does not show.
+func (x *terminal) asked(prompts ...string) {
+	x.t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		shown := x.shown.String()
+		if slices.ContainsFunc(prompts, func(p string) bool { return strings.HasSuffix(shown, p) }) && !x.echoes() {
+			return
+		}
+	}
+	x.t.Fatalf("it never asked %q without echo; it showed %q", prompts, x.shown.String())
+}
+
+func (x *terminal) types(keys string) {
+	x.t.Helper()
+	_, err := x.person.WriteString(keys)
+	ok(x.t, err)
+}
+
+// ended waits for the program, and returns its exit code and all that was shown.
+func (x *terminal) ended(cmd *exec.Cmd) (code int, shown string) {
+	x.t.Helper()
+	late := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	_ = cmd.Wait()
+	return cmd.ProcessState.ExitCode(), x.shown.String()
+}
+
+// TestAPasswordTypedAtATerminalIsNotShown types at every command that asks for one.
+func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
+	const secret = "typed-by-a-person"
+	var got said
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(&got, r.Body)
+		_, _ = io.WriteString(w, `{"error_code":0,"result":{}}`)
+	}))
+	defer srv.Close()
+	for _, args := range [][]string{
+		{"register", "anna@example.org", "--account-url", srv.URL},
+		{"reset", srv.URL + "/reset#t=ABCD"},
+	} {
+		t.Run(args[0], func(t *testing.T) {
+			x := newTerminal(t)
+			before := len(got.String())
+			cmd := x.start(args...)
+			x.asked("assword for the new account: ", "New password: ")
+			x.types(secret + "\n")
+			x.asked(", again: ")
+			x.types(secret + "\n")
+			code, shown := x.ended(cmd)
+			if code != 0 || strings.Contains(shown, "typed") {
+				t.Errorf("it ended with %d and showed %q", code, shown)
+			}
+			if !strings.Contains(got.String()[before:], secret) {
+				t.Error("what was typed did not arrive")
+			}
+			if !x.echoes() {
+				t.Error("the terminal is left without echo")
+			}
+		})
+	}
+	t.Run("two that differ", func(t *testing.T) {
+		x := newTerminal(t)
+		before := len(got.String())
+		cmd := x.start("register", "anna@example.org", "--account-url", srv.URL)
+		x.asked("account: ")
+		x.types(secret + "\n")
+		x.asked("again: ")
+		x.types(secret + "s\n")
+		code, shown := x.ended(cmd)
+		if code != exitFailed || !strings.Contains(shown, "hint: type the same password twice") || strings.Contains(shown, secret) {
+			t.Errorf("it ended with %d and showed %q", code, shown)
+		}
+		if len(got.String()) != before {
+			t.Error("it was sent all the same")
+		}
+	})
+}
+
+// TestAnInterruptEndsTheQuestionForAPassword presses Ctrl-C in the middle of it.
+func TestAnInterruptEndsTheQuestionForAPassword(t *testing.T) {
+	x := newTerminal(t)
+	cmd := x.start("register", "anna@example.org", "--account-url", "http://127.0.0.1:1")
+	x.asked("account: ")
+	x.types("half a pass\x03")
+	code, shown := x.ended(cmd)
+	if code != exitFailed || strings.Contains(shown, "half") {
+		t.Errorf("it ended with %d and showed %q", code, shown)
+	}
+	if !x.echoes() {
+		t.Error("the terminal is left without echo")
+	}
+}
