@@ -80,6 +80,7 @@ func (h *house) HolderOf(device string) (string, bool)  { return h.service.Load(
 
 func policy() account.Policy {
 	p := account.DefaultPolicy()
+	p.Activation = false
 	p.HashMemory, p.HashTime = 64, 1
 	p.ForgotAnswer, p.ForgotPause, p.ForgotPerHour, p.ForgotFrom = time.Millisecond, 0, 1000, 1000
 	return p

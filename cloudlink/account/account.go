@@ -30,6 +30,7 @@ type Options struct {
 	Brokers    []string         // MQTT URLs for the service's own connection, tried in turn
 	HubBrokers []string         // told to hubs; Brokers when empty
 	Mail       Mailer           // how mail leaves
+	GivenUp    Mailer           // is handed what Mail did not take in time; nil where nobody wants it
 	Policy     Policy           // DefaultPolicy() when zero
 	Now        func() time.Time // time.Now when nil
 	Log        *slog.Logger

@@ -134,7 +134,7 @@ func TestServeEndsWithItsContextAndSaysWhatIsWrongWithOptions(t *testing.T) {
 	bad := account.DefaultPolicy()
 	bad.PasswordMin, bad.ResetLife = 3, 0
 	_, err = account.New(account.Options{BaseURL: "ftp://x", Policy: bad})
-	for _, s := range []string{"dir, mail and log", "base URL", "reset life", "passwords of 3"} {
+	for _, s := range []string{"dir, mail and log", "base URL", "reset_life: 0s", "password_min: 3 is not within 6 to 32"} {
 		if err == nil || !strings.Contains(err.Error(), s) {
 			t.Errorf("error %v does not say %q", err, s)
 		}

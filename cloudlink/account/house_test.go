@@ -126,6 +126,7 @@ type cloud struct {
 
 func quick() account.Policy {
 	p := account.DefaultPolicy()
+	p.Activation = false
 	p.HashMemory, p.HashTime = 64, 1
 	p.ForgotAnswer, p.ForgotPause, p.ForgotPerHour, p.ForgotFrom = 20*time.Millisecond, 0, 1000, 1000
 	return p

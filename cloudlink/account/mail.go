@@ -142,6 +142,11 @@ func (s *Service) sendOne(ctx context.Context, n uint64, q *queued) error {
 		if late {
 			s.counts.mailFailed.Add(1)
 			s.o.Log.Error("mail given up", "mail", q.Mail.ID, "tries", q.Tries)
+			if s.o.GivenUp != nil {
+				if err := s.o.GivenUp.Send(ctx, q.Mail); err != nil {
+					s.o.Log.Error("mail given up not kept", "mail", q.Mail.ID, "err", err)
+				}
+			}
 		}
 		q.Next = time.Time{}
 		return s.st.Update(func(tx *bbolt.Tx) error {

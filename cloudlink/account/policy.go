@@ -1,8 +1,6 @@
 package account
 
 import (
-	"errors"
-	"fmt"
 	"runtime"
 	"time"
 )
@@ -42,7 +40,8 @@ type Policy struct {
 // the devices can hold.
 func DefaultPolicy() Policy {
 	return Policy{
-		ResetLife: 30 * time.Minute, ActivateLife: 24 * time.Hour, PairingLife: 10 * time.Minute, DisownLife: 7 * 24 * time.Hour,
+		Activation: true,
+		ResetLife:  30 * time.Minute, ActivateLife: 24 * time.Hour, PairingLife: 10 * time.Minute, DisownLife: 7 * 24 * time.Hour,
 		SessionLife: 30 * 24 * time.Hour, RefreshLife: 180 * 24 * time.Hour,
 		ForgotAnswer: 400 * time.Millisecond, ForgotPause: time.Minute, ForgotPerHour: 5, ForgotFrom: 10,
 		LoginFailures: 20, LoginWindow: 30 * time.Minute, LoginLock: 2 * time.Hour,
@@ -57,26 +56,4 @@ func VendorPolicy() Policy {
 	p := DefaultPolicy()
 	p.PasswordMin = 6
 	return p
-}
-
-func (p Policy) check() error {
-	var errs []error
-	for name, d := range map[string]time.Duration{
-		"reset life": p.ResetLife, "activate life": p.ActivateLife, "pairing life": p.PairingLife, "disown life": p.DisownLife, "session life": p.SessionLife,
-		"refresh life": p.RefreshLife, "login window": p.LoginWindow, "login lock": p.LoginLock, "notice every": p.NoticeEvery,
-	} {
-		if d <= 0 {
-			errs = append(errs, fmt.Errorf("policy: %s of %v", name, d))
-		}
-	}
-	if p.ForgotAnswer < 0 || p.ForgotPause < 0 || p.ForgotPerHour < 1 || p.ForgotFrom < 1 || p.LoginFailures < 1 || p.MaxDevices < 1 {
-		errs = append(errs, errors.New("policy: a limit is out of range"))
-	}
-	if p.PasswordMin < 6 || p.PasswordMax > 32 || p.PasswordMin > p.PasswordMax {
-		errs = append(errs, fmt.Errorf("policy: passwords of %d to %d characters, want within 6 to 32", p.PasswordMin, p.PasswordMax))
-	}
-	if p.HashMemory < 8 || p.HashTime < 1 || p.HashThreads < 1 || p.Hashers < 1 {
-		errs = append(errs, errors.New("policy: argon2id parameters are out of range"))
-	}
-	return errors.Join(errs...)
 }

@@ -42,7 +42,7 @@ func (s *Service) register(ctx context.Context, email, password, door, lang stri
 		if !s.o.Policy.Activation {
 			return refused(EmailTaken, "This email has an account")
 		}
-		if !s.forgots.take(normal(email), now) {
+		if !s.forgots.take("register "+normal(email), now) {
 			s.counts.throttled.Add(1)
 			return nil
 		}
@@ -58,7 +58,7 @@ func (s *Service) register(ctx context.Context, email, password, door, lang stri
 	a.Secret = s.st.key.Seal([]byte(secret.Reveal()), "epoch/"+a.ID)
 	a.Notice = s.id.SignNotice(wire.Notice{Account: a.ID, Epoch: 1, At: a.At, Issued: a.At, Cause: "registered", Via: door})
 	token := rand.Text()
-	mailed := s.o.Policy.Activation && s.forgots.take(normal(email), now)
+	mailed := s.o.Policy.Activation && s.forgots.take("register "+normal(email), now)
 	err = s.st.Update(func(tx *bbolt.Tx) error {
 		if err := dropLink(tx, a); err != nil {
 			return err

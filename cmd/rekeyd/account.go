@@ -55,7 +55,7 @@ func newRegister() *cobra.Command {
 		if err := client.Call(c.Context(), home.Secret{}, "register", params, nil); err != nil {
 			return accountError("register "+as[0], err)
 		}
-		fmt.Fprintln(c.OutOrStdout(), "Registered. Sign this hub in with: rekeyd login "+as[0])
+		fmt.Fprintln(c.OutOrStdout(), "Registered. If a mail comes, open its link or run: rekeyd activate LINK. Then sign this hub in with: rekeyd login "+as[0])
 		return nil
 	}
 	return c

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -33,7 +34,10 @@ type appOptions struct {
 	AccountURL string   // of an account service elsewhere; the embedded one when empty
 	BaseURL    string   // of the embedded one in mails; its address when empty
 	Listen     listenOptions
+	AccountDir string // of the embedded one's state; within State when empty
 	Mail       account.Mailer
+	GivenUp    account.Mailer // see account.Options
+	Policy     account.Policy // of the embedded account service; its default when zero
 	Pace       discover.Pace
 	Passphrase home.Secret
 	Log        *slog.Logger
@@ -45,10 +49,12 @@ type listenOptions struct {
 	Page    string // the house's page and read-only API
 	Account string
 	Broker  string
+
+	AccountFlag string // by which Account is chosen
 }
 
 // defaultListen are the project's ports, on loopback.
-var defaultListen = listenOptions{Page: "127.0.0.1:7353", Account: "127.0.0.1:7354", Broker: "127.0.0.1:7355"}
+var defaultListen = listenOptions{Page: "127.0.0.1:7353", Account: "127.0.0.1:7354", Broker: "127.0.0.1:7355", AccountFlag: "--account-listen"}
 
 // app is the daemon with everything that it is made of.
 type app struct {
@@ -69,6 +75,8 @@ type app struct {
 type door struct {
 	l net.Listener
 	h http.Handler
+
+	serve func(context.Context, net.Listener, http.Handler) error
 }
 
 // newApp opens the store and every port, and introduces the parts to one another. run starts them; close closes what newApp opened.
@@ -106,7 +114,7 @@ func (a *app) openCloud() error {
 		a.brokers = a.o.Brokers
 		return nil
 	}
-	l, err := a.listen(a.o.Listen.Account, "--account-listen")
+	l, err := a.listen(a.o.Listen.Account, a.o.Listen.AccountFlag)
 	if err != nil {
 		return err
 	}
@@ -122,8 +130,12 @@ func (a *app) openCloud() error {
 	if base == "" {
 		base = "http://" + dialable(l.Addr())
 	}
+	dir := a.o.AccountDir
+	if dir == "" {
+		dir = filepath.Join(a.o.State, "account")
+	}
 	a.service, err = account.New(account.Options{
-		Dir: filepath.Join(a.o.State, "account"), BaseURL: base, Brokers: a.brokers, Mail: a.o.Mail, Log: a.o.Log.With("part", "account"),
+		Dir: dir, BaseURL: base, Brokers: a.brokers, Mail: a.o.Mail, GivenUp: a.o.GivenUp, Policy: a.o.Policy, Log: a.o.Log.With("part", "account"),
 	})
 	if err != nil {
 		return err
@@ -133,7 +145,7 @@ func (a *app) openCloud() error {
 	if err != nil {
 		return err
 	}
-	a.doors = append(a.doors, door{l, pages.Handler()})
+	a.doors = append(a.doors, door{l, pages.Handler(), a.service.Serve})
 	if own == nil {
 		return nil
 	}
@@ -228,7 +240,7 @@ func (a *app) openFaces() error {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return err
 	}
-	a.doors = append(a.doors, door{page, a.face.Public()}, door{socket, a.face.Private()})
+	a.doors = append(a.doors, door{page, a.face.Public(), a.serve}, door{socket, a.face.Private(), a.serve})
 	return nil
 }
 

@@ -185,6 +185,17 @@ func (s *stage) register(ctx context.Context, client *v1.Client, pw home.Secret)
 	if err := client.Call(ctx, home.Secret{}, "register", params, nil); err != nil {
 		return accountError("register", err)
 	}
+	link, err := s.sink.link(ctx, demoEmail, "/activate")
+	if err != nil {
+		return err
+	}
+	_, token, err := splitLink(link)
+	if err != nil {
+		return err
+	}
+	if err := client.Call(ctx, home.Secret{}, "activate", map[string]string{"token": token.Reveal()}, nil); err != nil {
+		return accountError("activate", err)
+	}
 	return nil
 }
 
@@ -234,7 +245,7 @@ func (s *stage) forget(ctx context.Context, client *v1.Client) (string, error) {
 			return "", accountError("ask for the mail", err)
 		}
 	}
-	link, err := s.sink.link(ctx, demoEmail)
+	link, err := s.sink.link(ctx, demoEmail, "/reset")
 	if err == nil {
 		s.say("Forgot the password, through the door %q. The mail has come over SMTP; its link is good for one use.", s.o.door)
 	}

@@ -59,7 +59,7 @@ const rigEmail = "anna@example.org"
 
 func newRig(t *testing.T, count string) *rig {
 	t.Helper()
-	r := &rig{t: t, args: []string{"--interface", "lo"}, bin: filepath.Join(t.TempDir(), "rekeyd"), state: filepath.Join(t.TempDir(), "st")}
+	r := &rig{t: t, args: []string{"--interface", "lo", "--policy", unactivated(t)}, bin: filepath.Join(t.TempDir(), "rekeyd"), state: filepath.Join(t.TempDir(), "st")}
 	build := exec.Command("go", "build", "-o", r.bin, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -76,6 +76,14 @@ func newRig(t *testing.T, count string) *rig {
 	ok(t, err)
 	t.Cleanup(r.kill)
 	return r
+}
+
+// unactivated is a policy by which an account is ready once it is registered: what is tested is something else.
+func unactivated(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "policy.json")
+	ok(t, os.WriteFile(path, []byte(`{"activation": false}`), 0o600))
+	return path
 }
 
 func ok(t *testing.T, err error) {

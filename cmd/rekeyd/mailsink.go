@@ -94,15 +94,15 @@ func (s *sinkSession) Data(r io.Reader) error {
 	}
 }
 
-// link waits for the mail with the link that resets the password.
-func (s *mailSink) link(ctx context.Context, to string) (string, error) {
+// link waits for the mail with a link to a page of the account service.
+func (s *mailSink) link(ctx context.Context, to, page string) (string, error) {
 	for {
 		select {
 		case <-ctx.Done():
 			return "", fmt.Errorf("no mail with a link came: %w", home.ErrUnavailable)
 		case m := <-s.mail:
 			for _, word := range strings.Fields(m.text) {
-				if m.to == to && strings.Contains(word, "/reset#t=") {
+				if m.to == to && strings.Contains(word, page+"#t=") {
 					return word, nil
 				}
 			}

@@ -52,7 +52,7 @@ After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.PersistentFlags().String("state", "", "directory of the hub's state (default "+defaultState()+")")
 	root.AddCommand(
-		newRun(), newStatus(), newDevices(), newBind(), newUnbind(), newRekey(),
+		newRun(), newAccount(), newStatus(), newDevices(), newBind(), newUnbind(), newRekey(),
 		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newVersion(),
 	)
 	root.AddCommand(play()...)

@@ -49,7 +49,7 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 	defer func() { _ = camera.Process.Kill(); _ = camera.Wait() }()
 
 	r := newRig(t, "plug:iot=1")
-	r.args = []string{"--interface", "home0", "--broker-listen", "0.0.0.0:7355"}
+	r.args = []string{"--interface", "home0", "--broker-listen", "0.0.0.0:7355", "--policy", unactivated(t)}
 	r.start()
 	r.await("daemon", 20*time.Second, answers)
 	for _, args := range [][]string{{"register", rigEmail, "--password-stdin"}, {"login", rigEmail, "--password-stdin"}} {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -28,9 +29,11 @@ func (a *app) cloudParts() []part {
 	if a.service != nil {
 		ps = append(ps, part{"account", a.service.Run})
 	}
-	ps = append(ps, part{"link", a.link.Run})
+	if a.link != nil {
+		ps = append(ps, part{"link", a.link.Run})
+	}
 	for _, d := range a.doors {
-		ps = append(ps, part{"door " + d.l.Addr().String(), func(ctx context.Context) error { return d.serve(ctx, a.o.Log) }})
+		ps = append(ps, part{"door " + d.l.Addr().String(), func(ctx context.Context) error { return d.serve(ctx, d.l, d.h) }})
 	}
 	return ps
 }
@@ -44,15 +47,15 @@ func (a *app) run(ctx context.Context, ps []part) {
 	all.Wait()
 }
 
-// serve answers at the door until ctx ends.
-func (d door) serve(ctx context.Context, log *slog.Logger) error {
+// serve answers at a door of the house until ctx ends.
+func (a *app) serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{
-		Handler: d.h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.o.Log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
-	return srv.Serve(d.l)
+	return srv.Serve(l)
 }
 
 // keep runs one part until ctx ends.

@@ -59,7 +59,7 @@ func newStage(o demoOptions) (_ *stage, err error) {
 	}
 	const anyPort = "127.0.0.1:0"
 	s.app, err = newApp(appOptions{
-		State: s.dir, Interfaces: []string{loopback()}, Listen: listenOptions{anyPort, anyPort, anyPort}, Mail: mail, Log: s.log,
+		State: s.dir, Interfaces: []string{loopback()}, Listen: listenOptions{Page: anyPort, Account: anyPort, Broker: anyPort}, Mail: mail, Log: s.log,
 		Pace: discover.Pace{Window: time.Second, First: 2 * time.Second, Quick: 10}, Told: func(daemon.Row) { s.poke() },
 	})
 	return s, err

@@ -119,6 +119,7 @@ func buildRig(ctx context.Context, o options, url string, own net.Listener) (_ *
 	}
 	base := "http://" + web.Addr().String()
 	policy := account.DefaultPolicy()
+	policy.Activation = false
 	policy.ForgotPause, policy.ForgotPerHour, policy.ForgotFrom, policy.ForgotAnswer = 0, 1000, 1000, 0 // the owner of this one forgets often
 	r.service, err = account.New(account.Options{
 		Dir: filepath.Join(r.dir, "account"), BaseURL: base, Brokers: []string{url}, Mail: r.mail, Policy: policy, Log: log,
