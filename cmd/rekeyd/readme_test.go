@@ -91,8 +91,12 @@ func TestEveryCommandIsInTheREADME(t *testing.T) {
 	}
 	flag := regexp.MustCompile("`(--[a-z-]+)")
 	known := map[string]bool{}
-	for _, c := range newRoot().Commands() {
-		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" && !strings.Contains(string(raw), "`"+c.Name()+"`") {
+	all := newRoot().Commands()
+	for _, c := range all {
+		all = append(all, c.Commands()...)
+	}
+	for _, c := range all {
+		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" && !strings.Contains(string(raw), "`"+strings.TrimPrefix(c.CommandPath(), "rekeyd ")+"`") && !c.HasSubCommands() {
 			t.Errorf("README.md does not name %s", c.Name())
 		}
 		for _, m := range flag.FindAllStringSubmatch(string(raw), -1) {
