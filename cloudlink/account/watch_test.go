@@ -1,0 +1,184 @@
+package account_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+)
+
+const third = "third-Horse-Battery"
+
+// progress reads a live page: what each event says.
+func progress(t *testing.T, resp *http.Response) func() (said, html string) {
+	t.Helper()
+	lines := bufio.NewScanner(resp.Body)
+	return func() (string, string) {
+		t.Helper()
+		for lines.Scan() {
+			raw, ok := strings.CutPrefix(lines.Text(), "data: ")
+			if !ok {
+				continue
+			}
+			var now struct{ Said, HTML string }
+			if err := json.Unmarshal([]byte(raw), &now); err != nil {
+				t.Fatal(err)
+			}
+			return now.Said, now.HTML
+		}
+		return "", "closed"
+	}
+}
+
+func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	hub, secret := c.hub(c.pair(c.signIn()))
+	gs := hub.plugs("plug-", 3)
+	hub.signIn(1, secret, gs)
+	jar, _ := cookiejar.New(nil) // cannot fail
+	web := &http.Client{Jar: jar, Timeout: 30 * time.Second}
+	defer web.CloseIdleConnections()
+	get := func(path string) *http.Response {
+		t.Helper()
+		resp, err := web.Get(c.web.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	token := c.forgot("kasa")
+	form := url.Values{"token": {token}, "chosen": {"1"}, "password": {second}, "again": {second}, "hub": {hub.id.Name}}
+	resp, err := web.PostForm(c.web.URL+"/reset", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	for _, k := range jar.Cookies(resp.Request.URL) {
+		if strings.Contains(k.Value, token) {
+			t.Error("the token went on into a cookie")
+		}
+	}
+	next := progress(t, get("/reset/live"))
+	wants := func(what ...string) string {
+		t.Helper()
+		said, html := "", ""
+		for html != "closed" {
+			said, html = next()
+			missing := false
+			for _, w := range what {
+				missing = missing || !strings.Contains(said+html, w)
+			}
+			if !missing {
+				return html
+			}
+		}
+		t.Fatalf("the live page never said %q", what)
+		return ""
+	}
+	if html := wants("0 of 3 devices are signed in again."); strings.Contains(html, token) {
+		t.Error("the token is on the page")
+	}
+	in, err := hub.id.OpenGrant(want[*wire.Grant](t, hub.next("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub.signIn(2, in.Secret, gs[:1])
+	wants("1 of 3 devices are signed in again.")
+	// What a hub says of a device is shown with what its owner can do; what nobody can read is not.
+	state := func(id, payload string) {
+		if err := hub.conn.Publish(mqtt.Message{Topic: wire.StateTopic(id), Payload: []byte(payload), Retained: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state(gs[2].id, `{"name":"the <garage>","verdict":"unreachable","since":"2026-11-23T12:00:00Z"}`)
+	wants("1 of 3", "the &lt;garage&gt;", "does not answer", "Switch it on")
+	was := c.s.Counts()["malformed"]
+	state(gs[2].id, `{"verdict":7}`)
+	state(gs[2].id, `{"verdict":"`+strings.Repeat("x", 100)+`"}`)
+	c.counted("malformed", was+2)
+	hub.signIn(2, in.Secret, gs[1:])
+	wants("3 of 3 devices are signed in again.", "You need do nothing more.")
+
+	// Once the password has changed again, what this person may see has ended.
+	if code := c.reset(c.forgot("web"), third); code != 0 {
+		t.Fatal(code)
+	}
+	for html := ""; html != "closed"; {
+		if said, h := next(); strings.HasPrefix(said, "0 of 3") {
+			t.Error("a later change is shown")
+		} else {
+			html = h
+		}
+	}
+	if resp := get("/reset/live"); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("a ticket of an older change: %d", resp.StatusCode)
+	}
+}
+
+func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	mine, _ := c.hub(c.pair(c.signIn()))
+	mine.plugs("mine-", 2)
+	if code := c.call("", "modifyCloudPassword", p{"cloudUserName": email, "oldCloudPassword": password, "newCloudPassword": second}, nil); code != 0 {
+		t.Fatal(code) // by an intruder who knew the password
+	}
+	eventually(t, "the mail that tells of it", func() bool { return c.mail.count("Your password was changed") == 1 })
+	c.mail.mu.Lock()
+	notMe := regexp.MustCompile(`/notme#t=([A-Z2-7]+)`).FindStringSubmatch(c.mail.mails[len(c.mail.mails)-1].Text)[1]
+	c.mail.mu.Unlock()
+	login := func() (string, int) {
+		token, _, code := c.login(second, "Kasa_Android")
+		return token, int(code)
+	}
+	theirs, code := login()
+	if code != 0 {
+		t.Fatal(code)
+	}
+	intruder, _ := c.hub(c.pair(theirs))
+	intruder.plugs("theirs-", 1)
+	unused := c.pair(theirs)
+	spoken := c.forgot("web") // the intruder's, or the owner's: it dies too
+	if err := c.s.Disown(notMe); err != nil {
+		t.Fatal(err)
+	}
+	if code := c.call(theirs, "getDeviceList", p{}, nil); code != -20651 {
+		t.Errorf("the intruder's session: %d", code)
+	}
+	if _, code := login(); code != -20601 {
+		t.Errorf("the intruder's password: %d", code)
+	}
+	if code := c.reset(spoken, third); code != -20673 {
+		t.Errorf("a reset link from before: %d", code)
+	}
+	refusedWith(t, intruder.ask(&wire.Ask{Account: intruder.account}), wire.CodeUnknown)
+	late := c.member(wire.RoleHub, unused.Account)
+	refusedWith(t, late.ask(enrolment(late.id, unused)), wire.CodePairing)
+	eventually(t, "a reset mail", func() bool { return c.mail.count("Reset your password") == 2 })
+	c.mail.mu.Lock()
+	fresh := tokenIn.FindStringSubmatch(c.mail.mails[len(c.mail.mails)-1].Text)[1]
+	c.mail.mu.Unlock()
+	if code := c.reset(fresh, third); code != 0 {
+		t.Fatal(code)
+	}
+	token, _, last := c.login(third, "Kasa_Android")
+	if last != 0 {
+		t.Fatal(last)
+	}
+	if listed, _ := c.online(token); listed != 2 {
+		t.Errorf("%d devices are listed, want the owner's 2", listed)
+	}
+	if err := c.s.Disown(notMe); err == nil {
+		t.Error("the link works twice")
+	}
+}
