@@ -36,6 +36,7 @@ var may = map[string][]string{
 	"devices/discover": {"daemon/home", "devices/xor"},
 	"devices/xor":      {},
 	"devices/iot":      {"daemon/home", "devices/xor"},
+	"devices/keyring":  {"daemon/home"},
 	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
 	"devices/native": {"daemon/home", "cloudlink/wire"},
 	"devices/sim":    {"daemon/home", "devices/xor", "cloudlink/device"},

@@ -13,6 +13,7 @@ var (
 	ErrNotOpened   = errors.New("device did not accept the old credential") // probe again
 	ErrBusy        = errors.New("device is busy")                           // again in a second
 	ErrOffline     = errors.New("device cannot reach its cloud")            // pending, ask again later
+	ErrBudget      = errors.New("enough sign-ins were tried for now")       // wait: nobody is locked out
 	ErrForeign     = errors.New("device belongs to another account")        // leave it alone
 	ErrForged      = errors.New("signature or proof does not hold")         // drop it, record it
 	ErrReplayed    = errors.New("message was seen before")                  // drop it
@@ -78,6 +79,7 @@ var codes = []struct {
 	{"refused", ErrRefused},
 	{"not-opened", ErrNotOpened},
 	{"busy", ErrBusy},
+	{"budget", ErrBudget},
 	{"offline", ErrOffline},
 	{"unreachable", ErrUnreachable},
 	{"unavailable", ErrUnavailable},

@@ -61,10 +61,17 @@ func ParseKind(s string) (Kind, error) {
 // Protocol names the driver that speaks to a device. It is empty for a device that was only seen announced.
 type Protocol string
 
-// The protocols of this version. Each has one driver, in the folder of that name below devices.
+// The protocols that are told apart. Those that the vendor's devices speak stand in tp-link-devices.md, 2.3.
 const (
-	Native Protocol = "native" // the link protocol itself: devices/native/README.md
-	IOT    Protocol = "iot"    // Kasa, XOR on port 9999
+	Native   Protocol = "native"    // the link protocol itself: devices/native/README.md
+	IOT      Protocol = "iot"       // Kasa, XOR on port 9999
+	KLAP1    Protocol = "klap1"     // IOT commands over KLAP version 1
+	IOTKLAP2 Protocol = "iot-klap2" // IOT commands over KLAP version 2
+	KLAP2    Protocol = "klap2"     // SMART commands over KLAP version 2
+	SmartAES Protocol = "smart-aes" // SMART commands over AES securePassthrough
+	TapoCam  Protocol = "tapocam"   // Tapo cameras, SSL-AES
+	KasaCam  Protocol = "kasacam"   // Kasa cameras, LINKIE
+	TPAP     Protocol = "tpap"      // SPAKE2+
 )
 
 // Match says whose a device is, as it tells itself.

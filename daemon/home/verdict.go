@@ -12,6 +12,7 @@ type State string
 const (
 	Current       State = "current"         // the newest credential
 	Stale         State = "stale"           // an older one; Verdict.Epoch says which, 0 when the protocol cannot tell
+	WrongCase     State = "wrong-case"      // a credential of the account, Verdict.Epoch says which, with its e-mail address in other letter case
 	Default       State = "default"         // the maker's factory credential
 	Blank         State = "blank"           // none: never bound
 	ForeignHeld   State = "foreign"         // it belongs to another account
@@ -27,7 +28,7 @@ const (
 // Verdict is what a probe found a device to hold. It is evidence: Current means a probe saw it.
 type Verdict struct {
 	State  State
-	Epoch  Epoch     // for Current and Stale
+	Epoch  Epoch     // for Current, Stale and WrongCase
 	Until  time.Time // for LockedOut
 	Detail string    // for people: what the device said; never a secret
 }
@@ -49,7 +50,7 @@ func (v Verdict) Against(newest Epoch) Verdict {
 }
 
 // Movable tells whether a driver may be asked to move the device to the newest epoch without asking its owner first.
-func (v Verdict) Movable() bool { return v.State == Stale }
+func (v Verdict) Movable() bool { return v.State == Stale || v.State == WrongCase }
 
 // Hint says in one sentence what a person can do, and is empty when rekeyd needs nobody.
 func (v Verdict) Hint(name string) string {
@@ -60,6 +61,8 @@ func (v Verdict) Hint(name string) string {
 		return "sign in, if you have not yet, with: rekeyd login"
 	case Pending:
 		return fmt.Sprintf("give %s access to the internet; it signs in as soon as it reaches its cloud", name)
+	case WrongCase:
+		return fmt.Sprintf("add %s again in its app, with the e-mail address spelled as it was registered, if rekeyd cannot move it", name)
 	case Default, Blank:
 		return fmt.Sprintf("add %s to your account, in its app or with: rekeyd bind %s", name, name)
 	case ForeignHeld:

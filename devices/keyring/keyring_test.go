@@ -1,0 +1,44 @@
+package keyring_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/keyring"
+)
+
+func say(ks []keyring.Key) []string {
+	var s []string
+	for _, k := range ks {
+		s = append(s, fmt.Sprintf("%s/%s %s %d", k.Username, k.Password.Reveal(), k.Verdict.State, k.Verdict.Epoch))
+	}
+	return s
+}
+
+func TestKeysComeNewestFirstThenLowerCaseThenTheFactorys(t *testing.T) {
+	third := home.Credential{Epoch: 3, Username: "Anna@example.org", Password: home.NewSecret("three")}
+	second := home.Credential{Epoch: 2, Username: "anna@example.org", Password: home.NewSecret("two")}
+	untold := home.Credential{Epoch: 1, Username: "anna@example.org"}
+	a := home.Account{Epoch: 3}
+	c := home.Candidates{Account: a, Credentials: []home.Credential{third, second, untold}}
+	want := []string{
+		"Anna@example.org/three current 3", "anna@example.org/two stale 2", "anna@example.org/three wrong-case 3",
+		"kasa@tp-link.net/kasaSetup default 0", "test@tp-link.net/test default 0", "/ blank 0",
+	}
+	if got := say(keyring.Of(c)); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	want = []string{"admin/three current 3", "admin/two stale 2", "admin/admin default 0", "admin/TPL075526460603 default 0"}
+	if got := say(keyring.Passwords(c)); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	want = []string{"anna@example.org/two stale 2", "Anna@example.org/three current 3", "anna@example.org/three wrong-case 3"}
+	if got := say(keyring.Opening(home.Move{Account: a, From: second, To: third})); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := keyring.Opening(home.Move{Account: a, To: third}); len(got) != 5 || got[4].Verdict.State != home.Blank {
+		t.Errorf("%q: what holds nothing that is known may hold the factory's", say(got))
+	}
+}
