@@ -36,7 +36,15 @@ func accountURL(c *cobra.Command) string {
 	return defaultAccountURL
 }
 
-func accountClient(c *cobra.Command) (*v1.Client, error) { return v1.New(accountURL(c)) }
+func accountClient(c *cobra.Command) (*v1.Client, error) { return clientOf(c, accountURL(c)) }
+
+func clientOf(c *cobra.Command, base string) (*v1.Client, error) {
+	client, err := v1.New(base)
+	if err != nil {
+		return nil, usage(c, fmt.Errorf("%q is no http or https URL of an account service", base))
+	}
+	return client, nil
+}
 
 func newRegister() *cobra.Command {
 	c := &cobra.Command{Use: "register EMAIL", Short: "Register an account at the account service", Args: args(cobra.ExactArgs(1))}
@@ -70,7 +78,11 @@ func newActivate() *cobra.Command {
 			return err
 		}
 		if err := client.Call(c.Context(), home.Secret{}, "activate", map[string]string{"token": token.Reveal()}, nil); err != nil {
-			return accountError("activate", err)
+			err = accountError("activate", err)
+			if e, ok := errors.AsType[*home.Error](err); ok && linkSpent(err) {
+				e.Hint = "a link works once and not for long: sign in if the account is activated, or ask for a new one with: rekeyd register EMAIL"
+			}
+			return err
 		}
 		fmt.Fprintln(c.OutOrStdout(), "Activated. Sign this hub in with: rekeyd login")
 		return nil
@@ -141,7 +153,7 @@ func linkClient(c *cobra.Command, link string) (*v1.Client, home.Secret, error) 
 			base = of
 		}
 	}
-	client, err := v1.New(base)
+	client, err := clientOf(c, base)
 	return client, token, err
 }
 
@@ -155,7 +167,8 @@ func splitLink(link string) (base string, token home.Secret, err error) {
 	if err != nil || frag.Get("t") == "" {
 		return "", token, errors.New("this is not a link from a mail of the account service")
 	}
-	return u.Scheme + "://" + u.Host, home.NewSecret(frag.Get("t")), nil
+	// Behind a proxy the service may have a path of its own; the last part of the link's is the page.
+	return u.Scheme + "://" + u.Host + u.EscapedPath()[:max(0, strings.LastIndex(u.EscapedPath(), "/"))], home.NewSecret(frag.Get("t")), nil
 }
 
 func newLogin() *cobra.Command {
@@ -206,17 +219,17 @@ func accountError(op string, err error) error {
 		return err
 	}
 	hint := ""
-	switch e.Code {
+	switch e.Code { // the limits are the service's: its own words name them
 	case v1.WrongPassword, v1.NotRegistered:
 		return &home.Error{Op: op, Err: home.ErrCredential, Hint: "check both; if you have forgotten the password: rekeyd forgot EMAIL"}
 	case v1.Locked:
-		hint = "too many wrong passwords: wait two hours, or reset the password with: rekeyd forgot EMAIL"
+		hint = "wait, or reset the password now with: rekeyd forgot EMAIL"
 	case v1.RateLimit:
 		hint = "wait a minute and try again"
-	case v1.LinkExpired, v1.CannotReset:
+	case v1.LinkExpired, v1.CannotReset: // see linkSpent
 		hint = "a link works once and not for long: ask for a new one with: rekeyd forgot EMAIL"
 	case v1.BadNewPassword:
-		hint = "choose 12 to 32 letters, digits and signs without spaces, not a common one, and not your e-mail address"
+		hint = "choose another: letters, digits and signs without spaces, not a common one, and not your e-mail address"
 	case account.EmailTaken:
 		hint = "sign in with: rekeyd login EMAIL; if you have forgotten the password: rekeyd forgot EMAIL"
 	case account.NotActivated:
@@ -225,4 +238,10 @@ func accountError(op string, err error) error {
 		hint = "check the e-mail address"
 	}
 	return &home.Error{Op: op, Err: e, Hint: hint}
+}
+
+// linkSpent tells that a link from a mail works no more.
+func linkSpent(err error) bool {
+	e, ok := errors.AsType[*v1.Error](err)
+	return ok && (e.Code == v1.LinkExpired || e.Code == v1.CannotReset)
 }

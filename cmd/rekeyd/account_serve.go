@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -24,8 +25,9 @@ func newAccount() *cobra.Command {
 func newAccountServe() *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the account service, with its website and API, without a house", Args: args(cobra.NoArgs),
-		Long: `Run the account service on its own: its website, its API, and the MQTT broker that its hubs meet at. A hub elsewhere is started with
-rekeyd run --account-url URL and signed in with rekeyd login.
+		Long: `Run the account service on its own: its website, its API, and the MQTT broker that its hubs meet at. The first line on standard
+output says where it is. A hub elsewhere is started with  rekeyd run --account-url URL  and signed in with  rekeyd login.
+Hubs on other machines have to reach the broker: --broker-listen and --hub-broker say under which address.
 
 Mail goes over --smtp, or to files in --mail-dir; with both, files are what --smtp did not take.
 
@@ -35,24 +37,24 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 	}
 	f := c.Flags()
 	brokers := f.StringArray("broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn")
+	hubBrokers := f.StringArray("hub-broker", nil, "URL by which hubs reach the broker, where it is another one; several are tried in turn")
 	l := defaultListen
 	l.AccountFlag = "--listen"
 	f.StringVar(&l.Account, "listen", l.Account, "address of the website and API")
-	f.StringVar(&l.Broker, "broker-listen", l.Broker, "address of the embedded broker, as hubs reach it")
+	f.StringVar(&l.Broker, "broker-listen", l.Broker, "address of the embedded broker")
 	m := accountFlags(c, "base-url")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
-		for _, b := range *brokers {
+		for _, b := range slices.Concat(*brokers, *hubBrokers) {
 			if _, err := mqtt.ParseBroker(b); err != nil {
 				errs = append(errs, err)
 			}
 		}
-		if err := errors.Join(errs...); err != nil {
+		if err := errors.Join(append(errs, m.check())...); err != nil {
 			return usage(c, err)
 		}
-		state := stateOf(c)
-		o := appOptions{AccountDir: state, Brokers: *brokers, Listen: l, Log: m.log(c)}
-		if err := m.apply(&o, filepath.Join(state, "mail")); err != nil {
+		o := appOptions{State: stateOf(c), Brokers: *brokers, HubBrokers: *hubBrokers, Listen: l, Log: m.log(c)}
+		if err := m.apply(&o); err != nil {
 			return err
 		}
 		a := &app{o: o}
@@ -60,14 +62,17 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 		if err := a.openCloud(); err != nil {
 			return err
 		}
+		// A script reads this line: with port 0 nobody else knows where.
 		fmt.Fprintln(c.OutOrStdout(), "account service:", a.accountURL())
+		o.Log.Info("account service runs", "version", version, "state", o.State, "url", a.service.BaseURL())
 		a.run(c.Context(), a.cloudParts())
+		o.Log.Info("account service stopped")
 		return nil
 	}
 	return c
 }
 
-// policyExample stands in the help, and is read by a test.
+// policyExample stands in the help, and is read by a test: all limits, as they are by default.
 const policyExample = `{
   "profile": "default",
   "activation": true,
@@ -80,17 +85,19 @@ const policyExample = `{
   "notice_every": "1h", "max_devices": 100000
 }
 
-"profile": "vendor" takes passwords from 6 characters on, as the vendor does.`
+"profile": "vendor" takes passwords from 6 characters on, as the vendor does; all else is the same there. "hashers" is how many passwords
+are hashed at once, in hash_memory KiB each: one a processor, 4 at most.`
 
 // accountOptions are the flags of whatever brings an account service.
 type accountOptions struct {
+	baseFlag                          string // by which base is chosen
 	base, mailDir, smtp, from, policy string
 	verbose                           bool
 }
 
 // accountFlags adds them to a command.
 func accountFlags(c *cobra.Command, baseFlag string) *accountOptions {
-	m, f := &accountOptions{}, c.Flags()
+	m, f := &accountOptions{baseFlag: baseFlag}, c.Flags()
 	f.StringVar(&m.base, baseFlag, "", "the account service's URL in mails, where people reach it under another one")
 	f.StringVar(&m.mailDir, "mail-dir", "", "directory for mails (default: mail in the state directory)")
 	f.StringVar(&m.smtp, "smtp", "", "URL of the SMTP server for mails: smtp://user:password@host:587 or smtps://…")
@@ -108,15 +115,18 @@ func (m *accountOptions) log(c *cobra.Command) *slog.Logger {
 	return slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 }
 
-// apply checks the flags and puts them into o. Mail goes to dir where the flags name nothing else.
-func (m *accountOptions) apply(o *appOptions, dir string) error {
-	if m.base != "" {
-		u, err := url.Parse(m.base)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			return &home.Error{Op: "set up the account service", Err: errors.New("the base URL is none"), Hint: "give one like https://account.example.org"}
-		}
-		o.BaseURL = m.base
+// check returns what is wrong with the flags themselves.
+func (m *accountOptions) check() error {
+	u, err := url.Parse(m.base)
+	if m.base != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+		return fmt.Errorf("%s: want a URL like https://account.example.org", m.baseFlag)
 	}
+	return nil
+}
+
+// apply reads what the flags name, and puts it into o. Mail goes to a folder in the state directory where the flags name nothing else.
+func (m *accountOptions) apply(o *appOptions) error {
+	o.BaseURL = m.base
 	if m.policy != "" {
 		raw, err := os.ReadFile(m.policy)
 		if err == nil {
@@ -126,8 +136,12 @@ func (m *accountOptions) apply(o *appOptions, dir string) error {
 			return &home.Error{Op: "read the policy", Err: err, Hint: "correct " + m.policy + "; see: rekeyd account serve --help"}
 		}
 	}
-	if m.mailDir != "" {
-		dir = m.mailDir
+	dir := m.mailDir
+	if dir == "" {
+		dir = filepath.Join(o.State, "mail")
+	}
+	if abs, err := filepath.Abs(dir); err == nil { // it is told to a person who may be elsewhere by then
+		dir = abs
 	}
 	folder := account.Folder{Dir: dir, From: m.from}
 	if m.smtp == "" {
@@ -141,6 +155,7 @@ func (m *accountOptions) apply(o *appOptions, dir string) error {
 	}
 	o.Mail = server
 	if m.mailDir != "" {
+		o.Log.Info("mail that the server does not take goes to files", "dir", dir)
 		o.GivenUp = folder
 	}
 	return nil

@@ -31,10 +31,10 @@ type appOptions struct {
 	State      string
 	Interfaces []string // every multicast interface when empty
 	Brokers    []string // external brokers; the embedded one when empty
+	HubBrokers []string // that the account service tells hubs; Brokers when empty
 	AccountURL string   // of an account service elsewhere; the embedded one when empty
 	BaseURL    string   // of the embedded one in mails; its address when empty
 	Listen     listenOptions
-	AccountDir string // of the embedded one's state; within State when empty
 	Mail       account.Mailer
 	GivenUp    account.Mailer // see account.Options
 	Policy     account.Policy // of the embedded account service; its default when zero
@@ -130,12 +130,9 @@ func (a *app) openCloud() error {
 	if base == "" {
 		base = "http://" + dialable(l.Addr())
 	}
-	dir := a.o.AccountDir
-	if dir == "" {
-		dir = filepath.Join(a.o.State, "account")
-	}
 	a.service, err = account.New(account.Options{
-		Dir: dir, BaseURL: base, Brokers: a.brokers, Mail: a.o.Mail, GivenUp: a.o.GivenUp, Policy: a.o.Policy, Log: a.o.Log.With("part", "account"),
+		Dir: filepath.Join(a.o.State, "account"), BaseURL: base, Brokers: a.brokers, HubBrokers: a.o.HubBrokers,
+		Mail: a.o.Mail, GivenUp: a.o.GivenUp, Policy: a.o.Policy, Log: a.o.Log.With("part", "account"),
 	})
 	if err != nil {
 		return err

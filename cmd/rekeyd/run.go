@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,7 +44,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 				errs = append(errs, errors.New("account-url: want an http or https URL"))
 			}
 		}
-		if err := errors.Join(errs...); err != nil {
+		if err := errors.Join(append(errs, m.check())...); err != nil {
 			return usage(c, err)
 		}
 		state := stateOf(c)
@@ -58,7 +57,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			}
 		}
 		if *accountURL == "" {
-			if err := m.apply(&o, filepath.Join(state, "mail")); err != nil {
+			if err := m.apply(&o); err != nil {
 				return err
 			}
 		}
