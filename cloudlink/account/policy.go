@@ -1,6 +1,8 @@
 package account
 
 import (
+	"errors"
+	"fmt"
 	"runtime"
 	"time"
 )
@@ -56,4 +58,62 @@ func VendorPolicy() Policy {
 	p := DefaultPolicy()
 	p.PasswordMin = 6
 	return p
+}
+
+const day = 24 * time.Hour
+
+// knobs are all limits of p. What a file can set, protects: tests that are in a hurry set fields.
+func (p *Policy) knobs() []knob {
+	life := func(name string, d *time.Duration, low, high time.Duration) knob {
+		return knob{name, d, int64(low), int64(high)}
+	}
+	return []knob{
+		{"activation", &p.Activation, 0, 1},
+		life("reset_life", &p.ResetLife, time.Minute, day),
+		life("activate_life", &p.ActivateLife, time.Minute, 30*day),
+		life("pairing_life", &p.PairingLife, time.Minute, day),
+		life("disown_life", &p.DisownLife, time.Hour, 90*day),
+		life("session_life", &p.SessionLife, time.Minute, 3650*day),
+		life("refresh_life", &p.RefreshLife, time.Minute, 3650*day),
+		life("forgot_answer", &p.ForgotAnswer, 100*time.Millisecond, 10*time.Second), // less, and a busy machine's delays would show
+		life("forgot_pause", &p.ForgotPause, time.Second, day),
+		{"forgot_per_hour", &p.ForgotPerHour, 1, 1000},
+		{"forgot_from", &p.ForgotFrom, 1, 100_000},
+		{"login_failures", &p.LoginFailures, 1, 1000},
+		life("login_window", &p.LoginWindow, time.Minute, 7*day),
+		life("login_lock", &p.LoginLock, time.Minute, 7*day),
+		{"password_min", &p.PasswordMin, leastPassword, mostPassword},
+		{"password_max", &p.PasswordMax, leastPassword, mostPassword},
+		{"hash_memory", &p.HashMemory, 19 << 10, 4 << 20}, // OWASP's floor
+		{"hash_time", &p.HashTime, 2, 100},
+		{"hash_threads", &p.HashThreads, 1, 64},
+		{"hashers", &p.Hashers, 1, 1024},
+		life("notice_every", &p.NoticeEvery, time.Second, 7*day),
+		{"max_devices", &p.MaxDevices, 1, 1_000_000},
+	}
+}
+
+// What the devices of this family can hold, in characters (facts of the vendor's code -20615).
+const leastPassword, mostPassword = 6, 32
+
+// check returns what is wrong with p, each by its name. It lets through what a file may not say but makes sense where time is short, or
+// passwords are nobody's: in tests.
+func (p Policy) check() error {
+	var errs []error
+	for _, k := range p.knobs() {
+		low := min(k.low, 1)
+		switch k.name {
+		case "forgot_answer", "forgot_pause":
+			low = 0
+		case "password_min", "password_max":
+			low = k.low
+		}
+		if n := k.value(); n < low || n > k.high {
+			errs = append(errs, fmt.Errorf("policy: %s: %s is not within %s to %s", k.name, k.said(n), k.said(low), k.said(k.high)))
+		}
+	}
+	if p.PasswordMin > p.PasswordMax {
+		errs = append(errs, fmt.Errorf("policy: password_min: %d is more than password_max, %d", p.PasswordMin, p.PasswordMax))
+	}
+	return errors.Join(errs...)
 }

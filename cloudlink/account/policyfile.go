@@ -11,10 +11,10 @@ import (
 )
 
 // ParsePolicy reads a policy from JSON: {"profile": "vendor", "reset_life": "15m", "login_failures": 10}. What is not there stays as the
-// profile has it, "default" or "vendor". Every mistake is named in the error.
+// profile has it, "default" or "vendor". The error names every mistake, and within what a limit has to be.
 func ParsePolicy(raw []byte) (Policy, error) {
 	var in map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &in); err != nil {
+	if json.Unmarshal(raw, &in) != nil || in == nil {
 		return Policy{}, errors.New("policy: not a JSON object")
 	}
 	p := DefaultPolicy()
@@ -28,35 +28,21 @@ func ParsePolicy(raw []byte) (Policy, error) {
 		}
 		delete(in, "profile")
 	}
-	fields := p.fields()
+	knobs := p.knobs()
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(in)) {
-		field, ok := fields[name]
-		if !ok {
-			errs = append(errs, fmt.Errorf("policy: %s: there is no such limit; there are profile, %s", name, strings.Join(slices.Sorted(maps.Keys(fields)), ", ")))
+		i := slices.IndexFunc(knobs, func(k knob) bool { return k.name == name })
+		if i < 0 {
+			names := []string{"profile"}
+			for _, k := range knobs {
+				names = append(names, k.name)
+			}
+			errs = append(errs, fmt.Errorf("policy: %.40q: there is no such limit; there are %s", name, strings.Join(names, ", ")))
 			continue
 		}
-		if d, ok := field.(*time.Duration); ok {
-			var text string
-			err := json.Unmarshal(in[name], &text)
-			if err == nil {
-				*d, err = time.ParseDuration(text)
-			}
-			if err != nil {
-				errs = append(errs, fmt.Errorf(`policy: %s: want a time like "30m" or "1h30m"`, name))
-			}
-			continue
+		if err := knobs[i].set(in[name]); err != nil {
+			errs = append(errs, fmt.Errorf("policy: %s: %w", name, err))
 		}
-		if string(in[name]) == "null" || json.Unmarshal(in[name], field) != nil {
-			want := "a whole number"
-			if _, ok := field.(*bool); ok {
-				want = "true or false"
-			}
-			errs = append(errs, fmt.Errorf("policy: %s: want %s", name, want))
-		}
-	}
-	if floor := DefaultPolicy(); p.HashMemory < floor.HashMemory || p.HashTime < floor.HashTime {
-		errs = append(errs, fmt.Errorf("policy: hash_memory, hash_time: %d KiB and %d rounds are the least that protects passwords", floor.HashMemory, floor.HashTime))
 	}
 	if len(errs) == 0 {
 		errs = append(errs, p.check())
@@ -64,60 +50,75 @@ func ParsePolicy(raw []byte) (Policy, error) {
 	return p, errors.Join(errs...)
 }
 
-// fields are the policy's limits by the names that a file gives them.
-func (p *Policy) fields() map[string]any {
-	return map[string]any{
-		"activation": &p.Activation, "reset_life": &p.ResetLife, "activate_life": &p.ActivateLife, "pairing_life": &p.PairingLife,
-		"disown_life": &p.DisownLife, "session_life": &p.SessionLife, "refresh_life": &p.RefreshLife,
-		"forgot_answer": &p.ForgotAnswer, "forgot_pause": &p.ForgotPause, "forgot_per_hour": &p.ForgotPerHour, "forgot_from": &p.ForgotFrom,
-		"login_failures": &p.LoginFailures, "login_window": &p.LoginWindow, "login_lock": &p.LoginLock,
-		"password_min": &p.PasswordMin, "password_max": &p.PasswordMax,
-		"hash_memory": &p.HashMemory, "hash_time": &p.HashTime, "hash_threads": &p.HashThreads, "hashers": &p.Hashers,
-		"notice_every": &p.NoticeEvery, "max_devices": &p.MaxDevices,
-	}
+// knob is a limit by the name that a file gives it, and within what a file may set it, both ends included.
+type knob struct {
+	name      string
+	field     any // *bool, *time.Duration, *int, *uint32 or *uint8
+	low, high int64
 }
 
-// bounds are within what a limit has to be, both ends included. Of each that is not named here, at least 1.
-var bounds = map[string][2]int64{
-	"reset_life": {int64(time.Millisecond), int64(24 * time.Hour)}, "activate_life": {int64(time.Millisecond), int64(30 * 24 * time.Hour)},
-	"pairing_life": {int64(time.Millisecond), int64(24 * time.Hour)}, "disown_life": {int64(time.Millisecond), int64(90 * 24 * time.Hour)},
-	"session_life": {int64(time.Millisecond), int64(10 * 365 * 24 * time.Hour)}, "refresh_life": {int64(time.Millisecond), int64(10 * 365 * 24 * time.Hour)},
-	"forgot_answer": {0, int64(10 * time.Second)}, "forgot_pause": {0, int64(time.Hour)},
-	"login_window": {int64(time.Millisecond), int64(24 * time.Hour)}, "login_lock": {int64(time.Millisecond), int64(7 * 24 * time.Hour)},
-	"password_min": {6, 32}, "password_max": {6, 32}, // what the devices can hold
-	"hash_memory": {8, 4 << 20}, "hash_time": {1, 100}, "hash_threads": {1, 64}, "hashers": {1, 1024},
-	"notice_every": {int64(time.Millisecond), int64(7 * 24 * time.Hour)},
+// set takes the value that a file gives.
+func (k knob) set(raw json.RawMessage) error {
+	var n int64
+	switch f := k.field.(type) {
+	case *bool:
+		if string(raw) == "null" || json.Unmarshal(raw, f) != nil {
+			return errors.New("want true or false")
+		}
+		return nil
+	case *time.Duration:
+		var text string
+		err := json.Unmarshal(raw, &text)
+		d, bad := time.ParseDuration(text)
+		if err != nil || bad != nil {
+			return fmt.Errorf(`want a time like "30m" or "1h30m", %s to %s`, k.said(k.low), k.said(k.high))
+		}
+		n = int64(d)
+	default:
+		if string(raw) == "null" || json.Unmarshal(raw, &n) != nil {
+			return fmt.Errorf("want a whole number, %d to %d", k.low, k.high)
+		}
+	}
+	if n < k.low || n > k.high {
+		return fmt.Errorf("%s is not within %s to %s", k.said(n), k.said(k.low), k.said(k.high))
+	}
+	switch f := k.field.(type) {
+	case *time.Duration:
+		*f = time.Duration(n)
+	case *int:
+		*f = int(n)
+	case *uint32:
+		*f = uint32(n)
+	case *uint8:
+		*f = uint8(n)
+	}
+	return nil
 }
 
-// check returns what is wrong with p, each by its name.
-func (p Policy) check() error {
-	var errs []error
-	for name, field := range p.fields() {
-		low, high := int64(1), int64(1<<40)
-		if b, ok := bounds[name]; ok {
-			low, high = b[0], b[1]
-		}
-		var n int64
-		said := func(n int64) string { return fmt.Sprint(n) }
-		switch f := field.(type) {
-		case *time.Duration:
-			n, said = int64(*f), func(n int64) string { return time.Duration(n).String() }
-		case *int:
-			n = int64(*f)
-		case *uint32:
-			n = int64(*f)
-		case *uint8:
-			n = int64(*f)
-		default:
-			continue
-		}
-		if n < low || n > high {
-			errs = append(errs, fmt.Errorf("policy: %s: %s is not within %s to %s", name, said(n), said(low), said(high)))
+func (k knob) value() int64 {
+	switch f := k.field.(type) {
+	case *time.Duration:
+		return int64(*f)
+	case *int:
+		return int64(*f)
+	case *uint32:
+		return int64(*f)
+	case *uint8:
+		return int64(*f)
+	}
+	return 1 // yes or no
+}
+
+// said is a value as a file writes it.
+func (k knob) said(n int64) string {
+	if _, ok := k.field.(*time.Duration); !ok {
+		return fmt.Sprint(n)
+	}
+	text := time.Duration(n).String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
 		}
 	}
-	if p.PasswordMin > p.PasswordMax {
-		errs = append(errs, fmt.Errorf("policy: password_min: %d is more than password_max, %d", p.PasswordMin, p.PasswordMax))
-	}
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return errors.Join(errs...)
+	return text
 }
