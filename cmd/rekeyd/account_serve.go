@@ -27,7 +27,8 @@ func newAccountServe() *cobra.Command {
 		Use: "serve", Short: "Run the account service, with its website and API, without a house", Args: args(cobra.NoArgs),
 		Long: `Run the account service on its own: its website, its API, and the MQTT broker that its hubs meet at. The first line on standard
 output says where it is. A hub elsewhere is started with  rekeyd run --account-url URL  and signed in with  rekeyd login.
-Hubs on other machines have to reach the broker: --broker-listen and --hub-broker say under which address.
+Hubs on other machines have to reach the broker: --broker-listen opens it to them, and they find it at the host of --base-url, or where
+--hub-broker says.
 
 Mail goes over --smtp, or to files in --mail-dir; with both, files are what --smtp did not take.
 
@@ -39,10 +40,10 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 	brokers := f.StringArray("broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn")
 	hubBrokers := f.StringArray("hub-broker", nil, "URL by which hubs reach the broker, where it is another one; several are tried in turn")
 	l := defaultListen
-	l.AccountFlag = "--listen"
+	l.AccountFlag, l.BaseFlag = "listen", "base-url"
 	f.StringVar(&l.Account, "listen", l.Account, "address of the website and API")
 	f.StringVar(&l.Broker, "broker-listen", l.Broker, "address of the embedded broker")
-	m := accountFlags(c, "base-url")
+	m := accountFlags(c, l.BaseFlag)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
 		for _, b := range slices.Concat(*brokers, *hubBrokers) {

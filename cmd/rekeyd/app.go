@@ -6,16 +6,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/account"
-	"github.com/rekeyd/rekeyd/cloudlink/account/site"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
@@ -50,11 +47,14 @@ type listenOptions struct {
 	Account string
 	Broker  string
 
-	AccountFlag string // by which Account is chosen
+	AccountFlag, BaseFlag string // by which Account, and the URL that people reach it under, are chosen
 }
 
 // defaultListen are the project's ports, on loopback.
-var defaultListen = listenOptions{Page: "127.0.0.1:7353", Account: "127.0.0.1:7354", Broker: "127.0.0.1:7355", AccountFlag: "--account-listen"}
+var defaultListen = listenOptions{
+	Page: "127.0.0.1:7353", Account: "127.0.0.1:7354", Broker: "127.0.0.1:7355",
+	AccountFlag: "account-listen", BaseFlag: "account-base-url",
+}
 
 // app is the daemon with everything that it is made of.
 type app struct {
@@ -106,50 +106,6 @@ func newApp(o appOptions) (_ *app, err error) {
 		return nil, err
 	}
 	return a, a.openFaces()
-}
-
-// openCloud opens the embedded account service and broker, where they are wanted.
-func (a *app) openCloud() error {
-	if a.o.AccountURL != "" {
-		a.brokers = a.o.Brokers
-		return nil
-	}
-	l, err := a.listen(a.o.Listen.Account, a.o.Listen.AccountFlag)
-	if err != nil {
-		return err
-	}
-	a.brokers = a.o.Brokers
-	var own net.Listener
-	if len(a.brokers) == 0 {
-		if own, err = a.listen(a.o.Listen.Broker, "--broker-listen"); err != nil {
-			return err
-		}
-		a.brokers = []string{"mqtt://" + dialable(own.Addr())}
-	}
-	base := a.o.BaseURL
-	if base == "" {
-		base = "http://" + dialable(l.Addr())
-	}
-	a.service, err = account.New(account.Options{
-		Dir: filepath.Join(a.o.State, "account"), BaseURL: base, Brokers: a.brokers, HubBrokers: a.o.HubBrokers,
-		Mail: a.o.Mail, GivenUp: a.o.GivenUp, Policy: a.o.Policy, Log: a.o.Log.With("part", "account"),
-	})
-	if err != nil {
-		return err
-	}
-	a.closers = append(a.closers, a.service.Close)
-	pages, err := site.New(site.Options{Service: a.service, Log: a.o.Log.With("part", "website")})
-	if err != nil {
-		return err
-	}
-	a.doors = append(a.doors, door{l, pages.Handler(), a.service.Serve})
-	if own == nil {
-		return nil
-	}
-	a.broker, err = broker.New(broker.Options{
-		Listener: own, Directory: a.service, Service: a.service.Name(), Log: a.o.Log.With("part", "broker"),
-	})
-	return err
 }
 
 // openHouse makes the link, discovery, the drivers and the engine.
@@ -252,16 +208,6 @@ func (a *app) listen(addr, flag string) (net.Listener, error) {
 	}
 	a.closers = append(a.closers, l.Close)
 	return l, nil
-}
-
-// dialable is an address under which this machine reaches what it listens on: one that listens on all addresses is reached
-// on loopback. Devices elsewhere are told the hub's own address instead (devices/native).
-func dialable(a net.Addr) string {
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil || !ap.Addr().IsUnspecified() {
-		return a.String()
-	}
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ap.Port()).String()
 }
 
 // close closes what newApp opened, the last first.

@@ -30,7 +30,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	f.StringVar(&l.Page, "listen", l.Page, "address of the house's page and read-only API")
 	f.StringVar(&l.Account, "account-listen", l.Account, "address of the embedded account service")
 	f.StringVar(&l.Broker, "broker-listen", l.Broker, "address of the embedded broker")
-	m := accountFlags(c, "account-base-url")
+	m := accountFlags(c, l.BaseFlag)
 	passphrase := f.String("passphrase-file", "", "file that holds the passphrase of the vault; without it a key file beside the store serves")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
@@ -42,6 +42,11 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		if *accountURL != "" {
 			if u, err := url.Parse(*accountURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 				errs = append(errs, errors.New("account-url: want an http or https URL"))
+			}
+			for _, name := range []string{"account-listen", l.BaseFlag, "mail-dir", "smtp", "mail-from", "policy"} {
+				if f.Changed(name) {
+					errs = append(errs, fmt.Errorf("%s is for the embedded account service, and --account-url names another", name))
+				}
 			}
 		}
 		if err := errors.Join(append(errs, m.check())...); err != nil {
