@@ -232,7 +232,7 @@ func mailed(t *testing.T, dir, path string, old map[string]bool) (link, token st
 func loose(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "policy.json")
-	ok(t, os.WriteFile(path, []byte(`{"forgot_pause": "0s", "forgot_per_hour": 100}`), 0o600))
+	ok(t, os.WriteFile(path, []byte(`{"forgot_pause": "1s", "forgot_per_hour": 100}`), 0o600))
 	return path
 }
 
