@@ -99,6 +99,7 @@ func TestHubsAreToldWhereTheyFindTheBroker(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a, log := served(t, c.o)
 			client, err := v1.New(a.accountURL())
 			ok(t, err)
