@@ -17,7 +17,13 @@ import (
 )
 
 func newAccount() *cobra.Command {
-	c := &cobra.Command{Use: "account", Short: "The account service on its own", Args: args(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := &cobra.Command{
+		Use: "account", Short: "The account service on its own", Args: args(cobra.NoArgs),
+		Long: `The account service on its own, for hubs elsewhere: rekeyd run has one embedded.
+
+What the owner of an account does stands one step higher: rekeyd register, activate, login, forgot, reset.`,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
 	c.AddCommand(newAccountServe())
 	return c
 }
