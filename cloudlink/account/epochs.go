@@ -97,7 +97,7 @@ func (s *Service) begin(t turn) (*account, error) {
 		if err != nil {
 			return err
 		}
-		if err := s.queue(tx, mailChanged(&a, s.base, t.door, token, now)); err != nil {
+		if err := s.queue(tx, mailChanged(&a, s.base, t.door, token, t.cause == "reset", now)); err != nil {
 			return err
 		}
 		return record(tx, a.ID, Event{At: now.UnixMilli(), What: "password changed", Door: t.door, Epoch: a.Epoch, Detail: t.cause})

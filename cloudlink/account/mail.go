@@ -3,8 +3,10 @@ package account
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -16,17 +18,22 @@ import (
 type Mail struct {
 	ID      string    `json:"id"` // the same at every try: part of its Message-ID
 	To      string    `json:"to"`
+	Lang    string    `json:"lang"` // a tag of package language
 	Subject string    `json:"subject"`
 	Text    string    `json:"text"`
+	HTML    string    `json:"html,omitempty"` // the same, for programs that show it
 	At      time.Time `json:"at"`
 	Expires time.Time `json:"expires"` // what it says is worth nothing later
 }
 
-// Mailer is how mail leaves. Send returns nil once somebody else has taken the mail. It may be called again with a mail that was
-// taken: a mail that comes twice is better than none.
+// Mailer is how mail leaves. Send returns nil once somebody else has taken the mail, and ErrNever when nobody ever will. It may be called
+// again with a mail that was taken: a mail that comes twice is better than none. It is called for several mails at once.
 type Mailer interface {
 	Send(context.Context, Mail) error
 }
+
+// ErrNever is what a Mailer returns for a mail that was refused for good: to try again helps nobody.
+var ErrNever = errors.New("refused for good")
 
 // queued is a mail in the queue, sealed: it holds a token.
 type queued struct {
@@ -35,9 +42,25 @@ type queued struct {
 	Next  time.Time `json:"next"`
 }
 
-// queue queues a mail in the transaction of what it tells of.
+const (
+	mailTimeout = 30 * time.Second
+	mailPause   = 2 * time.Second // after the first try that failed; doubled each time, and none is quite the same
+	mailLongest = 10 * time.Minute
+	mailAtOnce  = 4      // so that one server that does not answer holds up nobody else's mail
+	mailsMost   = 10_000 // in the queue: a flood of registrations must not fill the disk
+)
+
+// queue queues a mail in the transaction of what it tells of. A mail for which there is no room is dropped.
 func (s *Service) queue(tx *bbolt.Tx, m Mail) error {
-	n, err := tx.Bucket(bktMail).NextSequence()
+	b := tx.Bucket(bktMail)
+	if first, _ := b.Cursor().First(); first != nil {
+		if last, _ := b.Cursor().Last(); beOf(last)-beOf(first) >= mailsMost && b.Stats().KeyN >= mailsMost {
+			s.counts.mailFailed.Add(1)
+			s.o.Log.Error("mail dropped: too many wait", "waiting", mailsMost)
+			return nil
+		}
+	}
+	n, err := b.NextSequence()
 	if err != nil {
 		return err
 	}
@@ -53,19 +76,29 @@ func (s *Service) putMail(tx *bbolt.Tx, n uint64, q queued) error {
 	return tx.Bucket(bktMail).Put(be(n), s.st.key.Seal(raw, fmt.Sprintf("mail/%d", n)))
 }
 
-const (
-	mailTimeout = 30 * time.Second
-	mailPause   = 2 * time.Second // after the first try that failed; doubled each time
-	mailLongest = 10 * time.Minute
-)
-
-// mailLoop sends what is queued, oldest first, until ctx ends.
+// mailLoop sends what is queued, some at once, until ctx ends.
 func (s *Service) mailLoop(ctx context.Context) {
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	out := outgoing{away: map[uint64]bool{}}
 	for {
-		next, err := s.sendMails(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.o.Log.Error("mail queue not processed", "err", err)
+		next, due, err := s.dueMails(out.busy)
+		if err != nil {
+			s.o.Log.Error("mail queue not read", "err", err)
 			next = time.Now().Add(mailPause)
+		}
+		for n, q := range due {
+			if !out.take(n) {
+				break // whoever comes back pokes
+			}
+			sending.Go(func() {
+				defer poke(s.mails)
+				defer out.back(n)
+				if err := s.sendOne(ctx, n, &q); err != nil && ctx.Err() == nil {
+					s.o.Log.Error("mail queue not written", "mail", q.Mail.ID, "err", err)
+					wait(ctx, mailPause)
+				}
+			})
 		}
 		timer := time.NewTimer(time.Until(next))
 		select {
@@ -79,14 +112,53 @@ func (s *Service) mailLoop(ctx context.Context) {
 	}
 }
 
-// sendMails sends what is due, and returns when the next is.
-func (s *Service) sendMails(ctx context.Context) (time.Time, error) {
-	next := time.Now().Add(time.Hour)
-	waiting := map[uint64]queued{}
-	var order []uint64
-	err := s.st.View(func(tx *bbolt.Tx) error {
+// outgoing knows which mails are being sent.
+type outgoing struct {
+	mu   sync.Mutex // guards away
+	away map[uint64]bool
+}
+
+func (o *outgoing) busy(n uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.away[n]
+}
+
+func (o *outgoing) take(n uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.away) >= mailAtOnce {
+		return false
+	}
+	o.away[n] = true
+	return true
+}
+
+func (o *outgoing) back(n uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.away, n)
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// dueMails returns some mails that are due and not busy, and when the next one is.
+func (s *Service) dueMails(busy func(uint64) bool) (next time.Time, due map[uint64]queued, err error) {
+	now := time.Now()
+	next, due = now.Add(time.Hour), map[uint64]queued{}
+	err = s.st.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bktMail).ForEach(func(k, box []byte) error {
 			n := beOf(k)
+			if busy(n) || len(due) >= mailAtOnce {
+				return nil
+			}
 			raw, err := s.st.key.Open(box, fmt.Sprintf("mail/%d", n))
 			if err != nil {
 				return err
@@ -95,38 +167,20 @@ func (s *Service) sendMails(ctx context.Context) (time.Time, error) {
 			if err := json.Unmarshal(raw, &q); err != nil {
 				return fmt.Errorf("mail: %w", home.ErrCorrupt)
 			}
-			waiting[n] = q
-			order = append(order, n)
+			if now.Before(q.Next) {
+				if q.Next.Before(next) {
+					next = q.Next
+				}
+				return nil
+			}
+			due[n] = q
 			return nil
 		})
 	})
-	if err != nil {
-		return next, err
-	}
-	for _, n := range order {
-		q := waiting[n]
-		if now := time.Now(); now.Before(q.Next) {
-			next = earliest(next, q.Next)
-			continue
-		}
-		if err := s.sendOne(ctx, n, &q); err != nil {
-			return next, err
-		}
-		if !q.Next.IsZero() {
-			next = earliest(next, q.Next)
-		}
-	}
-	return next, nil
+	return next, due, err
 }
 
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// sendOne tries one mail. It leaves the queue when it was taken, or when nobody has taken it for too long.
+// sendOne tries one mail. It leaves the queue when it was taken, or when nobody will take it in time.
 func (s *Service) sendOne(ctx context.Context, n uint64, q *queued) error {
 	late := time.Now().After(q.Mail.Expires)
 	var err error
@@ -138,111 +192,35 @@ func (s *Service) sendOne(ctx context.Context, n uint64, q *queued) error {
 			return ctx.Err()
 		}
 	}
-	if err == nil || late {
-		if late {
-			s.counts.mailFailed.Add(1)
-			s.o.Log.Error("mail given up", "mail", q.Mail.ID, "tries", q.Tries)
-			if s.o.GivenUp != nil {
-				if err := s.o.GivenUp.Send(ctx, q.Mail); err != nil {
-					s.o.Log.Error("mail given up not kept", "mail", q.Mail.ID, "err", err)
-				}
-			}
-		}
-		q.Next = time.Time{}
-		return s.st.Update(func(tx *bbolt.Tx) error {
-			if a, ok := s.dir.byEmail(q.Mail.To); late && ok {
-				if err := record(tx, a.ID, Event{At: s.now().UnixMilli(), What: "mail given up", Detail: q.Mail.Subject}); err != nil {
-					return err
-				}
-			}
-			return tx.Bucket(bktMail).Delete(be(n))
-		})
+	switch {
+	case late, errors.Is(err, ErrNever):
+		return s.giveUp(ctx, n, q, err)
+	case err == nil:
+		return s.st.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bktMail).Delete(be(n)) })
 	}
 	q.Tries++
-	q.Next = time.Now().Add(min(mailPause<<min(q.Tries-1, 10), mailLongest))
-	s.o.Log.Warn("mail not taken", "mail", q.Mail.ID, "tries", q.Tries, "pause", time.Until(q.Next).Round(time.Second), "err", err)
+	pause := min(mailPause<<min(q.Tries-1, 10), mailLongest)
+	pause += time.Duration((rand.Float64() - .5) * .5 * float64(pause)) // those that failed together do not come again together
+	q.Next = time.Now().Add(pause)
+	s.o.Log.Warn("mail not taken", "mail", q.Mail.ID, "tries", q.Tries, "pause", pause.Round(time.Second), "err", err)
 	return s.st.Update(func(tx *bbolt.Tx) error { return s.putMail(tx, n, *q) })
 }
 
-// code is a token as it is typed: in groups of four.
-func code(token string) string {
-	var b strings.Builder
-	for i, r := range token {
-		if i > 0 && i%4 == 0 {
-			b.WriteByte('-')
+// giveUp ends a mail that nobody takes, and says so where its owner and whoever runs the service see it.
+func (s *Service) giveUp(ctx context.Context, n uint64, q *queued, why error) error {
+	s.counts.mailFailed.Add(1)
+	s.o.Log.Error("mail given up", "mail", q.Mail.ID, "tries", q.Tries, "err", why)
+	if s.o.GivenUp != nil {
+		if err := s.o.GivenUp.Send(ctx, q.Mail); err != nil {
+			s.o.Log.Error("mail given up not kept", "mail", q.Mail.ID, "err", err)
 		}
-		b.WriteRune(r)
 	}
-	return b.String()
-}
-
-func doorName(door string) string {
-	switch door {
-	case DoorKasa:
-		return "the Kasa app"
-	case DoorTPCamera:
-		return "the tpCamera app"
-	}
-	return "the website"
-}
-
-func mailReset(a *account, base, token, door string, now time.Time, life time.Duration) Mail {
-	return Mail{
-		To: a.Email, Subject: "Reset your password", At: now, Expires: now.Add(life),
-		Text: fmt.Sprintf(`Somebody asked through %s to reset the password of your account. If it was you, open this link
-within %d minutes and choose a new password:
-
-%s/reset#t=%s
-
-Or type this code at %s/reset:
-
-%s
-
-If it was not you, do nothing: nothing has changed.
-`, doorName(door), int(life.Minutes()), base, token, base, code(token)),
-	}
-}
-
-func mailActivate(a *account, base, token string, now time.Time, life time.Duration) Mail {
-	return Mail{
-		To: a.Email, Subject: "Activate your account", At: now, Expires: now.Add(life),
-		Text: fmt.Sprintf(`Somebody registered an account with this address. If it was you, open this link within %d hours:
-
-%s/activate#t=%s
-
-Or type this code at %s/activate:
-
-%s
-
-If it was not you, do nothing.
-`, int(life.Hours()), base, token, base, code(token)),
-	}
-}
-
-func mailTaken(a *account, base string, now time.Time) Mail {
-	return Mail{
-		To: a.Email, Subject: "You already have an account", At: now, Expires: now.Add(24 * time.Hour),
-		Text: fmt.Sprintf(`Somebody tried to register an account with this address, which has one already. If it was you and you forgot the
-password, ask for a new one: %s/forgot
-
-If it was not you, do nothing: nothing has changed.
-`, base),
-	}
-}
-
-func mailChanged(a *account, base, door, notMe string, now time.Time) Mail {
-	return Mail{
-		To: a.Email, Subject: "Your password was changed", At: now, Expires: now.Add(3 * 24 * time.Hour),
-		Text: fmt.Sprintf(`The password of your account was changed on %s, through %s. Every app was signed out; sign in
-with the new password. Your hubs give it to your devices.
-
-If this was not you, open this link: it signs everybody out, and sends you a mail with which you choose a new password.
-
-%s/notme#t=%s
-
-Or type this code at %s/notme:
-
-%s
-`, now.Format("2 January 2006 15:04 UTC"), doorName(door), base, notMe, base, code(notMe)),
-	}
+	return s.st.Update(func(tx *bbolt.Tx) error {
+		if a, ok := s.dir.byEmail(q.Mail.To); ok {
+			if err := record(tx, a.ID, Event{At: s.now().UnixMilli(), What: "mail given up", Detail: q.Mail.Subject}); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bktMail).Delete(be(n))
+	})
 }

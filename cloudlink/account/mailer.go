@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,10 +16,10 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// message is a mail in the form of RFC 5322.
-func message(from string, m Mail) (*gomail.Msg, error) {
-	// As it stands, so that whoever reads the file can copy the link: our texts have short lines.
-	msg := gomail.NewMsg(gomail.WithEncoding(gomail.NoEncoding))
+// message is a mail in the form of RFC 5322. Encoded with gomail.NoEncoding its text stands as it is, so that whoever reads the file can
+// copy the link: our lines are short.
+func message(from string, m Mail, how gomail.Encoding) (*gomail.Msg, error) {
+	msg := gomail.NewMsg(gomail.WithEncoding(how))
 	_, domain, _ := strings.Cut(from, "@")
 	if err := errors.Join(msg.FromFormat("rekeyd", from), msg.To(m.To)); err != nil {
 		return nil, errors.New("an address is malformed")
@@ -27,7 +28,13 @@ func message(from string, m Mail) (*gomail.Msg, error) {
 	msg.SetMessageIDWithValue(m.ID + "@" + domain)
 	msg.SetDateWithValue(m.At)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no answering machine answers
+	if m.Lang != "" {
+		msg.SetGenHeader("Content-Language", m.Lang)
+	}
 	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
+	if m.HTML != "" {
+		msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+	}
 	return msg, nil
 }
 
@@ -39,7 +46,7 @@ type Folder struct {
 
 // Send writes the file; it is there whole or not at all.
 func (f Folder) Send(_ context.Context, m Mail) error {
-	msg, err := message(f.From, m)
+	msg, err := message(f.From, m, gomail.NoEncoding)
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
@@ -64,6 +71,7 @@ func (f Folder) Send(_ context.Context, m Mail) error {
 // SMTP is a Mailer that hands mails to a server.
 type SMTP struct {
 	from   string
+	tls    *tls.Config
 	client func() (*gomail.Client, error)
 }
 
@@ -99,21 +107,40 @@ func NewSMTP(server, from string) (*SMTP, error) {
 	if auth {
 		o = append(o, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(pw))
 	}
-	return &SMTP{from: from, client: func() (*gomail.Client, error) { return gomail.NewClient(u.Hostname(), o...) }}, nil
+	s := &SMTP{from: from, tls: &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}}
+	o = append(o, gomail.WithTLSConfig(s.tls))
+	s.client = func() (*gomail.Client, error) { return gomail.NewClient(u.Hostname(), o...) }
+	return s, nil
 }
 
 // Send returns nil once the server has accepted the mail.
 func (s *SMTP) Send(ctx context.Context, m Mail) error {
-	msg, err := message(s.from, m)
+	err := s.send(ctx, m, gomail.NoEncoding)
+	if e, ok := errors.AsType[*gomail.SendError](err); ok && e.Reason == gomail.ErrNoUnencoded {
+		err = s.send(ctx, m, gomail.EncodingQP) // the server carries seven bits only
+	}
+	return err
+}
+
+func (s *SMTP) send(ctx context.Context, m Mail, how gomail.Encoding) error {
+	msg, err := message(s.from, m, how)
 	if err != nil {
-		return fmt.Errorf("mail: %w", err)
+		return fmt.Errorf("mail: %w: %w", ErrNever, err)
 	}
 	c, err := s.client()
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	if err := c.DialAndSendWithContext(ctx, msg); err != nil {
-		return fmt.Errorf("mail: %w: %w", home.ErrUnavailable, err)
+	err = c.DialAndSendWithContext(ctx, msg)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if e, ok := errors.AsType[*gomail.SendError](err); ok && e.ErrorCode() >= 500 {
+		switch e.Reason {
+		case gomail.ErrSMTPRcptTo, gomail.ErrSMTPData, gomail.ErrSMTPDataClose:
+			// What the server says may repeat the mail; its code does not.
+			return fmt.Errorf("mail: %w: the server answered %d", ErrNever, e.ErrorCode())
+		}
+	}
+	return fmt.Errorf("mail: %w: %w", home.ErrUnavailable, err)
 }

@@ -1,0 +1,21 @@
+package language
+
+import "time"
+
+// Mail is what mails say.
+type Mail struct {
+	Reset    func(door string, life time.Duration) Letter
+	Activate func(life time.Duration) Letter
+	Taken    func() Letter                                      // to the owner of an address that somebody wanted to register again
+	Changed  func(at time.Time, door string, reset bool) Letter // reset: after a forgotten password; else with the old one
+	Code     func(page string) string                           // introduces the code that does the same as the link
+	Footer   string
+}
+
+// Letter is what one mail says. A line of text is a paragraph.
+type Letter struct {
+	Subject string
+	Before  []string // the link
+	Link    string   // what it does, in a few words
+	After   []string
+}
