@@ -19,7 +19,7 @@ import (
 // message is a mail in the form of RFC 5322. Encoded with gomail.NoEncoding its text stands as it is, so that whoever reads the file can
 // copy the link: our lines are short.
 func message(from string, m Mail, how gomail.Encoding) (*gomail.Msg, error) {
-	msg := gomail.NewMsg(gomail.WithEncoding(how))
+	msg := gomail.NewMsg(gomail.WithEncoding(how), gomail.WithNoDefaultUserAgent())
 	_, domain, _ := strings.Cut(from, "@")
 	if err := errors.Join(msg.FromFormat("rekeyd", from), msg.To(m.To)); err != nil {
 		return nil, errors.New("an address is malformed")
@@ -31,9 +31,10 @@ func message(from string, m Mail, how gomail.Encoding) (*gomail.Msg, error) {
 	if m.Lang != "" {
 		msg.SetGenHeader("Content-Language", m.Lang)
 	}
-	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
+	crlf := strings.NewReplacer("\r\n", "\r\n", "\n", "\r\n") // RFC 5321: servers refuse a bare line feed
+	msg.SetBodyString(gomail.TypeTextPlain, crlf.Replace(m.Text))
 	if m.HTML != "" {
-		msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+		msg.AddAlternativeString(gomail.TypeTextHTML, crlf.Replace(m.HTML))
 	}
 	return msg, nil
 }
