@@ -90,11 +90,18 @@ func idleInside(ctx context.Context, args []string) (_ any, err error) {
 		return nil, err
 	}
 	defer h.end()
+	// The owner reads no mail here.
+	policy := filepath.Join(h.dir, "policy.json")
+	if err := os.WriteFile(policy, []byte(`{"activation": false}`), 0o600); err != nil {
+		return nil, err
+	}
 	state := filepath.Join(h.dir, "hub")
 	run := []string{"run", "--state", state, "--interface", "lo"}
-	if args[2] == "apart" {
+	if args[2] != "apart" {
+		run = append(run, "--policy", policy)
+	} else {
 		// A daemon that looks for no devices, for its account service and broker.
-		if _, err := h.start("run", "--state", filepath.Join(h.dir, "cloud"), "--interface", "none0"); err != nil {
+		if _, err := h.start("run", "--state", filepath.Join(h.dir, "cloud"), "--interface", "none0", "--policy", policy); err != nil {
 			return nil, err
 		}
 		if err := h.await(ctx, "not signed in to an account", "--state", filepath.Join(h.dir, "cloud"), "status"); err != nil {
