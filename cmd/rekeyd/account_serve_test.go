@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
@@ -36,6 +39,37 @@ func TestThePolicyInTheHelpIsTheDefault(t *testing.T) {
 	for name := range strings.SplitSeq(all, ", ") {
 		if _, ok := shown[name]; !ok && !strings.Contains(help, `"`+name+`"`) {
 			t.Errorf("the help does not name %s", name)
+		}
+	}
+}
+
+func TestMailGoesWhereTheCommandLineSays(t *testing.T) {
+	state := t.TempDir()
+	const from = "rekeyd@localhost.localdomain"
+	files := func(dir string) account.Mailer { return account.Folder{Dir: dir, From: from} }
+	for _, c := range []struct {
+		flags     string
+		over      bool           // SMTP
+		in, after account.Mailer // files in place of SMTP, and for what SMTP did not take
+	}{
+		{"", false, files(filepath.Join(state, "mail")), nil},
+		{"--mail-dir /srv/post", false, files("/srv/post"), nil},
+		{"--smtp smtp://127.0.0.1:1", true, nil, nil},
+		{"--smtp smtp://127.0.0.1:1 --mail-dir /srv/post", true, nil, files("/srv/post")},
+	} {
+		cmd, log := &cobra.Command{}, &said{}
+		m := accountFlags(cmd, "base-url")
+		ok(t, cmd.ParseFlags(strings.Fields(c.flags)))
+		o := appOptions{State: state, Log: slog.New(slog.NewTextHandler(log, nil))}
+		ok(t, errors.Join(m.check(), m.apply(&o)))
+		_, over := o.Mail.(*account.SMTP)
+		if over != c.over || !over && o.Mail != c.in || o.GivenUp != c.after {
+			t.Errorf("%q: %T, and then %v", c.flags, o.Mail, o.GivenUp)
+		}
+		for _, m := range []account.Mailer{c.in, c.after} {
+			if f, ok := m.(account.Folder); ok && !strings.Contains(log.String(), "dir="+f.Dir) {
+				t.Errorf("%q: the terminal does not say where: %s", c.flags, log)
+			}
 		}
 	}
 }
