@@ -151,7 +151,28 @@ const (
 	CodeNoSession = "no-session" // nothing was begun, or it was too long ago: begin again
 	CodeForeign   = "foreign"    // the device is bound to another account, or by another hub
 	CodeBusy      = "busy"       // later again
+	CodeOffline   = "offline"    // the device does not answer
+	CodeNotSpoken = "not-spoken" // the device takes no requests in this way
 )
+
+// MaxRelay is how many bytes an app may say to a device, and a device answer.
+const MaxRelay = 32 << 10
+
+// Relay asks a hub to pass on what an app says to a device that the hub holds, once, and at most until Exp of the message. A hub passes it
+// on through the door of a device that speaks the link, sealed to that device.
+type Relay struct {
+	Account string `json:"account"`
+	Device  string `json:"device"`
+	Sealed  []byte `json:"sealed"` // at most MaxRelay bytes, sealed with RelayInfo: it may hold a password
+}
+
+// Relayed answers Relay.
+type Relayed struct {
+	Account string `json:"account"`
+	Device  string `json:"device"`
+	Code    string `json:"code,omitempty"`   // empty when the device has answered; else one of the codes
+	Sealed  []byte `json:"sealed,omitempty"` // the device's answer, sealed with RelayInfo
+}
 
 // Join tells a device that speaks the link which account it now belongs to. It goes through the device's door.
 type Join struct {
@@ -205,6 +226,8 @@ func (*Passed) Type() string    { return "notice" }
 func (*Probe) Type() string     { return "probe" }
 func (*Statement) Type() string { return "statement" }
 func (*Done) Type() string      { return "done" }
+func (*Relay) Type() string     { return "relay" }
+func (*Relayed) Type() string   { return "relayed" }
 
 // newBody returns an empty body of the type, or nil where there is none.
 func newBody(typ string) Body {
@@ -247,6 +270,10 @@ func newBody(typ string) Body {
 		return &Statement{}
 	case "done":
 		return &Done{}
+	case "relay":
+		return &Relay{}
+	case "relayed":
+		return &Relayed{}
 	}
 	return nil
 }

@@ -40,6 +40,8 @@ func (b *Refusal) check() error { return text(b.Code, b.Detail) }
 func (b *Join) check() error    { return nil }
 func (b *Passed) check() error  { return b.Notice.check() }
 func (b *Done) check() error    { return text(b.Code) }
+func (b *Relay) check() error   { return names(b.Account, b.Device) }
+func (b *Relayed) check() error { return first(names(b.Account, b.Device), text(b.Code)) }
 func (b *Bind) check() error {
 	if err := first(names(b.Account), list(b.Devices, func(d Device) string { return d.ID })); err != nil {
 		return err

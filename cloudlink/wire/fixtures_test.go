@@ -104,6 +104,14 @@ func (c *cast) seal(t testing.TB) map[string]sealing {
 		"secret of enrol": {
 			To: c.service, Info: wire.SecretInfo(c.account, c.device.Name), Plain: []byte(c.deviceSecret.Reveal()),
 		},
+		"relay": {
+			To: c.hub, Info: wire.RelayInfo(c.account, c.service.Name, c.hub.Name, c.plug, id("relay")),
+			Plain: []byte(`{"system":{"set_relay_state":{"state":1}}}`),
+		},
+		"relayed": {
+			To: c.service, Info: wire.RelayInfo(c.account, c.hub.Name, c.service.Name, c.plug, id("relay")),
+			Plain: []byte(`{"system":{"set_relay_state":{"err_code":0}}}`),
+		},
 		"join": {To: c.device, Info: wire.JoinInfo(c.hub.Name, c.device.Name), Plain: must(c.joined())},
 	}
 	stored := map[string][]byte{}
@@ -204,6 +212,8 @@ func (c *cast) examples() []example {
 		{"join", c.hub, wire.Message{To: c.device.Name, Body: &wire.Join{Keys: c.hub.Keys, Sealed: c.sealed["join"].Sealed}}},
 		{"notice", c.hub, wire.Message{To: c.device.Name, Body: &wire.Passed{Notice: c.second}}},
 		{"done", c.device, wire.Message{To: c.hub.Name, Re: id("join"), Body: &wire.Done{}}},
+		{"relay", c.service, wire.Message{Exp: c.at + 30_000, Body: &wire.Relay{Account: c.account, Device: c.plug, Sealed: c.sealed["relay"].Sealed}}},
+		{"relayed", c.hub, wire.Message{Re: id("relay"), Body: &wire.Relayed{Account: c.account, Device: c.plug, Sealed: c.sealed["relayed"].Sealed}}},
 	}
 	for i := range all {
 		e := &all[i]

@@ -87,6 +87,8 @@ func TestWhatPassesALimitIsNeitherSignedNorRead(t *testing.T) {
 		"a statement's name with it": &wire.Statement{Name: "\x1b"},
 		"a statement's account":      &wire.Statement{Account: "A"},
 		"a short nonce":              &wire.Probe{Nonce: make([]byte, 31)},
+		"a relay of no device":       &wire.Relay{Account: good},
+		"a relayed's code with it":   &wire.Relayed{Account: good, Device: "a", Code: "\x1b"},
 		"a done's code with it":      &wire.Done{Code: "\x00"},
 		"too many bytes":             &wire.Grant{Notice: wire.Notice{Account: good}, Sealed: make([]byte, wire.MaxMessage)},
 	} {

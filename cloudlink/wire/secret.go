@@ -70,6 +70,12 @@ func SecretInfo(account, member string) []byte { return Encode("rekeyd/v1/secret
 // JoinInfo binds a sealed Joined to the hub and the device.
 func JoinInfo(hub, device string) []byte { return Encode("rekeyd/v1/join", hub, device) }
 
+// RelayInfo binds what is relayed to the account, who sends it to whom, the device, and the message (for an answer: the message that it
+// answers): what was sealed for one request opens for no other.
+func RelayInfo(account, from, to, device, message string) []byte {
+	return Encode("rekeyd/v1/relay", account, from, to, device, message)
+}
+
 // Joined is what a device that speaks the link is told when it joins an account.
 type Joined struct {
 	Account string   `json:"account"`

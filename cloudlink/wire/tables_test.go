@@ -34,7 +34,7 @@ func bodies(t testing.TB) map[string]reflect.Type {
 	for _, b := range []wire.Body{
 		&wire.Enrol{}, &wire.Enrolled{}, &wire.Ask{}, &wire.Grant{}, &wire.Ack{}, &wire.Bind{}, &wire.Unbind{}, &wire.Begin{},
 		&wire.Challenge{}, &wire.Proof{}, &wire.Session{}, &wire.Confirm{}, &wire.Receipt{}, &wire.Refusal{}, &wire.Join{},
-		&wire.Passed{}, &wire.Probe{}, &wire.Statement{}, &wire.Done{},
+		&wire.Passed{}, &wire.Probe{}, &wire.Statement{}, &wire.Done{}, &wire.Relay{}, &wire.Relayed{},
 	} {
 		known[b.Type()] = reflect.TypeOf(b).Elem()
 	}

@@ -203,7 +203,7 @@ func (c *cast) vectors(t testing.TB) vectors {
 		}
 		v.Messages = append(v.Messages, messageVector{e.name, string(raw)})
 	}
-	for _, name := range []string{"grant to a hub", "grant to a device", "secrets of bind", "secret of enrol", "join"} {
+	for _, name := range []string{"grant to a hub", "grant to a device", "secrets of bind", "secret of enrol", "join", "relay", "relayed"} {
 		s := c.sealed[name]
 		v.Sealed = append(v.Sealed, sealedVector{name, s.To.Name, s.Info, s.Plain, s.Sealed})
 	}
