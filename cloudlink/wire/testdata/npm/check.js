@@ -58,6 +58,8 @@ const bodies = {
   probe: [['nonce', B]],
   statement: [['keys', keys], ['kind', S], ['model', S], ['name', S], ['account', S], ['epoch', U], ['held', B], ['signed_in', U]],
   done: [['code', S]],
+  relay: [['account', S], ['device', S], ['sealed', B]],
+  relayed: [['account', S], ['device', S], ['code', S], ['sealed', B]],
 }
 
 // parse keeps numbers that a double cannot hold.
@@ -132,12 +134,17 @@ for (const s of v.sealed) {
   same(s.name, hex(new Uint8Array(await suite.open(to, whole(b.slice(32))))), s.plain)
 }
 const [aHub, aDevice] = ['hub', 'rk'].map((role) => v.members.find((m) => m.role === role).name)
+const aService = v.members.find((m) => m.role === 'svc').name
+const relay = v.messages.map((m) => JSON.parse(m.json)).find((m) => m.type === 'relay')
+const relayed = (from, to) => ['rekeyd/v1/relay', [S, v.held.account], [S, from], [S, to], [S, relay.body.device], [S, relay.id]]
 const infos = {
   'grant to a hub': ['rekeyd/v1/grant', [S, v.held.account], [S, aHub], [U, 2]],
   'grant to a device': ['rekeyd/v1/grant', [S, v.held.account], [S, aDevice], [U, 2]],
   'secrets of bind': ['rekeyd/v1/secrets', [S, v.held.account], [S, aHub]],
   'secret of enrol': ['rekeyd/v1/secrets', [S, v.held.account], [S, aDevice]],
   'join': ['rekeyd/v1/join', [S, aHub], [S, aDevice]],
+  'relay': relayed(aService, aHub),
+  'relayed': relayed(aHub, aService),
 }
 for (const s of v.sealed) same(s.name, hex(encode(...infos[s.name])), s.info)
 
