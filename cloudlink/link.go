@@ -34,6 +34,9 @@ type Options struct {
 	Expelled func()
 	// Births returns what is published after every connect: states of devices. May be nil.
 	Births func() []mqtt.Message
+	// Relay passes an app's request on to a device that this member holds (or is), once. It returns home.ErrNotFound, ErrForeign, ErrBusy,
+	// errors.ErrUnsupported, and anything else for a device that does not answer. It is called for several at once, and may be nil.
+	Relay func(ctx context.Context, d home.DeviceID, request []byte) ([]byte, error)
 	// Secret is set for a device that speaks the link itself: its binding secret, sealed when it enrols.
 	Secret home.Secret
 
@@ -49,6 +52,7 @@ type Link struct {
 	out    chan *wire.Message
 	wake   chan struct{}
 	rejoin chan struct{}
+	orders chan order
 	counts counts
 
 	mu       sync.Mutex // guards what follows
@@ -68,6 +72,7 @@ type Link struct {
 	member   bool                     // of a device: the service has said that it is enrolled
 	turned   int                      // of a device: how often in a row it was told that it is not bound yet
 	recorded map[string]time.Time     // when a reason to drop was last written down
+	relayed  map[string]*done         // requests to devices, by the message that brought them
 }
 
 // offer is a pairing that waits to be used.
@@ -111,6 +116,7 @@ func New(o Options) (*Link, error) {
 	return &Link{
 		o: o, out: make(chan *wire.Message, 64), wake: make(chan struct{}, 1), rejoin: make(chan struct{}, 1),
 		open: map[string]*conversation{}, busy: map[errandKey]bool{}, deferred: map[errandKey]pause{}, recorded: map[string]time.Time{},
+		orders: make(chan order, relayQueue), relayed: map[string]*done{},
 	}, nil
 }
 
@@ -205,6 +211,9 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { l.send(ctx, conn) })
 	parts.Go(func() { l.plan(ctx) })
+	for range relayWorkers {
+		parts.Go(func() { l.work(ctx) })
+	}
 	parts.Go(func() {
 		select {
 		case <-ctx.Done():

@@ -177,6 +177,12 @@ func (l *Link) inbox(raw []byte) {
 		}
 		return
 	}
+	if r, ok := m.Body.(*wire.Relay); ok {
+		if err := l.relay(m, r); err != nil {
+			l.distrust("a request to a device", err)
+		}
+		return
+	}
 	if c == nil {
 		l.counts.unexpected.Add(1) // late, doubled or replayed: nobody waits for it
 		return

@@ -54,6 +54,7 @@ type Service struct {
 	talks   *talks
 	watch   watchers
 	tickets tickets
+	relays  relays
 	counts  counts
 	asked   chan forgotten // requests for a mail that wait
 	mails   chan struct{}  // poked when a mail was queued
@@ -105,7 +106,7 @@ func New(o Options) (*Service, error) {
 	}
 	if err == nil {
 		s.conn, err = mqtt.New(mqtt.Options{
-			Brokers: o.Brokers, ClientID: s.id.Name, Username: s.id.Name, Password: s.id.Login(), Filters: append(wire.Outboxes(), wire.States()),
+			Brokers: o.Brokers, ClientID: s.id.Name, Username: s.id.Name, Password: s.id.Login(), Filters: append(wire.Outboxes(), wire.States(), wire.Statuses()),
 			Receive: s.receive, Birth: s.notices, Log: o.Log,
 		})
 	}

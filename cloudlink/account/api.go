@@ -16,7 +16,7 @@ import (
 // The JSON API: POST /?token=… with {"method","params"}, answered by {"error_code":0,"result":{…}} or {"error_code":-20601,"msg":"…"}.
 //
 // As the vendor's clients speak it: login, refreshToken, getDeviceList, getResetPasswordEmail, modifyCloudPassword,
-// getAccountStatusAndUrl, helloCloud, bindDevice, unbindDevice. The answer to getAccountStatusAndUrl is the same for every address.
+// getAccountStatusAndUrl, helloCloud, heartBeat, bindDevice, unbindDevice, passthrough. The answer to getAccountStatusAndUrl is the same for every address.
 //
 // Names of our own, where none of the vendor's is known (token in the query where it says so):
 //
@@ -123,11 +123,11 @@ func (c *call) do(method string) (result, error) {
 		return c.modifyPassword()
 	case "getAccountStatusAndUrl":
 		return c.status()
-	case "helloCloud":
+	case "helloCloud", "heartBeat":
 		return nil, nil
 	case "bindDevice":
 		return c.bindDevice()
-	case "getDeviceList", "unbindDevice", "createPairing", "listHubs", "removeHub", "getHistory", "logoutAll":
+	case "getDeviceList", "passthrough", "unbindDevice", "createPairing", "listHubs", "removeHub", "getHistory", "logoutAll":
 		return c.owner(method)
 	}
 	return nil, refused(v1.InvalidInput, "Unknown method")

@@ -23,7 +23,8 @@ type directory struct {
 	emails   map[string]string // normalised -> account
 	members  map[string]*member
 	devices  map[string]*bound
-	house    map[string]*house // by account
+	house    map[string]*house   // by account
+	present  map[string]presence // by hub: what its status topic says
 }
 
 // house is whose an account is.
@@ -49,6 +50,7 @@ func (s *Service) load() error {
 	d := &s.dir
 	d.accounts, d.emails, d.members = map[string]*account{}, map[string]string{}, map[string]*member{}
 	d.devices, d.house = map[string]*bound{}, map[string]*house{}
+	d.present = map[string]presence{}
 	return s.st.View(func(tx *bbolt.Tx) error {
 		err := each(tx, bktAccounts, func(a *account) error {
 			secret, err := s.st.key.Open(a.Secret, "epoch/"+a.ID)

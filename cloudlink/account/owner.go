@@ -24,6 +24,8 @@ func (c *call) owner(method string) (result, error) {
 	switch method {
 	case "getDeviceList":
 		return result{"deviceList": c.s.deviceList(a, sess.Door)}, nil
+	case "passthrough":
+		return c.passthrough(a, sess.Door)
 	case "createPairing":
 		p, err := c.s.pair(a, home.Secret{})
 		if err != nil {
@@ -51,6 +53,10 @@ func (c *call) owner(method string) (result, error) {
 	var p struct{ DeviceID string } // unbindDevice
 	if err := c.read(&p, "deviceId"); err != nil {
 		return nil, err
+	}
+	p.DeviceID = strings.ToLower(p.DeviceID)
+	if !c.s.sees(a.ID, sess.Door, p.DeviceID) {
+		return nil, refused(v1.NotBound, "The device is not bound to this account")
 	}
 	out, err := c.s.unbind(a.ID, []string{p.DeviceID}, func(do func(tx *bbolt.Tx) error) error { return c.s.st.Update(do) })
 	if err == nil && len(out) > 0 {
@@ -106,11 +112,17 @@ type listed struct {
 	Status       int    `json:"status"` // 1 when signed in and confirmed at the newest epoch
 }
 
-// deviceList lists an account's devices to a door: cameras of the NC class to the tpCamera app only, all else to each.
+// shown tells whether a device is shown at a door: cameras of the NC class at tpCamera only, as the vendor has it; all else at each. The
+// website shows its owner all of them.
+func shown(model, door string) bool {
+	return door == DoorTPCamera || !strings.HasPrefix(strings.ToUpper(model), "NC")
+}
+
+// deviceList lists an account's devices to a door.
 func (s *Service) deviceList(a *account, door string) []listed {
 	ls := []listed{}
 	for _, d := range s.dir.devicesOf(a.ID) {
-		if strings.HasPrefix(strings.ToUpper(d.Model), "NC") && door == DoorKasa {
+		if !shown(d.Model, door) {
 			continue
 		}
 		l := listed{

@@ -200,6 +200,11 @@ func (t *talks) answerTo(b *box, from *member, m *wire.Message) {
 		answer, err = c.proof(body)
 	case *wire.Confirm:
 		answer, err = c.confirm(body)
+	case *wire.Relayed:
+		if !s.relays.take(from.Name, m.Re, body) {
+			s.counts.unexpected.Add(1) // late: the app has its answer
+		}
+		return
 	default:
 		s.counts.unexpected.Add(1)
 		return

@@ -160,8 +160,12 @@ func (s *Service) hear(m mqtt.Message) {
 
 // receive hands a message of the broker over to whom it is for.
 func (s *Service) receive(m mqtt.Message) {
-	if topic, ok := wire.ParseTopic(m.Topic); ok && topic.Leaf == "state" {
+	switch topic, _ := wire.ParseTopic(m.Topic); topic.Leaf {
+	case "state":
 		s.hear(m)
+		return
+	case "status":
+		s.attend(topic.Name, m.Payload)
 		return
 	}
 	s.talks.receive(m)

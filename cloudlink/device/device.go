@@ -38,6 +38,8 @@ type Options struct {
 
 	// Began is told of each epoch once the device holds it. It must not block, and may be nil.
 	Began func(home.Epoch)
+	// Talk answers what an app of the owner's asks the device over the link; nil for a device that takes no requests. It ends when ctx does.
+	Talk func(ctx context.Context, request []byte) ([]byte, error)
 }
 
 // Device is a device that speaks the link.
@@ -77,7 +79,7 @@ func New(o Options) (*Device, error) {
 	}
 	d.link, err = cloudlink.New(cloudlink.Options{
 		Identity: id, Store: m, Boot: boot, Name: o.Name, Version: o.Model, Log: o.Log,
-		Secret: home.SecretBytes(m.s.BindingSecret), Began: o.Began, Expelled: d.leave,
+		Secret: home.SecretBytes(m.s.BindingSecret), Began: o.Began, Expelled: d.leave, Relay: d.talk,
 	})
 	if err != nil {
 		return nil, err
@@ -95,6 +97,17 @@ func cmpOr(s, other string) string {
 		return other
 	}
 	return s
+}
+
+// talk answers a request that an app makes of this device.
+func (d *Device) talk(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
+	switch {
+	case id != d.ID():
+		return nil, home.ErrNotFound
+	case d.o.Talk == nil:
+		return nil, errors.ErrUnsupported
+	}
+	return d.o.Talk(ctx, request)
 }
 
 // ID returns the device's name, which its keys give it.

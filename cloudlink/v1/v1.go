@@ -24,6 +24,8 @@ type Code int
 
 // The codes that this project acts on, as clients of the vendor's cloud have met them.
 const (
+	TimedOut         Code = -20002
+	Busy             Code = -20003
 	RateLimit        Code = -20004
 	BadJSON          Code = -10100
 	MissingParameter Code = -20104

@@ -158,8 +158,8 @@ const (
 // MaxRelay is how many bytes an app may say to a device, and a device answer.
 const MaxRelay = 32 << 10
 
-// Relay asks a hub to pass on what an app says to a device that the hub holds, once, and at most until Exp of the message. A hub passes it
-// on through the door of a device that speaks the link, sealed to that device.
+// Relay asks a hub to pass on what an app says to a device that the hub holds, or a device that speaks the link itself, once, and at most
+// until Exp of the message.
 type Relay struct {
 	Account string `json:"account"`
 	Device  string `json:"device"`

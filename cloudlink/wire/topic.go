@@ -31,6 +31,9 @@ func Outboxes() []string { return []string{Root + "hub/+/outbox", Root + "device
 // States is the filter under which the service hears of every device's state.
 func States() string { return Root + "device/+/state" }
 
+// Statuses is the filter under which the service hears which hubs are there.
+func Statuses() string { return Root + "hub/+/status" }
+
 func branch(member string) string {
 	if strings.HasPrefix(member, string(RoleDevice)+"-") {
 		return "device"

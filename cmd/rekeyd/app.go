@@ -123,6 +123,9 @@ func (a *app) openHouse() error {
 		Began:    func(e home.Epoch) { a.engine.Began(e) },
 		SignedIn: func(e home.Epoch, ids []home.DeviceID) { a.engine.SignedIn(e, ids) },
 		Births:   a.states,
+		Relay: func(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
+			return a.engine.Relay(ctx, id, request)
+		},
 	})
 	if err != nil {
 		return err

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +42,7 @@ func TestScripts(t *testing.T) {
 					e.Setenv("XDG_STATE_HOME", e.WorkDir)
 					return nil
 				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "exits": exits},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "exits": exits, "v1call": v1call},
 			})
 		})
 	}
@@ -60,6 +64,50 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%q never printed %s; last:\n%s", args[1:], args[0], out)
+}
+
+// v1call calls the account service's API as an app does: v1call [-token NAME] METHOD PARAMS [token NAME]. In PARAMS, "@alias" stands for
+// the id of the device that is called so, by the last getDeviceList. The answer is on standard output; with token, the token that it brings
+// is kept as NAME.
+func v1call(ts *testscript.TestScript, neg bool, args []string) {
+	token := ""
+	if len(args) > 2 && args[0] == "-token" {
+		token, args = ts.ReadFile("token-"+args[1]), args[2:]
+	}
+	if neg || len(args) != 2 && len(args) != 4 {
+		ts.Fatalf("usage: v1call [-token NAME] METHOD PARAMS [token NAME]")
+	}
+	params := regexp.MustCompile(`"@([a-z ]+)"`).ReplaceAllStringFunc(args[1], func(s string) string {
+		var ds []struct{ Alias, DeviceID string }
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("devices")), &ds))
+		for _, d := range ds {
+			if d.Alias == strings.Trim(s, `"@`) {
+				return `"` + d.DeviceID + `"`
+			}
+		}
+		ts.Fatalf("no device is called %s", s)
+		return ""
+	})
+	resp, err := http.Post(defaultAccountURL+"/?token="+url.QueryEscape(token), "application/json", strings.NewReader(`{"method":"`+args[0]+`","params":`+params+`}`))
+	ts.Check(err)
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	var r struct {
+		Result struct {
+			Token      string
+			DeviceList json.RawMessage
+		}
+	}
+	ts.Check(json.Unmarshal(answer, &r))
+	if len(r.Result.DeviceList) > 0 {
+		ts.Check(os.WriteFile(ts.MkAbs("devices"), r.Result.DeviceList, 0o600))
+	}
+	if len(args) == 4 {
+		ts.Check(os.WriteFile(ts.MkAbs("token-"+args[3]), []byte(r.Result.Token), 0o600))
+	}
+	ts.Logf("%s", answer)
+	_, _ = ts.Stdout().Write(answer)
 }
 
 // exits runs a command that must end with a code: exits CODE COMMAND…

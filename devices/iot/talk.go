@@ -135,3 +135,24 @@ func lost(ctx context.Context, err error) error {
 	}
 	return fmt.Errorf("%w: %w", home.ErrUnreachable, errHungUp)
 }
+
+// Talk passes an app's request on to the device and returns its answer. The device says first who it is: what is meant for a lamp is not
+// told to whatever has its address now.
+func (d *Driver) Talk(ctx context.Context, dev home.Device, _ home.Candidates, request []byte) ([]byte, error) {
+	t := d.talk(dev)
+	defer t.close()
+	s, err := t.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !s.is(dev) {
+		return nil, fmt.Errorf("%w: another device answers at its address", home.ErrUnreachable)
+	}
+	return t.exchangeOnce(ctx, request, d.o.BindTimeout)
+}
+
+// exchangeOnce is exchange for what must not run twice: it is sent on a new connection, and not again when that breaks.
+func (t *talk) exchangeOnce(ctx context.Context, request []byte, timeout time.Duration) ([]byte, error) {
+	t.close()
+	return t.exchange(ctx, request, timeout)
+}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -21,8 +22,9 @@ type native struct {
 	log   *slog.Logger
 	state device.Volatile // survives being switched off
 
-	mu  sync.Mutex // guards dev
+	mu  sync.Mutex // guards both
 	dev *device.Device
+	lit bool // what an app has switched it to
 }
 
 func newNative(s Spec, log *slog.Logger) *native { return &native{spec: s, log: log} }
@@ -38,6 +40,7 @@ func (n *native) plug() (socket, error) {
 	}
 	d, err := device.New(device.Options{
 		State: &n.state, Kind: n.spec.Kind, Model: model, Name: n.spec.Name, Log: n.log, Listener: l, Unannounced: true,
+		Talk: n.talk,
 	})
 	if err != nil {
 		_ = l.Close()
@@ -47,6 +50,22 @@ func (n *native) plug() (socket, error) {
 	defer n.mu.Unlock()
 	n.dev = d
 	return &nativeSocket{Listener: l, dev: d, log: n.log}, nil
+}
+
+// talk answers an app: {"set":{"on":true}} switches, and either that or {"get":{}} tells what is.
+func (n *native) talk(_ context.Context, request []byte) ([]byte, error) {
+	var r struct {
+		Set *struct{ On bool }
+	}
+	if err := json.Unmarshal(request, &r); err != nil {
+		return []byte(`{"error":"not understood"}`), nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r.Set != nil {
+		n.lit = r.Set.On
+	}
+	return json.Marshal(map[string]any{"name": n.spec.Name, "kind": n.spec.Kind, "on": n.lit})
 }
 
 func (n *native) device() *device.Device {

@@ -1,0 +1,149 @@
+package account_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// asks calls passthrough from elsewhere, and returns where its answer comes.
+func (c *cloud) asks(token, device, request string) <-chan passed {
+	out := make(chan passed, 1)
+	go func() {
+		var r struct{ ResponseData string }
+		code := c.call(token, "passthrough", p{"deviceId": device, "requestData": request}, &r)
+		out <- passed{code, r.ResponseData}
+	}()
+	return out
+}
+
+type passed struct {
+	code v1.Code
+	said string
+}
+
+// opens waits for the service's request, and opens it.
+func (m *by) opens() (*wire.Message, *wire.Relay, string) {
+	m.t.Helper()
+	for {
+		select {
+		case got := <-m.in:
+			b, ok := got.Body.(*wire.Relay)
+			if !ok {
+				continue
+			}
+			plain, err := m.id.Open(wire.RelayInfo(m.account, m.c.s.Name(), m.id.Name, b.Device, got.ID), b.Sealed)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			if strings.Contains(m.c.carried.String(), string(plain)) {
+				m.t.Error("the broker carried the request in the clear")
+			}
+			return got, b, string(plain)
+		case <-time.After(10 * time.Second):
+			m.t.Fatal("no request came")
+		}
+	}
+}
+
+func (m *by) answers(to *wire.Message, b *wire.Relay, code, plain string) {
+	m.t.Helper()
+	sealed, err := m.c.s.Keys().SealTo(wire.RelayInfo(m.account, m.id.Name, m.c.s.Name(), b.Device, to.ID), []byte(plain))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.replies(to.ID, &wire.Relayed{Account: b.Account, Device: b.Device, Code: code, Sealed: sealed})
+}
+
+func (m *by) replies(re string, b *wire.Relayed) {
+	m.t.Helper()
+	m.seq++
+	raw, err := m.id.Sign(&wire.Message{Re: re, To: m.c.s.Name(), Seq: m.seq, At: time.Now().UnixMilli(), Body: b})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.publish(raw)
+}
+
+func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	token := c.signIn()
+	hub, _ := c.hub(c.pair(token))
+	gs := hub.plugs("plug-", 1)
+	const request, response = `{"system":{"set_relay_state":{"state":1}}}`, `{"system":{"set_relay_state":{"err_code":0}}}`
+	answer := c.asks(token, strings.ToUpper(gs[0].id), request)
+	m, b, plain := hub.opens()
+	if plain != request || b.Device != gs[0].id || m.Exp == 0 {
+		t.Errorf("%s for %s, expires %d", plain, b.Device, m.Exp)
+	}
+	// Only the answer of who was asked, about what was asked, counts; and a device that refuses has answered.
+	other, _ := c.hub(c.pair(token))
+	other.replies(m.ID, &wire.Relayed{Account: other.account, Device: b.Device, Code: wire.CodeOffline})
+	hub.replies(m.ID, &wire.Relayed{Account: hub.account, Device: "plug-other", Code: wire.CodeOffline})
+	hub.replies(wire.NewID(), &wire.Relayed{Account: hub.account, Device: b.Device, Code: wire.CodeOffline})
+	c.counted("unexpected", 3)
+	hub.answers(m, b, "", response)
+	if got := <-answer; got.code != 0 || got.said != response {
+		t.Fatalf("%+v", got)
+	}
+	for code, want := range map[string]v1.Code{
+		wire.CodeOffline: v1.DeviceOffline, wire.CodeUnknown: v1.NotBound, wire.CodeBusy: v1.Busy, wire.CodeNotSpoken: v1.InvalidInput, "never-heard-of": v1.DeviceOffline,
+	} {
+		answer := c.asks(token, gs[0].id, request)
+		m, b, _ := hub.opens()
+		hub.answers(m, b, code, "")
+		if got := <-answer; got.code != want {
+			t.Errorf("%s: %d, want %d", code, got.code, want)
+		}
+	}
+	answer = c.asks(token, gs[0].id, request)
+	m, b, _ = hub.opens()
+	hub.replies(m.ID, &wire.Relayed{Account: b.Account, Device: b.Device, Sealed: []byte("not sealed at all, but long enough to be")})
+	if got := <-answer; got.code != v1.DeviceOffline {
+		t.Errorf("an answer that does not open: %d", got.code)
+	}
+	if code := c.call(token, "passthrough", p{"deviceId": "plug-nobody", "requestData": request}, nil); code != v1.NotBound {
+		t.Errorf("an unknown device: %d", code)
+	}
+	// A hub that is gone says so itself, by its will.
+	if err := hub.conn.Publish(mqtt.Message{Topic: wire.StatusTopic(hub.id.Name), Payload: []byte(`{"online":false,"boot":9}`), Retained: true}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the hub is known to be gone", func() bool {
+		return (<-c.asks(token, gs[0].id, "{}")).code == v1.DeviceOffline
+	})
+}
+
+func TestCamerasOfTheNCClassAreForTPCameraOnly(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	hub, _ := c.hub(c.pair(c.signIn()))
+	secret := hub.plugs("plug-", 1)[0].secret
+	ds := []wire.Device{{ID: "nc-1", Kind: "camera", Protocol: "iot", Model: "NC450(UN)", Name: "door"}}
+	if r := want[*wire.Receipt](t, hub.bind(ds, []home.Secret{secret})); len(r.Refused) > 0 {
+		t.Fatal(r.Refused)
+	}
+	for app, sees := range map[string]int{"tpCamera_Android": 2, "Kasa_Android": 1, "Tapo_Android": 1, "rekeyd_Web": 1, "": 1} {
+		token, _, code := c.login(password, app)
+		if code != 0 {
+			t.Fatal(code)
+		}
+		if listed, _ := c.online(token); listed != sees {
+			t.Errorf("%s sees %d devices, want %d", app, listed, sees)
+		}
+		for _, method := range []string{"passthrough", "unbindDevice"} {
+			if app == "tpCamera_Android" {
+				continue
+			}
+			if code := c.call(token, method, p{"deviceId": "nc-1", "requestData": "{}"}, nil); code != v1.NotBound {
+				t.Errorf("%s at the door of %q: %d", method, app, code)
+			}
+		}
+	}
+}

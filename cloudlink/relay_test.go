@@ -1,0 +1,136 @@
+package cloudlink_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// relay returns a request to a device, as an honest service makes it.
+func (s *stage) relay(device, plain string) *wire.Message {
+	s.h.t.Helper()
+	id := wire.NewID()
+	sealed, err := s.id.Keys.SealTo(wire.RelayInfo(house1, s.svc.Name, s.id.Name, device, id), []byte(plain))
+	must(s.h.t, err)
+	return &wire.Message{
+		ID: id, To: s.id.Name, Exp: time.Now().Add(10 * time.Second).UnixMilli(), Body: &wire.Relay{Account: house1, Device: device, Sealed: sealed},
+	}
+}
+
+// relayed waits for the hub's answer, and opens it.
+func (s *stage) relayed() (re, code, plain string) {
+	s.h.t.Helper()
+	m, b := next[*wire.Relayed](s)
+	if b.Code == "" {
+		raw, err := s.svc.Open(wire.RelayInfo(house1, s.id.Name, s.svc.Name, b.Device, m.Re), b.Sealed)
+		must(s.h.t, err)
+		plain = string(raw)
+	}
+	return m.Re, b.Code, plain
+}
+
+func TestARequestToADeviceIsCarriedOutOnce(t *testing.T) {
+	t.Parallel()
+	var toggled atomic.Int32
+	slow := make(chan struct{})
+	s := play(t, func(o *cloudlink.Options) {
+		o.Relay = func(ctx context.Context, d home.DeviceID, request []byte) ([]byte, error) {
+			switch d {
+			case "slow":
+				select {
+				case <-slow:
+				case <-ctx.Done():
+					return nil, home.ErrUnreachable
+				}
+			case "off":
+				return nil, fmt.Errorf("with detail: %w", home.ErrUnreachable)
+			case "gone":
+				return nil, home.ErrNotFound
+			case "theirs":
+				return nil, home.ErrForeign
+			case "busy":
+				return nil, home.ErrBusy
+			case "mute":
+				return nil, errors.ErrUnsupported
+			case "huge":
+				return make([]byte, wire.MaxRelay+1), nil
+			}
+			toggled.Add(1)
+			return append([]byte("did "), request...), nil
+		}
+	})
+	m := s.relay("lamp", "toggle")
+	for i := range 5 { // a broker may bring it as often as it likes
+		s.send(m)
+		if re, code, plain := s.relayed(); re != m.ID || code != "" || plain != "did toggle" {
+			t.Fatalf("time %d: %q %q %q", i, re, code, plain)
+		}
+	}
+	if n := toggled.Load(); n != 1 {
+		t.Errorf("carried out %d times", n)
+	}
+	again := s.relay("slow", "toggle")
+	for range 3 { // while it is being carried out
+		s.send(again)
+	}
+	eventually(t, 10*time.Second, "counted", func() bool { return s.link.Counts()["replayed"] >= 4+2 })
+	close(slow)
+	if _, code, _ := s.relayed(); code != "" || toggled.Load() != 2 {
+		t.Errorf("%q, carried out %d times", code, toggled.Load()-1)
+	}
+	for device, want := range map[string]string{
+		"off": wire.CodeOffline, "gone": wire.CodeUnknown, "theirs": wire.CodeForeign, "busy": wire.CodeBusy, "mute": wire.CodeNotSpoken, "huge": wire.CodeBusy,
+	} {
+		s.send(s.relay(device, "x"))
+		if _, code, _ := s.relayed(); code != want {
+			t.Errorf("%s: %q, want %q", device, code, want)
+		}
+	}
+}
+
+func TestARequestThatDoesNotHoldReachesNoDevice(t *testing.T) {
+	t.Parallel()
+	var reached atomic.Int32
+	s := play(t, func(o *cloudlink.Options) {
+		o.Relay = func(context.Context, home.DeviceID, []byte) ([]byte, error) {
+			reached.Add(1)
+			return nil, nil
+		}
+	})
+	stranger, err := wire.NewIdentity(wire.RoleService, wire.NewSeed(), wire.NewSeed())
+	must(t, err)
+	body := func(m *wire.Message) *wire.Relay { return m.Body.(*wire.Relay) }
+	for _, c := range []struct {
+		name, reason string
+		send         func()
+	}{
+		{"one signed by another", "forged", func() {
+			raw, err := stranger.Sign(s.relay("lamp", "x"))
+			must(t, err)
+			s.put(raw)
+		}},
+		{"one for another device than it was sealed for", "forged", func() { m := s.relay("lamp", "x"); body(m).Device = "door"; s.send(m) }},
+		{"one whose seal was in another message", "forged", func() { m := s.relay("lamp", "x"); m.ID = wire.NewID(); s.send(m) }},
+		{"one of another account", "forged", func() { m := s.relay("lamp", "x"); body(m).Account = "account2"; s.send(m) }},
+		{"one that is good for ever", "forged", func() { m := s.relay("lamp", "x"); m.Exp = 0; s.send(m) }},
+		{"one that is too long", "forged", func() { s.send(s.relay("lamp", strings.Repeat("x", wire.MaxRelay+1))) }},
+		{"one that came too late", "expired", func() { m := s.relay("lamp", "x"); m.Exp = time.Now().Add(-time.Second).UnixMilli(); s.send(m) }},
+	} {
+		was := s.link.Counts()[c.reason]
+		c.send()
+		eventually(t, 10*time.Second, c.name+" is "+c.reason, func() bool { return s.link.Counts()[c.reason] == was+1 })
+	}
+	s.send(s.relay("lamp", "x"))
+	s.relayed()
+	if n := reached.Load(); n != 1 {
+		t.Errorf("%d requests reached a device, want the honest one", n)
+	}
+}
