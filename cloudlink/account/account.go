@@ -48,6 +48,9 @@ type Service struct {
 	logins  *lock
 	forgots *limit // by e-mail address
 	askers  *limit // by network address
+	sprays  *limit // failed logins, by network address
+	waiting *crowd // logins under way
+	guests  *crowd // connections
 
 	change  sync.Mutex // serialises what changes who belongs to whom, or an account: check, transaction, memory. Not for hot paths
 	dir     directory
@@ -95,6 +98,7 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), hash: newHasher(p), logins: newLock(p),
 		forgots: newLimit(p.ForgotPerHour, time.Hour, p.ForgotPause), askers: newLimit(p.ForgotFrom, 10*time.Minute, 0),
+		sprays: newLimit(p.LoginFrom, p.LoginWindow, 0), waiting: newCrowd(loginsEach, loginsAll), guests: newCrowd(p.ConnectionsFrom, connectionsAll),
 		asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), epochs: make(chan struct{}, 1), news: map[string]bool{},
 	}
 	s.talks = newTalks(s)
@@ -157,6 +161,14 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
+// What is under way at once, beside what the policy says. A login waits for its turn to be hashed: what one neighbour may have waiting is
+// little, so that another's turn comes soon.
+const (
+	loginsEach     = 16
+	loginsAll      = 1024
+	connectionsAll = 8192
+)
+
 // Serve answers at l with h (Handler, or a website that has it) until ctx ends, with limits on time and size that a slow or flooding
 // client meets. Run is still needed.
 func (s *Service) Serve(ctx context.Context, l net.Listener, h http.Handler) error {
@@ -174,7 +186,7 @@ func (s *Service) Serve(ctx context.Context, l net.Listener, h http.Handler) err
 			_ = srv.Close()
 		}
 	}()
-	err := srv.Serve(l)
+	err := srv.Serve(crowdListener{l, s.guests})
 	if ctx.Err() == nil {
 		return fmt.Errorf("account service: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -26,7 +27,7 @@ import (
 //	resetInfo      {token}                                     {email, door, hubs[]}    -20673, -20674; uses nothing up
 //	resetPassword  {token, newPassword, leaveOut?: [hub]}      {epoch, hubs, devices}   -20673, -20674, -20615
 //	createPairing  {}                                (token)   {pairing}   the word that enrols a hub
-//	listHubs       {}                                (token)   {hubs: [{hub, name, version, since, epoch, devices}]}
+//	listHubs       {}                                (token)   {hubs: [{hub, name, version, since, epoch, devices, online}]}
 //	removeHub      {hub}                             (token)   {}          -20580
 //	getHistory     {}                                (token)   {events: [{at, what, door, epoch, detail}]}, newest first
 //	logoutAll      {}                                (token)   {}
@@ -144,10 +145,30 @@ func (c *call) read(p any, names ...string) error {
 			return refused(v1.MissingParameter, "Parameter missing: "+n)
 		}
 	}
-	if len(all) > 0 && json.Unmarshal(c.params, p) != nil {
+	// Names are exact, as the vendor's are; encoding/json takes them in any letter case.
+	for k := range all {
+		if known := parameter(k); known != "" && known != k {
+			delete(all, k)
+		}
+	}
+	exact, err := json.Marshal(all)
+	if err != nil || len(all) > 0 && json.Unmarshal(exact, p) != nil {
 		return refused(v1.InvalidInput, "A parameter is of the wrong type")
 	}
 	return nil
+}
+
+// parameter returns how a parameter is spelled, whatever its letter case; empty for one that is none of ours.
+func parameter(name string) string {
+	for _, p := range [...]string{
+		"appType", "cloudUserName", "cloudPassword", "terminalUUID", "refreshTokenNeeded", "refreshToken", "email", "password", "door", "token",
+		"newPassword", "leaveOut", "oldCloudPassword", "newCloudPassword", "deviceId", "requestData", "hub",
+	} {
+		if strings.EqualFold(p, name) {
+			return p
+		}
+	}
+	return ""
 }
 
 func (c *call) login() (result, error) {
@@ -161,7 +182,7 @@ func (c *call) login() (result, error) {
 	if len(p.TerminalUUID) > 128 {
 		return nil, refused(v1.InvalidInput, "terminalUUID is too long")
 	}
-	a, err := c.s.authenticate(c.ctx, p.CloudUserName, p.CloudPassword)
+	a, err := c.s.authenticate(c.ctx, p.CloudUserName, p.CloudPassword, visitor{from: c.from})
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +278,7 @@ func (c *call) modifyPassword() (result, error) {
 	if err := c.read(&p, "cloudUserName", "oldCloudPassword", "newCloudPassword"); err != nil {
 		return nil, err
 	}
-	_, err := c.s.changePassword(c.ctx, p.CloudUserName, p.OldCloudPassword, p.NewCloudPassword, doorOf(p.AppType))
+	_, err := c.s.changePassword(c.ctx, p.CloudUserName, p.OldCloudPassword, p.NewCloudPassword, doorOf(p.AppType), c.from)
 	return nil, err
 }
 
@@ -276,7 +297,7 @@ func (c *call) bindDevice() (result, error) {
 	if err := c.read(&p, "deviceId", "cloudUserName", "cloudPassword"); err != nil {
 		return nil, err
 	}
-	a, err := c.s.authenticate(c.ctx, p.CloudUserName, p.CloudPassword)
+	a, err := c.s.authenticate(c.ctx, p.CloudUserName, p.CloudPassword, visitor{from: c.from, device: true})
 	if err != nil {
 		return nil, err
 	}

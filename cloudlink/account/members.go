@@ -22,13 +22,14 @@ type Hub struct {
 	Since   int64  `json:"since"` // Unix milliseconds
 	Epoch   uint64 `json:"epoch"` // the newest whose grant is on its disk
 	Devices int    `json:"devices"`
+	Online  bool   `json:"online"` // as far as is known: it has not said otherwise
 }
 
 func (s *Service) hubs(account string) []Hub {
 	hs := []Hub{}
 	for _, m := range s.dir.membersOf(account) {
 		if isHub(m.Name) {
-			hs = append(hs, Hub{m.Name, m.Label, m.Version, m.At, m.Acked, len(s.dir.heldBy(m.Name))})
+			hs = append(hs, Hub{m.Name, m.Label, m.Version, m.At, m.Acked, len(s.dir.heldBy(m.Name)), s.dir.online(m)})
 		}
 	}
 	return hs

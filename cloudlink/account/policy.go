@@ -26,6 +26,9 @@ type Policy struct {
 	LoginFailures int           // before an account is locked
 	LoginWindow   time.Duration // in which they count
 	LoginLock     time.Duration
+	LoginFrom     int // failures from one network address in that window, whosever account: who sprays passwords is slowed
+
+	ConnectionsFrom int // open at once from one network address; /64 of IPv6
 
 	PasswordMin, PasswordMax int // printable ASCII characters; devices of this family can hold no more than 32
 
@@ -46,8 +49,9 @@ func DefaultPolicy() Policy {
 		ResetLife:  30 * time.Minute, ActivateLife: 24 * time.Hour, PairingLife: 10 * time.Minute, DisownLife: 7 * 24 * time.Hour,
 		SessionLife: 30 * 24 * time.Hour, RefreshLife: 180 * 24 * time.Hour,
 		ForgotAnswer: 400 * time.Millisecond, ForgotPause: time.Minute, ForgotPerHour: 5, ForgotFrom: 10,
-		LoginFailures: 20, LoginWindow: 30 * time.Minute, LoginLock: 2 * time.Hour,
-		PasswordMin: 12, PasswordMax: 32,
+		LoginFailures: 20, LoginWindow: 30 * time.Minute, LoginLock: 2 * time.Hour, LoginFrom: 200,
+		ConnectionsFrom: 256,
+		PasswordMin:     12, PasswordMax: 32,
 		HashMemory: 19 << 10, HashTime: 2, HashThreads: 1, Hashers: min(4, runtime.GOMAXPROCS(0)),
 		NoticeEvery: time.Hour, MaxDevices: 100_000,
 	}
@@ -69,12 +73,12 @@ func (p *Policy) knobs() []knob {
 	}
 	return []knob{
 		{"activation", &p.Activation, 0, 1},
-		life("reset_life", &p.ResetLife, time.Minute, day),
-		life("activate_life", &p.ActivateLife, time.Minute, 30*day),
-		life("pairing_life", &p.PairingLife, time.Minute, day),
+		life("reset_life", &p.ResetLife, time.Second, day),
+		life("activate_life", &p.ActivateLife, time.Second, 30*day),
+		life("pairing_life", &p.PairingLife, time.Second, day),
 		life("disown_life", &p.DisownLife, time.Hour, 90*day),
-		life("session_life", &p.SessionLife, time.Minute, 3650*day),
-		life("refresh_life", &p.RefreshLife, time.Minute, 3650*day),
+		life("session_life", &p.SessionLife, time.Second, 3650*day),
+		life("refresh_life", &p.RefreshLife, time.Second, 3650*day),
 		life("forgot_answer", &p.ForgotAnswer, 100*time.Millisecond, 10*time.Second), // less, and a busy machine's delays would show
 		life("forgot_pause", &p.ForgotPause, time.Second, day),
 		{"forgot_per_hour", &p.ForgotPerHour, 1, 1000},
@@ -82,6 +86,8 @@ func (p *Policy) knobs() []knob {
 		{"login_failures", &p.LoginFailures, 1, 1000},
 		life("login_window", &p.LoginWindow, time.Minute, 7*day),
 		life("login_lock", &p.LoginLock, time.Minute, 7*day),
+		{"login_from", &p.LoginFrom, 1, 100_000},
+		{"connections_from", &p.ConnectionsFrom, 8, 100_000},
 		{"password_min", &p.PasswordMin, leastPassword, mostPassword},
 		{"password_max", &p.PasswordMax, leastPassword, mostPassword},
 		{"hash_memory", &p.HashMemory, 19 << 10, 4 << 20}, // OWASP's floor

@@ -35,8 +35,8 @@ func TestAPolicyFileThatIsWrongIsNamedWhereItIs(t *testing.T) {
 		`{"reset_life":15}`:                        `reset_life: want a time like "30m" or "1h30m", 1m to 24h`,
 		`{"reset_life":null}`:                      `reset_life: want a time like "30m"`,
 		`{"reset_life":"15 minutes"}`:              `reset_life: want a time like "30m"`,
-		`{"reset_life":"0s"}`:                      "reset_life: 0s is not within 1m to 24h",
-		`{"reset_life":"9999h"}`:                   "reset_life: 9999h is not within 1m to 24h",
+		`{"reset_life":"0s"}`:                      "reset_life: 0s is not within 1s to 24h",
+		`{"reset_life":"9999h"}`:                   "reset_life: 9999h is not within 1s to 24h",
 		`{"login_failures":0}`:                     "login_failures: 0 is not within 1 to",
 		`{"login_failures":"7"}`:                   "login_failures: want a whole number, 1 to 1000",
 		`{"login_failures":1.5}`:                   "login_failures: want a whole number",
@@ -50,7 +50,7 @@ func TestAPolicyFileThatIsWrongIsNamedWhereItIs(t *testing.T) {
 		`{"max_devices":-1}`:                       "max_devices: -1 is not within 1 to",
 		`{"max_devices":99999999999999999999}`:     "max_devices: want a whole number",
 		`{"forgot_answer":"10ms"}`:                 "forgot_answer: 10ms is not within 100ms to 10s",
-		`{"hash_time":1,"reset_life":"1s"}`:        "hash_time: 1 is not within 2 to 100\npolicy: reset_life: 1s is not within",
+		`{"hash_time":1,"reset_life":"1ms"}`:       "hash_time: 1 is not within 2 to 100\npolicy: reset_life: 1ms is not within",
 		`{"a":1,"b":2}`:                            `"b": there is no such limit`,
 	} {
 		_, err := account.ParsePolicy([]byte(in))

@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,8 +117,24 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the hub is known to be gone", func() bool {
-		return (<-c.asks(token, gs[0].id, "{}")).code == v1.DeviceOffline
+		var r struct {
+			Hubs []struct {
+				Hub    string
+				Online bool
+			}
+		}
+		c.call(token, "listHubs", p{}, &r)
+		return slices.ContainsFunc(r.Hubs, func(h struct {
+			Hub    string
+			Online bool
+		},
+		) bool {
+			return h.Hub == hub.id.Name && !h.Online
+		})
 	})
+	if got := <-c.asks(token, gs[0].id, "{}"); got.code != v1.DeviceOffline {
+		t.Errorf("a hub that is gone: %d", got.code)
+	}
 }
 
 func TestCamerasOfTheNCClassAreForTPCameraOnly(t *testing.T) {

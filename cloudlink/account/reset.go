@@ -202,8 +202,8 @@ func (s *Service) reset(ctx context.Context, token, password string, leaveOut []
 }
 
 // changePassword sets a new password with the old one, and begins an epoch. The ticket is for Watch.
-func (s *Service) changePassword(ctx context.Context, email, old, password, door string) (ticket string, err error) {
-	a, err := s.authenticate(ctx, email, old)
+func (s *Service) changePassword(ctx context.Context, email, old, password, door, from string) (ticket string, err error) {
+	a, err := s.authenticate(ctx, email, old, visitor{from: from})
 	if err != nil {
 		return "", err
 	}

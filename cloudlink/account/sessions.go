@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/mail"
 	"strings"
 	"time"
@@ -54,16 +55,32 @@ func validEmail(email string) bool {
 		!strings.ContainsFunc(email, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"<>(),;:\[]`, r) })
 }
 
+// visitor is who says that an account is theirs: an owner, or one of their devices.
+type visitor struct {
+	from   string // network address
+	device bool   // counts for itself: devices that still hold an old password must not lock their owner out
+}
+
 // authenticate returns the account that email and password open. A wrong password and an unknown address are the same answer, after the
 // same time. Too many failures lock the address, whether or not it is anybody's.
-func (s *Service) authenticate(ctx context.Context, email, password string) (*account, error) {
+func (s *Service) authenticate(ctx context.Context, email, password string, v visitor) (*account, error) {
 	key := normal(email)
 	if len(key) > 254 || len(password) > 256 {
 		return nil, errPassword
 	}
-	if s.logins.locked(key, s.now()) {
-		return nil, refused(v1.Locked, "Too many failed attempts: locked for 2 hours")
+	lock := key
+	if v.device {
+		lock = "device " + key
 	}
+	now := s.now()
+	if s.logins.locked(lock, now) {
+		return nil, refused(v1.Locked, "Too many failed attempts: locked for "+people(s.o.Policy.LoginLock))
+	}
+	if s.sprays.full(v.from, now) || !s.waiting.enter(v.from) {
+		s.counts.throttled.Add(1)
+		return nil, refused(v1.RateLimit, "Too many attempts from this address: try again later")
+	}
+	defer s.waiting.leave(v.from)
 	a, known := s.dir.byEmail(key)
 	phc := ""
 	if known {
@@ -78,17 +95,30 @@ func (s *Service) authenticate(ctx context.Context, email, password string) (*ac
 		return nil, err
 	}
 	if !known || !ok || a.Closed {
-		s.logins.failed(key, s.now())
+		s.logins.failed(lock, s.now())
+		s.sprays.take(v.from, s.now())
 		return nil, errPassword
 	}
 	if !a.Active {
 		return nil, refused(NotActivated, "Activate the account with the link in the mail")
 	}
-	s.logins.open(key)
+	s.logins.open(lock)
 	if outdated {
 		return a, s.rehash(ctx, a, password)
 	}
 	return a, nil
+}
+
+// people says how long, in words.
+func people(d time.Duration) string {
+	n, unit := int(d/time.Minute), "minute"
+	if d%time.Hour == 0 {
+		n, unit = int(d/time.Hour), "hour"
+	}
+	if n != 1 {
+		unit += "s"
+	}
+	return fmt.Sprint(max(n, 1), " ", unit)
 }
 
 // rehash keeps the hash of a password that was just verified with the parameters of today.
@@ -187,8 +217,11 @@ func (s *Service) session(token string, refresh bool) (*account, session, error)
 // renew opens a session with a refresh token, in one transaction: after a reset there is none to renew.
 func (s *Service) renew(refreshToken, terminal string) (string, error) {
 	a, old, err := s.session(refreshToken, true)
-	if err != nil || old.Terminal != terminal {
-		return "", errors.Join(err, errSession)
+	if err != nil {
+		return "", err
+	}
+	if old.Terminal != terminal {
+		return "", errSession
 	}
 	now := s.now()
 	token := newToken(a.ID)

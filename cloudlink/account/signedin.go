@@ -24,7 +24,7 @@ type Owner struct {
 
 // SignIn opens a session through the website. Its errors are those of the API's login, with a *v1.Error inside.
 func (s *Service) SignIn(ctx context.Context, email, password, from string) (token string, err error) {
-	a, err := s.authenticate(ctx, email, password)
+	a, err := s.authenticate(ctx, email, password, visitor{from: network(from)})
 	if err != nil {
 		return "", err
 	}
@@ -61,8 +61,8 @@ func (o *Owner) History() ([]Event, error) { return o.s.history(o.a.ID) }
 
 // Pair makes a word that lets one hub into the account, once, for Policy.PairingLife. The password is asked for again: whoever finds a
 // browser signed in shall not add a hub of their own, and the hub needs it for devices that are new.
-func (o *Owner) Pair(ctx context.Context, password string) (pairing.Pairing, error) {
-	a, err := o.s.authenticate(ctx, o.a.Email, password)
+func (o *Owner) Pair(ctx context.Context, password, from string) (pairing.Pairing, error) {
+	a, err := o.s.authenticate(ctx, o.a.Email, password, visitor{from: network(from)})
 	if err != nil {
 		return pairing.Pairing{}, err
 	}
@@ -73,8 +73,8 @@ func (o *Owner) Pair(ctx context.Context, password string) (pairing.Pairing, err
 func (o *Owner) RemoveHub(name string) error { return o.s.removeHub(o.a.ID, name) }
 
 // ChangePassword sets a new password, and begins an epoch: every session ends, this one too.
-func (o *Owner) ChangePassword(ctx context.Context, old, password string) (ticket string, err error) {
-	return o.s.changePassword(ctx, o.a.Email, old, password, DoorWeb)
+func (o *Owner) ChangePassword(ctx context.Context, old, password, from string) (ticket string, err error) {
+	return o.s.changePassword(ctx, o.a.Email, old, password, DoorWeb, network(from))
 }
 
 // Watch returns the account's devices, and a channel on which changes are told until stop is called.

@@ -65,6 +65,7 @@ func englishSite() Site {
 			"pending": "Give it access to the internet.", "wrong-case": "Add it again in its app, with the address spelled as you registered it.",
 		},
 		Version: "Version", Since: "Since", Epoch: "Password number", Remove: "Remove", NoHubs: "No hub belongs to this account yet.",
+		HubIs:   map[bool]string{true: "online", false: "offline"},
 		Approve: "Add a hub", ApproveText: "A hub gives new passwords to your devices. Add only one that is yours, and give your password once more: the hub is told it.", ApproveButton: "Show the word for a new hub",
 		Approved: "The word for your new hub",
 		ApprovedText: func(life time.Duration) string {

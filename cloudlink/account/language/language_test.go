@@ -1,6 +1,7 @@
 package language_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func every(t *testing.T, path string, v reflect.Value, do func(path, text string
 		}
 	case reflect.Map:
 		for _, k := range v.MapKeys() {
-			every(t, path+"["+k.String()+"]", v.MapIndex(k), do)
+			every(t, path+"["+fmt.Sprint(k)+"]", v.MapIndex(k), do)
 		}
 	case reflect.Func:
 		if v.IsNil() {

@@ -35,6 +35,7 @@ type Site struct {
 	NoDevices, SignedIn, NotYet             string
 	Kinds, Verdicts, Hints                  map[string]string
 	Version, Since, Epoch, Remove, NoHubs   string
+	HubIs                                   map[bool]string // there, or not
 	Approve, ApproveText, ApproveButton     string
 	Approved                                string
 	ApprovedText                            func(life time.Duration) string

@@ -84,7 +84,7 @@ func (v *visit) showHubs(status int, said, problem string) {
 		rows := make([][]any, len(hs))
 		for i, h := range hs {
 			rows[i] = []any{
-				h.Label, h.Version, v.when(time.UnixMilli(h.Since)), strconv.FormatUint(h.Epoch, 10), strconv.Itoa(h.Devices),
+				h.Label + ", " + v.t.HubIs[h.Online], h.Version, v.when(time.UnixMilli(h.Since)), strconv.FormatUint(h.Epoch, 10), strconv.Itoa(h.Devices),
 				form("/account/hubs/remove", hidden("hub", h.Name), el(`button class="plain"`+attr("aria-label", v.t.Remove+": "+h.Label), v.t.Remove)),
 			}
 		}
@@ -101,7 +101,7 @@ func (v *visit) whose() markup {
 
 // addHub approves a hub: whoever is told the word, once and soon, is let in.
 func (w *Site) addHub(v *visit) {
-	p, err := v.owner.Pair(v.r.Context(), v.field("password"))
+	p, err := v.owner.Pair(v.r.Context(), v.field("password"), v.r.RemoteAddr)
 	if err != nil {
 		status, problem := v.problem(err)
 		v.showHubs(status, "", problem)
@@ -204,7 +204,7 @@ func (w *Site) changePassword(v *visit) {
 		v.showPassword(http.StatusUnprocessableEntity, v.t.Differ)
 		return
 	}
-	ticket, err := v.owner.ChangePassword(v.r.Context(), v.field("old"), v.field("password"))
+	ticket, err := v.owner.ChangePassword(v.r.Context(), v.field("old"), v.field("password"), v.r.RemoteAddr)
 	if err != nil {
 		v.showPassword(v.problem(err))
 		return
