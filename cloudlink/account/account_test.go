@@ -16,6 +16,15 @@ func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
 			if code != 0 {
 				t.Fatal(code)
 			}
+			type entry struct{ token, refresh string }
+			old := map[string]entry{}
+			for _, app := range []string{"Kasa_Android", "tpCamera_Android", "rekeyd_Web", "Tapo_iOS"} {
+				tk, rf, code := c.login(password, app)
+				if code != 0 {
+					t.Fatal(code)
+				}
+				old[app] = entry{tk, rf}
+			}
 			hub, secret := c.hub(c.pair(token))
 			gs := hub.plugs("plug-", 300)
 			if listed, online := c.online(token); listed != 300 || online != 0 {
@@ -35,8 +44,19 @@ func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
 			if code := c.call("", "refreshToken", p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}, nil); code != v1.RefreshExpired {
 				t.Errorf("old refresh token: %d", code)
 			}
-			if _, _, code := c.login(password, "Kasa_Android"); code != v1.WrongPassword {
-				t.Errorf("old password: %d", code)
+			for app, e := range old {
+				if code := c.call(e.token, "getDeviceList", p{}, nil); code != v1.TokenExpired {
+					t.Errorf("old token of %s: %d", app, code)
+				}
+				if code := c.call("", "refreshToken", p{"appType": app, "terminalUUID": "t", "refreshToken": e.refresh}, nil); code != v1.RefreshExpired {
+					t.Errorf("old refresh token of %s: %d", app, code)
+				}
+				if _, _, code := c.login(password, app); code != v1.WrongPassword {
+					t.Errorf("old password at %s: %d", app, code)
+				}
+				if _, _, code := c.login(second, app); code != 0 {
+					t.Errorf("new password at %s: %d", app, code)
+				}
 			}
 			token, refresh, code = c.login(second, "tpCamera_Android")
 			if code != 0 {

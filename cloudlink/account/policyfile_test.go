@@ -32,7 +32,7 @@ func TestAPolicyFileThatIsWrongIsNamedWhereItIs(t *testing.T) {
 		`{"reset_life":"15m"} {}`: "not a JSON object",
 		`{"profile":"default","Reset_life":"15m"}`: `"Reset_life": there is no such limit`,
 		`{"reset_lief":"15m"}`:                     `"reset_lief": there is no such limit; there are profile, activation, reset_life`,
-		`{"reset_life":15}`:                        `reset_life: want a time like "30m" or "1h30m", 1m to 24h`,
+		`{"reset_life":15}`:                        `reset_life: want a time like "30m" or "1h30m", 1s to 24h`,
 		`{"reset_life":null}`:                      `reset_life: want a time like "30m"`,
 		`{"reset_life":"15 minutes"}`:              `reset_life: want a time like "30m"`,
 		`{"reset_life":"0s"}`:                      "reset_life: 0s is not within 1s to 24h",
