@@ -118,6 +118,7 @@ type cloud struct {
 	web    *httptest.Server
 	broker string
 	mail   *spool
+	mailer account.Mailer
 	log    *log
 	stop   func()
 
@@ -134,8 +135,17 @@ func quick() account.Policy {
 
 func open(t testing.TB, set func(*account.Policy)) *cloud {
 	t.Helper()
+	return openWith(t, nil, set)
+}
+
+// openWith is open with another mailer than the spool, where one is given.
+func openWith(t testing.TB, mail account.Mailer, set func(*account.Policy)) *cloud {
+	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	c := &cloud{t: t, dir: t.TempDir(), policy: quick(), mail: &spool{}, log: &log{}, carried: &log{}}
+	c := &cloud{t: t, dir: t.TempDir(), policy: quick(), mail: &spool{}, mailer: mail, log: &log{}, carried: &log{}}
+	if c.mailer == nil {
+		c.mailer = c.mail
+	}
 	if set != nil {
 		set(&c.policy)
 	}
@@ -160,7 +170,7 @@ func (c *cloud) start() {
 	lg := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c.web = httptest.NewUnstartedServer(nil)
 	c.s, err = account.New(account.Options{
-		Dir: c.dir, BaseURL: "http://" + c.web.Listener.Addr().String(), Brokers: []string{c.broker}, Mail: c.mail, Policy: c.policy, Log: lg,
+		Dir: c.dir, BaseURL: "http://" + c.web.Listener.Addr().String(), Brokers: []string{c.broker}, Mail: c.mailer, Policy: c.policy, Log: lg,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"strings"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -29,6 +30,11 @@ func (s *Service) register(ctx context.Context, email, password, door, lang stri
 	}
 	if why := s.o.Policy.checkPassword(password, email); why != "" {
 		return s.weak(why)
+	}
+	if s.o.Policy.Activation {
+		// What is done for an address that has an account is other than for one that has none: the answer comes when both are done.
+		answer := time.Now().Add(s.o.Policy.ForgotAnswer)
+		defer func() { wait(ctx, time.Until(answer)) }()
 	}
 	phc, err := s.hash.hash(ctx, password)
 	if err != nil {

@@ -1,0 +1,216 @@
+package account_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// mannWhitney returns how far the ranks of two samples are apart, in standard deviations of what chance does.
+func mannWhitney(a, b []time.Duration) float64 {
+	type item struct {
+		d     time.Duration
+		first bool
+	}
+	var all []item
+	for _, d := range a {
+		all = append(all, item{d, true})
+	}
+	for _, d := range b {
+		all = append(all, item{d, false})
+	}
+	slices.SortFunc(all, func(x, y item) int { return int(x.d - y.d) })
+	ranks := 0.0
+	for i, x := range all {
+		if x.first {
+			ranks += float64(i + 1)
+		}
+	}
+	n, m := float64(len(a)), float64(len(b))
+	u := ranks - n*(n+1)/2
+	return (u - n*m/2) / math.Sqrt(n*m*(n+m+1)/12)
+}
+
+func quantile(ds []time.Duration, q float64) time.Duration {
+	ds = slices.Clone(ds)
+	slices.Sort(ds)
+	return ds[int(q*float64(len(ds)-1))]
+}
+
+// apart says how two distributions of answer times can be told apart; empty when they cannot. Both are needed: ranks that chance does not
+// explain, and a difference that somebody could measure over a network.
+func apart(a, b []time.Duration, least time.Duration) string {
+	z := mannWhitney(a, b)
+	for _, q := range []float64{.25, .5, .75} {
+		if d := quantile(a, q) - quantile(b, q); math.Abs(z) > 6 && d.Abs() > least {
+			return fmt.Sprintf("%.1f standard deviations apart, %v at the quantile %.2f (%v and %v)", z, d, q, quantile(a, q), quantile(b, q))
+		}
+	}
+	return ""
+}
+
+// times asks n times each way, mixed, some at once, and returns how long each answer took.
+func times(t *testing.T, n, atOnce int, ways [2]func(i int) (url, body string)) (out [2][]time.Duration) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: atOnce}}
+	defer client.CloseIdleConnections()
+	order := make([]int, 0, 2*n)
+	for i := range 2 * n {
+		order = append(order, i%2)
+	}
+	rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	next := 0
+	for range atOnce {
+		all.Go(func() {
+			for {
+				mu.Lock()
+				i := next
+				next++
+				mu.Unlock()
+				if i >= len(order) {
+					return
+				}
+				url, body := ways[order[i]](i)
+				kind := "application/json"
+				if !strings.HasPrefix(body, "{") {
+					kind = "application/x-www-form-urlencoded"
+				}
+				begun := time.Now()
+				resp, err := client.Post(url, kind, strings.NewReader(body))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				took := time.Since(begun)
+				mu.Lock()
+				out[order[i]] = append(out[order[i]], took)
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return out
+}
+
+// deadServer takes a mail and never answers; with fail it refuses at once.
+type deadServer struct{ fail bool }
+
+func (d deadServer) Send(ctx context.Context, _ account.Mail) error {
+	if d.fail {
+		return home.ErrUnavailable
+	}
+	<-ctx.Done()
+	return errors.Join(home.ErrUnavailable, ctx.Err())
+}
+
+const requests = 500 // each way
+
+func TestAnswerTimesDoNotTellWhoHasAnAccount(t *testing.T) {
+	for name, mail := range map[string]account.Mailer{"a mail server that works": nil, "one that does not answer": deadServer{}, "one that refuses": deadServer{fail: true}} {
+		t.Run(name, func(t *testing.T) {
+			c := openWith(t, mail, func(p *account.Policy) {
+				p.ForgotAnswer, p.ForgotPause, p.ForgotPerHour, p.ForgotFrom = 60*time.Millisecond, 0, 1000, 100_000
+			})
+			c.register()
+			api := func(address func(int) string) func(int) (string, string) {
+				return func(i int) (string, string) {
+					return c.web.URL, `{"method":"getResetPasswordEmail","params":{"email":"` + address(i) + `"}}`
+				}
+			}
+			known := func(int) string { return email }
+			unknown := func(i int) string { return fmt.Sprintf("nobody-%d@example.org", i) }
+			got := times(t, requests, 40, [2]func(int) (string, string){api(known), api(unknown)})
+			if s := apart(got[0], got[1], time.Millisecond); s != "" {
+				t.Errorf("an address that has an account and one that has none are %s", s)
+			}
+			page := func(address func(int) string) func(int) (string, string) {
+				return func(i int) (string, string) { return c.web.URL + "/forgot", "email=" + address(i) }
+			}
+			got = times(t, requests, 40, [2]func(int) (string, string){page(known), page(unknown)})
+			if s := apart(got[0], got[1], time.Millisecond); s != "" {
+				t.Errorf("on the page the two are %s", s)
+			}
+		})
+	}
+}
+
+func TestAnswerTimesDoNotTellWhoIsThrottledLockedOrRegistered(t *testing.T) {
+	c := openWith(t, nil, func(p *account.Policy) {
+		p.ForgotAnswer, p.ForgotPause, p.ForgotPerHour, p.ForgotFrom, p.Activation = 60*time.Millisecond, time.Hour, 1, 100_000, true
+		p.LoginFailures, p.LoginFrom = 1000, 100_000
+	})
+	c.register()
+	eventually(t, "the mail", func() bool { return c.mail.count("Activate your account") == 1 })
+	if err := c.s.Activate(tokenIn.FindStringSubmatch(c.last("/activate").Text)[1]); err != nil {
+		t.Fatal(err)
+	}
+	call := func(method, params string) func(int) (string, string) {
+		return func(i int) (string, string) {
+			return c.web.URL, `{"method":"` + method + `","params":` + strings.ReplaceAll(params, "%", fmt.Sprint(i)) + `}`
+		}
+	}
+	for what, ways := range map[string][2]func(int) (string, string){
+		"an address that is throttled and one that is not": {
+			call("getResetPasswordEmail", `{"email":"`+email+`"}`), call("getResetPasswordEmail", `{"email":"nobody-%@example.org"}`),
+		},
+		"signing in with a wrong password to an account and to none": {
+			call("login", `{"appType":"","cloudUserName":"`+email+`","cloudPassword":"wrong-Horse-Battery","terminalUUID":""}`),
+			call("login", `{"appType":"","cloudUserName":"nobody-%@example.org","cloudPassword":"wrong-Horse-Battery","terminalUUID":""}`),
+		},
+		"registering an address that has an account and one that has none": {
+			call("register", `{"email":"`+email+`","password":"`+password+`"}`), call("register", `{"email":"somebody-%@example.org","password":"`+password+`"}`),
+		},
+	} {
+		n, least := requests, time.Millisecond
+		if strings.HasPrefix(what, "signing") {
+			n, least = 450, 300*time.Microsecond // fewer than lock the account
+		}
+		got := times(t, n, 32, ways)
+		if s := apart(got[0], got[1], least); s != "" {
+			t.Errorf("%s are %s", what, s)
+		}
+	}
+}
+
+// TestALeakOfAnswerTimesIsFound shows that the tests above can fail: a service that takes two milliseconds longer for those whom it
+// knows is told apart.
+func TestALeakOfAnswerTimesIsFound(t *testing.T) {
+	leaks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		pause := 20 * time.Millisecond
+		if strings.Contains(string(raw), email) {
+			pause += 2 * time.Millisecond
+		}
+		time.Sleep(pause) // is what is tested
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer leaks.Close()
+	ask := func(address string) func(int) (string, string) {
+		return func(int) (string, string) { return leaks.URL, `{"email":"` + address + `"}` }
+	}
+	got := times(t, requests, 40, [2]func(int) (string, string){ask(email), ask("nobody@example.org")})
+	if apart(got[0], got[1], time.Millisecond) == "" {
+		t.Errorf("a leak of 2 ms was not found: %.1f standard deviations, medians %v and %v", mannWhitney(got[0], got[1]), quantile(got[0], .5), quantile(got[1], .5))
+	}
+	same := times(t, requests, 40, [2]func(int) (string, string){ask("nobody@example.org"), ask("no-one@example.org")})
+	if s := apart(same[0], same[1], time.Millisecond); s != "" {
+		t.Errorf("where nothing leaks a leak was found: %s", s)
+	}
+}
