@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+)
+
+// forms are the shapes in which a secret could lie around: as it is, encoded, or as one of the hashes that are as good as a password to
+// a device.
+func forms(secret string) map[string][]byte {
+	m, s1, s2 := md5.Sum([]byte(secret)), sha1.Sum([]byte(secret)), sha256.Sum256([]byte(secret))
+	quoted, _ := json.Marshal(secret)
+	all := map[string][]byte{
+		"as it is": []byte(secret), "escaped": []byte(url.QueryEscape(secret)), "in JSON": bytes.Trim(quoted, `"`),
+	}
+	for name, raw := range map[string][]byte{"": []byte(secret), " (MD5)": m[:], " (SHA-1)": s1[:], " (SHA-256)": s2[:]} {
+		all["in hex"+name] = []byte(hex.EncodeToString(raw))
+		all["in HEX"+name] = bytes.ToUpper(all["in hex"+name])
+		all["in base64"+name] = []byte(strings.TrimRight(base64.StdEncoding.EncodeToString(raw), "="))
+		all["in base64 for URLs"+name] = []byte(base64.RawURLEncoding.EncodeToString(raw))
+		if name != "" {
+			all["raw"+name] = raw
+		}
+	}
+	return all
+}
+
+// search returns where which secret was found.
+func search(secrets map[string]string, places map[string][]byte) (found []string) {
+	for what, secret := range secrets {
+		for form, shape := range forms(secret) {
+			if strings.Contains(form, "SHA-256") && strings.Contains(what, "token") {
+				continue // all that is kept of a token, which is random, is that hash
+			}
+			for place, raw := range places {
+				if bytes.Contains(raw, shape) {
+					found = append(found, what+" in "+place+", "+form)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// TestNoSecretLiesAroundInAHouse is the canary test of the whole program: the real binary with everything logged, an account with all
+// that can be done to it, a house that is bound and rekeyed. Then every file, log and answer is searched for what was secret.
+func TestNoSecretLiesAroundInAHouse(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	const first, second, third, said = "first-Canary-Battery", "second-Canary-Battery", "third-Canary-Battery", "said-to-a-lamp-Canary"
+	r := newRig(t, "plug:iot=2,camera:native=1")
+	spool := t.TempDir()
+	r.args = append(r.args, "--mail-dir", spool, "--policy", loose(t), "--verbose")
+	r.start()
+	r.await("daemon", 20*time.Second, answers)
+	places := map[string][]byte{}
+	tell := func(stdin string, args ...string) {
+		t.Helper()
+		out, err := r.rekeyd(stdin, args...)
+		if err != nil {
+			t.Fatalf("%v: %s", args, out)
+		}
+		places["what rekeyd "+args[0]+" printed"] = append(places["what rekeyd "+args[0]+" printed"], out...)
+	}
+	secrets := map[string]string{"the first password": first, "the second password": second, "the third password": third, "what an app said to a lamp": said}
+	mails := map[string]bool{}
+	link := func(path string) string {
+		t.Helper()
+		l, token := mailed(t, spool, path, mails)
+		secrets["the token of a link to "+path] = token
+		return l
+	}
+	call := func(token, method string, params, result any) {
+		t.Helper()
+		if err := r.client.Call(t.Context(), home.NewSecret(token), method, params, result); err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+	}
+	tell(first, "register", rigEmail, "--password-stdin")
+	tell("", "activate", link("/activate"))
+	tell(first, "login", rigEmail, "--password-stdin")
+	r.await("house found", 20*time.Second, func(s daemon.Status) bool { return len(s.Devices) == 3 })
+	tell("", "bind", "--all")
+	r.await("house bound", 30*time.Second, allCurrent(3, 1))
+	login := func(password string) (token string) {
+		var in struct{ Token, RefreshToken string }
+		call("", "login", map[string]any{
+			"appType": "Kasa_Android", "cloudUserName": rigEmail, "cloudPassword": password, "terminalUUID": "t", "refreshTokenNeeded": true,
+		}, &in)
+		secrets["a token of "+password[:5]], secrets["a refresh token of "+password[:5]] = in.Token, in.RefreshToken
+		return in.Token
+	}
+	token := login(first)
+	var word struct{ Pairing string }
+	call(token, "createPairing", struct{}{}, &word)
+	secrets["a word for a hub"] = word.Pairing
+	tell(word.Pairing, "login", "--pair", "--password-stdin")
+	var list struct {
+		DeviceList []struct{ Alias, DeviceID string }
+	}
+	call(token, "getDeviceList", struct{}{}, &list)
+	for _, d := range list.DeviceList {
+		if d.Alias == "plug-1" {
+			call(token, "passthrough", map[string]string{"deviceId": d.DeviceID, "requestData": `{"system":{"set_dev_alias":{"alias":"` + said + `"}}}`}, nil)
+			call(token, "passthrough", map[string]string{"deviceId": d.DeviceID, "requestData": `{"system":{"set_dev_alias":{"alias":"lamp"}}}`}, nil)
+		}
+	}
+	tell("", "forgot", rigEmail)
+	tell(second, "reset", link("/reset"), "--password-stdin")
+	r.await("house rekeyed", 30*time.Second, allCurrent(3, 2))
+	login(second)
+	ok(t, r.change(second, third))
+	r.await("house rekeyed again", 30*time.Second, allCurrent(3, 3))
+	link("/notme")
+	tell("", "status", "--json")
+	tell("", "devices", "--json")
+	tell("", "history", "--json")
+	for _, u := range []string{"http://127.0.0.1:7353/", "http://127.0.0.1:7353/v1/status", "http://127.0.0.1:7354/", "http://127.0.0.1:7354/forgot"} {
+		resp, err := http.Get(u)
+		ok(t, err)
+		places[u], err = io.ReadAll(resp.Body)
+		ok(t, err)
+		resp.Body.Close()
+	}
+	http.DefaultClient.CloseIdleConnections()
+	for _, file := range []string{"cmdline", "environ"} {
+		raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(r.cmd.Process.Pid), file))
+		ok(t, err)
+		places["the process's "+file] = raw
+	}
+	r.kill()
+	places["the log"] = []byte(r.log.String())
+	ok(t, filepath.WalkDir(r.state, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		places[path], err = os.ReadFile(path)
+		return err
+	}))
+	if len(places["the log"]) < 5000 || len(places) < 16 || len(secrets) < 12 {
+		t.Fatalf("too little was looked at: %d places, %d secrets, a log of %d bytes", len(places), len(secrets), len(places["the log"]))
+	}
+	for _, f := range search(secrets, places) {
+		t.Error("found " + f)
+	}
+	// A mail holds the token of its own link, and nothing else.
+	letters := map[string][]byte{}
+	all, err := filepath.Glob(filepath.Join(spool, "*.eml"))
+	ok(t, err)
+	for _, path := range all {
+		letters[path], err = os.ReadFile(path)
+		ok(t, err)
+	}
+	rest := map[string]string{}
+	for what, s := range secrets {
+		if !strings.HasPrefix(what, "the token of a link") {
+			rest[what] = s
+		}
+	}
+	for _, f := range search(rest, letters) {
+		t.Error("found " + f)
+	}
+	// The search finds what is there.
+	planted := sha256.Sum256([]byte(third))
+	if f := search(secrets, map[string][]byte{"a planted file": append([]byte("x"), planted[:]...)}); len(f) != 1 {
+		t.Errorf("of one planted canary the search found %q", f)
+	}
+}
