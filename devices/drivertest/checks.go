@@ -34,7 +34,11 @@ func blank(b *bench) error {
 	if err := b.found(0, home.Unbound, home.Blank, home.Default); err != nil {
 		return err
 	}
-	if err := b.rekey(0); err != nil {
+	ctx, stop := context.WithTimeout(context.Background(), limit)
+	defer stop()
+	m := b.move()
+	m.From = home.Credential{} // it holds nothing
+	if err := b.Rekey(ctx, b.devices[0].Seen(), m); err != nil {
 		return fmt.Errorf("rekey: %w", err)
 	}
 	return errors.Join(b.hold(0, home.Current), b.found(0, home.Ours, home.Current))
@@ -61,12 +65,16 @@ func twice(b *bench) error {
 }
 
 func foreign(b *bench) error {
+	match, state, want := home.Foreign, home.ForeignHeld, home.ErrForeign
+	if b.silent {
+		match, state, want = home.Unknown, home.Mismatch, home.ErrNotOpened
+	}
 	b.devices[0].Hold(home.ForeignHeld)
-	if err := b.found(0, home.Foreign, home.ForeignHeld); err != nil {
+	if err := b.found(0, match, state); err != nil {
 		return err
 	}
-	if err := b.rekey(0); !errors.Is(err, home.ErrForeign) {
-		return fmt.Errorf("rekey: got %w, want: %w", cause(err), home.ErrForeign)
+	if err := b.rekey(0); !errors.Is(err, want) {
+		return fmt.Errorf("rekey: got %w, want: %w", cause(err), want)
 	}
 	return b.hold(0, home.ForeignHeld)
 }

@@ -43,6 +43,11 @@ type Subject struct {
 	New func(t *testing.T, n int) (Driver, []Device)
 	// Candidates are the account's, of two epochs or more, the newest first. Recorded is filled in.
 	Candidates func() home.Candidates
+	// Silent is a protocol that does not tell whose a device is: another account's is found a mismatch, and does not open.
+	Silent bool
+	// Reports is what a device of the account is found to be by a driver that only tells what it sees, and moves nothing. It is empty
+	// for a driver that moves devices.
+	Reports home.State
 }
 
 // check is one promise. It returns what is wrong.
@@ -56,14 +61,20 @@ type bench struct {
 	Driver
 	devices []Device
 	c       home.Candidates
+	silent  bool
+	reports home.State
 }
 
 // Run checks every promise, each with a new driver and new devices.
 func Run(t *testing.T, s Subject) {
-	for _, c := range checks {
+	all := checks
+	if s.Reports != "" {
+		all = reporting
+	}
+	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
 			d, devices := s.New(t, 3)
-			if err := c.on(d, devices, s.Candidates()); err != nil {
+			if err := c.on(s, d, devices); err != nil {
 				t.Error(err)
 			}
 		})
@@ -71,7 +82,8 @@ func Run(t *testing.T, s Subject) {
 }
 
 // on runs the check, and sees that nothing is left behind and no secret was told.
-func (c check) on(d Driver, devices []Device, all home.Candidates) error {
+func (c check) on(s Subject, d Driver, devices []Device) error {
+	all := s.Candidates()
 	for _, v := range devices {
 		v.PowerOff()
 	}
@@ -84,7 +96,7 @@ func (c check) on(d Driver, devices []Device, all home.Candidates) error {
 	}
 	all.Recorded = all.Credentials[1].Epoch
 	w := &witness{Driver: d, c: all}
-	err := c.run(&bench{Driver: w, devices: devices, c: all})
+	err := c.run(&bench{Driver: w, devices: devices, c: all, silent: s.Silent, reports: s.Reports})
 	for _, v := range devices {
 		v.PowerOff() // so that only the driver can have left something
 	}

@@ -180,7 +180,7 @@ func TestBrokenDriversDoNotPass(t *testing.T) {
 			for _, one := range checks {
 				s := toys(t, c.broken)
 				d, devices := s.New(t, 3)
-				err := one.on(d, devices, s.Candidates())
+				err := one.on(s, d, devices)
 				if err != nil && strings.Contains(err.Error(), c.want) {
 					return
 				}
