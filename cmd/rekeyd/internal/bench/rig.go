@@ -43,6 +43,7 @@ type rig struct {
 	store     *held
 	link      *cloudlink.Link
 	api       *v1.Client
+	base      string // of the account service
 	mail      mailbox
 	devices   []home.DeviceID
 	began     chan home.Epoch
@@ -101,7 +102,7 @@ func newRigAt(ctx context.Context, o options, url string) (*rig, error) {
 }
 
 func buildRig(ctx context.Context, o options, url string, own net.Listener) (_ *rig, err error) {
-	r := &rig{mail: make(mailbox, 16), began: make(chan home.Epoch, 16)}
+	r := &rig{mail: make(mailbox, 2048), began: make(chan home.Epoch, 16)}
 	ctx, r.stop = context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -120,7 +121,7 @@ func buildRig(ctx context.Context, o options, url string, own net.Listener) (_ *
 	base := "http://" + web.Addr().String()
 	policy := account.DefaultPolicy()
 	policy.Activation = false
-	policy.ForgotPause, policy.ForgotPerHour, policy.ForgotFrom, policy.ForgotAnswer = 0, 1000, 1000, 0 // the owner of this one forgets often
+	policy.ForgotPause, policy.ForgotPerHour, policy.ForgotFrom, policy.ForgotAnswer = 0, 1000, 100_000, o.answer // the owner of this one forgets often
 	r.service, err = account.New(account.Options{
 		Dir: filepath.Join(r.dir, "account"), BaseURL: base, Brokers: []string{url}, Mail: r.mail, Policy: policy, Log: log,
 	})
@@ -139,6 +140,7 @@ func buildRig(ctx context.Context, o options, url string, own net.Listener) (_ *
 	srv := &http.Server{Handler: r.service.Handler(), ReadHeaderTimeout: 5 * time.Second}
 	r.parts.Go(func() { _ = srv.Serve(web) })
 	context.AfterFunc(ctx, func() { _ = srv.Close() })
+	r.base = base
 	if r.api, err = v1.New(base); err != nil {
 		return nil, err
 	}
