@@ -49,7 +49,6 @@ type visitor struct {
 	http *http.Client
 	lang string
 	used map[string]bool
-	gone func() // by which the service ends
 }
 
 func visit(t *testing.T, set func(*account.Policy)) *visitor {
