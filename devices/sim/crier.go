@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,6 +50,7 @@ func newCrier(on *net.Interface, devices []*Device, log *slog.Logger) (*crier, e
 		_ = raw.Close()
 		return nil, fmt.Errorf("interface %s: %w", on.Name, err)
 	}
+	devices = slices.DeleteFunc(slices.Clone(devices), func(d *Device) bool { return d.body.announcement().service == "" })
 	c := &crier{log: log, raw: raw, conn: p, index: on.Index, news: make(chan *Device, 2*len(devices)), devices: devices}
 	for _, d := range devices {
 		d.tells = func() {

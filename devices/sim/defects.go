@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// Defect is a way in which an iot device misbehaves, for those who want to see what their program makes of it.
+// Defect is a way in which a device misbehaves, for those who want to see what their program makes of it. Which of them a device can
+// have is its protocol's.
 type Defect string
 
-// The defects.
+// The defects of iot devices.
 const (
 	Mute      Defect = "mute"      // does what it is told, and says nothing
 	Garbled   Defect = "garbled"   // does what it is told, and says what nobody can read
@@ -22,13 +23,24 @@ const (
 	Boastful  Defect = "boastful"  // says that it is bound when it could not try what it was given
 )
 
-func defects() []Defect {
+// The defects of devices that one signs in to.
+const (
+	Flapping      Defect = "flapping"        // holds the factory's credential instead of its own at every second sign-in
+	Reverting     Defect = "reverting"       // has what its cloud knows again a while after it was given something else: at the third sign-in
+	ThirdPartyOff Defect = "third-party-off" // its app lets no other program in
+	MD5           Defect = "md5"             // firmware that hashes passwords with MD5
+	Hashed        Defect = "hashed"          // firmware that knows only the login that was before the one with a challenge
+)
+
+// iotDefects are those of the iot protocol.
+func iotDefects() []Defect {
 	return []Defect{Mute, Garbled, Impostor, Curt, Busy, Faint, Stubborn, Forgetful, Boastful}
 }
 
-func checkDefects(all []Defect) error {
+// checkDefects tells of the first defect that is not among known.
+func checkDefects(all, known []Defect) error {
 	for _, d := range all {
-		if known := defects(); !slices.Contains(known, d) {
+		if !slices.Contains(known, d) {
 			return fmt.Errorf("field %q: %q: want any of %s", "defects", d, strings.Trim(fmt.Sprint(known), "[]"))
 		}
 	}

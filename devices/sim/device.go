@@ -49,7 +49,7 @@ type body interface {
 	id() home.DeviceID
 	port() uint16
 	plug() (socket, error)      // opens the device's sockets
-	announcement() announcement // what mDNS tells of it
+	announcement() announcement // what mDNS tells of it; with no service for a device that mDNS tells nothing of
 }
 
 // Abilities that only some bodies have.

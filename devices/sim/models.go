@@ -53,7 +53,10 @@ func checkIOT(s Spec) error {
 	if _, err := modelOf(s.Kind, s.Model); err != nil {
 		return fmt.Errorf("field %q: %w", "model", err)
 	}
-	return nil
+	if s.Locks != 0 {
+		return fmt.Errorf("field %q: an iot device knows no sign-in", "locks")
+	}
+	return checkDefects(s.Defects, iotDefects())
 }
 
 // cloudModule is where the device keeps what belongs to the account.

@@ -90,6 +90,9 @@ func checkNative(s Spec) error {
 	if s.Username != "" || !s.Password.IsZero() {
 		return fmt.Errorf("field %q: a native device holds no password: it joins an account through its hub", "username")
 	}
+	if s.Locks != 0 {
+		return fmt.Errorf("field %q: a native device knows no sign-in", "locks")
+	}
 	if len(s.Defects) != 0 {
 		return fmt.Errorf("field %q: a native device has none", "defects")
 	}

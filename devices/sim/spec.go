@@ -18,16 +18,18 @@ type Spec struct {
 	Protocol home.Protocol
 	Name     string // "plug-1" and so on when empty
 	Model    string // the usual one of its kind when empty
-	Username string // the account that it is bound to, from the start; bound to none when empty. Only iot devices can be
+	Username string // the account that it is bound to, from the start; bound to none when empty. A native device never is
 	Password home.Secret
 	Addr     netip.Addr // in 127.0.0.0/8; the house chooses one when invalid
-	Defects  []Defect   // of an iot device
+	Defects  []Defect   // those that its protocol knows
+	Locks    int        // after how many wrong sign-ins in a row it takes none for a while; as is usual for its protocol when 0
 }
 
 // limits of a house: addresses, and sockets of one process.
 const (
 	maxDevices = 10000
 	maxHouse   = 4 << 20
+	maxLocks   = 1000
 )
 
 // ParseCount reads how many devices of which kind: "plug:iot=3,bulb:iot=2,camera:native=1".
@@ -67,10 +69,11 @@ type specJSON struct {
 	Password string   `json:"password"`
 	Addr     string   `json:"addr"`
 	Defects  []Defect `json:"defects"`
+	Locks    int      `json:"locks"`
 }
 
-// ReadHouse reads a JSON list of devices, each {"kind","protocol","name","model","username","password","addr","defects"}, of which kind
-// and protocol must be there. It refuses what it does not know.
+// ReadHouse reads a JSON list of devices, each {"kind","protocol","name","model","username","password","addr","defects","locks"}, of which
+// kind and protocol must be there. It refuses what it does not know.
 func ReadHouse(r io.Reader) ([]Spec, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxHouse+1))
 	if err != nil {
@@ -109,8 +112,11 @@ func readSpec(raw json.RawMessage) (Spec, error) {
 				return Spec{}, errors.New("want an object")
 			}
 			want := "text"
-			if strings.HasPrefix(t.Field, "defects") {
+			switch {
+			case strings.HasPrefix(t.Field, "defects"):
 				want = "a list of texts"
+			case t.Field == "locks":
+				want = "a number"
 			}
 			return Spec{}, fmt.Errorf("field %q: want %s", t.Field, want)
 		}
@@ -118,7 +124,7 @@ func readSpec(raw json.RawMessage) (Spec, error) {
 	}
 	s := Spec{
 		Protocol: home.Protocol(strings.ToLower(j.Protocol)), Name: j.Name, Model: j.Model,
-		Username: j.Username, Password: home.NewSecret(j.Password), Defects: j.Defects,
+		Username: j.Username, Password: home.NewSecret(j.Password), Defects: j.Defects, Locks: j.Locks,
 	}
 	var err error
 	if s.Kind, err = home.ParseKind(j.Kind); err != nil {
@@ -139,7 +145,10 @@ func (s Spec) check() error {
 	if err == nil {
 		err = p.check(s)
 	}
-	errs = append(errs, err, checkDefects(s.Defects))
+	errs = append(errs, err)
+	if s.Locks < 0 || s.Locks > maxLocks {
+		errs = append(errs, fmt.Errorf("field %q: want 1 to %d wrong sign-ins, 0 for as many as is usual", "locks", maxLocks))
+	}
 	if (s.Username == "") != s.Password.IsZero() {
 		errs = append(errs, fmt.Errorf("field %q: username and password belong together", "password"))
 	}
