@@ -37,6 +37,8 @@ var may = map[string][]string{
 	"devices/xor":      {},
 	"devices/iot":      {"daemon/home", "devices/xor"},
 	"devices/keyring":  {"daemon/home"},
+	"devices/post":     {"daemon/home"},
+	"devices/tapocam":  {"daemon/home", "devices/keyring", "devices/post"},
 	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
 	"devices/native": {"daemon/home", "cloudlink/wire"},
 	"devices/sim":    {"daemon/home", "devices/xor", "cloudlink/device"},

@@ -105,8 +105,10 @@ func FuzzHouseIsReadOrRefused(f *testing.F) {
 			if s.Addr.IsValid() && !s.Addr.IsLoopback() {
 				t.Errorf("a device outside this machine: %v", s.Addr)
 			}
-			if s.Protocol != home.IOT && s.Protocol != home.Native {
-				t.Errorf("protocol %q", s.Protocol)
+			if one := string(s.Kind) + ":" + string(s.Protocol) + "=1"; s.Model == "" {
+				if _, err := sim.ParseCount(one); err != nil {
+					t.Errorf("%s: %v", one, err)
+				}
 			}
 		}
 	})

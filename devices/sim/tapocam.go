@@ -1,0 +1,166 @@
+package sim
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+const tapocamPort = 443
+
+// factoryAdmin is the password with which a camera leaves the factory: tp-link-devices.md, 2.4.
+const factoryAdmin = "TPL075526460603"
+
+// tapocam is what a Tapo camera knows: tp-link-devices.md, 2.7. It survives being switched off.
+type tapocam struct {
+	spec Spec
+	mac  net.HardwareAddr
+	log  *slog.Logger
+
+	mu       sync.Mutex // guards what follows
+	username string     // the account, as it was told by the app; no sign-in needs it
+	password home.Secret
+	before   home.Secret // what its cloud still knows; of a device that reverts
+	since    int         // sign-ins since that was changed
+	asked    int         // sign-ins that were begun
+	guard    guard
+	dares    map[string]dare // by cnonce
+	sessions map[string]*camSession
+	methods  []string
+	third    string // of its RTSP account, which nobody here touches
+}
+
+// dare is a sign-in that was begun.
+type dare struct{ nonce, hash string }
+
+// camSession is a sign-in that has succeeded.
+type camSession struct {
+	hash, cnonce, nonce string
+	seq                 int  // the next
+	plain               bool // firmware that seals nothing
+}
+
+func tapocamDefects() []Defect {
+	return []Defect{Flapping, Reverting, ThirdPartyOff, MD5, Hashed, Impostor, Garbled, Stubborn}
+}
+
+func checkTapocam(s Spec) error {
+	if s.Kind != home.Camera {
+		return fmt.Errorf("field %q: no %s speaks tapocam: cameras do", "kind", s.Kind)
+	}
+	if len(s.Model) > 63 {
+		return fmt.Errorf("field %q: want at most 63 bytes", "model")
+	}
+	return checkDefects(s.Defects, tapocamDefects())
+}
+
+func newTapocam(s Spec, log *slog.Logger) *tapocam {
+	if s.Model == "" {
+		s.Model = "C200"
+	}
+	a := s.Addr.As4()
+	d := &tapocam{
+		spec: s, log: log, mac: net.HardwareAddr{0x1c, 0x61, 0xb4, a[1], a[2], a[3]}, guard: newGuard(s),
+		dares: map[string]dare{}, sessions: map[string]*camSession{},
+	}
+	d.hold(s.Username, s.Password)
+	return d
+}
+
+func (d *tapocam) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
+
+func (d *tapocam) port() uint16 { return tapocamPort }
+
+// announcement is empty: no mDNS is known of these cameras.
+func (d *tapocam) announcement() announcement { return announcement{} }
+
+func (d *tapocam) holds() (string, home.Secret) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.password.Reveal() == factoryAdmin {
+		return "", home.Secret{}
+	}
+	return d.username, d.password
+}
+
+func (d *tapocam) hold(username string, password home.Secret) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if username == "" {
+		password = home.NewSecret(factoryAdmin)
+	}
+	d.username, d.password, d.before = username, password, home.Secret{}
+	clear(d.sessions)
+	clear(d.dares)
+}
+
+func (d *tapocam) signIns() (wrong, locks int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.guard.wrong, d.guard.locks
+}
+
+func (d *tapocam) told() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.methods)
+}
+
+func (d *tapocam) plug() (socket, error) {
+	t, err := selfSigned(d.spec.Name, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	clear(d.sessions) // a session does not survive being switched off
+	clear(d.dares)
+	d.mu.Unlock()
+	return plugWeb(netip.AddrPortFrom(d.spec.Addr, tapocamPort), d, t)
+}
+
+// run runs one method of one who is signed in. Codes are those of tp-link-devices.md, 2.7.
+func (d *tapocam) run(method string, params json.RawMessage) (any, int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.methods = append(d.methods, method)
+	switch method {
+	case "getDeviceInfo":
+		mac := slices.Clone(d.mac)
+		if d.spec.has(Impostor) {
+			mac[2] ^= 0xff
+		}
+		return map[string]any{"device_info": map[string]any{"basic_info": map[string]any{
+			"device_type": "SMART.IPCAMERA", "device_model": d.spec.Model, "device_alias": d.spec.Name, "sw_version": "1.3.11 Build 231117 Rel.36549n",
+			"mac": strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")), "dev_id": "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00",
+		}}}, 0
+	case "scanApList":
+		key, err := unitKey()
+		if err != nil {
+			return nil, -1
+		}
+		der, err := x509.MarshalPKIXPublicKey(key.Public())
+		if err != nil {
+			return nil, -1
+		}
+		return map[string]any{"onboarding": map[string]any{"scan": map[string]any{
+			"publicKey": base64.StdEncoding.EncodeToString(der), "ap_list": []any{},
+		}}}, 0
+	case "changeAdminPassword":
+		return nil, d.change(params)
+	case "changeThirdAccount":
+		d.third = string(params)
+		return nil, 0
+	}
+	return nil, -40210
+}

@@ -1,0 +1,179 @@
+package tapocam_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/drivertest"
+	"github.com/rekeyd/rekeyd/devices/sim"
+	"github.com/rekeyd/rekeyd/devices/tapocam"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const email = "ann@example.org"
+
+var (
+	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
+	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
+	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
+	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4}
+	move    = home.Move{Account: ann, From: oldPair, To: newPair}
+)
+
+// budget refuses what is more than three wrong sign-ins of a device in an hour, as that on disk does.
+type budget struct {
+	mu    sync.Mutex // guards what follows
+	spent map[home.DeviceID]int
+	limit int
+	calls int
+}
+
+func purse() *budget { return &budget{spent: map[home.DeviceID]int{}, limit: 3} }
+
+func (b *budget) Spend(d home.DeviceID) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.spent[d] >= b.limit {
+		return home.ErrBudget
+	}
+	b.spent[d]++
+	b.calls++
+	return nil
+}
+
+func (b *budget) Good(d home.DeviceID) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spent[d]--
+	return nil
+}
+
+func (b *budget) hour() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.spent)
+}
+
+// play runs devices until the test ends.
+func play(t *testing.T, specs ...sim.Spec) []*sim.Device {
+	t.Helper()
+	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := h.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { stop(); run.Wait() })
+	return h.Devices()
+}
+
+// camera is one that holds a password of the account.
+func camera(password string, defects ...sim.Defect) sim.Spec {
+	return sim.Spec{Kind: home.Camera, Protocol: home.TapoCam, Username: email, Password: home.NewSecret(password), Defects: defects}
+}
+
+func driver(t *testing.T, o tapocam.Options) *tapocam.Driver {
+	t.Helper()
+	if o.Budget == nil {
+		o.Budget = purse()
+	}
+	d, err := tapocam.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// seen returns the device as discovery tells of it.
+func seen(d *sim.Device) home.Device {
+	return home.Device{ID: d.ID(), Protocol: home.TapoCam, Addr: d.Addr(), Keys: []string{strings.Replace(string(d.ID()), "-", ":", 1)}}
+}
+
+func probe(t *testing.T, d *tapocam.Driver, dev home.Device, c home.Candidates) home.Finding {
+	t.Helper()
+	f, err := d.Probe(t.Context(), dev, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func expect(t *testing.T, f home.Finding, m home.Match, s home.State, e home.Epoch) {
+	t.Helper()
+	if f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != e {
+		t.Errorf("found %s, %s %d (%s); want %s, %s %d", f.Match, f.Verdict.State, f.Verdict.Epoch, f.Verdict.Detail, m, s, e)
+	}
+}
+
+// subject is a simulated camera as drivertest wants it.
+type subject struct{ *sim.Device }
+
+func (s subject) Seen() home.Device { return seen(s.Device) }
+
+func (s subject) Hold(state home.State) {
+	switch state {
+	case home.Blank:
+		s.Device.Hold("", home.Secret{})
+	case home.Stale:
+		s.Device.Hold(email, oldPair.Password)
+	case home.ForeignHeld:
+		s.Device.Hold("bob@example.org", home.NewSecret("bobs"))
+	}
+}
+
+func (s subject) Holds() home.State {
+	switch p := s.Password(); {
+	case s.Username() == "":
+		return home.Blank
+	case p.Equal(oldPair.Password):
+		return home.Stale
+	case p.Equal(newPair.Password):
+		return home.Current
+	case p.Reveal() == "bobs":
+		return home.ForeignHeld
+	}
+	return home.Mismatch
+}
+
+func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for name, defects := range map[string][]sim.Defect{"firmware of today": nil, "MD5": {sim.MD5}, "older": {sim.Hashed}} {
+		t.Run(name, func(t *testing.T) {
+			drivertest.Run(t, drivertest.Subject{
+				Silent:     true,
+				Candidates: func() home.Candidates { return both },
+				New: func(t *testing.T, n int) (drivertest.Driver, []drivertest.Device) {
+					var specs []sim.Spec
+					for range n {
+						specs = append(specs, camera("old-password", defects...))
+					}
+					b := purse()
+					b.limit = 100
+					d := driver(t, tapocam.Options{Timeout: 10 * time.Second, Budget: b})
+					var all []drivertest.Device
+					for _, s := range play(t, specs...) {
+						probe(t, d, seen(s), both) // it answers
+						all = append(all, subject{s})
+					}
+					return d, all
+				},
+			})
+		})
+	}
+}
