@@ -38,6 +38,8 @@ var may = map[string][]string{
 	"devices/iot":      {"daemon/home", "devices/xor"},
 	"devices/keyring":  {"daemon/home"},
 	"devices/post":     {"daemon/home"},
+	"devices/klap":     {"daemon/home", "devices/keyring", "devices/post"},
+	"devices/smart":    {"daemon/home", "devices/keyring", "devices/klap", "devices/post"},
 	"devices/tapocam":  {"daemon/home", "devices/keyring", "devices/post"},
 	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
 	"devices/native": {"daemon/home", "cloudlink/wire"},
