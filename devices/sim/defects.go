@@ -30,6 +30,8 @@ const (
 	ThirdPartyOff Defect = "third-party-off" // its app lets no other program in
 	MD5           Defect = "md5"             // firmware that hashes passwords with MD5
 	Hashed        Defect = "hashed"          // firmware that knows only the login that was before the one with a challenge
+	OneRequest    Defect = "one-request"     // firmware that ends the session after each request
+	Bare          Defect = "bare"            // firmware that does not list what a change of the account needs
 )
 
 // iotDefects are those of the iot protocol.

@@ -1,0 +1,193 @@
+package sim
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// smart is what a SMART device knows: tp-link-devices.md, 2.6. It survives being switched off.
+type smart struct {
+	spec Spec
+	mac  net.HardwareAddr
+	log  *slog.Logger
+	door *klap
+
+	mu       sync.Mutex // guards what follows
+	username string
+	password home.Secret
+	before   pair // what its cloud still knows, of a device that reverts
+	asked    int  // requests since it was given something else
+	on       bool
+	methods  []string
+}
+
+type pair struct {
+	username string
+	password home.Secret
+}
+
+func smartDefects() []Defect {
+	return []Defect{Flapping, Reverting, ThirdPartyOff, OneRequest, Impostor, Garbled, Stubborn, Bare}
+}
+
+func checkSmart(s Spec) error {
+	if s.Kind == home.Camera {
+		return fmt.Errorf("field %q: no camera speaks %s", "kind", s.Protocol)
+	}
+	if len(s.Model) > 63 {
+		return fmt.Errorf("field %q: want at most 63 bytes", "model")
+	}
+	if s.Locks != 0 {
+		return fmt.Errorf("field %q: a device of this protocol does not lock", "locks")
+	}
+	return checkDefects(s.Defects, smartDefects())
+}
+
+func newSmart(s Spec, log *slog.Logger) *smart {
+	if s.Model == "" {
+		s.Model = map[home.Kind]string{home.Plug: "P110", home.Switch: "S500D", home.Bulb: "L530"}[s.Kind]
+	}
+	a := s.Addr.As4()
+	d := &smart{spec: s, log: log, mac: net.HardwareAddr{0x5c, 0xe9, 0x31, a[1], a[2], a[3]}, username: s.Username, password: s.Password}
+	d.door = &klap{defect: s.has, holds: d.holds, answer: d.answer}
+	return d
+}
+
+func (d *smart) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
+
+func (d *smart) port() uint16 { return klapPort }
+
+func (d *smart) announcement() announcement { return announcement{} }
+
+// holds returns what the device holds. One that reverts has, at the third request after a change, what its cloud knows again.
+func (d *smart) holds() (string, home.Secret) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.username, d.password
+}
+
+func (d *smart) hold(username string, password home.Secret) {
+	d.mu.Lock()
+	d.username, d.password, d.before, d.asked = username, password, pair{}, 0
+	d.mu.Unlock()
+	d.door.close()
+}
+
+func (d *smart) told() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.methods)
+}
+
+func (d *smart) plug() (socket, error) {
+	d.door.close() // a session does not survive being switched off
+	return plugWeb(netip.AddrPortFrom(d.spec.Addr, klapPort), d.door, nil)
+}
+
+// answer runs one request.
+func (d *smart) answer(_ context.Context, raw []byte) []byte {
+	var r struct {
+		Method string
+		Params json.RawMessage
+	}
+	result, code := any(nil), -1003 // JSON_DECODE
+	if json.Unmarshal(raw, &r) == nil && r.Method != "" {
+		result, code = d.run(r.Method, r.Params)
+	}
+	out := map[string]any{"error_code": code}
+	if result != nil {
+		out["result"] = result
+	}
+	said, err := json.Marshal(out)
+	if err != nil {
+		panic("an answer of texts and numbers: " + err.Error())
+	}
+	return said
+}
+
+func (d *smart) run(method string, params json.RawMessage) (any, int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.methods = append(d.methods, method)
+	if d.before.username != "" {
+		if d.asked++; d.asked >= 3 {
+			d.username, d.password, d.before = d.before.username, d.before.password, pair{} // its cloud has overwritten it
+		}
+	}
+	switch method {
+	case "get_device_info":
+		mac := slices.Clone(d.mac)
+		if d.spec.has(Impostor) {
+			mac[2] ^= 0xff
+		}
+		kind := map[home.Kind]string{home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH", home.Bulb: "SMART.TAPOBULB"}[d.spec.Kind]
+		return map[string]any{
+			"device_id": "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00", "type": kind, "model": d.spec.Model, "fw_ver": "1.3.0 Build 230905",
+			"hw_ver": "1.0", "mac": strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")), "device_on": d.on,
+			"nickname": base64.StdEncoding.EncodeToString([]byte(d.spec.Name)), "ip": d.spec.Addr.String(), "rssi": -41,
+		}, 0
+	case "set_device_info":
+		var p struct {
+			On *bool `json:"device_on"`
+		}
+		if json.Unmarshal(params, &p) != nil || p.On == nil {
+			return nil, -1008
+		}
+		d.on = *p.On
+		return nil, 0
+	case "component_nego":
+		list := []map[string]any{{"id": "device", "ver_code": 2}, {"id": "time", "ver_code": 1}, {"id": "account", "ver_code": 1}, {"id": "quick_setup", "ver_code": 3}}
+		if d.spec.has(Bare) {
+			list = list[:2]
+		}
+		return map[string]any{"component_list": list}, 0
+	case "get_device_time":
+		return map[string]any{"timestamp": time.Now().Unix(), "time_diff": 60, "region": "Europe/Berlin"}, 0
+	case "get_connect_cloud_state":
+		return map[string]any{"status": 0}, 0
+	case "set_qs_info":
+		return nil, d.setUp(params)
+	}
+	return nil, -1002 // UNKNOWN_METHOD
+}
+
+// setUp gives the device another account; d.mu is held. It answers as an L900 did: with an error, though it has taken it.
+func (d *smart) setUp(params json.RawMessage) int {
+	var p struct {
+		Account  *struct{ Username, Password string }
+		Time     map[string]any
+		Wireless json.RawMessage
+	}
+	if json.Unmarshal(params, &p) != nil || p.Account == nil || p.Time["timestamp"] == nil {
+		return -1008
+	}
+	if p.Wireless != nil {
+		d.methods = append(d.methods, "joined another network") // nobody may ever see this
+		return -1201
+	}
+	username, err1 := base64.StdEncoding.DecodeString(p.Account.Username)
+	password, err2 := base64.StdEncoding.DecodeString(p.Account.Password)
+	if err1 != nil || err2 != nil || len(username) == 0 {
+		return -1008
+	}
+	if d.spec.has(Stubborn) {
+		return -1003
+	}
+	if d.spec.has(Reverting) {
+		d.before, d.asked = pair{d.username, d.password}, 0
+	}
+	d.username, d.password = string(username), home.SecretBytes(password)
+	return -1003
+}
