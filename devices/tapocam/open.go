@@ -20,6 +20,7 @@ import (
 var (
 	errNone  = errors.New("it holds none of the passwords")
 	errOlder = errors.New("its firmware proves nothing")
+	errBlind = errors.New("it does not tell how many wrong sign-ins it has counted")
 )
 
 // margin is how many wrong sign-ins are left to others: where the camera would lock after so many more, none is spent.
@@ -163,6 +164,9 @@ func (t *talk) enter(ctx context.Context, g greeting, h held) (*session, error) 
 
 // guess tries one key after the other on firmware that proves nothing, and none twice in a day that it did not take.
 func (t *talk) guess(ctx context.Context, g greeting, keys []keyring.Key) (entry, error) {
+	if g.max == 0 {
+		return entry{}, errBlind // a restart forgets what was tried, and a camera may count for days
+	}
 	right := t.d.recall(t.dev.ID).right
 	for _, first := range []bool{true, false} {
 		for _, k := range keys {
@@ -195,7 +199,9 @@ func (t *talk) try(ctx context.Context, g *greeting, k keyring.Key) (entry, erro
 		e := entry{held: held{k, byMD5, home.NewSecret(hash)}, session: &session{t: t, stok: in.stok}}
 		return e, t.d.o.Budget.Good(id)
 	case err == nil || errors.Is(err, errWrong):
-		*g = in
+		if g.tries++; in.max > 0 {
+			*g = in
+		}
 		t.d.note(id, func(m *memo) {
 			if m.right == k.Password {
 				*m = memo{cert: m.cert} // it has got another since: any may be right now

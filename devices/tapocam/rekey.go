@@ -95,6 +95,10 @@ func told(dev home.Device, err error) error {
 			Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err),
 			Hint: "allow passwords in the clear for this network, or change its password in its own app",
 		}
+	case errors.Is(err, errBlind):
+		return &home.Error{
+			Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err), Hint: home.Verdict{State: home.Unsupported}.Hint(string(dev.ID)),
+		}
 	case errors.Is(err, home.ErrUnreachable), errors.Is(err, home.ErrBudget):
 		return err
 	}

@@ -144,6 +144,8 @@ func verdictOf(err error) home.Verdict {
 		return home.Verdict{State: home.ThirdPartyOff, Detail: "its app lets no other program in"}
 	case errors.Is(err, errOlder):
 		return home.Verdict{State: home.Unsupported, Detail: "its firmware asks for a password without proving that it is the camera"}
+	case errors.Is(err, errBlind):
+		return home.Verdict{State: home.Unsupported, Detail: "its firmware does not tell how many wrong sign-ins it has counted: none is risked"}
 	case errors.Is(err, errAnswer):
 		return home.Verdict{State: home.Unreachable, Detail: "what answers at its address does not speak its protocol"}
 	}

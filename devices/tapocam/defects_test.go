@@ -1,0 +1,217 @@
+package tapocam_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/sim"
+	"github.com/rekeyd/rekeyd/devices/tapocam"
+)
+
+func TestEveryVerdictIsFoundWithoutASpentSignIn(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for _, c := range []struct {
+		spec  sim.Spec
+		match home.Match
+		state home.State
+		epoch home.Epoch
+	}{
+		{camera("new-password"), home.Ours, home.Current, 5},
+		{camera("old-password"), home.Ours, home.Stale, 4},
+		{camera("old-password", sim.MD5), home.Ours, home.Stale, 4},
+		{camera("nobody's"), home.Unknown, home.Mismatch, 0},
+		{camera("admin"), home.Unbound, home.Default, 0},
+		{sim.Spec{Kind: home.Camera, Protocol: home.TapoCam}, home.Unbound, home.Default, 0},
+		{camera("old-password", sim.ThirdPartyOff), home.Unknown, home.ThirdPartyOff, 0},
+		{camera("old-password", sim.Garbled), home.Unknown, home.Unreachable, 0},
+		{camera("old-password", sim.Impostor), home.Unknown, home.Mismatch, 0},
+	} {
+		s := play(t, c.spec)[0]
+		b := purse()
+		for range 20 {
+			expect(t, probe(t, driver(t, tapocam.Options{Budget: b}), seen(s), both), c.match, c.state, c.epoch)
+		}
+		if wrong, locks := s.SignIns(); wrong+locks != 0 || b.spent[s.ID()] != 0 {
+			t.Errorf("%s: %d wrong sign-ins, %d locks, %d spent", c.state, wrong, locks, b.spent[s.ID()])
+		}
+		for _, m := range s.Told() {
+			if m != "getDeviceInfo" {
+				t.Errorf("a probe has it run %s", m)
+			}
+		}
+		s.PowerOff()
+	}
+}
+
+func TestARekeyTouchesNothingButThePassword(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	s := play(t, camera("old-password"))[0]
+	d := driver(t, tapocam.Options{})
+	for range 2 {
+		if err := d.Rekey(t.Context(), seen(s), move); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !s.Holds(email, newPair.Password) {
+		t.Error("it does not hold the new one")
+	}
+	if want := []string{"getDeviceInfo", "scanApList", "changeAdminPassword", "getDeviceInfo"}; !slices.Equal(s.Told(), want) {
+		t.Errorf("it was told %q, want %q", s.Told(), want)
+	}
+}
+
+func TestWhatACameraSaysOfAChangeIsNotBelieved(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	s := play(t, camera("old-password", sim.Stubborn))[0] // says that all is well
+	d := driver(t, tapocam.Options{})
+	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+	expect(t, probe(t, d, seen(s), both), home.Ours, home.Stale, 4)
+}
+
+func TestWhatTheCloudTakesBackIsFound(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	s := play(t, camera("old-password", sim.Reverting))[0]
+	d := driver(t, tapocam.Options{})
+	if err := d.Rekey(t.Context(), seen(s), move); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, probe(t, d, seen(s), both), home.Ours, home.Current, 5)
+	expect(t, probe(t, d, seen(s), both), home.Ours, home.Stale, 4)
+}
+
+func TestACameraThatGoesBackAndForthIsToldAsSuchAndMoved(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	s := play(t, camera("old-password", sim.Flapping))[0]
+	d := driver(t, tapocam.Options{})
+	var told bool
+	for range 4 {
+		f := probe(t, d, seen(s), both)
+		expect(t, f, home.Ours, home.Stale, 4)
+		told = told || f.Verdict.Detail != ""
+	}
+	if !told {
+		t.Error("no word of it")
+	}
+	if err := d.Rekey(t.Context(), seen(s), move); err != nil || !s.Holds(email, newPair.Password) {
+		t.Errorf("got %v", err)
+	}
+	expect(t, probe(t, d, seen(s), both), home.Ours, home.Current, 5)
+}
+
+func TestALockedCameraSaysUntilWhenAndIsLeftAlone(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	s := play(t, camera("old-password"))[0]
+	for range 10 {
+		if _, err := login(t, s, `{"method":"login","params":{"hashed":true,"username":"admin","password":"00"}}`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := purse()
+	d := driver(t, tapocam.Options{Budget: b})
+	f := probe(t, d, seen(s), both)
+	expect(t, f, home.Unknown, home.LockedOut, 0)
+	if in := time.Until(f.Verdict.Until); in < 29*time.Minute || in > 31*time.Minute {
+		t.Errorf("locked until %v", f.Verdict.Until)
+	}
+	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrBudget) {
+		t.Errorf("got %v", err)
+	}
+	if b.calls != 0 {
+		t.Errorf("%d sign-ins", b.calls)
+	}
+}
+
+// Whatever the vault holds, however often it is asked, and whether anything is remembered: a camera that locks after ten is not locked.
+func TestNoCameraIsEverLocked(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for name, defects := range map[string][]sim.Defect{
+		"today's": nil, "md5": {sim.MD5}, "older": {sim.Hashed}, "flapping": {sim.Flapping}, "older, flapping": {sim.Hashed, sim.Flapping},
+	} {
+		for _, holds := range []string{"password-29", "nobody's"} {
+			t.Run(name+" holds "+holds, func(t *testing.T) {
+				s := play(t, camera(holds, defects...))[0]
+				defer s.PowerOff()
+				vault := both
+				vault.Credentials = nil
+				for i := range 30 {
+					vault.Credentials = append(vault.Credentials, home.Credential{
+						Epoch: home.Epoch(30 - i), Username: email, Password: home.NewSecret(fmt.Sprintf("password-%d", i)),
+					})
+				}
+				vault.Account.Epoch, vault.Recorded = 30, 7
+				b := purse()
+				for range 12 { // hours
+					for range 5 { // restarts
+						d := driver(t, tapocam.Options{Budget: b})
+						for range 3 {
+							_, err := d.Probe(t.Context(), seen(s), vault)
+							if err != nil && !errors.Is(err, home.ErrBudget) {
+								t.Fatal(err)
+							}
+							_ = d.Rekey(t.Context(), seen(s), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0]})
+						}
+					}
+					b.hour()
+				}
+				if wrong, locks := s.SignIns(); locks != 0 || wrong > 9 {
+					t.Errorf("%d wrong sign-ins, locked %d times", wrong, locks)
+				}
+			})
+		}
+	}
+}
+
+func TestTheOlderLoginIsNotTriedTwiceWithTheSame(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	s := play(t, camera("nobody's", sim.Hashed))[0]
+	b := purse()
+	b.limit = 100
+	d := driver(t, tapocam.Options{Budget: b})
+	for range 5 {
+		expect(t, probe(t, d, seen(s), both), home.Unknown, home.Mismatch, 0)
+	}
+	if wrong, _ := s.SignIns(); wrong != 4 { // two of the account, two of the maker
+		t.Errorf("%d wrong sign-ins", wrong)
+	}
+	d = driver(t, tapocam.Options{NoCleartext: true})
+	expect(t, probe(t, d, seen(s), both), home.Unknown, home.Unsupported, 0)
+	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrRefused) || home.HintOf(err) == "" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatIsNeededIsChecked(t *testing.T) {
+	if _, err := tapocam.New(tapocam.Options{}); err == nil {
+		t.Error("no budget is needed")
+	}
+	if _, err := tapocam.New(tapocam.Options{Budget: purse(), Timeout: -1}); err == nil {
+		t.Error("a negative timeout is taken")
+	}
+	d := driver(t, tapocam.Options{})
+	if err := d.Rekey(t.Context(), home.Device{ID: "mac-1"}, home.Move{Account: ann, From: oldPair}); err == nil || home.HintOf(err) == "" {
+		t.Errorf("got %v: the new password is not known", err)
+	}
+}
