@@ -161,10 +161,10 @@ func TestNoCameraIsEverLocked(t *testing.T) {
 				}
 				vault.Account.Epoch, vault.Recorded = 30, 7
 				b := purse()
-				for range 12 { // hours
-					for range 5 { // restarts
+				for range 6 { // hours
+					for range 3 { // restarts
 						d := driver(t, tapocam.Options{Budget: b})
-						for range 3 {
+						for range 2 {
 							_, err := d.Probe(t.Context(), seen(s), vault)
 							if err != nil && !errors.Is(err, home.ErrBudget) {
 								t.Fatal(err)
