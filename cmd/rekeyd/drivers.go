@@ -5,7 +5,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/iot"
+	"github.com/rekeyd/rekeyd/devices/kasacam"
 	"github.com/rekeyd/rekeyd/devices/native"
+	"github.com/rekeyd/rekeyd/devices/tpap"
 )
 
 // drivers is the list of all drivers: one a protocol.
@@ -18,5 +20,13 @@ func drivers(hub *wire.Identity) (map[home.Protocol]daemon.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[home.Protocol]daemon.Driver{home.Native: n, home.IOT: i}, nil
+	k, err := kasacam.New(kasacam.Options{})
+	if err != nil {
+		return nil, err
+	}
+	t, err := tpap.New(tpap.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return map[home.Protocol]daemon.Driver{home.Native: n, home.IOT: i, home.KasaCam: k, home.TPAP: t}, nil
 }

@@ -40,6 +40,8 @@ var may = map[string][]string{
 	"devices/post":     {"daemon/home"},
 	"devices/klap":     {"daemon/home", "devices/keyring", "devices/post"},
 	"devices/smart":    {"daemon/home", "devices/keyring", "devices/klap", "devices/post"},
+	"devices/kasacam":  {"daemon/home", "devices/post", "devices/xor"},
+	"devices/tpap":     {"daemon/home", "devices/post"},
 	"devices/tapocam":  {"daemon/home", "devices/keyring", "devices/post"},
 	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
 	"devices/native": {"daemon/home", "cloudlink/wire"},

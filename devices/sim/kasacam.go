@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/xor"
+)
+
+const kasacamPort = 10443
+
+// kasacamLogin is the one pair that they all have: "admin" and its MD5 (tp-link-devices.md, 2.1).
+const kasacamLogin = "Basic YWRtaW46MjEyMzJmMjk3YTU3YTVhNzQzODk0YTBlNGE4MDFmYzM="
+
+// kasacam is a Kasa camera: what an iot camera says, asked over LINKIE. It has no port 9999.
+type kasacam struct{ *iot }
+
+func newKasacam(cloud Cloud, s Spec, log *slog.Logger) *kasacam {
+	return &kasacam{newIOT(cloud, s, log)}
+}
+
+func checkKasacam(s Spec) error {
+	if s.Kind != home.Camera {
+		return fmt.Errorf("field %q: no %s speaks kasacam: cameras do", "kind", s.Kind)
+	}
+	if _, err := modelOf(s.Kind, s.Model); err != nil {
+		return fmt.Errorf("field %q: %w", "model", err)
+	}
+	if s.Locks != 0 {
+		return fmt.Errorf("field %q: a kasacam device knows no sign-in of its owner", "locks")
+	}
+	return checkDefects(s.Defects, []Defect{Garbled, Impostor})
+}
+
+func (d *kasacam) port() uint16 { return kasacamPort }
+
+// announcement is empty: no mDNS is known of these cameras.
+func (d *kasacam) announcement() announcement { return announcement{} }
+
+func (d *kasacam) plug() (socket, error) {
+	t, err := selfSigned(d.spec.Name, tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_128_CBC_SHA256, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	d.connected = d.account.bound && d.cloud == nil
+	d.mu.Unlock()
+	w, err := plugWeb(netip.AddrPortFrom(d.spec.Addr, kasacamPort), d, t)
+	if err != nil {
+		return nil, err
+	}
+	return &kasacamSocket{w, d}, nil
+}
+
+// kasacamSocket is a Kasa camera that is on.
+type kasacamSocket struct {
+	socket
+	d *kasacam
+}
+
+func (s *kasacamSocket) serve(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
+	signedIn := make(chan struct{})
+	go func() { defer close(signedIn); s.d.keepSignedIn(ctx) }()
+	s.socket.serve(ctx)
+	stop()
+	<-signedIn
+}
+
+func (d *kasacam) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	switch {
+	case err != nil || r.Method != http.MethodPost || r.URL.Path != "/data/LINKIE2.json":
+		w.WriteHeader(http.StatusNotFound)
+		return
+	case r.Header.Get("Authorization") != kasacamLogin:
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	form, err := url.ParseQuery(string(raw))
+	sealed, err2 := base64.StdEncoding.DecodeString(form.Get("content"))
+	if err != nil || err2 != nil {
+		_, _ = io.WriteString(w, `{"err_code":-10006,"err_msg":"Invalid content."}`) // in the clear, as theirs are
+		return
+	}
+	plain := xor.Open(sealed)
+	q, err := parseRequest(plain)
+	if err != nil || bytes.Contains(plain, []byte("null")) { // they want {} for nothing
+		_, _ = io.WriteString(w, `{"err_code":-10008,"err_msg":"Unsupported API call."}`)
+		return
+	}
+	out := d.answer(r.Context(), q)
+	if d.spec.has(Garbled) {
+		out = out[:len(out)/2]
+	}
+	_, _ = io.WriteString(w, base64.StdEncoding.EncodeToString(xor.Seal(out)))
+}
