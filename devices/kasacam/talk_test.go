@@ -122,7 +122,11 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 			http.Redirect(w, r, "/other", http.StatusPermanentRedirect)
 		},
 		"long headers": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 64<<10)) },
-		"silent":       func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() },
+		"silent": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler)
+		},
 		"endless": func(w http.ResponseWriter, _ *http.Request) {
 			for {
 				if _, err := io.WriteString(w, strings.Repeat("AAAA", 1024)); err != nil {

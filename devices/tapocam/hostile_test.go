@@ -91,7 +91,11 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 				}
 			}
 		}, home.Unreachable},
-		"silent":   {func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); <-r.Context().Done() }, home.Unreachable},
+		"silent": {func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler)
+		}, home.Unreachable},
 		"no count": {says(`{"error_code":-40401}`), home.Unsupported},
 	} {
 		t.Run(name, func(t *testing.T) {

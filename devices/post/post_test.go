@@ -1,0 +1,131 @@
+package post_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/post"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve answers on loopback until the test ends.
+func serve(t *testing.T, encrypted bool, h http.HandlerFunc) (*httptest.Server, netip.AddrPort) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if encrypted {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return s, netip.MustParseAddrPort(s.Listener.Addr().String())
+}
+
+func TestOneConversationIsOneConnection(t *testing.T) {
+	var mu sync.Mutex // guards from
+	from := map[string]bool{}
+	s, at := serve(t, true, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		from[r.RemoteAddr] = true
+		raw, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, r.Method+" "+r.URL.String()+" "+r.Header.Get("X")+" "+string(raw))
+	})
+	l := post.Open(at, post.Options{TLS: true})
+	defer l.Close()
+	if l.Certificate() != [sha256.Size]byte{} {
+		t.Error("a certificate of nobody")
+	}
+	for range 3 {
+		a, err := l.Send(t.Context(), "/a?b=-1", http.Header{"X": {"x"}}, []byte("body"))
+		if err != nil || a.Status != 200 || string(a.Body) != "POST /a?b=-1 x body" {
+			t.Errorf("got %d %q, %v", a.Status, a.Body, err)
+		}
+	}
+	if len(from) != 1 {
+		t.Errorf("%d connections", len(from))
+	}
+	if l.Certificate() != sha256.Sum256(s.Certificate().Raw) {
+		t.Error("another certificate")
+	}
+}
+
+func TestNothingIsFollowedAndNobodyElseAsked(t *testing.T) {
+	_, other := serve(t, false, func(http.ResponseWriter, *http.Request) { t.Error("it was asked") })
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"} {
+		t.Setenv(name, "http://"+other.String())
+	}
+	_, at := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+other.String()+"/", http.StatusPermanentRedirect)
+	})
+	l := post.Open(at, post.Options{})
+	defer l.Close()
+	if a, err := l.Send(t.Context(), "/", nil, []byte("x")); err != nil || a.Status != http.StatusPermanentRedirect {
+		t.Errorf("got %d, %v", a.Status, err)
+	}
+}
+
+func TestWhatGoesWrongTellsNothingOfTheRequest(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	_, plain := serve(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hi") })
+	_, long := serve(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1<<17)) })
+	_, broken := serve(t, false, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	for name, c := range map[string]struct {
+		at  netip.AddrPort
+		tls bool
+	}{
+		"no address":   {},
+		"nobody":       {at: netip.MustParseAddrPort("127.0.0.1:1")},
+		"silent":       {at: netip.MustParseAddrPort(silent.Addr().String())},
+		"silent TLS":   {netip.MustParseAddrPort(silent.Addr().String()), true},
+		"no TLS there": {plain, true},
+		"too long":     {at: long},
+		"breaks":       {at: broken},
+	} {
+		l := post.Open(c.at, post.Options{TLS: c.tls, Timeout: 200 * time.Millisecond})
+		a, err := l.Send(t.Context(), "/stok=hush", http.Header{"Authorization": {"hush"}}, []byte("hush"))
+		if !errors.Is(err, home.ErrUnreachable) || len(a.Body) > 0 {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: it tells %v", name, err)
+		}
+		l.Close()
+	}
+}
+
+func TestWhatIsTakenBackEndsAtOnce(t *testing.T) {
+	_, at := serve(t, true, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // else an answer may come yet, while the connection ends
+	})
+	l := post.Open(at, post.Options{TLS: true, Timeout: time.Hour})
+	defer l.Close()
+	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	start := time.Now()
+	if _, err := l.Send(ctx, "/", nil, nil); !errors.Is(err, home.ErrUnreachable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 10*time.Second {
+		t.Errorf("got %v after %v", err, time.Since(start))
+	}
+}
