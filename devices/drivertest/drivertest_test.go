@@ -190,3 +190,59 @@ func TestBrokenDriversDoNotPass(t *testing.T) {
 		})
 	}
 }
+
+// herald is a driver that only reports.
+type herald struct {
+	toyDriver
+	broken string
+}
+
+func (d *herald) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
+	f, err := d.toyDriver.Probe(ctx, dev, c)
+	if f.Match == home.Ours && d.broken != "hopeful" {
+		f.Verdict = home.Verdict{State: home.Unsupported}
+	}
+	if f.Match == home.Foreign && d.broken == "grasping" {
+		f.Match, f.Verdict.State = home.Ours, home.Unsupported
+	}
+	return f, err
+}
+
+func (d *herald) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
+	switch d.broken {
+	case "busy":
+		return d.toyDriver.Rekey(ctx, dev, m)
+	case "terse":
+		return home.ErrRefused
+	}
+	return &home.Error{Op: "rekey", Err: home.ErrRefused, Hint: "do it yourself"}
+}
+
+func heralds(t *testing.T, broken string) Subject {
+	s := toys(t, "")
+	made := s.New
+	s.Reports = home.Unsupported
+	s.New = func(t *testing.T, n int) (Driver, []Device) {
+		d, all := made(t, n)
+		return &herald{*d.(*toyDriver), broken}, all
+	}
+	return s
+}
+
+func TestGoodHeraldPasses(t *testing.T) { Run(t, heralds(t, "")) }
+
+func TestBrokenHeraldsDoNotPass(t *testing.T) {
+	for broken, want := range map[string]string{
+		"hopeful": "found stale", "grasping": "found ours", "busy": "no error", "terse": "with a hint",
+	} {
+		var errs []error
+		for _, one := range reporting {
+			s := heralds(t, broken)
+			d, devices := s.New(t, 3)
+			errs = append(errs, one.on(s, d, devices))
+		}
+		if err := errors.Join(errs...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want something of %q", broken, err, want)
+		}
+	}
+}

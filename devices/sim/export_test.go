@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"github.com/miekg/dns"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // Unplugged returns devices of s that are on, and have no sockets.
@@ -39,3 +41,15 @@ func Answer(d *Device, raw []byte) (answer []byte, asks, ok bool) {
 
 // Told returns what is answered to an mDNS message.
 func Told(all []*Device, q *dns.Msg) []*dns.Msg { return (&crier{devices: all}).answers(q) }
+
+// CamSigned returns what a simulated camera computes of a sign-in: what it proves with, what it wants as a proof, and the tag of a request.
+func CamSigned(password home.Secret, md5 bool, cnonce, nonce, body, seq string) (confirm, digest, tag string, lsk, ivb []byte) {
+	d := &tapocam{}
+	if md5 {
+		d.spec.Defects = []Defect{MD5}
+	}
+	h := d.hash(password)
+	s := &camSession{hash: h, cnonce: cnonce, nonce: nonce}
+	lsk, ivb = s.keys()
+	return upperSHA(cnonce, h, nonce), upperSHA(h, cnonce, nonce), upperSHA(upperSHA(h, cnonce), body, seq), lsk, ivb
+}

@@ -284,17 +284,23 @@ func (d *tapocam) change(params json.RawMessage) int {
 	return 0
 }
 
-func (s *camSession) cipher() (cipher.Block, []byte) {
+// keys are what a session is sealed with.
+func (s *camSession) keys() (lsk, ivb []byte) {
 	k := upperSHA(s.cnonce, s.hash, s.nonce)
 	derive := func(what string) []byte {
 		sum := sha256.Sum256([]byte(what + s.cnonce + s.nonce + k))
 		return sum[:16]
 	}
-	b, err := aes.NewCipher(derive("lsk"))
+	return derive("lsk"), derive("ivb")
+}
+
+func (s *camSession) cipher() (cipher.Block, []byte) {
+	lsk, ivb := s.keys()
+	b, err := aes.NewCipher(lsk)
 	if err != nil {
 		panic("a key of 16 bytes: " + err.Error())
 	}
-	return b, derive("ivb")
+	return b, ivb
 }
 
 func (s *camSession) seal(plain []byte) []byte {

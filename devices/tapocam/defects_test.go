@@ -215,3 +215,33 @@ func TestWhatIsNeededIsChecked(t *testing.T) {
 		t.Errorf("got %v: the new password is not known", err)
 	}
 }
+
+// Where no sign-in may be spent, a camera that was known is known again by its certificate; another's proof is not taken for it.
+func TestWithoutASignInOnlyAKnownCameraIsBelieved(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	all := play(t, camera("old-password"), camera("old-password"))
+	b := purse()
+	d := driver(t, tapocam.Options{Budget: b})
+	b.limit = 0
+	if _, err := d.Probe(t.Context(), seen(all[0]), both); !errors.Is(err, home.ErrBudget) {
+		t.Errorf("got %v: who it is was never asked", err)
+	}
+	b.limit = 3
+	expect(t, probe(t, d, seen(all[0]), both), home.Ours, home.Stale, 4)
+	b.limit = 0
+	f := probe(t, d, seen(all[0]), both)
+	expect(t, f, home.Ours, home.Stale, 4)
+	if f.Verdict.Detail == "" {
+		t.Error("no word of it")
+	}
+	dev := seen(all[0])
+	dev.Addr = all[1].Addr()
+	if _, err := d.Probe(t.Context(), dev, both); !errors.Is(err, home.ErrBudget) {
+		t.Errorf("got %v for another camera", err)
+	}
+	if err := d.Rekey(t.Context(), seen(all[0]), move); !errors.Is(err, home.ErrBudget) || !all[0].Holds(email, oldPair.Password) {
+		t.Errorf("got %v", err)
+	}
+}
