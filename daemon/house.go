@@ -100,6 +100,7 @@ func (r *Rekeyer) show(w *row) Row {
 		name = string(out.ID)
 	}
 	out.Verdict, out.Epoch, out.Hint, out.Detail = v.State, v.Epoch, v.Hint(name), v.Detail
+	out.mark(name)
 	return out
 }
 

@@ -127,9 +127,13 @@ func shelly(s *home.Sighting, a Announcement, txt map[string]string) bool {
 	return true
 }
 
-// web recognises two makers among all that have a web page.
+// web recognises a few makers among all that have a web page. That cameras of the NC class announce theirs, under the name of their model,
+// is a guess.
 func web(s *home.Sighting, a Announcement, txt map[string]string) bool {
 	switch {
+	case ncModel(a.Instance) != "":
+		s.Kind, s.Model = home.Camera, ncModel(a.Instance)
+		return true
 	case strings.HasPrefix(strings.ToLower(a.Instance), "shelly"):
 		return shelly(s, a, txt)
 	case strings.EqualFold(txt["devicetype"], "tasmota"):
@@ -137,6 +141,18 @@ func web(s *home.Sighting, a Announcement, txt map[string]string) bool {
 		return true
 	}
 	return false
+}
+
+// ncModel returns the model that a name begins with, such as NC450, or nothing.
+func ncModel(name string) string {
+	const n = len("NC450")
+	if len(name) < n || !strings.EqualFold(name[:2], "NC") || !digit(name[2]) || !digit(name[3]) || !digit(name[4]) {
+		return ""
+	}
+	if len(name) > n && strings.IndexByte(" (-_.", name[n]) < 0 {
+		return ""
+	}
+	return strings.ToUpper(name[:n])
 }
 
 func hue(s *home.Sighting, _ Announcement, txt map[string]string) bool {

@@ -34,6 +34,7 @@ func TestAnnouncementsBecomeDevices(t *testing.T) {
 		{"ShellyPlugS-80646F010203", "_shelly._tcp", "", []string{"app=PlugS", "gen=2"}, home.Plug, "PlugS", "mac:80646f010203"},
 		{"shelly1pm-8caab5010203", "_http._tcp", "", nil, home.Switch, "shelly1pm", "mac:8caab5010203"},
 		{"tas", "_http._tcp", "", []string{"devicetype=tasmota"}, home.Switch, "Tasmota", "mdns:tas._http._tcp"},
+		{"nc450(UN)", "_http._tcp", "", nil, home.Camera, "NC450", "mdns:nc450(un)._http._tcp"},
 		{"node", "_esphomelib._tcp", "", []string{"mac=a4cf12010203", "board=esp32"}, home.Other, "esp32", "mac:a4cf12010203"},
 		{"strip", "_wled._tcp", "", []string{"mac=a4cf12010204"}, home.Bulb, "WLED", "mac:a4cf12010204"},
 		{"Hue", "_hue._tcp", "", []string{"bridgeid=001788fffe123456", "modelid=BSB002"}, home.Other, "BSB002", "mac:001788123456"},
@@ -51,6 +52,8 @@ func TestAnnouncementsBecomeDevices(t *testing.T) {
 	}
 	for _, a := range []discover.Announcement{
 		{Instance: "Printer", Type: "_http._tcp"},
+		{Instance: "NC4500", Type: "_http._tcp"},
+		{Instance: "NC45", Type: "_http._tcp"},
 		{Instance: "x", Type: "_ipp._tcp"},
 		{Instance: "x", Type: "_rekeyd._tcp", TXT: []string{"kind=camera"}},
 		{Instance: "x", Type: "_rekeyd._tcp", TXT: []string{"id=../../x"}},

@@ -1,0 +1,32 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// tpCameraOnly tells whether a device is a camera of the NC class, which works with the tpCamera app only (account.md). How one speaks to
+// such a camera is not known: where it is seen, its model is all that tells it.
+func tpCameraOnly(model string) bool {
+	rest, nc := strings.CutPrefix(strings.ToUpper(model), "NC")
+	return nc && rest != "" && rest[0] >= '0' && rest[0] <= '9'
+}
+
+// mark says of a camera of the NC class what its owner has to know. It leaves all others as they are.
+func (r *Row) mark(name string) {
+	if !tpCameraOnly(r.Model) {
+		return
+	}
+	if r.Detail != "" {
+		r.Detail += "; "
+	}
+	r.Detail += "cameras of its class work with the tpCamera app only"
+	if r.Kind == home.Other || r.Kind == "" {
+		r.Kind = home.Camera
+	}
+	if r.Verdict == home.Unsupported {
+		r.Hint = fmt.Sprintf("change the password of %s in the tpCamera app: rekeyd does not speak its protocol", name)
+	}
+}
