@@ -26,7 +26,6 @@ var (
 	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
 	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
 	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4}
-	move    = home.Move{Account: ann, From: oldPair, To: newPair}
 )
 
 // play runs devices until the test ends.

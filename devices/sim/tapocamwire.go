@@ -1,11 +1,8 @@
 package sim
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/md5"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -240,88 +237,4 @@ func (d *tapocam) dispatch(q camCall) any {
 		answers = append(answers, map[string]any{"method": one.Method, "error_code": code, "result": result})
 	}
 	return map[string]any{"error_code": 0, "result": map[string]any{"responses": answers}}
-}
-
-// change gives the camera another password. That it is the plain one that is sealed is a guess: sources disagree. d.mu is held.
-func (d *tapocam) change(params json.RawMessage) int {
-	var p struct {
-		Users struct {
-			Change struct {
-				Type       string `json:"encrypt_type"`
-				Section    string `json:"secname"`
-				New        string `json:"passwd"`
-				Old        string `json:"old_passwd"`
-				Ciphertext []byte `json:"ciphertext"`
-				Username   string `json:"username"`
-			} `json:"change_admin_password"`
-		} `json:"user_management"`
-	}
-	key, err := unitKey()
-	if err != nil || json.Unmarshal(params, &p) != nil {
-		return camBadFormat
-	}
-	c := p.Users.Change
-	switch {
-	case c.Type != "3" || c.Section != "root" || c.Username != "admin":
-		return camMissing
-	case c.Old != d.hash(d.password):
-		return camOldPassword
-	}
-	plain, err := rsa.DecryptPKCS1v15(nil, key, c.Ciphertext)
-	if err != nil || c.New != d.hash(home.SecretBytes(plain)) {
-		return camBadFormat
-	}
-	switch {
-	case d.spec.has(Stubborn):
-		return 0 // it says so
-	case d.spec.has(Reverting) && d.before.IsZero():
-		d.before, d.since = d.password, 0
-	}
-	d.password = home.SecretBytes(plain)
-	if d.username == "" {
-		d.username = "admin" // of which account it is nobody has told it
-	}
-	return 0
-}
-
-// keys are what a session is sealed with.
-func (s *camSession) keys() (lsk, ivb []byte) {
-	k := upperSHA(s.cnonce, s.hash, s.nonce)
-	derive := func(what string) []byte {
-		sum := sha256.Sum256([]byte(what + s.cnonce + s.nonce + k))
-		return sum[:16]
-	}
-	return derive("lsk"), derive("ivb")
-}
-
-func (s *camSession) cipher() (cipher.Block, []byte) {
-	lsk, ivb := s.keys()
-	b, err := aes.NewCipher(lsk)
-	if err != nil {
-		panic("a key of 16 bytes: " + err.Error())
-	}
-	return b, ivb
-}
-
-func (s *camSession) seal(plain []byte) []byte {
-	b, iv := s.cipher()
-	n := 16 - len(plain)%16
-	for range n {
-		plain = append(plain, byte(n))
-	}
-	cipher.NewCBCEncrypter(b, iv).CryptBlocks(plain, plain)
-	return plain
-}
-
-func (s *camSession) open(sealed []byte) ([]byte, bool) {
-	if len(sealed) == 0 || len(sealed)%16 != 0 {
-		return nil, false
-	}
-	b, iv := s.cipher()
-	cipher.NewCBCDecrypter(b, iv).CryptBlocks(sealed, sealed)
-	n := int(sealed[len(sealed)-1])
-	if n < 1 || n > 16 {
-		return nil, false
-	}
-	return sealed[:len(sealed)-n], true
 }
