@@ -22,7 +22,7 @@ is stopped. One line of JSON tells each device: id, kind, protocol, addr, port, 
   rekeyd simulate --house house.json`,
 	}
 	f := c.Flags()
-	count := f.String("count", "", "what devices: KIND:PROTOCOL=N,… with the protocols iot and native")
+	count := f.String("count", "", "what devices: KIND:PROTOCOL=N,… as in plug:iot=3,camera:tapocam=1; README.md lists the protocols")
 	username := f.String("username", "", "the account that the devices of --count are bound to, from the start")
 	password := f.String("password", "", "and its password")
 	house := f.String("house", "", "file that lists the devices, and the credential that each holds, as JSON; see README.md")
