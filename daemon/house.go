@@ -100,6 +100,17 @@ func (r *Rekeyer) show(w *row) Row {
 		name = string(out.ID)
 	}
 	out.Verdict, out.Epoch, out.Hint, out.Detail = v.State, v.Epoch, v.Hint(name), v.Detail
+	if w.bound && (v.State == home.Blank || v.State == home.Default) {
+		out.Hint = "" // it is the hub that has to do something, and it does
+	}
+	if w.bound && w.trouble != nil && v.State != home.Current {
+		if out.Detail == "" {
+			out.Detail = w.trouble.Error()
+		}
+		if hint := home.HintOf(w.trouble); out.Hint == "" {
+			out.Hint = hint
+		}
+	}
 	out.mark(name)
 	return out
 }

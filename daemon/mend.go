@@ -15,7 +15,10 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	ctx, stop := context.WithTimeout(ctx, r.o.Patience)
 	defer stop()
 
-	d, b, bound, c := r.subject(id)
+	d, b, bound, c, ok := r.subject(id)
+	if !ok {
+		return // renamed meanwhile
+	}
 	driver := r.o.Drivers[d.Protocol]
 	if driver == nil {
 		r.found(d, home.Finding{Match: home.Unknown, Device: d, Verdict: home.Verdict{State: home.Unsupported}})
@@ -102,13 +105,15 @@ func (r *Rekeyer) move(ctx context.Context, driver Driver, d home.Device, b home
 }
 
 // subject returns what a job works on.
-func (r *Rekeyer) subject(id home.DeviceID) (home.Device, home.Binding, bool, home.Candidates) {
+func (r *Rekeyer) subject(id home.DeviceID) (d home.Device, b home.Binding, bound bool, c home.Candidates, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := r.row(id)
-	c := home.Candidates{Account: r.account, Credentials: r.creds, Recorded: w.binding.DeviceEpoch}
-	bound := w.bound && len(r.creds) > 0
-	return w.device, w.binding, bound, c
+	w := r.rows[id]
+	if w == nil {
+		return d, b, false, c, false
+	}
+	c = home.Candidates{Account: r.account, Credentials: r.creds, Recorded: w.binding.DeviceEpoch}
+	return w.device, w.binding, w.bound && len(r.creds) > 0, c, true
 }
 
 // observe records what a probe found, and has the link told where the account service must hear of it.
@@ -122,6 +127,9 @@ func (r *Rekeyer) observe(id home.DeviceID, v home.Verdict) (home.Binding, error
 		b.CloudEpoch = max(b.CloudEpoch, w.binding.CloudEpoch)
 		r.stamp++
 		w.binding, w.stamp = b, r.stamp
+		if b.Verdict.State == home.Current {
+			w.trouble = nil
+		}
 	}
 	newest := r.account.Epoch
 	r.mu.Unlock()
@@ -199,10 +207,14 @@ func (r *Rekeyer) postpone(ctx context.Context, id home.DeviceID, what string, e
 			r.o.Log.Error("pause not recorded", "device", id, "err", err)
 		}
 	}
+	defer r.tell([]home.DeviceID{id})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w := r.rows[id]; w != nil {
 		w.binding.Tries++
+		if what == "rekey" {
+			w.trouble = err
+		}
 		r.schedule(id, next)
 	}
 }
@@ -211,9 +223,13 @@ func (r *Rekeyer) postpone(ctx context.Context, id home.DeviceID, what string, e
 func (r *Rekeyer) release(id home.DeviceID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for to, ok := r.heirs[id]; ok; to, ok = r.heirs[id] {
+		delete(r.heirs, id) // renamed meanwhile
+		id = to
+	}
 	w := r.rows[id]
 	if w == nil {
-		return // renamed meanwhile
+		return
 	}
 	w.busy = false
 	if w.again {

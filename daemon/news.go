@@ -140,7 +140,7 @@ func (r *Rekeyer) rename(changed []home.Device) {
 		}
 	}
 	r.mu.Unlock()
-	var gone []home.DeviceID
+	gone := map[home.DeviceID]home.DeviceID{} // to the new name
 	moved := false
 	for id, bound := range old {
 		d, ok := r.o.Roster.Device(id)
@@ -154,11 +154,18 @@ func (r *Rekeyer) rename(changed []home.Device) {
 			}
 			moved = true
 		}
-		gone = append(gone, id)
+		gone[id] = d.ID
 	}
 	r.mu.Lock()
-	for _, id := range gone {
-		delete(r.rows, id)
+	for id, to := range gone {
+		w := r.rows[id]
+		if delete(r.rows, id); w == nil || !w.busy {
+			continue
+		}
+		// A job is under way: nobody else may work on the device until it has ended, and then it is looked at under its new name.
+		heir := r.row(to)
+		heir.busy, heir.again = true, true
+		r.heirs[id] = to
 	}
 	r.mu.Unlock()
 	if moved {

@@ -41,6 +41,7 @@ type Rekeyer struct {
 	account home.Account
 	creds   []home.Credential // newest first
 	rows    map[home.DeviceID]*row
+	heirs   map[home.DeviceID]home.DeviceID // new names of devices that were renamed while a job was under way
 	due     schedule
 	stamp   uint64 // counts what was recorded of single bindings
 }
@@ -54,9 +55,10 @@ type row struct {
 	match   home.Match
 	verdict home.Verdict // of the last probe, for a device that is not bound; else the binding's counts
 	since   time.Time
-	busy    bool // one job at a time for a device
-	again   bool // due once more when the job ends
-	misses  int  // probes in a row without an answer
+	busy    bool  // one job at a time for a device
+	again   bool  // due once more when the job ends
+	misses  int   // probes in a row without an answer
+	trouble error // why the last try to move it did not; nil once it is current
 	told    Row
 }
 
@@ -87,7 +89,7 @@ func New(o Options) (*Rekeyer, error) {
 	if o.Told == nil {
 		o.Told = func(Row) {}
 	}
-	return &Rekeyer{o: o, changed: make(chan struct{}, 1), rows: map[home.DeviceID]*row{}}, nil
+	return &Rekeyer{o: o, changed: make(chan struct{}, 1), rows: map[home.DeviceID]*row{}, heirs: map[home.DeviceID]home.DeviceID{}}, nil
 }
 
 // Run keeps the house until ctx ends.

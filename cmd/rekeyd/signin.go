@@ -59,5 +59,8 @@ func (a *app) enrol(ctx context.Context, p pairing.Pairing, email string, passwo
 		return err
 	}
 	a.engine.Began(0)
-	return nil
+	if password.IsZero() {
+		return nil
+	}
+	return a.engine.Rekey(nil) // what waited for the password waits no longer
 }

@@ -1,0 +1,119 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices"
+)
+
+// slow is a driver whose every call takes three seconds, with a discovery.
+type slow struct {
+	sightings chan []home.Sighting
+	refuse    error // what Rekey returns
+
+	mu     sync.Mutex // guards what follows
+	inside map[netip.AddrPort]int
+	most   int
+}
+
+func (d *slow) stay(a netip.AddrPort) {
+	d.mu.Lock()
+	d.inside[a]++
+	d.most = max(d.most, d.inside[a])
+	d.mu.Unlock()
+	time.Sleep(3 * time.Second) // of the bubble's time
+	d.mu.Lock()
+	d.inside[a]--
+	d.mu.Unlock()
+}
+
+func (d *slow) Probe(_ context.Context, dev home.Device, _ home.Candidates) (home.Finding, error) {
+	d.stay(dev.Addr)
+	return home.Finding{Match: home.Ours, Device: dev, Verdict: home.Verdict{State: home.Stale}}, nil
+}
+
+func (d *slow) Rekey(_ context.Context, dev home.Device, _ home.Move) error {
+	d.stay(dev.Addr)
+	return d.refuse
+}
+
+func (d *slow) Run(ctx context.Context, see func([]home.Sighting)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-d.sightings:
+			see(s)
+		}
+	}
+}
+
+func (h *house) with(d *slow) {
+	h.t.Helper()
+	var err error
+	h.engine, err = daemon.New(daemon.Options{
+		Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: map[home.Protocol]daemon.Driver{home.IOT: d}, Log: slog.New(slog.DiscardHandler),
+	})
+	must(h.t, err)
+}
+
+func sighting(keys ...string) []home.Sighting {
+	return []home.Sighting{{
+		Source: "iot-udp", Protocol: home.IOT, Keys: keys, Name: "lamp", Kind: home.Plug, Addr: netip.MustParseAddrPort("127.9.0.1:9999"), Match: home.Unknown, At: time.Now(),
+	}}
+}
+
+func TestADeviceThatIsRenamedWhileItIsMovedIsWorkedOnByOneAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}}
+		h.with(d)
+		h.run(func() {
+			d.sightings <- sighting("iot:8006AA")
+			time.Sleep(5 * time.Second)
+			_, rows := h.engine.House()
+			must(t, h.engine.Bind([]home.DeviceID{rows[0].ID}))
+			time.Sleep(4 * time.Second) // it is being moved
+			d.sightings <- sighting("mac:50c7bf000001", "iot:8006AA")
+			time.Sleep(20 * time.Second)
+			d.mu.Lock()
+			most := d.most
+			d.mu.Unlock()
+			if most != 1 {
+				t.Errorf("%d jobs at once at one device", most)
+			}
+			_, rows = h.engine.House()
+			if len(rows) != 1 || rows[0].ID != "mac-50c7bf000001" || !rows[0].Bound {
+				t.Errorf("the house is %+v", rows)
+			}
+		})
+	})
+}
+
+func TestADeviceThatCannotBeMovedSaysWhyAndWhatToDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}}
+		d.refuse = &home.Error{Op: "rekey", Err: errors.New("this hub was never told the new password"), Hint: "sign in with: rekeyd login"}
+		h.with(d)
+		h.run(func() {
+			d.sightings <- sighting("mac:50c7bf000001")
+			time.Sleep(5 * time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{"mac-50c7bf000001"}))
+			time.Sleep(30 * time.Second)
+			if r := h.row("mac-50c7bf000001"); r.Hint != "sign in with: rekeyd login" || !strings.Contains(r.Detail, "never told the new password") {
+				t.Errorf("hint %q, detail %q", r.Hint, r.Detail)
+			}
+		})
+	})
+}
