@@ -29,6 +29,7 @@ type Options struct {
 	BaseURL    string           // as people reach the service: links in mails begin with it
 	Brokers    []string         // MQTT URLs for the service's own connection, tried in turn
 	HubBrokers []string         // told to hubs; Brokers when empty
+	Passphrase home.Secret      // seals the state instead of a key in a file, where given
 	Mail       Mailer           // how mail leaves
 	GivenUp    Mailer           // is handed what Mail did not take in time; nil where nobody wants it
 	Policy     Policy           // DefaultPolicy() when zero
@@ -102,7 +103,7 @@ func New(o Options) (*Service, error) {
 		asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), epochs: make(chan struct{}, 1), news: map[string]bool{},
 	}
 	s.talks = newTalks(s)
-	if s.st, err = openStore(o.Dir); err != nil {
+	if s.st, err = openStore(o.Dir, o.Passphrase); err != nil {
 		return nil, err
 	}
 	if s.id, err = s.st.identity(); err == nil {

@@ -133,8 +133,8 @@ type store struct {
 	key seal.Key
 }
 
-// openStore opens account.db in dir, and makes it at the first start.
-func openStore(dir string) (*store, error) {
+// openStore opens account.db in dir, and makes it at the first start, sealed with the passphrase where one is given.
+func openStore(dir string, passphrase home.Secret) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, &home.Error{Op: "open the account service's state", Err: err, Hint: "see that this user may write to " + dir}
 	}
@@ -151,7 +151,7 @@ func openStore(dir string) (*store, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	key, err := seal.Source{File: filepath.Join(dir, "account.key")}.Load(fresh)
+	key, err := seal.Source{File: filepath.Join(dir, "account.key"), Passphrase: passphrase}.Load(fresh)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

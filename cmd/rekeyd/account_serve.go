@@ -61,6 +61,10 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 			return usage(c, err)
 		}
 		o := appOptions{State: stateOf(c), Brokers: *brokers, HubBrokers: *hubBrokers, Listen: l, Log: m.log(c)}
+		var err error
+		if o.Passphrase, err = passphraseOf(c); err != nil {
+			return err
+		}
 		if err := m.apply(&o); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"time"
@@ -46,6 +47,9 @@ func (h *hub) call(ctx context.Context, method, path string, in, out any) error 
 		return err
 	}
 	resp, err := h.http.Do(req)
+	if errors.Is(err, fs.ErrPermission) {
+		return &home.Error{Op: "ask the daemon", Err: fmt.Errorf("this user may not open %s", socketIn(h.state)), Hint: "run this as the user as whom the daemon runs"}
+	}
 	if err != nil {
 		return &home.Error{
 			Op: "ask the daemon", Err: errNotRunning(h.state),

@@ -38,7 +38,7 @@ func (a *app) openCloud() error {
 	}
 	a.service, err = account.New(account.Options{
 		Dir: filepath.Join(a.o.State, "account"), BaseURL: base, Brokers: a.brokers, HubBrokers: a.hubBrokers(own),
-		Mail: a.o.Mail, GivenUp: a.o.GivenUp, Policy: a.o.Policy, Log: a.o.Log.With("part", "account"),
+		Passphrase: a.o.Passphrase, Mail: a.o.Mail, GivenUp: a.o.GivenUp, Policy: a.o.Policy, Log: a.o.Log.With("part", "account"),
 	})
 	if err != nil {
 		return err

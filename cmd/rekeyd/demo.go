@@ -93,16 +93,18 @@ func demo(ctx context.Context, o demoOptions) error {
 	limited, done := context.WithTimeout(ctx, o.patience)
 	defer done()
 	result, err := d.play(ctx, limited)
-	if err != nil {
-		if limited.Err() != nil && ctx.Err() == nil {
-			err = &home.Error{Op: "demo", Err: fmt.Errorf("not done within %v: %w", o.patience, err), Hint: "give a slow machine more time with --timeout, and see why with --verbose"}
-		}
-		return err
-	}
-	if o.json {
+	if o.json && result.Devices > 0 { // whatever came of it
 		if err := printJSON(o.out, result); err != nil {
 			return err
 		}
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return &home.Error{Op: "demo", Err: errors.New("it was ended before it was done")}
+	case err != nil && limited.Err() != nil:
+		return &home.Error{Op: "demo", Err: fmt.Errorf("not done within %v: %v", o.patience, err), Hint: "give a slow machine more time with --timeout, and see why with --verbose"}
+	case err != nil:
+		return err
 	}
 	if o.keep {
 		d.say("Everything stays up until you press Ctrl-C:")
@@ -175,6 +177,9 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	s.count(&result, rows, second)
 	s.show.table(rows)
 	s.say("%d of %d devices are signed in with password number %d, after %d ms.", result.Current, result.Devices, result.Epoch, result.Rekeyed)
+	if err != nil {
+		return result, err
+	}
 	return result, s.doorsOpen(ctx, client, first, second)
 }
 

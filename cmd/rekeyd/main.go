@@ -51,6 +51,7 @@ After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
 	root.PersistentFlags().String("state", "", "directory of the hub's state (default "+defaultState()+")")
+	root.PersistentFlags().String("passphrase-file", "", "file that holds the passphrase under which the state is sealed; without it a key file beside the store serves")
 	root.AddCommand(
 		newRun(), newAccount(), newStatus(), newDevices(), newBind(), newUnbind(), newRekey(),
 		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newVersion(),

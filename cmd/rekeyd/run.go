@@ -31,7 +31,6 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	f.StringVar(&l.Account, "account-listen", l.Account, "address of the embedded account service")
 	f.StringVar(&l.Broker, "broker-listen", l.Broker, "address of the embedded broker")
 	m := accountFlags(c, l.BaseFlag)
-	passphrase := f.String("passphrase-file", "", "file that holds the passphrase of the vault; without it a key file beside the store serves")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
 		for _, b := range *brokers {
@@ -56,10 +55,8 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		log := m.log(c)
 		o := appOptions{State: state, Interfaces: *interfaces, Brokers: *brokers, AccountURL: *accountURL, Listen: l, Log: log}
 		var err error
-		if *passphrase != "" {
-			if o.Passphrase, err = readSecretFile(*passphrase); err != nil {
-				return err
-			}
+		if o.Passphrase, err = passphraseOf(c); err != nil {
+			return err
 		}
 		if *accountURL == "" {
 			if err := m.apply(&o); err != nil {

@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // defaultState follows the platform: systemd's StateDirectory, /var/lib for root, else the user's own place.
@@ -35,6 +37,15 @@ func stateOf(c *cobra.Command) string {
 		return d
 	}
 	return defaultState()
+}
+
+// passphraseOf returns the passphrase that the command line names a file of; zero when it names none.
+func passphraseOf(c *cobra.Command) (home.Secret, error) {
+	path, _ := c.Flags().GetString("passphrase-file")
+	if path == "" {
+		return home.Secret{}, nil
+	}
+	return readSecretFile(path)
 }
 
 // socketIn is where the daemon takes orders: whoever can open the directory may give them.

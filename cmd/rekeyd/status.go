@@ -83,7 +83,7 @@ func newHistory() *cobra.Command {
 		events := []home.Event{}
 		err := h.call(c.Context(), http.MethodGet, fmt.Sprintf("/v1/history?limit=%d", *limit), nil, &events)
 		if errors.Is(err, home.ErrUnavailable) {
-			store, oerr := openExisting(c.Context(), h.state)
+			store, oerr := openStored(c, h.state)
 			if oerr != nil {
 				return cmp.Or(oerr, err)
 			}
@@ -135,5 +135,5 @@ func statusOf(c *cobra.Command) (daemon.Status, error) {
 	if !errors.Is(err, home.ErrUnavailable) {
 		return s, err
 	}
-	return storedStatus(c.Context(), h.state)
+	return statusStored(c, h.state)
 }

@@ -1,8 +1,9 @@
 package main
 
 import (
-	"context"
 	"log/slog"
+
+	"github.com/spf13/cobra"
 
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
@@ -11,18 +12,18 @@ import (
 )
 
 // openExisting opens the store that a daemon left, when none runs. It makes none.
-func openExisting(_ context.Context, state string) (*localstore.Store, error) {
+func openExisting(state string, passphrase home.Secret) (*localstore.Store, error) {
 	if !localstore.Exists(state) {
 		return nil, &home.Error{
 			Op: "ask the daemon", Err: errNotRunning(state), Hint: "start it with: rekeyd run; or say where its state is with --state",
 		}
 	}
-	return localstore.Open(localstore.Options{Dir: state, Log: slog.New(slog.DiscardHandler)})
+	return localstore.Open(localstore.Options{Dir: state, Passphrase: passphrase, Log: slog.New(slog.DiscardHandler)})
 }
 
 // storedStatus is the house as it stands in the store: what was last known.
-func storedStatus(ctx context.Context, state string) (daemon.Status, error) {
-	store, err := openExisting(ctx, state)
+func storedStatus(state string, passphrase home.Secret) (daemon.Status, error) {
+	store, err := openExisting(state, passphrase)
 	if err != nil {
 		return daemon.Status{}, err
 	}
@@ -42,4 +43,22 @@ func storedStatus(ctx context.Context, state string) (daemon.Status, error) {
 	return daemon.Status{
 		Account: a.Email, Epoch: a.Epoch, Hub: home.HubID(id.Name), Link: "down", Reason: "the daemon does not run", Devices: rows,
 	}, nil
+}
+
+// openStored is openExisting with the passphrase that the command line names.
+func openStored(c *cobra.Command, state string) (*localstore.Store, error) {
+	passphrase, err := passphraseOf(c)
+	if err != nil {
+		return nil, err
+	}
+	return openExisting(state, passphrase)
+}
+
+// statusStored is storedStatus likewise.
+func statusStored(c *cobra.Command, state string) (daemon.Status, error) {
+	passphrase, err := passphraseOf(c)
+	if err != nil {
+		return daemon.Status{}, err
+	}
+	return storedStatus(state, passphrase)
 }
