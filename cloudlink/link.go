@@ -72,6 +72,7 @@ type Link struct {
 	member   bool                     // of a device: the service has said that it is enrolled
 	turned   int                      // of a device: how often in a row it was told that it is not bound yet
 	recorded map[string]time.Time     // when a reason to drop was last written down
+	refusals int                      // of the broker, in a row
 	relayed  map[string]*done         // requests to devices, by the message that brought them
 }
 
@@ -151,6 +152,12 @@ func (l *Link) State() (up bool, reason string) {
 	return true, ""
 }
 
+// How long a broker that refused the credential is left alone: doubled each time.
+const (
+	refusedPause   = time.Minute
+	refusedLongest = time.Hour
+)
+
 // Run keeps the link until ctx ends. It waits, without a connection, while the member belongs to no account.
 func (l *Link) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
@@ -225,13 +232,23 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 	stop()
 	parts.Wait()
 	if errors.Is(err, home.ErrCredential) {
-		// Latched: nothing but a change of the account or a restart dials again, and the owner is told once.
-		l.o.Log.Error("broker refused this member", "err", err)
+		// The owner is told once, and nobody knocks again at once. But a broker that was set up wrongly for a moment is right again
+		// some day, so it is asked now and then.
 		l.mu.Lock()
 		l.trouble = "the broker refused this hub's credential"
+		l.refusals++
+		pause := min(refusedPause<<min(l.refusals-1, 10), refusedLongest)
+		first := l.refusals == 1
 		l.mu.Unlock()
+		if first {
+			l.o.Log.Error("broker refused this member", "err", err, "pause", pause)
+		}
+		l.settle(err) // who is signing in hears so at once
+		again := time.NewTimer(pause)
+		defer again.Stop()
 		select {
 		case <-l.rejoin:
+		case <-again.C:
 		case <-all.Done():
 		}
 		return nil
@@ -251,6 +268,9 @@ func (l *Link) up(is bool) {
 	}
 	l.mu.Lock()
 	l.online = is
+	if is {
+		l.refusals = 0
+	}
 	clear(l.open)
 	clear(l.busy)
 	l.asked = time.Time{}

@@ -151,16 +151,25 @@ func (s *Service) Run(ctx context.Context) error {
 	parts.Go(func() { s.mailLoop(ctx) })
 	parts.Go(func() { s.newsLoop(ctx) })
 	parts.Go(func() { s.keepHouse(ctx) })
-	err := s.conn.Run(ctx)
-	if err != nil {
-		// People can still sign in and reset; what hubs have to hear waits for a restart.
-		s.o.Log.Error("account service speaks to no broker", "err", err)
-		<-ctx.Done()
+	for pause := refusedPause; ; pause = min(2*pause, refusedLongest) {
+		err := s.conn.Run(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		// People can still sign in and reset; what hubs have to hear waits. A broker that was set up wrongly is right again some day.
+		s.o.Log.Error("account service speaks to no broker", "err", err, "pause", pause)
+		wait(ctx, pause)
 	}
 	stop()
 	parts.Wait()
-	return err
+	return nil
 }
+
+// How long a broker that refused the service's credential is left alone: doubled each time.
+const (
+	refusedPause   = time.Minute
+	refusedLongest = time.Hour
+)
 
 // What is under way at once, beside what the policy says. A login waits for its turn to be hashed: what one neighbour may have waiting is
 // little, so that another's turn comes soon.

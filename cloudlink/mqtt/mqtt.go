@@ -158,6 +158,14 @@ func (c *Conn) write(client paho.Client, l *live) {
 	}
 }
 
+// errRefused is home.ErrCredential, of a broker: what was refused is no e-mail address.
+var errRefused error = refusal{}
+
+type refusal struct{}
+
+func (refusal) Error() string        { return "the broker refused the credential" }
+func (refusal) Is(target error) bool { return target == home.ErrCredential }
+
 // Run connects, subscribes, and hands over what comes, until ctx ends; it comes back after a lost connection, more slowly
 // each time, and tries the brokers in turn. It ends early with home.ErrCredential once every broker refused the credential.
 func (c *Conn) Run(ctx context.Context) error {
@@ -181,8 +189,8 @@ func (c *Conn) Run(ctx context.Context) error {
 		}
 		if refused == len(c.brokers) {
 			return &home.Error{
-				Op: "connect to the broker", Err: fmt.Errorf("credential refused: %w", home.ErrCredential),
-				Hint: "check user and password in the broker's URL, then start rekeyd again",
+				Op: "connect to the broker", Err: errRefused,
+				Hint: "check user and password in the broker's URL",
 			}
 		}
 		// Jitter keeps a fleet of hubs from coming back in one instant.
@@ -345,7 +353,7 @@ func wait(ctx context.Context, tok paho.Token) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
-		return fmt.Errorf("%w: the broker refused it", home.ErrCredential)
+		return errRefused
 	default:
 		return fmt.Errorf("%w: %w", home.ErrUnavailable, err)
 	}

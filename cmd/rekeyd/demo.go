@@ -155,8 +155,9 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	if err := s.app.engine.Bind(ids); err != nil {
 		return none, err
 	}
-	if _, err := s.until(ctx, "binding", current); err != nil {
-		return none, err
+	if rows, err := s.until(ctx, "binding", current); err != nil {
+		s.count(&result, rows, first)
+		return result, err
 	}
 	s.say("Bound them to the account: every device is signed in with password number 1.")
 
