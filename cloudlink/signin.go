@@ -249,6 +249,9 @@ func (l *Link) refused(c *conversation, os []wire.Outcome) error {
 	return nil
 }
 
+// Ask has the link ask the service at once what it has missed. It never blocks.
+func (l *Link) Ask() { l.askSoon() }
+
 func (l *Link) askSoon() {
 	l.mu.Lock()
 	l.asked = time.Time{}

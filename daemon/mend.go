@@ -43,6 +43,17 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		return
 	}
 	if !movable(f) {
+		if n, ok := driver.(Nudger); ok && b.Verdict.State == home.Current && b.CloudEpoch < c.Account.Epoch {
+			if err := n.Nudge(ctx, d, c.Account); err != nil {
+				r.o.Log.Debug("device not nudged", "device", id, "err", err)
+			}
+			r.mu.Lock()
+			if r.rows[id] != nil { // else renamed meanwhile
+				r.schedule(id, time.Now().Add(jitter(nudgePause)))
+			}
+			r.mu.Unlock()
+			return
+		}
 		r.again(id, b.Verdict)
 		return
 	}
@@ -73,6 +84,9 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.postpone(ctx, id, "rekey", err, b)
 	}
 }
+
+// nudgePause is after how long a device is looked at again that holds the newest epoch and has not signed in.
+const nudgePause = 20 * time.Second
 
 // movable tells whether the device may be given the newest credential. It is bound, so its owner has decided that it is to belong to the
 // account; it must be theirs already, or nobody's.

@@ -24,6 +24,11 @@ type Driver interface {
 	Rekey(ctx context.Context, d home.Device, m home.Move) error
 }
 
+// Nudger is a driver of devices that sign themselves in. Nudge has the device see now whether the account still knows it.
+type Nudger interface {
+	Nudge(context.Context, home.Device, home.Account) error
+}
+
 // Discovery finds devices until ctx ends. It hands every sighting to see, in batches, and never calls it twice at once.
 type Discovery interface {
 	Run(ctx context.Context, see func([]home.Sighting)) error

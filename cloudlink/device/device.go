@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/grandcat/zeroconf"
@@ -49,6 +50,7 @@ type Device struct {
 	m        *memory
 	link     *cloudlink.Link
 	listener net.Listener
+	asked    atomic.Int64 // when a nudge last made it ask; Unix nanoseconds
 }
 
 // New checks o, makes the device's keys at the first start, and opens its door's port. Run answers there.

@@ -34,6 +34,7 @@ func (d *Device) door() http.Handler {
 			answer = &wire.Done{Code: d.join(m, b)}
 		case *wire.Passed:
 			d.link.Heard(b.Notice) // signed by the service: it does not matter who passes it on
+			d.askNow()
 			answer = &wire.Done{}
 		default:
 			http.Error(w, "not a message for a door", http.StatusBadRequest)
@@ -48,6 +49,17 @@ func (d *Device) door() http.Handler {
 		_, _ = w.Write(out)
 	})
 	return mux
+}
+
+// nudges is how far apart two questions to the service are that somebody on the LAN has caused.
+const nudges = 5 * time.Second
+
+// askNow has the device ask the service what it has missed, and whether it is still known there.
+func (d *Device) askNow() {
+	now := time.Now().UnixNano()
+	if last := d.asked.Load(); now-last > int64(nudges) && d.asked.CompareAndSwap(last, now) {
+		d.link.Ask()
+	}
 }
 
 // state says what the device is and proves what it holds, to whoever holds the same.

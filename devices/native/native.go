@@ -145,6 +145,16 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	}
 }
 
+// Nudge passes the newest notice on, whether or not it is news: the device asks the account at once, and learns whether it is known there.
+func (d *Driver) Nudge(ctx context.Context, dev home.Device, a home.Account) error {
+	notice, err := wire.ParseNotice(a.NoticeJSON)
+	if err != nil {
+		return err
+	}
+	_, _, err = d.say(ctx, dev, &wire.Passed{Notice: notice})
+	return err
+}
+
 func (d *Driver) join(ctx context.Context, dev home.Device, s *wire.Statement, a home.Account, n wire.Notice, local netip.Addr) error {
 	joined, err := json.Marshal(wire.Joined{
 		Account: string(a.ID), Service: wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal},
