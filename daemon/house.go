@@ -24,6 +24,7 @@ type Row struct {
 	Hint     string        `json:"hint"`
 	Model    string        `json:"model,omitempty"`
 	Detail   string        `json:"detail,omitempty"`
+	Left     bool          `json:"left,omitempty"` // it said goodbye, or was missed for long
 }
 
 // House returns every device, by kind and name, with the account as the engine knows it.
@@ -72,7 +73,7 @@ func Stored(ledger Reader) (home.Account, []Row, error) {
 func (r *Rekeyer) show(w *row) Row {
 	out := Row{
 		ID: w.device.ID, Name: w.device.Name, Kind: w.device.Kind, Protocol: w.device.Protocol, Model: w.device.Model,
-		Bound: w.bound, Match: w.match, Since: w.since,
+		Bound: w.bound, Match: w.match, Since: w.since, Left: !w.left.IsZero(),
 	}
 	if w.device.Addr.IsValid() {
 		out.Addr = w.device.Addr.String()

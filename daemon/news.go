@@ -82,6 +82,7 @@ func (r *Rekeyer) see(sightings []home.Sighting) {
 		return
 	}
 	var save []home.Device
+	var seen []home.DeviceID
 	now := time.Now()
 	r.rename(changed)
 	r.mu.Lock()
@@ -91,15 +92,49 @@ func (r *Rekeyer) see(sightings []home.Sighting) {
 			save = append(save, d)
 		}
 		w.device, w.misses = d, 0
+		switch here := r.o.Roster.Here(d.ID); {
+		case here:
+			w.left = time.Time{}
+		case w.left.IsZero():
+			w.left = now
+		}
 		if w.since.IsZero() {
 			w.since = now.UTC().Round(0)
 		}
-		r.schedule(d.ID, now)
+		if w.bound || w.left.IsZero() {
+			r.schedule(d.ID, now)
+		}
+		seen = append(seen, d.ID)
 	}
+	r.sweep(now)
 	r.mu.Unlock()
+	r.tell(seen)
 	if len(save) > 0 {
 		if err := r.o.Ledger.SaveDevices(save); err != nil {
 			r.o.Log.Error("devices not saved", "err", err)
+		}
+	}
+}
+
+const (
+	goneTime = time.Hour // after which a device that left, and is not bound, is not shown any more
+	manyRows = 4096      // past which it goes as soon as it leaves: whoever is on the LAN can announce anything
+)
+
+// sweep forgets devices that left and are nobody's here; r.mu is held.
+func (r *Rekeyer) sweep(now time.Time) {
+	if now.Sub(r.swept) < time.Minute && len(r.rows) <= manyRows {
+		return
+	}
+	r.swept = now
+	for id, w := range r.rows {
+		if !w.bound && !w.busy && !w.left.IsZero() && (len(r.rows) > manyRows || now.Sub(w.left) > goneTime) {
+			delete(r.rows, id)
+		}
+	}
+	if full := len(r.rows) > manyRows; full != r.full {
+		if r.full = full; full {
+			r.o.Log.Warn("more devices are announced than a house has", "rows", len(r.rows))
 		}
 	}
 }

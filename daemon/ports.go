@@ -40,6 +40,8 @@ type Roster interface {
 	See([]home.Sighting) []home.Device
 	Devices() []home.Device
 	Device(home.DeviceID) (home.Device, bool)
+	// Here tells whether the device was seen, and neither said goodbye nor was missed for long.
+	Here(home.DeviceID) bool
 }
 
 // Ledger is what the engine keeps on disk. Every method is one transaction, and may share it with others' (group commit).

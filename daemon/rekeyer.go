@@ -41,6 +41,8 @@ type Rekeyer struct {
 	account home.Account
 	creds   []home.Credential // newest first
 	rows    map[home.DeviceID]*row
+	swept   time.Time
+	full    bool                            // there are more rows than a house has
 	heirs   map[home.DeviceID]home.DeviceID // new names of devices that were renamed while a job was under way
 	due     schedule
 	stamp   uint64 // counts what was recorded of single bindings
@@ -55,10 +57,11 @@ type row struct {
 	match   home.Match
 	verdict home.Verdict // of the last probe, for a device that is not bound; else the binding's counts
 	since   time.Time
-	busy    bool  // one job at a time for a device
-	again   bool  // due once more when the job ends
-	misses  int   // probes in a row without an answer
-	trouble error // why the last try to move it did not; nil once it is current
+	busy    bool      // one job at a time for a device
+	again   bool      // due once more when the job ends
+	misses  int       // probes in a row without an answer
+	left    time.Time // when it was last seen to leave; zero while it is here
+	trouble error     // why the last try to move it did not; nil once it is current
 	told    Row
 }
 

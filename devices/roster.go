@@ -175,7 +175,7 @@ func (r *Roster) room(s home.Sighting, touched map[string]bool) bool {
 	}
 	r.swept = s.At
 	for name, f := range r.faces {
-		if f.Protocol == "" && f.Source != onDisk && !r.here(f) {
+		if f.Source != onDisk && !r.here(f) {
 			r.forget(name, f, touched)
 		}
 	}

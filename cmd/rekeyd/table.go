@@ -33,6 +33,9 @@ func printRows(w io.Writer, rows []daemon.Row) error {
 		if r.Epoch != 0 {
 			state += " (" + strconv.FormatUint(uint64(r.Epoch), 10) + ")"
 		}
+		if r.Left {
+			state += ", gone"
+		}
 		line(string(r.ID), r.Name, string(r.Kind), state, string(r.Match), r.Addr)
 		if r.Bound && r.Hint != "" {
 			hints = append(hints, printable(string(r.ID)+": "+r.Hint))

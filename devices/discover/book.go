@@ -173,11 +173,24 @@ func (b *book) hearService(r record, now time.Time) {
 			b.link(i, r.to)
 		}
 	case dns.TypeTXT:
-		if !i.hasTXT || !slices.Equal(i.txt, r.txt) {
-			i.hasTXT, i.txt, i.toldIn = true, r.txt, -1
+		if txt := short(r.txt); !i.hasTXT || !slices.Equal(i.txt, txt) {
+			i.hasTXT, i.txt, i.toldIn = true, txt, -1
 		}
 	}
 	b.touch(i)
+}
+
+// maxTXT is how many bytes of a TXT record are kept: RFC 6763, 6.2, has none longer than 1300.
+const maxTXT = 1300
+
+func short(txt []string) []string {
+	n := 0
+	for i, s := range txt {
+		if n += len(s); n > maxTXT {
+			return slices.Clone(txt[:i])
+		}
+	}
+	return txt
 }
 
 // touch has the instance looked at: it may be complete, or miss something.
