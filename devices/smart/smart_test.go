@@ -1,0 +1,344 @@
+package smart_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/drivertest"
+	"github.com/rekeyd/rekeyd/devices/sim"
+	"github.com/rekeyd/rekeyd/devices/smart"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const email = "Ann@example.org"
+
+var (
+	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
+	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
+	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
+	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}}
+	move    = home.Move{Account: ann, From: oldPair, To: newPair}
+)
+
+// play runs devices until the test ends.
+func play(t *testing.T, specs ...sim.Spec) []*sim.Device {
+	t.Helper()
+	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := h.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { stop(); run.Wait() })
+	for _, d := range h.Devices() {
+		answers(t, d.Addr())
+	}
+	return h.Devices()
+}
+
+// answers waits until something listens.
+func answers(t *testing.T, at netip.AddrPort) {
+	t.Helper()
+	for range 500 {
+		c, err := net.Dial("tcp", at.String())
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // polls what the house's own goroutines do
+	}
+	t.Fatalf("nothing listens at %s", at)
+}
+
+func plug(username, password string, defects ...sim.Defect) sim.Spec {
+	return sim.Spec{Kind: home.Plug, Protocol: home.KLAP2, Username: username, Password: home.NewSecret(password), Defects: defects}
+}
+
+func driver(t *testing.T) *smart.Driver {
+	t.Helper()
+	d, err := smart.New(smart.Options{Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// seen returns the device as discovery tells of it.
+func seen(d *sim.Device) home.Device {
+	return home.Device{ID: d.ID(), Protocol: d.Protocol(), Addr: d.Addr(), Keys: []string{strings.Replace(string(d.ID()), "-", ":", 1)}}
+}
+
+func expect(t *testing.T, d *smart.Driver, dev home.Device, m home.Match, s home.State, e home.Epoch) {
+	t.Helper()
+	f, err := d.Probe(t.Context(), dev, both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != e {
+		t.Errorf("found %s, %s %d (%s); want %s, %s %d", f.Match, f.Verdict.State, f.Verdict.Epoch, f.Verdict.Detail, m, s, e)
+	}
+}
+
+// subject is a simulated device as drivertest wants it.
+type subject struct{ *sim.Device }
+
+func (s subject) Seen() home.Device { return seen(s.Device) }
+
+func (s subject) Hold(state home.State) {
+	switch state {
+	case home.Blank:
+		s.Device.Hold("", home.Secret{})
+	case home.Stale:
+		s.Device.Hold(email, oldPair.Password)
+	case home.ForeignHeld:
+		s.Device.Hold("bob@example.org", home.NewSecret("bobs"))
+	}
+}
+
+func (s subject) Holds() home.State {
+	switch p := s.Password(); {
+	case s.Username() == "":
+		return home.Blank
+	case s.Username() == email && p.Equal(oldPair.Password):
+		return home.Stale
+	case s.Username() == email && p.Equal(newPair.Password):
+		return home.Current
+	}
+	return home.ForeignHeld
+}
+
+func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for name, defects := range map[string][]sim.Defect{"firmware of today": nil, "a session for each request": {sim.OneRequest}} {
+		t.Run(name, func(t *testing.T) {
+			drivertest.Run(t, drivertest.Subject{
+				Silent:     true,
+				Candidates: func() home.Candidates { return both },
+				New: func(t *testing.T, n int) (drivertest.Driver, []drivertest.Device) {
+					var specs []sim.Spec
+					for range n {
+						specs = append(specs, plug(email, "old-password", defects...))
+					}
+					var all []drivertest.Device
+					for _, d := range play(t, specs...) {
+						all = append(all, subject{d})
+					}
+					return driver(t), all
+				},
+			})
+		})
+	}
+}
+
+func TestEachVerdictIsFound(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	ds := play(t,
+		plug(email, "new-password"), plug(email, "old-password"), plug(strings.ToLower(email), "old-password"), plug("test@tp-link.net", "test"),
+		plug("kasa@tp-link.net", "kasaSetup"), sim.Spec{Kind: home.Bulb, Protocol: home.KLAP2}, plug("bob@example.org", "bobs"),
+		plug(email, "old-password", sim.ThirdPartyOff), plug(email, "old-password", sim.Garbled), plug(email, "old-password", sim.Impostor),
+	)
+	d := driver(t)
+	for i, want := range []struct {
+		match home.Match
+		state home.State
+		epoch home.Epoch
+	}{
+		{home.Ours, home.Current, 5},
+		{home.Ours, home.Stale, 4},
+		{home.Ours, home.WrongCase, 4},
+		{home.Unbound, home.Default, 0},
+		{home.Unbound, home.Default, 0},
+		{home.Unbound, home.Blank, 0},
+		{home.Unknown, home.Mismatch, 0},
+		{home.Unknown, home.ThirdPartyOff, 0},
+		{home.Unknown, home.Unreachable, 0},
+		{home.Unknown, home.Mismatch, 0},
+	} {
+		expect(t, d, seen(ds[i]), want.match, want.state, want.epoch)
+	}
+}
+
+func TestADeviceInTheWrongCaseIsMovedToTheRightOne(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	p := play(t, plug(strings.ToLower(email), "old-password"))[0]
+	d := driver(t)
+	if err := d.Rekey(t.Context(), seen(p), move); err != nil {
+		t.Fatal(err)
+	}
+	if p.Username() != email || !p.Password().Equal(newPair.Password) {
+		t.Errorf("it holds %s", p.Username())
+	}
+	expect(t, d, seen(p), home.Ours, home.Current, 5)
+}
+
+func TestAChangeIsMadeOnlyAsTheDeviceSaysItCanBeMade(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	ds := play(t, plug(email, "old-password", sim.Bare), plug(email, "old-password", sim.Stubborn), plug(email, "old-password"))
+	d := driver(t)
+	for i, want := range []error{home.ErrRefused, home.ErrRefused, nil} {
+		if err := d.Rekey(t.Context(), seen(ds[i]), move); !errors.Is(err, want) {
+			t.Errorf("device %d: %v, want %v", i, err, want)
+		}
+	}
+	if told := ds[0].Told(); slices.Contains(told, "set_qs_info") {
+		t.Errorf("a device that lists no account was told %q", told)
+	}
+	for _, p := range ds {
+		if slices.Contains(p.Told(), "joined another network") {
+			t.Error("a device was told to join another network")
+		}
+	}
+	if !ds[1].Password().Equal(oldPair.Password) {
+		t.Error("the stubborn one has changed")
+	}
+}
+
+func TestWhatItsCloudTakesBackIsSeen(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	p := play(t, plug(email, "old-password", sim.Reverting))[0]
+	if err := driver(t).Rekey(t.Context(), seen(p), move); err != nil {
+		t.Fatal(err)
+	}
+	states := map[home.State]bool{}
+	for range 4 {
+		f, err := driver(t).Probe(t.Context(), seen(p), both) // each after a restart: it asks who answers
+		if err != nil {
+			t.Fatal(err)
+		}
+		states[f.Verdict.State] = true
+	}
+	if !states[home.Current] || !states[home.Stale] {
+		t.Errorf("seen %v, want it to be current first and stale later", states)
+	}
+}
+
+func TestADeviceThatFlapsIsMoved(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	p := play(t, plug(email, "old-password", sim.Flapping))[0]
+	d := driver(t)
+	var err error
+	for range 3 { // at every second sign-in it holds the factory's
+		if err = d.Rekey(t.Context(), seen(p), move); err == nil {
+			break
+		}
+	}
+	if err != nil || !p.Password().Equal(newPair.Password) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAProbeOfAKnownDeviceIsOneQuestion(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	p := play(t, plug(email, "old-password"))[0]
+	d := driver(t)
+	expect(t, d, seen(p), home.Ours, home.Stale, 4)
+	was := len(p.Told())
+	for range 5 {
+		expect(t, d, seen(p), home.Ours, home.Stale, 4)
+	}
+	if n := len(p.Told()) - was; n != 0 {
+		t.Errorf("%d commands were run, want none: the first handshake tells", n)
+	}
+	moved := seen(p)
+	moved.Addr = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.99"), 80)
+	expect(t, d, moved, home.Unknown, home.Unreachable, 0)
+}
+
+func TestAnAppSpeaksToTheDevice(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	p := play(t, plug(email, "old-password"))[0]
+	raw, err := driver(t).Talk(t.Context(), seen(p), both, []byte(`{"method":"set_device_info","params":{"device_on":true}}`))
+	if err != nil || string(raw) != `{"error_code":0}` {
+		t.Errorf("%s %v", raw, err)
+	}
+	if _, err := driver(t).Talk(t.Context(), seen(p), home.Candidates{}, []byte(`{}`)); !errors.Is(err, home.ErrNotOpened) {
+		t.Error(err)
+	}
+}
+
+// TestHostileDevicesAreBoundedInTimeAndLength lets all sorts of servers stand at a device's address.
+func TestHostileDevicesAreBoundedInTimeAndLength(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for name, h := range map[string]http.HandlerFunc{
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
+		"an error":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"nothing":      func(http.ResponseWriter, *http.Request) {},
+		"a short one":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 47)) },
+		"a long one":   func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 49)) },
+		"another hash": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 48)) },
+		"no end": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 4096)); err != nil {
+					return
+				}
+			}
+		},
+		"silence": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the other end has gone
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(h)
+			defer s.Close()
+			at := netip.MustParseAddrPort(s.Listener.Addr().String())
+			d, err := smart.New(smart.Options{Timeout: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			dev := home.Device{ID: "mac-5ce931000001", Addr: at}
+			begun := time.Now()
+			f, err := d.Probe(t.Context(), dev, both)
+			if err != nil || f.Match == home.Ours || f.Verdict.State != home.Unreachable && f.Verdict.State != home.Mismatch {
+				t.Errorf("%+v %v", f, err)
+			}
+			if err := d.Rekey(t.Context(), dev, move); err == nil {
+				t.Error("moved")
+			}
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
