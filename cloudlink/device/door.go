@@ -34,7 +34,7 @@ func (d *Device) door() http.Handler {
 			answer = &wire.Done{Code: d.join(m, b)}
 		case *wire.Passed:
 			d.link.Heard(b.Notice) // signed by the service: it does not matter who passes it on
-			d.askNow()
+			d.nudged(b.Notice)
 			answer = &wire.Done{}
 		default:
 			http.Error(w, "not a message for a door", http.StatusBadRequest)
@@ -54,8 +54,13 @@ func (d *Device) door() http.Handler {
 // nudges is how far apart two questions to the service are that somebody on the LAN has caused.
 const nudges = 5 * time.Second
 
-// askNow has the device ask the service what it has missed, and whether it is still known there.
-func (d *Device) askNow() {
+// nudged has the device ask the service what it has missed, and whether it is still known there: by a notice of its account, old or new.
+// What the service has not signed moves nothing.
+func (d *Device) nudged(n wire.Notice) {
+	a, err := d.m.Account()
+	if err != nil || n.Verify(wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal}, string(a.ID)) != nil {
+		return
+	}
 	now := time.Now().UnixNano()
 	if last := d.asked.Load(); now-last > int64(nudges) && d.asked.CompareAndSwap(last, now) {
 		d.link.Ask()
