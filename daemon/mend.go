@@ -48,8 +48,9 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 				r.o.Log.Debug("device not nudged", "device", id, "err", err)
 			}
 			r.mu.Lock()
-			if r.rows[id] != nil { // else renamed meanwhile
-				r.schedule(id, time.Now().Add(jitter(nudgePause)))
+			if w := r.rows[id]; w != nil { // else renamed meanwhile
+				r.schedule(id, time.Now().Add(jitter(min(nudgePause<<min(w.nudges, 10), r.o.Recheck))))
+				w.nudges++
 			}
 			r.mu.Unlock()
 			return
@@ -85,8 +86,8 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	}
 }
 
-// nudgePause is after how long a device is looked at again that holds the newest epoch and has not signed in.
-const nudgePause = 20 * time.Second
+// nudgePause is after how long a device is looked at again that holds the newest epoch and has not signed in; doubled each time.
+const nudgePause = 8 * time.Second
 
 // movable tells whether the device may be given the newest credential. It is bound, so its owner has decided that it is to belong to the
 // account; it must be theirs already, or nobody's.
@@ -143,6 +144,9 @@ func (r *Rekeyer) observe(id home.DeviceID, v home.Verdict) (home.Binding, error
 		w.binding, w.stamp = b, r.stamp
 		if b.Verdict.State == home.Current {
 			w.trouble = nil
+		}
+		if b.CloudEpoch == r.account.Epoch || b.Verdict.State != home.Current {
+			w.nudges = 0
 		}
 	}
 	newest := r.account.Epoch

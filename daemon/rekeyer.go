@@ -60,6 +60,7 @@ type row struct {
 	busy    bool      // one job at a time for a device
 	again   bool      // due once more when the job ends
 	misses  int       // probes in a row without an answer
+	nudges  int       // in a row
 	left    time.Time // when it was last seen to leave; zero while it is here
 	trouble error     // why the last try to move it did not; nil once it is current
 	told    Row

@@ -55,7 +55,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want := regexp.MustCompile("(?s)" + args[0])
 	var out []byte
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		cmd := exec.Command(args[1], args[2:]...)
 		cmd.Dir = ts.MkAbs(".")
 		cmd.Env = environ(ts)
