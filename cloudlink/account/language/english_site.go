@@ -59,7 +59,7 @@ func englishSite() Site {
 		Hints: map[string]string{
 			"default": "Add it to your account in its app, or bind it at your hub.", "blank": "Add it to your account in its app, or bind it at your hub.",
 			"foreign":         "If it is yours, remove it from the other account in its app first.",
-			"mismatch":        "Tell your hub an earlier password with rekeyd import, or reset the device to its factory settings and add it again.",
+			"mismatch":        "Change its password in its own app, or reset it to its factory settings and add it again.",
 			"third-party-off": "Turn on Third-Party Compatibility in the Tapo app.", "locked-out": "Wait: the hub tries again by itself.",
 			"unreachable": "Switch it on and see that it is in the network. The hub goes on by itself.", "unsupported": "Change its password in its own app.",
 			"pending": "Give it access to the internet.", "wrong-case": "Add it again in its app, with the address spelled as you registered it.",
