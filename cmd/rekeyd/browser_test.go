@@ -353,6 +353,19 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	if held := r.holding(fourth, 4); held != 4 {
 		t.Errorf("%d of 4 devices really hold the newest password", held)
 	}
+
+	// The hub is removed, with what it holds; that is asked first.
+	b.open("/")
+	b.fill("email", rigEmail, "password", fourth)
+	b.press("/signin")
+	b.shows("4 of 4 devices are signed in again.")
+	b.open("/account/hubs")
+	b.shows("online", "Password number")
+	b.press("/account/hubs/remove")
+	b.shows("Remove this hub?", "with the 4 devices that it holds")
+	b.press("/account/hubs/remove")
+	b.shows("The hub is removed.", "No hub belongs to this account yet.")
+	b.clean(secrets, "401", "422")
 }
 
 // keys types: into the field at which the keyboard arrives from the beginning of the page.
