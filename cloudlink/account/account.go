@@ -50,7 +50,7 @@ type Service struct {
 	forgots *limit // by e-mail address
 	askers  *limit // by network address
 	sprays  *limit // failed logins, by network address
-	waiting *crowd // logins under way
+	waiting *lanes // logins under way, by network address
 	guests  *crowd // connections
 
 	change  sync.Mutex // serialises what changes who belongs to whom, or an account: check, transaction, memory. Not for hot paths
@@ -99,7 +99,7 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), hash: newHasher(p), logins: newLock(p),
 		forgots: newLimit(p.ForgotPerHour, time.Hour, p.ForgotPause), askers: newLimit(p.ForgotFrom, 10*time.Minute, 0),
-		sprays: newLimit(p.LoginFrom, p.LoginWindow, 0), waiting: newCrowd(loginsEach, loginsAll), guests: newCrowd(p.ConnectionsFrom, connectionsAll),
+		sprays: newLimit(p.LoginFrom, p.LoginWindow, 0), waiting: newLanes(loginsEach), guests: newCrowd(p.ConnectionsFrom, connectionsAll),
 		asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), epochs: make(chan struct{}, 1), news: map[string]bool{},
 	}
 	s.talks = newTalks(s)
@@ -174,8 +174,7 @@ const (
 // What is under way at once, beside what the policy says. A login waits for its turn to be hashed: what one neighbour may have waiting is
 // little, so that another's turn comes soon.
 const (
-	loginsEach     = 16
-	loginsAll      = 1024
+	loginsEach     = 4
 	connectionsAll = 8192
 )
 

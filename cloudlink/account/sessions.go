@@ -76,11 +76,18 @@ func (s *Service) authenticate(ctx context.Context, email, password string, v vi
 	if s.logins.locked(lock, now) {
 		return nil, refused(v1.Locked, "Too many failed attempts: locked for "+people(s.o.Policy.LoginLock))
 	}
-	if s.sprays.full(v.from, now) || !s.waiting.enter(v.from) {
+	if s.sprays.full(v.from, now) {
 		s.counts.throttled.Add(1)
 		return nil, refused(v1.RateLimit, "Too many attempts from this address: try again later")
 	}
-	defer s.waiting.leave(v.from)
+	line := v.from
+	if v.device {
+		line += " devices" // an owner does not wait behind their own house
+	}
+	if err := s.waiting.enter(ctx, line); err != nil {
+		return nil, err
+	}
+	defer s.waiting.leave(line)
 	a, known := s.dir.byEmail(key)
 	phc := ""
 	if known {

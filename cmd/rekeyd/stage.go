@@ -58,8 +58,10 @@ func newStage(o demoOptions) (_ *stage, err error) {
 		return nil, err
 	}
 	const anyPort = "127.0.0.1:0"
+	policy := account.DefaultPolicy()
+	policy.ConnectionsFrom = 100_000 // the whole house is one address here
 	s.app, err = newApp(appOptions{
-		State: s.dir, Interfaces: []string{loopback()}, Listen: listenOptions{Page: anyPort, Account: anyPort, Broker: anyPort}, Mail: mail, Log: s.log,
+		State: s.dir, Interfaces: []string{loopback()}, Listen: listenOptions{Page: anyPort, Account: anyPort, Broker: anyPort}, Mail: mail, Policy: policy, Log: s.log,
 		Pace: discover.Pace{Window: time.Second, First: 2 * time.Second, Quick: 10}, Told: func(daemon.Row) { s.poke() },
 	})
 	return s, err

@@ -22,7 +22,7 @@ import (
 const (
 	loginRounds = 3
 	loginTime   = 4 * time.Second // of each round
-	loginsOnce  = 32              // from four addresses: of one the service takes so many at once
+	loginsOnce  = 32              // from four addresses, as neighbours are
 	listsOnce   = 8
 	listed      = 1000 // devices of the account
 	resets      = 1000 // asked for at once
