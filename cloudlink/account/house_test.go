@@ -119,6 +119,7 @@ type cloud struct {
 	broker string
 	mail   *spool
 	mailer account.Mailer
+	late   *spool // what was given up
 	log    *log
 	stop   func()
 
@@ -142,7 +143,7 @@ func open(t testing.TB, set func(*account.Policy)) *cloud {
 func openWith(t testing.TB, mail account.Mailer, set func(*account.Policy)) *cloud {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	c := &cloud{t: t, dir: t.TempDir(), policy: quick(), mail: &spool{}, mailer: mail, log: &log{}, carried: &log{}}
+	c := &cloud{t: t, dir: t.TempDir(), policy: quick(), mail: &spool{}, mailer: mail, late: &spool{}, log: &log{}, carried: &log{}}
 	if c.mailer == nil {
 		c.mailer = c.mail
 	}
@@ -170,7 +171,7 @@ func (c *cloud) start() {
 	lg := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c.web = httptest.NewUnstartedServer(nil)
 	c.s, err = account.New(account.Options{
-		Dir: c.dir, BaseURL: "http://" + c.web.Listener.Addr().String(), Brokers: []string{c.broker}, Mail: c.mailer, Policy: c.policy, Log: lg,
+		Dir: c.dir, BaseURL: "http://" + c.web.Listener.Addr().String(), Brokers: []string{c.broker}, Mail: c.mailer, GivenUp: c.late, Policy: c.policy, Log: lg,
 	})
 	if err != nil {
 		t.Fatal(err)
