@@ -5,6 +5,8 @@
 package home
 
 import (
+	"crypto/md5"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -35,6 +37,10 @@ type Account struct {
 	NoticeJSON  []byte   // that notice as it came, signed, to pass on to devices that speak the link
 	Brokers     []string // MQTT broker URLs, in the order in which they are tried
 	URL         string   // the account service's base URL
+
+	// CleartextBind is the owner's word that passwords may go nearly in the clear over the LAN, and to devices that prove nothing before
+	// they are told. Without it such devices are shown, and left as they are.
+	CleartextBind bool
 }
 
 // Kind is what a device is to the people who live with it.
@@ -95,6 +101,33 @@ type Device struct {
 	Addr     netip.AddrPort // where the protocol's port was last seen; invalid when it was never seen
 	Keys     []string       // every identity the device was seen under; see Sighting.Keys
 	Seen     time.Time      // UTC; kept in memory, written with other changes only
+
+	Owner string            `json:",omitempty"` // see Sighting.Owner
+	Extra map[string]string `json:"-"`          // see Sighting.Extra
+}
+
+// NoOwner is what Owner is of a device that says that it belongs to nobody.
+const NoOwner = "none"
+
+// OwnerOf returns what a device says of its owner that was set up with this e-mail address: its MD5 (tp-link-devices.md, 2.2). It hides
+// the address from nobody who can guess it.
+func OwnerOf(email string) string {
+	h := md5.Sum([]byte(email))
+	return hex.EncodeToString(h[:])
+}
+
+// Claims says whose the device is by what it said when it was found: hearsay, to be believed only where nothing better is known. Devices
+// hash the address in the letter case in which it was typed, so that in lower case counts, too.
+func (d Device) Claims(email string) Match {
+	switch {
+	case d.Owner == "" || email == "":
+		return Unknown
+	case d.Owner == NoOwner:
+		return Unbound
+	case d.Owner == OwnerOf(email), d.Owner == OwnerOf(strings.ToLower(email)):
+		return Ours
+	}
+	return Foreign
 }
 
 // Sighting is one observation of a device on the LAN. It is a hint and no more: whoever is on the LAN can announce anything.
@@ -108,9 +141,11 @@ type Sighting struct {
 	Addr     netip.AddrPort // IPv4 preferred where both are known
 	Addrs    []netip.Addr   // all addresses that were told, each inside the subnets of an allowed interface
 	Match    Match          // whose it says it is, for sources that tell; else Unknown
-	Owner    string         // what it said of its owner, in the source's own form; never a secret
-	Gone     bool           // it said goodbye, or has not been heard for long enough
-	At       time.Time
+	Owner    string         // what it said of its owner: OwnerOf of the e-mail address, or NoOwner; empty where it did not say
+	// Extra is what else it said: names of fields with their JSON, those that nobody here reads. It is bounded, and no secret is in it.
+	Extra map[string]string
+	Gone  bool // it said goodbye, or has not been heard for long enough
+	At    time.Time
 }
 
 // Binding is that a device belongs to an account, and how far each of its two ends has come.
