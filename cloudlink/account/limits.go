@@ -29,7 +29,12 @@ func (l *limit) full(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	hits := l.recent(key, now)
-	return len(hits) >= l.max || len(hits) > 0 && now.Sub(hits[len(hits)-1]) < l.pause
+	return l.reached(hits, now)
+}
+
+// reached tells whether no more than hits may be now. Of two at once the later may be counted first: that is no pause.
+func (l *limit) reached(hits []time.Time, now time.Time) bool {
+	return len(hits) >= l.max || len(hits) > 0 && l.pause > 0 && now.Sub(hits[len(hits)-1]) < l.pause
 }
 
 // take counts one for key, unless the limit is reached.
@@ -37,7 +42,7 @@ func (l *limit) take(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	hits := l.recent(key, now)
-	if len(hits) >= l.max || len(hits) > 0 && now.Sub(hits[len(hits)-1]) < l.pause {
+	if l.reached(hits, now) {
 		return false
 	}
 	if len(l.hits) >= manyKeys {

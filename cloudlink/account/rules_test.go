@@ -89,6 +89,20 @@ func TestALockHoldsAndEnds(t *testing.T) {
 	}
 }
 
+func TestTwoFailuresAtOnceLockNobodyOut(t *testing.T) {
+	l := newLock(Policy{LoginFailures: 3, LoginWindow: time.Hour, LoginLock: 2 * time.Hour})
+	at := time.Unix(0, 0)
+	l.failed("k", at.Add(time.Millisecond))
+	l.failed("k", at) // it read the clock first, and comes second
+	if l.locked("k", at.Add(time.Second)) {
+		t.Error("locked after two failures")
+	}
+	l.failed("k", at)
+	if !l.locked("k", at.Add(time.Second)) {
+		t.Error("not locked after three")
+	}
+}
+
 func TestOneNeighbourIsOneNetwork(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.7:80": "192.0.2.7", "[2001:db8::1]:80": "2001:db8::/64", "[2001:db8::ffff]:81": "2001:db8::/64", "[::ffff:192.0.2.7]:1": "192.0.2.7", "pipe": "pipe",

@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func apart(a, b []time.Duration, least time.Duration) string {
 	return ""
 }
 
-// times asks n times each way, mixed, some at once, and returns how long each answer took.
+// times asks n times each way, mixed, some at once, and returns how long each answer took. All answers have to be the same.
 func times(t *testing.T, n, atOnce int, ways [2]func(i int) (url, body string)) (out [2][]time.Duration) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: atOnce}}
@@ -75,6 +76,7 @@ func times(t *testing.T, n, atOnce int, ways [2]func(i int) (url, body string)) 
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	next := 0
+	var answer []byte
 	for range atOnce {
 		all.Go(func() {
 			for {
@@ -96,10 +98,15 @@ func times(t *testing.T, n, atOnce int, ways [2]func(i int) (url, body string)) 
 					t.Error(err)
 					return
 				}
-				_, _ = io.Copy(io.Discard, resp.Body)
+				raw, _ := io.ReadAll(resp.Body)
 				resp.Body.Close()
 				took := time.Since(begun)
 				mu.Lock()
+				if answer == nil {
+					answer = raw
+				} else if len(raw) < 200 && !bytes.Equal(raw, answer) { // a page names the address
+					t.Errorf("answered %s, and then %s", answer, raw)
+				}
 				out[order[i]] = append(out[order[i]], took)
 				mu.Unlock()
 			}
@@ -205,9 +212,16 @@ func TestALeakOfAnswerTimesIsFound(t *testing.T) {
 	ask := func(address string) func(int) (string, string) {
 		return func(int) (string, string) { return leaks.URL, `{"email":"` + address + `"}` }
 	}
-	got := times(t, requests, 40, [2]func(int) (string, string){ask(email), ask("nobody@example.org")})
-	if apart(got[0], got[1], time.Millisecond) == "" {
-		t.Errorf("a leak of 2 ms was not found: %.1f standard deviations, medians %v and %v", mannWhitney(got[0], got[1]), quantile(got[0], .5), quantile(got[1], .5))
+	found := false
+	for range 5 { // a busy machine's delays can hide it for a while
+		got := times(t, requests, 40, [2]func(int) (string, string){ask(email), ask("nobody@example.org")})
+		if found = apart(got[0], got[1], time.Millisecond) != ""; found {
+			break
+		}
+		t.Logf("not found: %.1f standard deviations, medians %v and %v", mannWhitney(got[0], got[1]), quantile(got[0], .5), quantile(got[1], .5))
+	}
+	if !found {
+		t.Error("a leak of 2 ms was not found")
 	}
 	same := times(t, requests, 40, [2]func(int) (string, string){ask("nobody@example.org"), ask("no-one@example.org")})
 	if s := apart(same[0], same[1], time.Millisecond); s != "" {
