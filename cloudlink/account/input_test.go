@@ -201,7 +201,9 @@ func from(ip string) *http.Client {
 }
 
 func TestAFloodFromOneAddressDoesNotStopAnother(t *testing.T) {
-	c := open(t, func(p *account.Policy) { p.ConnectionsFrom, p.LoginFrom, p.LoginFailures, p.HashMemory, p.HashTime = 32, 100_000, 1000, 8<<10, 2 })
+	c := open(t, func(p *account.Policy) {
+		p.ConnectionsFrom, p.LoginFrom, p.LoginFailures, p.HashMemory, p.HashTime = 32, 100_000, 1000, 8<<10, 2
+	})
 	c.register()
 	addr := c.serve()
 	// One neighbour holds as many connections as it gets, without a word,
