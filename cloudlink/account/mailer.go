@@ -5,39 +5,17 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
-	gomail "github.com/wneessen/go-mail"
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
-
-// message is a mail in the form of RFC 5322. Encoded with gomail.NoEncoding its text stands as it is, so that whoever reads the file can
-// copy the link: our lines are short.
-func message(from string, m Mail, how gomail.Encoding) (*gomail.Msg, error) {
-	msg := gomail.NewMsg(gomail.WithEncoding(how), gomail.WithNoDefaultUserAgent())
-	_, domain, _ := strings.Cut(from, "@")
-	if err := errors.Join(msg.FromFormat("rekeyd", from), msg.To(m.To)); err != nil {
-		return nil, errors.New("an address is malformed")
-	}
-	msg.Subject(m.Subject)
-	msg.SetMessageIDWithValue(m.ID + "@" + domain)
-	msg.SetDateWithValue(m.At)
-	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no answering machine answers
-	if m.Lang != "" {
-		msg.SetGenHeader("Content-Language", m.Lang)
-	}
-	crlf := strings.NewReplacer("\r\n", "\r\n", "\n", "\r\n") // RFC 5321: servers refuse a bare line feed
-	msg.SetBodyString(gomail.TypeTextPlain, crlf.Replace(m.Text))
-	if m.HTML != "" {
-		msg.AddAlternativeString(gomail.TypeTextHTML, crlf.Replace(m.HTML))
-	}
-	return msg, nil
-}
 
 // Folder is a Mailer that writes each mail into a folder, as an .eml file, for a house without a mail server.
 type Folder struct {
@@ -47,7 +25,7 @@ type Folder struct {
 
 // Send writes the file; it is there whole or not at all.
 func (f Folder) Send(_ context.Context, m Mail) error {
-	msg, err := message(f.From, m, gomail.NoEncoding)
+	msg, err := letter(f.From, m, true)
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
@@ -58,7 +36,7 @@ func (f Folder) Send(_ context.Context, m Mail) error {
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	_, err = msg.WriteTo(tmp)
+	_, err = tmp.Write(msg)
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), filepath.Join(f.Dir, m.ID+".eml"))
 	}
@@ -71,13 +49,14 @@ func (f Folder) Send(_ context.Context, m Mail) error {
 
 // SMTP is a Mailer that hands mails to a server.
 type SMTP struct {
-	from   string
-	tls    *tls.Config
-	client func() (*gomail.Client, error)
+	addr, from string
+	implicit   bool // TLS from the start
+	auth       func() []sasl.Client
+	tls        *tls.Config
 }
 
 // NewSMTP returns a Mailer for smtp://[user:password@]host[:port] (STARTTLS where the server has it, and always where a
-// password is sent to another machine) or smtps:// (TLS from the start). It connects to nothing. Its errors do not repeat the URL.
+// password is sent) or smtps:// (TLS from the start). It connects to nothing. Its errors do not repeat the URL.
 func NewSMTP(server, from string) (*SMTP, error) {
 	u, err := url.Parse(server)
 	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" {
@@ -95,53 +74,128 @@ func NewSMTP(server, from string) (*SMTP, error) {
 			return nil, &home.Error{Op: "set up mail", Err: fmt.Errorf("port %q", p), Hint: "correct --smtp"}
 		}
 	}
-	o := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(mailTimeout)}
-	pw, auth := u.User.Password()
-	switch {
-	case u.Scheme == "smtps":
-		o = append(o, gomail.WithSSL())
-	case auth:
-		o = append(o, gomail.WithTLSPolicy(gomail.TLSMandatory))
-	default:
-		o = append(o, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
+	s := &SMTP{
+		addr: net.JoinHostPort(u.Hostname(), strconv.Itoa(port)), from: from, implicit: u.Scheme == "smtps",
+		tls: &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12},
 	}
-	if auth {
-		o = append(o, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(u.User.Username()), gomail.WithPassword(pw))
+	if password, ok := u.User.Password(); ok {
+		user := u.User.Username()
+		s.auth = func() []sasl.Client {
+			return []sasl.Client{sasl.NewPlainClient("", user, password), sasl.NewLoginClient(user, password)}
+		}
 	}
-	s := &SMTP{from: from, tls: &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}}
-	o = append(o, gomail.WithTLSConfig(s.tls))
-	s.client = func() (*gomail.Client, error) { return gomail.NewClient(u.Hostname(), o...) }
 	return s, nil
 }
 
 // Send returns nil once the server has accepted the mail.
 func (s *SMTP) Send(ctx context.Context, m Mail) error {
-	err := s.send(ctx, m, gomail.NoEncoding)
-	if e, ok := errors.AsType[*gomail.SendError](err); ok && e.Reason == gomail.ErrNoUnencoded {
-		err = s.send(ctx, m, gomail.EncodingQP) // the server carries seven bits only
+	ctx, stop := context.WithTimeout(ctx, mailTimeout)
+	defer stop()
+	c, err := s.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("mail: %w: %w", home.ErrUnavailable, err)
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	if err := s.signIn(c); err != nil {
+		return fmt.Errorf("mail: %w: %w", home.ErrUnavailable, err)
+	}
+	eightBit, _ := c.Extension("8BITMIME")
+	msg, err := letter(s.from, m, eightBit)
+	if err != nil {
+		return fmt.Errorf("mail: %w: %w", ErrNever, err)
+	}
+	var o smtp.MailOptions
+	if eightBit {
+		o.Body = smtp.Body8BitMIME
+	}
+	if err := c.Mail(s.from, &o); err != nil {
+		return fmt.Errorf("mail: %w: sender: %w", home.ErrUnavailable, coded(err))
+	}
+	if err := hand(c, m.To, msg); err != nil {
+		if e, ok := errors.AsType[*smtp.SMTPError](err); ok && e.Code >= 500 {
+			return fmt.Errorf("mail: %w: %w", ErrNever, coded(err))
+		}
+		return fmt.Errorf("mail: %w: %w", home.ErrUnavailable, coded(err))
+	}
+	_ = c.Quit() // it is taken, whatever comes now
+	return nil
+}
+
+// hand gives the server a mail for one address.
+func hand(c *smtp.Client, to string, msg []byte) error {
+	if err := c.Rcpt(to, nil); err != nil {
+		return err
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(msg); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// coded leaves of an error of the server its code: what it says may repeat the mail, or a password.
+func coded(err error) error {
+	if e, ok := errors.AsType[*smtp.SMTPError](err); ok {
+		return fmt.Errorf("the server answered %d", e.Code)
 	}
 	return err
 }
 
-func (s *SMTP) send(ctx context.Context, m Mail, how gomail.Encoding) error {
-	msg, err := message(s.from, m, how)
+// dial connects, over TLS wherever the server has it.
+func (s *SMTP) dial(ctx context.Context) (*smtp.Client, error) {
+	connect := func() (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", s.addr)
+		if err == nil {
+			deadline, _ := ctx.Deadline()
+			err = c.SetDeadline(deadline)
+		}
+		return c, err
+	}
+	conn, err := connect()
 	if err != nil {
-		return fmt.Errorf("mail: %w: %w", ErrNever, err)
+		return nil, err
 	}
-	c, err := s.client()
-	if err != nil {
-		return fmt.Errorf("mail: %w", err)
+	if s.implicit {
+		return smtp.NewClient(tls.Client(conn, s.tls)), nil
 	}
-	err = c.DialAndSendWithContext(ctx, msg)
-	if err == nil {
-		return nil
-	}
-	if e, ok := errors.AsType[*gomail.SendError](err); ok && e.ErrorCode() >= 500 {
-		switch e.Reason {
-		case gomail.ErrSMTPRcptTo, gomail.ErrSMTPData, gomail.ErrSMTPDataClose:
-			// What the server says may repeat the mail; its code does not.
-			return fmt.Errorf("mail: %w: the server answered %d", ErrNever, e.ErrorCode())
+	if s.auth == nil {
+		c := smtp.NewClient(conn)
+		if has, _ := c.Extension("STARTTLS"); !has {
+			return c, nil
+		}
+		_ = c.Close()
+		if conn, err = connect(); err != nil {
+			return nil, err
 		}
 	}
-	return fmt.Errorf("mail: %w: %w", home.ErrUnavailable, err)
+	c, err := smtp.NewClientStartTLS(conn, s.tls)
+	if err != nil {
+		_ = conn.Close()
+		return nil, coded(err)
+	}
+	return c, nil
+}
+
+// signIn says who sends, where there is a password to say it with.
+func (s *SMTP) signIn(c *smtp.Client) error {
+	if s.auth == nil {
+		return nil
+	}
+	for _, a := range s.auth() {
+		mechanism, _, err := a.Start()
+		if err != nil {
+			return errors.New("sign-in could not begin")
+		}
+		if c.SupportsAuth(mechanism) {
+			if err := c.Auth(a); err != nil {
+				return fmt.Errorf("sign in: %w", coded(err))
+			}
+			return nil
+		}
+	}
+	return errors.New("the server takes no password in a way that is known here")
 }

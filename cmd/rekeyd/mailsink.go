@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
 	"net"
+	"net/mail"
+	"net/textproto"
 	"strings"
 	"time"
 
 	"github.com/emersion/go-smtp"
-	"github.com/wneessen/go-mail"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -72,26 +76,38 @@ func (s *sinkSession) Mail(string, *smtp.MailOptions) error      { return nil }
 func (s *sinkSession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = to; return nil }
 
 func (s *sinkSession) Data(r io.Reader) error {
-	msg, err := mail.EMLToMsgFromReader(r)
+	text, err := plainText(r)
 	if err != nil {
 		return err
 	}
-	m := sinkMail{to: s.to}
-	for _, p := range msg.GetParts() {
-		if p.GetContentType() == mail.TypeTextPlain {
-			raw, err := p.GetContent()
-			if err != nil {
-				return err
-			}
-			m.text += string(raw)
-		}
-	}
+	m := sinkMail{to: s.to, text: text}
 	select {
 	case s.sink.mail <- m:
 		return nil
 	default:
 		return errors.New("mailbox is full")
 	}
+}
+
+// plainText returns the text of a mail.
+func plainText(r io.Reader) (string, error) {
+	msg, err := mail.ReadMessage(r)
+	if err != nil {
+		return "", err
+	}
+	body, header := msg.Body, textproto.MIMEHeader(msg.Header)
+	if kind, p, err := mime.ParseMediaType(header.Get("Content-Type")); err == nil && strings.HasPrefix(kind, "multipart/") {
+		first, err := multipart.NewReader(body, p["boundary"]).NextRawPart() // the plain text: RFC 2046 has what is preferred last
+		if err != nil {
+			return "", err
+		}
+		body, header = first, first.Header
+	}
+	if strings.EqualFold(header.Get("Content-Transfer-Encoding"), "quoted-printable") {
+		body = quotedprintable.NewReader(body)
+	}
+	raw, err := io.ReadAll(io.LimitReader(body, maxSinkMail))
+	return string(raw), err
 }
 
 // link waits for the mail with a link to a page of the account service.

@@ -1,0 +1,55 @@
+package account
+
+import (
+	"bytes"
+	"io"
+	"mime/quotedprintable"
+	"net/mail"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestALetterGoesOverSevenBitsToo(t *testing.T) {
+	m := Mail{ID: "1.2", To: "anna@example.org", Subject: "Сброс", Text: "Откройте ссылку:\n\nhttp://x/reset#t=" + strings.Repeat("A", 100) + "\n", At: time.Unix(0, 0)}
+	raw, err := letter("noreply@rekeyd.example", m, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(raw) {
+		if len(line) > 78 || !bytes.HasSuffix(line, []byte("\r\n")) || bytes.ContainsFunc(line, func(r rune) bool { return r > '~' }) {
+			t.Errorf("line %q", line)
+		}
+	}
+	msg, err := mail.ReadMessage(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(quotedprintable.NewReader(msg.Body))
+	if want := strings.ReplaceAll(m.Text, "\n", "\r\n"); err != nil || string(body) != want {
+		t.Errorf("%q, %v; want %q", body, err, want)
+	}
+}
+
+func TestALetterTakesNoFurtherHeaders(t *testing.T) {
+	good := Mail{ID: "1.2", To: "anna@example.org", Subject: "s", Text: "t"}
+	for _, spoil := range []func(*Mail){
+		func(m *Mail) { m.To = "anna@example.org\r\nBcc: eve@example.org" },
+		func(m *Mail) { m.To = "anna@example.org, eve@example.org" },
+		func(m *Mail) { m.Lang = "en\r\nBcc: eve@example.org" },
+		func(m *Mail) { m.ID = "1\r\nBcc: eve@example.org" },
+	} {
+		m := good
+		spoil(&m)
+		if _, err := letter("noreply@rekeyd.example", m, true); err == nil {
+			t.Errorf("%+v was taken", m)
+		}
+	}
+	m := good
+	m.Subject = "s\r\nBcc: eve@example.org"
+	raw, err := letter("noreply@rekeyd.example", m, true)
+	msg, err2 := mail.ReadMessage(bytes.NewReader(raw))
+	if err != nil || err2 != nil || msg.Header.Get("Bcc") != "" {
+		t.Errorf("%s, %v, %v", raw, err, err2)
+	}
+}
