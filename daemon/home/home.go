@@ -159,6 +159,8 @@ type Binding struct {
 	Since       time.Time // when Verdict last changed, UTC
 	Tries       int       // rekeys begun since the device was last current
 	Next        time.Time // not to be touched before; zero when at once
+	Moved       time.Time // when it was first seen to hold DeviceEpoch; zero when that is long settled
+	Reverts     int       // how often it was seen to have given DeviceEpoch up again, since it was moved there
 }
 
 // Current tells whether both ends of the binding were seen to hold newest.
@@ -201,7 +203,7 @@ type HubKeys struct{ Sign, Seal Secret }
 
 // Credential is what opens a device at an epoch.
 type Credential struct {
-	Epoch       Epoch
+	Epoch       Epoch  // 0 for an earlier password that the owner remembers: which epoch it was of is not known
 	Username    string // the account's e-mail as registered
 	Password    Secret // empty where the hub was never told it
 	EpochSecret Secret // 32 bytes; empty for a password from before the hub enrolled
@@ -210,14 +212,15 @@ type Credential struct {
 // Candidates is what a probe may find a device to hold.
 type Candidates struct {
 	Account     Account
-	Credentials []Credential // newest epoch first
+	Credentials []Credential // newest epoch first; those without an epoch last
 	Recorded    Epoch        // what the device was last seen or set to hold, for protocols that cannot tell; 0 for never
 }
 
 // Move is what a driver needs to bring a device to the newest epoch.
 type Move struct {
 	Account  Account
-	From, To Credential // From is zero where it is unknown what the device holds, or it holds nothing
+	From, To Credential   // From is zero where it is unknown what the device holds, or it holds nothing
+	Known    []Credential // all that the device may hold, the newest first, To among them
 }
 
 // Finding is what a probe found.

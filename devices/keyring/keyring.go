@@ -3,6 +3,7 @@
 package keyring
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -24,7 +25,7 @@ var (
 // Of returns every key that is worth trying on a device that takes an e-mail address and a password: the account's of every epoch, the
 // newest first; the same with the address in lower case, where that is another; the factory's; none.
 func Of(c home.Candidates) []Key {
-	ks := account(c.Account.Epoch, c.Credentials)
+	ks := account(c.Account, c.Credentials)
 	for _, d := range [...][2]string{kasa, tapo} {
 		ks = append(ks, Key{d[0], home.NewSecret(d[1]), home.Verdict{State: home.Default}})
 	}
@@ -32,28 +33,33 @@ func Of(c home.Candidates) []Key {
 }
 
 // Opening returns the keys by which a device may be entered that is to be moved: what it holds as far as is known, then what it is to
-// hold, for it may have been moved already; and the factory's and none where it is unknown what it holds.
+// hold, for it may have been moved already; and all there are where it is unknown what it holds.
 func Opening(m home.Move) []Key {
-	var cs []home.Credential
-	for _, c := range []home.Credential{m.From, m.To} {
-		if c.Epoch != 0 {
-			cs = append(cs, c)
-		}
-	}
 	if m.From.Epoch != 0 {
-		return account(m.Account.Epoch, cs)
+		return account(m.Account, []home.Credential{m.From, m.To})
 	}
-	return Of(home.Candidates{Account: m.Account, Credentials: cs})
+	return Of(home.Candidates{Account: m.Account, Credentials: known(m)})
 }
 
-// account are the keys of an account's epochs.
-func account(newest home.Epoch, cs []home.Credential) []Key {
+// known are all credentials of a move.
+func known(m home.Move) []home.Credential {
+	if len(m.Known) > 0 {
+		return m.Known
+	}
+	return []home.Credential{m.To}
+}
+
+// account are the keys of an account's epochs, and of the earlier passwords that its owner remembers.
+func account(a home.Account, cs []home.Credential) []Key {
 	var exact, lower []Key
 	for _, c := range cs {
 		if c.Password.IsZero() {
 			continue // the hub was never told it
 		}
-		v := home.Verdict{State: home.Stale, Epoch: c.Epoch}.Against(newest)
+		v := home.Verdict{State: home.Stale, Epoch: c.Epoch}.Against(a.Epoch)
+		if c.Username != a.Email && strings.EqualFold(c.Username, a.Email) {
+			v.State = home.WrongCase
+		}
 		exact = append(exact, Key{c.Username, c.Password, v})
 		if low := strings.ToLower(c.Username); low != c.Username {
 			lower = append(lower, Key{low, c.Password, home.Verdict{State: home.WrongCase, Epoch: c.Epoch}})
@@ -71,12 +77,24 @@ func Passwords(c home.Candidates) []Key {
 		if cr.Password.IsZero() {
 			continue
 		}
+		if slices.ContainsFunc(ks, func(k Key) bool { return k.Password.Equal(cr.Password) }) {
+			continue
+		}
 		ks = append(ks, Key{username, cr.Password, home.Verdict{State: home.Stale, Epoch: cr.Epoch}.Against(c.Account.Epoch)})
 	}
 	for _, pw := range [...]string{"admin", "TPL075526460603"} {
 		ks = append(ks, Key{username, home.NewSecret(pw), home.Verdict{State: home.Default}})
 	}
 	return ks
+}
+
+// EnteringCamera is Opening for cameras.
+func EnteringCamera(m home.Move) []Key {
+	if m.From.Epoch == 0 {
+		return Passwords(home.Candidates{Account: m.Account, Credentials: known(m)})
+	}
+	ks := Passwords(home.Candidates{Account: m.Account, Credentials: []home.Credential{m.From, m.To}})
+	return slices.DeleteFunc(ks, func(k Key) bool { return k.Verdict.State == home.Default })
 }
 
 // Budget is what keeps devices from locking their owner out. A driver asks it before each login of which the device, and nobody else,

@@ -42,3 +42,26 @@ func TestKeysComeNewestFirstThenLowerCaseThenTheFactorys(t *testing.T) {
 		t.Errorf("%q: what holds nothing that is known may hold the factory's", say(got))
 	}
 }
+
+func TestWhatTheOwnerRemembersIsTriedToo(t *testing.T) {
+	third := home.Credential{Epoch: 3, Username: "Anna@example.org", Password: home.NewSecret("three")}
+	old := home.Credential{Username: "Anna@example.org", Password: home.NewSecret("once")}
+	loud := home.Credential{Username: "ANNA@example.org", Password: home.NewSecret("once")}
+	a := home.Account{Epoch: 3, Email: "Anna@example.org"}
+	want := []string{
+		"Anna@example.org/three current 3", "Anna@example.org/once stale 0", "ANNA@example.org/once wrong-case 0",
+		"anna@example.org/three wrong-case 3", "anna@example.org/once wrong-case 0", "anna@example.org/once wrong-case 0",
+		"kasa@tp-link.net/kasaSetup default 0", "test@tp-link.net/test default 0", "/ blank 0",
+	}
+	if got := say(keyring.Opening(home.Move{Account: a, To: third, Known: []home.Credential{third, old, loud}})); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	want = []string{"admin/three current 3", "admin/once stale 0", "admin/admin default 0", "admin/TPL075526460603 default 0"}
+	if got := say(keyring.EnteringCamera(home.Move{Account: a, To: third, Known: []home.Credential{third, old, loud}})); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	want = []string{"admin/two stale 2", "admin/three current 3"}
+	if got := say(keyring.EnteringCamera(home.Move{Account: a, From: home.Credential{Epoch: 2, Password: home.NewSecret("two")}, To: third})); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -25,7 +25,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	}
 	t := d.talk(dev)
 	defer t.line.Close()
-	e, err := t.open(ctx, opening(m), true)
+	e, err := t.open(ctx, keyring.EnteringCamera(m), true)
 	if err != nil {
 		return told(dev, err)
 	}
@@ -60,27 +60,6 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 		return fmt.Errorf("change: code %d: %w", code, home.ErrNotOpened)
 	}
 	return fmt.Errorf("change: code %d, and it does not hold the new one: %w", code, home.ErrRefused)
-}
-
-// opening are the keys by which a camera may be entered: keyring.Opening with the usernames of cameras.
-func opening(m home.Move) []keyring.Key {
-	var cs []home.Credential
-	for _, c := range []home.Credential{m.From, m.To} {
-		if c.Epoch != 0 {
-			cs = append(cs, c)
-		}
-	}
-	keys := keyring.Passwords(home.Candidates{Account: m.Account, Credentials: cs})
-	if m.From.Epoch == 0 {
-		return keys
-	}
-	var ours []keyring.Key
-	for _, k := range keys {
-		if k.Verdict.State != home.Default {
-			ours = append(ours, k)
-		}
-	}
-	return ours
 }
 
 // told turns what came of a camera into an error of home's.
