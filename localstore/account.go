@@ -82,6 +82,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 			return fmt.Errorf("enrol with another notice of epoch %d: %w", a.NoticeEpoch, home.ErrForged)
 		}
 		a.Epoch = old.Epoch // what is in the vault; none before the first grant
+		a.CleartextBind, a.CleartextAsked = old.CleartextBind, old.CleartextAsked
 		if err := putAccount(tx, a); err != nil {
 			return err
 		}
@@ -178,7 +179,7 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 			if !v.Same(b.Verdict) {
 				b.Verdict, b.Since = v, now()
 			}
-			b.Tries = 0
+			b.Tries, b.Moved, b.Reverts = 0, noTime, 0
 			if v.State != home.LockedOut { // a lock-out is waited out, whatever the account does
 				b.Next = noTime
 			}
@@ -216,6 +217,18 @@ func (s *Store) SetBrokers(id home.AccountID, brokers []string) error {
 			return err
 		}
 		a.Brokers = brokers
+		return putAccount(tx, a)
+	})
+}
+
+// AllowCleartextBind keeps the owner's word whether passwords may go nearly in the clear; see home.Account.
+func (s *Store) AllowCleartextBind(allow bool) error {
+	return s.update(func(tx *bbolt.Tx) error {
+		a, err := account(tx)
+		if err != nil {
+			return err
+		}
+		a.CleartextBind, a.CleartextAsked = allow, true
 		return putAccount(tx, a)
 	})
 }

@@ -108,6 +108,9 @@ func (s *Store) RenameDevice(from, to home.DeviceID) error {
 				return err
 			}
 		}
+		if err := moveBudget(tx, from, to); err != nil {
+			return err
+		}
 		if under {
 			if err := mergeIntent(tx, to, intent); err != nil {
 				return err

@@ -6,10 +6,12 @@
 //	accounts   <account>       home.Account
 //	vault      check           a known text, sealed: tells a wrong key
 //	           cred/<account>/<epoch>   username, password, epoch secret; sealed
+//	           old/<account>/<n>        username, password: earlier ones that the owner remembers; sealed
 //	           bind/<device>   the binding secret, 32 bytes; sealed
 //	devices    <device>        home.Device, as it was last written
 //	bindings   <device>        home.Binding
 //	intents    <device>        home.Intent
+//	budget     <device>        when sign-ins were spent on it in the last hour
 //	outbox     queue <n>       home.Errand, oldest first
 //	           index <kind>/<device> → n
 //	inbox      queue <n>       names of messages that were acted on, oldest first
@@ -74,6 +76,7 @@ var (
 	bOutbox   = []byte("outbox")
 	bInbox    = []byte("inbox")
 	bHistory  = []byte("history")
+	bBudget   = []byte("budget")
 	bQueue    = []byte("queue")
 	bIndex    = []byte("index")
 )
@@ -98,6 +101,10 @@ var migrations = []func(*bbolt.Tx) error{
 			}
 		}
 		return nil
+	},
+	func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(bBudget)
+		return err
 	},
 }
 

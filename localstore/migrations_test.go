@@ -37,6 +37,14 @@ var cases = []struct {
 			}
 		},
 	},
+	{
+		before: func(*bbolt.Tx) error { return nil },
+		after: func(t *testing.T, tx *bbolt.Tx) {
+			if tx.Bucket([]byte("budget")) == nil {
+				t.Error("no bucket budget")
+			}
+		},
+	},
 }
 
 func TestMigrations(t *testing.T) {

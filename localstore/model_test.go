@@ -28,7 +28,7 @@ type model struct {
 
 // plain leaves out what a model does not follow.
 func plain(b home.Binding) home.Binding {
-	b.Since, b.Next, b.Verdict.Detail = time.Time{}, time.Time{}, ""
+	b.Since, b.Next, b.Moved, b.Verdict.Detail = time.Time{}, time.Time{}, time.Time{}, ""
 	return b
 }
 
@@ -67,7 +67,7 @@ func (m *model) begin(e home.Epoch) {
 	m.epoch, m.notice, m.vault[e] = e, max(m.notice, e), true
 	for _, id := range slices.Sorted(maps.Keys(m.bindings)) {
 		b := m.bindings[id]
-		b.Verdict, b.Tries = b.Verdict.Against(e), 0
+		b.Verdict, b.Tries, b.Reverts = b.Verdict.Against(e), 0, 0
 		m.bindings[id] = b
 		m.drop(home.ErrandSignIn, id)
 		if b.Verdict.State == home.Current {
@@ -78,22 +78,11 @@ func (m *model) begin(e home.Epoch) {
 }
 
 func (m *model) observe(id home.DeviceID, v home.Verdict) {
-	b := m.bindings[id]
-	switch {
-	case (v.State == home.Current || v.State == home.Stale) && v.Epoch == m.epoch && (m.epoch != 0 || v.State == home.Current):
-		b.Verdict = home.Verdict{State: home.Current, Epoch: m.epoch}
-		b.DeviceEpoch, b.Tries = m.epoch, 0
-		m.bindings[id] = b
+	b := m.bindings[id].Observed(v, m.epoch, time.Time{}) // its rules have their own tests
+	m.bindings[id] = plain(b)
+	if b.Verdict.State == home.Current {
 		m.seen(id)
-		return
-	case v.State == home.Current: // of an older epoch, or of one that is not granted yet
-		v.State = home.Stale
 	}
-	b.Verdict = v
-	if v.State == home.Stale && v.Epoch != 0 {
-		b.DeviceEpoch = v.Epoch
-	}
-	m.bindings[id] = b
 }
 
 // modelHash is the hash of the one true notice of an epoch.

@@ -35,7 +35,7 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 		if was, err = binding(tx, id); err != nil {
 			return err
 		}
-		is = observed(was, v, a.Epoch, at)
+		is = was.Observed(v, a.Epoch, at)
 		quiet := is
 		quiet.Verdict.Detail = was.Verdict.Detail
 		known = quiet == was && (is.Verdict.State != home.Current || followed(tx, a, is))
@@ -52,6 +52,9 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 		if err := put(tx.Bucket(bBindings), []byte(id), is); err != nil {
 			return err
 		}
+		if is.Reverts > was.Reverts {
+			return record(tx, home.Event{At: at, What: "device gave the new password up", Device: id, Epoch: a.Epoch, Detail: string(v.State)})
+		}
 		if is.Verdict.State != home.Current {
 			return nil
 		}
@@ -64,27 +67,6 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 		return nil
 	})
 	return is, err
-}
-
-// observed is the binding after a probe found v.
-func observed(b home.Binding, v home.Verdict, newest home.Epoch, at time.Time) home.Binding {
-	v = v.Against(newest)
-	if v.State == home.Current && v.Epoch != newest {
-		v.State = home.Stale // ahead of what this hub has a grant for; current when the grant is here
-	}
-	if !v.Same(b.Verdict) {
-		b.Since = at
-	}
-	b.Verdict = v
-	switch {
-	case v.State == home.Current:
-		b.DeviceEpoch, b.Tries, b.Next = v.Epoch, 0, noTime
-	case v.State == home.Stale && v.Epoch != 0:
-		b.DeviceEpoch = v.Epoch
-	case v.State == home.LockedOut && v.Until.After(b.Next):
-		b.Next = v.Until // also after a restart
-	}
-	return b
 }
 
 // followed tells whether all that follows from b being current is done.
@@ -151,6 +133,28 @@ func (s *Store) Postpone(id home.DeviceID, next time.Time) error {
 		b.Tries++
 		b.Next = utc(next)
 		return put(tx.Bucket(bBindings), []byte(id), b)
+	})
+}
+
+// Retry forgets what was tried in vain with bound devices, because their owner wants it tried again. A lock-out is waited out all the same.
+func (s *Store) Retry(ids []home.DeviceID) error {
+	return s.update(func(tx *bbolt.Tx) error {
+		for _, id := range ids {
+			b, ok, err := get[home.Binding](tx.Bucket(bBindings), []byte(id))
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			if b.Tries, b.Reverts = 0, 0; b.Verdict.State != home.LockedOut {
+				b.Next = noTime
+			}
+			if err := put(tx.Bucket(bBindings), []byte(id), b); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -64,26 +64,32 @@ func (s *Store) getCredential(tx *bbolt.Tx, id home.AccountID, e home.Epoch) (ho
 	return s.openCredential(key, box)
 }
 
-// Credentials returns what the vault holds of an account, newest epoch first.
-func (s *Store) Credentials(id home.AccountID) ([]home.Credential, error) {
-	var cs []home.Credential
-	err := s.view(func(tx *bbolt.Tx) error {
-		prefix := credPrefix(id)
-		c := tx.Bucket(bVault).Cursor()
-		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-			if len(k) != len(prefix)+8 {
-				continue // of an account whose name begins like this one
-			}
-			cr, err := s.openCredential(k, v)
-			if err != nil {
-				return err
-			}
-			cs = append(cs, cr)
-		}
-		return nil
+// Credentials returns what the vault holds of an account: newest epoch first, and then those without an epoch.
+func (s *Store) Credentials(id home.AccountID) (cs []home.Credential, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		cs, err = s.credentials(tx, id)
+		return err
 	})
-	slices.Reverse(cs)
 	return cs, err
+}
+
+func (s *Store) credentials(tx *bbolt.Tx, id home.AccountID) ([]home.Credential, error) {
+	var cs []home.Credential
+	prefix := credPrefix(id)
+	c := tx.Bucket(bVault).Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if len(k) != len(prefix)+8 {
+			continue // of an account whose name begins like this one
+		}
+		cr, err := s.openCredential(k, v)
+		if err != nil {
+			return nil, err
+		}
+		cs = append(cs, cr)
+	}
+	slices.Reverse(cs)
+	old, err := s.remembered(tx, id)
+	return append(cs, old...), err
 }
 
 // merge fills what old lacks from add. What old has stays: a different password or secret of the same epoch is home.ErrForged.

@@ -40,7 +40,8 @@ type Account struct {
 
 	// CleartextBind is the owner's word that passwords may go nearly in the clear over the LAN, and to devices that prove nothing before
 	// they are told. Without it such devices are shown, and left as they are.
-	CleartextBind bool
+	CleartextBind  bool
+	CleartextAsked bool // the owner was asked
 }
 
 // Kind is what a device is to the people who live with it.
@@ -166,6 +167,60 @@ type Binding struct {
 // Current tells whether both ends of the binding were seen to hold newest.
 func (b Binding) Current(newest Epoch) bool {
 	return b.Verdict.State == Current && b.DeviceEpoch == newest && b.CloudEpoch == newest
+}
+
+// Observed returns the binding after a probe found v, with the account at newest. A device that gives an epoch up which it held (its cloud
+// or its firmware took it back) is moved there once more; when it gives that up, too, it is reverted, and its owner's business.
+func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
+	v = v.Against(newest)
+	if v.State == Current && v.Epoch != newest {
+		v.State = Stale // ahead of what this hub has a grant for; current when the grant is here
+	}
+	if b.DeviceEpoch == newest && newest != 0 && v.Epoch <= newest && b.Verdict.State.kept() && v.State.movable() {
+		b.Reverts++
+	}
+	if b.Reverts > 1 && v.State.movable() {
+		v.State = Reverted
+	}
+	if !v.Same(b.Verdict) {
+		b.Since = at
+	}
+	was := b.Verdict.State
+	b.Verdict = v
+	switch {
+	case v.State == Current:
+		switch {
+		case was != "" && (b.DeviceEpoch != v.Epoch || !was.kept()):
+			b.Moved = at
+		case !b.Moved.IsZero() && at.Sub(b.Moved) > SettleTime:
+			b.Moved, b.Reverts = time.Time{}, 0
+		}
+		b.DeviceEpoch, b.Tries, b.Next = v.Epoch, 0, time.Time{}
+	case v.State == Stale && v.Epoch != 0:
+		b.DeviceEpoch = v.Epoch
+	case v.State == LockedOut && v.Until.After(b.Next):
+		b.Next = v.Until // also after a restart
+	}
+	return b
+}
+
+// When a device that was moved is looked at once more, and when that is settled: what its cloud takes back it takes back within minutes,
+// or when it next speaks to it.
+const (
+	GlanceTime = 5 * time.Minute
+	SettleTime = 24 * time.Hour
+)
+
+// Glance returns when a device that was moved is to be looked at again at the latest, because it may have gone back; ok is false where
+// that is settled.
+func (b Binding) Glance(now time.Time) (at time.Time, ok bool) {
+	switch {
+	case b.Moved.IsZero() || b.Verdict.State != Current:
+		return at, false
+	case now.Sub(b.Moved) < GlanceTime:
+		return b.Moved.Add(GlanceTime), true
+	}
+	return b.Moved.Add(SettleTime + time.Second), true
 }
 
 // Intent is written to disk before a device is touched and forgotten after its end was seen. After a crash it says what the

@@ -22,13 +22,22 @@ const (
 	Unreachable   State = "unreachable"     // no answer
 	Unsupported   State = "unsupported"     // no driver speaks to it
 	Unasked       State = "not-asked"       // no probe has asked it yet
+	Reverted      State = "reverted"        // it took the new credential twice, and went back to an older one, Verdict.Epoch says which, or to none
 	Pending       State = "pending"         // it took the new credential and could not yet try it: it was offline to its cloud
 )
+
+// movable tells whether a device of the account that is found so can be given another credential.
+func (s State) movable() bool { return s == Stale || s == WrongCase || s == Default || s == Blank }
+
+// kept tells whether a device that held a credential when it was last seen may hold it still, for all that is known.
+func (s State) kept() bool {
+	return s == Current || s == Unreachable || s == LockedOut || s == ThirdPartyOff || s == Unasked
+}
 
 // Verdict is what a probe found a device to hold. It is evidence: Current means a probe saw it.
 type Verdict struct {
 	State  State
-	Epoch  Epoch     // for Current, Stale and WrongCase
+	Epoch  Epoch     // for Current, Stale, WrongCase and Reverted
 	Until  time.Time // for LockedOut
 	Detail string    // for people: what the device said; never a secret
 }
@@ -63,6 +72,8 @@ func (v Verdict) Hint(name string) string {
 		return fmt.Sprintf("give %s access to the internet; it signs in as soon as it reaches its cloud", name)
 	case WrongCase:
 		return fmt.Sprintf("add %s again in its app, with the e-mail address spelled as it was registered, if rekeyd cannot move it", name)
+	case Reverted:
+		return fmt.Sprintf("see that %s is online in its app, and signed in to your account there; then run: rekeyd rekey %s", name, name)
 	case Default, Blank:
 		return fmt.Sprintf("add %s to your account, in its app or with: rekeyd bind %s", name, name)
 	case ForeignHeld:

@@ -1,0 +1,74 @@
+package localstore_test
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore"
+)
+
+func TestSignInsAreCountedOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		open := func() *localstore.Store {
+			s, err := localstore.Open(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		s := open()
+		defer func() { _ = s.Close() }()
+		spend := func(id home.DeviceID, want error) {
+			t.Helper()
+			if err := s.Spend(id); !errors.Is(err, want) {
+				t.Errorf("spend on %s: %v, want %v", id, err, want)
+			}
+		}
+		for range 3 {
+			spend("mac-1", nil)
+			time.Sleep(10 * time.Minute)
+		}
+		for range 3 { // however often it is asked, and the hub restarted
+			spend("mac-1", home.ErrBudget)
+			_ = s.Close()
+			s = open()
+		}
+		spend("mac-2", nil)
+		time.Sleep(30 * time.Minute) // the first is an hour old
+		spend("mac-1", nil)
+		spend("mac-1", home.ErrBudget)
+		for range 10 { // what is right costs nothing
+			spend("mac-3", nil)
+			if err := s.Good("mac-3"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			spend("mac-3", nil)
+		}
+		spend("mac-3", home.ErrBudget)
+
+		// A device that is locked is left alone, and one that is renamed keeps its count.
+		if err := errors.Join(s.Enrol(home.Account{ID: "a", NoticeEpoch: 1}, home.Credential{}), s.Bind("a", []home.Device{{ID: "mac-4"}, {ID: "mdns-5"}})); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Observe("mac-4", home.Verdict{State: home.LockedOut, Until: time.Now().Add(2 * time.Hour)}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		spend("mac-4", home.ErrBudget)
+		for range 3 {
+			spend("mdns-5", nil)
+		}
+		if err := s.RenameDevice("mdns-5", "mac-5"); err != nil {
+			t.Fatal(err)
+		}
+		spend("mac-5", home.ErrBudget)
+		time.Sleep(2*time.Hour + time.Second)
+		spend("mac-4", nil)
+	})
+}
