@@ -20,7 +20,9 @@ type Status struct {
 	Hub     home.HubID `json:"hub"`
 	Link    string     `json:"link"` // "up" or "down"
 	Reason  string     `json:"reason,omitempty"`
-	Devices []Row      `json:"devices"`
+	// Whether the owner allows passwords nearly in the clear, for devices that know no better; absent before they were asked.
+	CleartextBind *bool `json:"allow_cleartext_bind,omitempty"`
+	Devices       []Row `json:"devices"`
 }
 
 // Login is what an owner gives to sign this hub in to their account.
@@ -60,6 +62,9 @@ func (f *Face) Status() Status {
 		s.Link = "up"
 	}
 	s.Reason = reason
+	if a.CleartextAsked {
+		s.CleartextBind = &a.CleartextBind
+	}
 	return s
 }
 
@@ -77,7 +82,32 @@ func (f *Face) Private() http.Handler {
 	f.show(mux)
 	f.order(mux, "bind", f.o.Engine.Bind)
 	f.order(mux, "unbind", f.o.Engine.Unbind)
-	f.order(mux, "rekey", f.o.Engine.Rekey)
+	f.order(mux, "rekey", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, false) })
+	f.order(mux, "restart", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, true) })
+	ask(mux, "probe", func(ctx context.Context, in struct {
+		Devices []home.DeviceID `json:"devices"`
+	},
+	) (any, error) {
+		return f.o.Engine.Probe(ctx, in.Devices)
+	})
+	ask(mux, "remember", func(_ context.Context, in struct {
+		Email     string   `json:"email"`
+		Passwords []string `json:"passwords"`
+	},
+	) (any, error) {
+		passwords := make([]home.Secret, len(in.Passwords))
+		for i, p := range in.Passwords {
+			passwords[i] = home.NewSecret(p)
+		}
+		added, err := f.o.Engine.Remember(in.Email, passwords)
+		return map[string]int{"added": added}, err
+	})
+	ask(mux, "cleartext", func(_ context.Context, in struct {
+		Allow bool `json:"allow"`
+	},
+	) (any, error) {
+		return struct{}{}, f.o.Engine.AllowCleartextBind(in.Allow)
+	})
 	mux.HandleFunc("POST /v1/login", f.login)
 	return mux
 }
@@ -100,19 +130,27 @@ func (f *Face) show(mux *http.ServeMux) {
 
 // order adds a call that names devices.
 func (f *Face) order(mux *http.ServeMux, name string, do func([]home.DeviceID) error) {
+	ask(mux, name, func(_ context.Context, in struct {
+		Devices []home.DeviceID `json:"devices"`
+	},
+	) (any, error) {
+		return struct{}{}, do(in.Devices)
+	})
+}
+
+// ask adds a call.
+func ask[In any](mux *http.ServeMux, name string, do func(context.Context, In) (any, error)) {
 	mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
-		var in struct {
-			Devices []home.DeviceID `json:"devices"`
+		var in In
+		err := read(w, r, &in)
+		if err == nil {
+			var out any
+			if out, err = do(r.Context(), in); err == nil {
+				answer(w, out)
+				return
+			}
 		}
-		if err := read(w, r, &in); err != nil {
-			refuse(w, err)
-			return
-		}
-		if err := do(in.Devices); err != nil {
-			refuse(w, err)
-			return
-		}
-		answer(w, struct{}{})
+		refuse(w, err)
 	})
 }
 

@@ -71,16 +71,9 @@ func Stored(ledger Reader) (home.Account, []Row, error) {
 // show makes a row presentable; r.mu is held. A binding is current only when both of its ends are: until then it is shown as stale, at
 // the lower of the two.
 func (r *Rekeyer) show(w *row) Row {
-	out := Row{
-		ID: w.device.ID, Name: w.device.Name, Kind: w.device.Kind, Protocol: w.device.Protocol, Model: w.device.Model,
-		Bound: w.bound, Match: w.match, Since: w.since, Left: !w.left.IsZero(),
-	}
-	if w.device.Addr.IsValid() {
-		out.Addr = w.device.Addr.String()
-	}
 	v := w.verdict
 	if w.bound {
-		v, out.Since = w.binding.Verdict, w.binding.Since
+		v = w.binding.Verdict
 		switch {
 		case v.State == "":
 			v.State = home.Unasked
@@ -95,6 +88,21 @@ func (r *Rekeyer) show(w *row) Row {
 		if r.o.Drivers[w.device.Protocol] != nil {
 			v.State = home.Unasked
 		}
+	}
+	return r.present(w, v)
+}
+
+// present is a row with a verdict; r.mu is held.
+func (r *Rekeyer) present(w *row, v home.Verdict) Row {
+	out := Row{
+		ID: w.device.ID, Name: w.device.Name, Kind: w.device.Kind, Protocol: w.device.Protocol, Model: w.device.Model,
+		Bound: w.bound, Match: w.match, Since: w.since, Left: !w.left.IsZero(),
+	}
+	if w.bound {
+		out.Since = w.binding.Since
+	}
+	if w.device.Addr.IsValid() {
+		out.Addr = w.device.Addr.String()
 	}
 	name := out.Name
 	if name == "" {

@@ -27,7 +27,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	if c.Account.ID == "" {
 		return // whose it is can be told once the hub is signed in: load looks again then
 	}
-	f, err := driver.Probe(ctx, d, c)
+	f, err := probe(ctx, driver, d, c)
 	if err != nil {
 		r.postpone(ctx, id, "probe", err, b)
 		return
@@ -42,6 +42,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.postpone(ctx, id, "record", err, b)
 		return
 	}
+	f.Verdict = b.Verdict // with what the ledger makes of it: a device may have gone back too often
 	if !movable(f) {
 		if n, ok := driver.(Nudger); ok && b.Verdict.State == home.Current && b.CloudEpoch < c.Account.Epoch {
 			if err := n.Nudge(ctx, d, c.Account); err != nil {
@@ -62,7 +63,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		return // the grant is outstanding: Began comes when it is here
 	}
 	err = r.move(ctx, driver, d, b, c)
-	f, perr := driver.Probe(ctx, d, c)
+	f, perr := probe(ctx, driver, d, c)
 	if perr != nil {
 		r.postpone(ctx, id, "probe", perr, b)
 		return
@@ -83,7 +84,48 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 			err = home.ErrRefused
 		}
 		r.postpone(ctx, id, "rekey", err, b)
+		r.restart(ctx, driver, d, c)
 	}
+}
+
+// restartTime is after how long a device that was restarted is looked at again: it has to start, and to speak to its cloud.
+const restartTime = 2 * time.Minute
+
+// restart restarts a device that could not be moved, once, where its owner has asked for that.
+func (r *Rekeyer) restart(ctx context.Context, driver Driver, d home.Device, c home.Candidates) {
+	s, can := driver.(Restarter)
+	r.mu.Lock()
+	w := r.rows[d.ID]
+	wanted := w != nil && w.restart
+	if wanted {
+		w.restart = false
+	}
+	r.mu.Unlock()
+	if !wanted || !can {
+		return
+	}
+	if err := s.Restart(ctx, d, c); err != nil {
+		r.o.Log.Warn("device not restarted", "device", d.ID, "err", err)
+		return
+	}
+	r.o.Log.Info("device restarted", "device", d.ID)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.schedule(d.ID, time.Now().Add(jitter(2*restartTime)))
+}
+
+// probe asks the device what it holds. Where the device does not tell whose it is, and holds nothing that is known here, what it said when it
+// was found decides whether it is another account's: it is hearsay, but nothing is done for it.
+func probe(ctx context.Context, driver Driver, d home.Device, c home.Candidates) (home.Finding, error) {
+	f, err := driver.Probe(ctx, d, c)
+	if err != nil || f.Match != home.Unknown {
+		return f, err
+	}
+	f.Match = d.Claims(c.Account.Email)
+	if f.Match == home.Foreign && f.Verdict.State == home.Mismatch {
+		f.Verdict = home.Verdict{State: home.ForeignHeld, Detail: "so it said when it was found"}
+	}
+	return f, nil
 }
 
 // nudgePause is after how long a device is looked at again that holds the newest epoch and has not signed in; doubled each time.
@@ -104,12 +146,9 @@ func movable(f home.Finding) bool {
 // move writes down the intent and then has the driver act.
 func (r *Rekeyer) move(ctx context.Context, driver Driver, d home.Device, b home.Binding, c home.Candidates) error {
 	from := b.Verdict.Epoch
-	if from == 0 {
-		from = b.DeviceEpoch
-	}
-	m := home.Move{Account: c.Account, To: c.Credentials[0]}
+	m := home.Move{Account: c.Account, To: c.Credentials[0], Known: c.Credentials}
 	for _, cr := range c.Credentials {
-		if cr.Epoch == from {
+		if cr.Epoch == from && from != 0 {
 			m.From = cr
 		}
 	}
@@ -143,7 +182,7 @@ func (r *Rekeyer) observe(id home.DeviceID, v home.Verdict) (home.Binding, error
 		r.stamp++
 		w.binding, w.stamp = b, r.stamp
 		if b.Verdict.State == home.Current {
-			w.trouble = nil
+			w.trouble, w.restart = nil, false
 		}
 		if b.CloudEpoch == r.account.Epoch || b.Verdict.State != home.Current {
 			w.nudges = 0
@@ -196,10 +235,15 @@ func (r *Rekeyer) again(id home.DeviceID, v home.Verdict) {
 	if r.rows[id] == nil {
 		return // renamed meanwhile
 	}
+	w := r.row(id)
 	switch v.State {
+	case home.Current:
+		if at, ok := w.binding.Glance(time.Now()); w.bound && ok {
+			wait = min(wait, max(time.Until(at), 0)+jitter(glanceSpread))
+		}
 	case home.Unreachable:
 		// It is looked at at once when it is seen again; this is for one that answers, but is never seen.
-		wait = jitter(min(time.Minute<<min(r.row(id).misses, 6), r.o.Recheck))
+		wait = jitter(min(time.Minute<<min(w.misses, 6), r.o.Recheck))
 	case home.Pending:
 		wait = jitter(time.Minute)
 	case home.LockedOut:
@@ -207,6 +251,9 @@ func (r *Rekeyer) again(id home.DeviceID, v home.Verdict) {
 	}
 	r.schedule(id, time.Now().Add(wait))
 }
+
+// glanceSpread keeps devices that were moved together from being looked at again together.
+const glanceSpread = 30 * time.Second
 
 // postpone plans another try after one that did not bring the device to the newest epoch: after two seconds at first, then longer
 // each time, up to an hour.
@@ -230,7 +277,7 @@ func (r *Rekeyer) postpone(ctx context.Context, id home.DeviceID, what string, e
 	defer r.mu.Unlock()
 	if w := r.rows[id]; w != nil {
 		w.binding.Tries++
-		if what == "rekey" {
+		if what == "rekey" || errors.Is(err, home.ErrBudget) {
 			w.trouble = err
 		}
 		r.schedule(id, next)

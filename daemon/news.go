@@ -60,6 +60,8 @@ func (r *Rekeyer) load() error {
 		w.bound = true
 		if !b.Current(a.Epoch) {
 			r.schedule(b.Device, later(now, b.Next))
+		} else if at, ok := b.Glance(now); ok {
+			r.schedule(b.Device, later(now, at))
 		}
 	}
 	for _, w := range left {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -68,8 +69,75 @@ func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
 	return nil
 }
 
-// Rekey has devices looked at now, whatever pause they are in; all that are not current where ids is empty.
-func (r *Rekeyer) Rekey(ids []home.DeviceID) error {
+// Rekey has devices looked at now, whatever pause they are in and however often they went back; all that are not current where ids is empty.
+// With restart, what cannot be moved is restarted where its protocol can do that: some devices have the newest password then, from their
+// own cloud.
+func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
+	ids, err := r.toRekey(ids)
+	if err != nil {
+		return err
+	}
+	if err := r.o.Ledger.Retry(ids); err != nil {
+		return err
+	}
+	if err := r.load(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	for _, id := range ids {
+		r.row(id).restart = restart
+		r.schedule(id, time.Now())
+	}
+	r.mu.Unlock()
+	return nil
+}
+
+// Remember takes earlier passwords of the account that its owner remembers, and has every device asked for them that holds none of those
+// that were known. email is how the address was spelled then; as it is registered where empty. It returns how many are new.
+func (r *Rekeyer) Remember(email string, passwords []home.Secret) (added int, err error) {
+	a, err := r.o.Ledger.Account()
+	if err != nil {
+		return 0, &home.Error{Op: "remember a password", Err: err, Hint: "sign in first, with: rekeyd login EMAIL"}
+	}
+	cs := make([]home.Credential, 0, len(passwords))
+	for _, p := range passwords {
+		if p.IsZero() {
+			return 0, &home.Error{Op: "remember a password", Err: errors.New("it is empty")}
+		}
+		cs = append(cs, home.Credential{Username: cmp.Or(email, a.Email), Password: p})
+	}
+	if added, err = r.o.Ledger.Remember(a.ID, cs); err != nil {
+		return 0, err
+	}
+	if err := r.load(); err != nil {
+		return added, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, w := range r.rows {
+		if !w.bound && r.o.Drivers[w.device.Protocol] != nil && w.left.IsZero() {
+			r.schedule(id, time.Now()) // those that are bound load has seen to
+		}
+	}
+	return added, nil
+}
+
+// AllowCleartextBind takes the owner's word whether passwords may go nearly in the clear, to devices that know no better.
+func (r *Rekeyer) AllowCleartextBind(allow bool) error {
+	if err := r.o.Ledger.AllowCleartextBind(allow); err != nil {
+		if errors.Is(err, home.ErrNoAccount) {
+			err = &home.Error{Op: "allow passwords in the clear", Err: err, Hint: "sign in first, with: rekeyd login EMAIL"}
+		}
+		return err
+	}
+	if !allow {
+		return r.load()
+	}
+	return r.Rekey(nil, false)
+}
+
+// toRekey returns the devices that an order to rekey means.
+func (r *Rekeyer) toRekey(ids []home.DeviceID) ([]home.DeviceID, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(ids) == 0 {
@@ -82,11 +150,8 @@ func (r *Rekeyer) Rekey(ids []home.DeviceID) error {
 	}
 	for _, id := range ids {
 		if w := r.rows[id]; w == nil || !w.bound {
-			return &home.Error{Op: "rekey", Device: id, Err: home.ErrNotFound, Hint: "bind it first, with: rekeyd bind " + string(id)}
+			return nil, &home.Error{Op: "rekey", Device: id, Err: home.ErrNotFound, Hint: "bind it first, with: rekeyd bind " + string(id)}
 		}
 	}
-	for _, id := range ids {
-		r.schedule(id, time.Now())
-	}
-	return nil
+	return ids, nil
 }

@@ -24,6 +24,11 @@ type Driver interface {
 	Rekey(ctx context.Context, d home.Device, m home.Move) error
 }
 
+// Restarter is a driver of devices that can be switched off and on again: some have what their cloud knows only then.
+type Restarter interface {
+	Restart(context.Context, home.Device, home.Candidates) error
+}
+
 // Nudger is a driver of devices that sign themselves in. Nudge has the device see now whether the account still knows it.
 type Nudger interface {
 	Nudge(context.Context, home.Device, home.Account) error
@@ -49,6 +54,7 @@ type Ledger interface {
 	Reader
 	Binder
 	Progress
+	Wishes
 }
 
 // Reader tells what is known.
@@ -79,4 +85,14 @@ type Progress interface {
 	Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error)
 	// Postpone records that a try did not bring the device to the newest epoch, and when the next may begin.
 	Postpone(id home.DeviceID, next time.Time) error
+	// Retry forgets what was tried in vain with devices. What is not bound is passed over.
+	Retry([]home.DeviceID) error
+}
+
+// Wishes is what an owner says beside.
+type Wishes interface {
+	// Remember adds earlier passwords to the vault, and returns how many are new to it.
+	Remember(home.AccountID, []home.Credential) (added int, err error)
+	// AllowCleartextBind keeps the owner's word; see home.Account.
+	AllowCleartextBind(bool) error
 }

@@ -59,6 +59,7 @@ type row struct {
 	since   time.Time
 	busy    bool      // one job at a time for a device
 	again   bool      // due once more when the job ends
+	restart bool      // its owner wants it restarted where it cannot be moved
 	misses  int       // probes in a row without an answer
 	nudges  int       // in a row
 	left    time.Time // when it was last seen to leave; zero while it is here

@@ -25,6 +25,8 @@ type house struct {
 	engine *daemon.Rekeyer
 	lan    *lan
 	woken  func() int
+
+	recheck time.Duration // the engine's own when zero
 }
 
 const acct home.AccountID = "acc-1"
@@ -51,7 +53,7 @@ func (h *house) open(dir string) {
 	h.woken = func() int { mu.Lock(); defer mu.Unlock(); return n }
 	h.engine, err = daemon.New(daemon.Options{
 		Ledger: store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-		Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan}, Wake: func() { mu.Lock(); n++; mu.Unlock() },
+		Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan}, Wake: func() { mu.Lock(); n++; mu.Unlock() }, Recheck: h.recheck,
 	})
 	must(h.t, err)
 }
@@ -114,6 +116,7 @@ type played struct {
 	refuses bool  // says no, and means it
 	lies    bool  // says ok, and changes nothing
 	answer  error // what Rekey returns in the end, whatever happened
+	boots   int   // restarts
 	inside  int   // calls at this moment
 	most    int
 	moves   int
@@ -188,6 +191,13 @@ func (l *lan) Rekey(_ context.Context, d home.Device, m home.Move) error {
 		p.holds, p.match = m.To.Epoch, home.Ours
 	}
 	return p.answer
+}
+
+func (l *lan) Restart(_ context.Context, d home.Device, _ home.Candidates) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held[d.ID].boots++
+	return nil
 }
 
 func must(t *testing.T, err error) {

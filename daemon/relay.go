@@ -20,10 +20,13 @@ type Talker interface {
 // errors.ErrUnsupported where the device's driver cannot do it.
 func (r *Rekeyer) Relay(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
 	d, c, err := r.borrow(ctx, id)
+	if err == nil {
+		defer r.release(id)
+		err = r.mayRelay(id)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("relay to %s: %w", id, err)
 	}
-	defer r.release(id)
 	t, ok := r.o.Drivers[d.Protocol].(Talker)
 	if !ok {
 		return nil, fmt.Errorf("relay to %s: %w", id, errors.ErrUnsupported)
@@ -35,21 +38,30 @@ func (r *Rekeyer) Relay(ctx context.Context, id home.DeviceID, request []byte) (
 	return said, nil
 }
 
+// mayRelay tells why nothing is passed on to a device.
+func (r *Rekeyer) mayRelay(id home.DeviceID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch w := r.rows[id]; {
+	case w == nil || !w.bound:
+		return home.ErrNotFound
+	case w.match == home.Foreign:
+		return home.ErrForeign
+	case !w.device.Addr.IsValid():
+		return home.ErrUnreachable
+	}
+	return nil
+}
+
 // borrow waits until nobody works on a device, and keeps others from it until it is released.
 func (r *Rekeyer) borrow(ctx context.Context, id home.DeviceID) (home.Device, home.Candidates, error) {
 	for {
 		r.mu.Lock()
 		w := r.rows[id]
 		switch {
-		case w == nil || !w.bound:
+		case w == nil:
 			r.mu.Unlock()
 			return home.Device{}, home.Candidates{}, home.ErrNotFound
-		case w.match == home.Foreign:
-			r.mu.Unlock()
-			return home.Device{}, home.Candidates{}, home.ErrForeign
-		case !w.device.Addr.IsValid():
-			r.mu.Unlock()
-			return home.Device{}, home.Candidates{}, home.ErrUnreachable
 		case !w.busy:
 			w.busy = true
 			d, c := w.device, home.Candidates{Account: r.account, Credentials: r.creds, Recorded: w.binding.DeviceEpoch}

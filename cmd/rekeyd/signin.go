@@ -62,5 +62,5 @@ func (a *app) enrol(ctx context.Context, p pairing.Pairing, email string, passwo
 	if password.IsZero() {
 		return nil
 	}
-	return a.engine.Rekey(nil) // what waited for the password waits no longer
+	return a.engine.Rekey(nil, false) // what waited for the password waits no longer
 }

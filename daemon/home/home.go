@@ -81,6 +81,10 @@ const (
 	TPAP     Protocol = "tpap"      // SPAKE2+
 )
 
+// Cleartext tells whether devices of the protocol are told a password nearly in the clear, or before they have proved anything. Their owner
+// has to agree: Account.CleartextBind. Other protocols have old firmware of that kind, too: their drivers know it when they meet it.
+func (p Protocol) Cleartext() bool { return p == IOT || p == SmartAES }
+
 // Match says whose a device is, as it tells itself.
 type Match string
 

@@ -1,0 +1,151 @@
+package daemon_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// back sets a device back to the first epoch, as its cloud does.
+func (l *lan) setBack(id home.DeviceID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held[id].holds = 1
+}
+
+func TestADeviceThatIsSetBackIsMovedOnceMoreAndThenReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		expect := func(when string, moves int, s home.State) {
+			t.Helper()
+			if p, r := h.lan.now(front), h.row(front); p.moves != moves || r.Verdict != s {
+				t.Errorf("%s: moved %d times, shown as %s (%s); want %d, %s", when, p.moves, r.Verdict, r.Hint, moves, s)
+			}
+		}
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{front}))
+			time.Sleep(time.Second)
+			h.begin(2)
+			time.Sleep(10 * time.Second)
+			sign := func() {
+				must(t, h.store.SignedIn(acct, 2, []home.DeviceID{front}, ""))
+				h.engine.SignedIn(2, []home.DeviceID{front})
+			}
+			sign()
+			expect("moved", 1, home.Current)
+			h.lan.setBack(front)
+			time.Sleep(home.GlanceTime + time.Minute)
+			expect("minutes after it was set back", 2, home.Current)
+			h.lan.setBack(front)
+			time.Sleep(home.GlanceTime + time.Minute)
+			expect("set back twice", 2, home.Reverted)
+			if r := h.row(front); r.Epoch != 1 || r.Hint == "" {
+				t.Errorf("reported at epoch %d with the hint %q", r.Epoch, r.Hint)
+			}
+			time.Sleep(3 * 24 * time.Hour)
+			expect("days later", 2, home.Reverted)
+			must(t, h.engine.Rekey([]home.DeviceID{front}, false))
+			time.Sleep(10 * time.Second)
+			expect("when its owner wants it", 3, home.Current)
+		})
+	})
+}
+
+func TestADeviceIsLookedAtADayAfterItWasMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{t: t, lan: &lan{sightings: make(chan []home.Sighting, 16), held: map[home.DeviceID]*played{}}, recheck: 1000 * time.Hour}
+		h.open(t.TempDir())
+		h.lan.store = h.store
+		must(t, h.store.Enrol(home.Account{ID: acct, Email: "Anna@example.org", NoticeEpoch: 1}, home.Credential{}))
+		h.begin(1)
+		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{front}))
+			time.Sleep(time.Second)
+			h.begin(2)
+			time.Sleep(10 * time.Minute)
+			h.lan.setBack(front) // after the look of some minutes later
+			time.Sleep(23 * time.Hour)
+			if p := h.lan.now(front); p.moves != 1 {
+				t.Errorf("moved %d times before a day has passed", p.moves)
+			}
+			time.Sleep(time.Hour)
+			if p := h.lan.now(front); p.moves != 2 || p.holds != 2 {
+				t.Errorf("a day later: moved %d times, holds %d", p.moves, p.holds)
+			}
+		})
+	})
+}
+
+func TestAProbeTellsWhatWouldBeDoneAndChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		h.lan.held[back] = &played{match: home.Foreign}
+		h.run(func() {
+			h.see(front, back)
+			time.Sleep(time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{front}))
+			time.Sleep(time.Second)
+			h.lan.mu.Lock()
+			h.lan.held[front].refuses = true // so that it stays where it is
+			h.lan.mu.Unlock()
+			h.begin(2)
+			time.Sleep(time.Second)
+			before := h.lan.now(front).moves
+			plans := func() map[home.DeviceID]string {
+				ps, err := h.engine.Probe(t.Context(), nil)
+				must(t, err)
+				out := map[home.DeviceID]string{}
+				for _, p := range ps {
+					out[p.ID] = string(p.Verdict) + ": " + p.Plan
+				}
+				return out
+			}
+			const forbidden = "stale: nothing: passwords may not go in the clear; allow it with: rekeyd bind --allow-cleartext-bind"
+			if p := plans(); p[front] != forbidden || p[back] != "foreign: nothing: it belongs to another account" {
+				t.Errorf("plans %q", p)
+			}
+			if h.lan.now(front).moves != before {
+				t.Error("a probe moved a device")
+			}
+			must(t, h.engine.AllowCleartextBind(true))
+			if p := plans(); p[front] != "stale: would be moved from password 1 to password 2" {
+				t.Errorf("plans %q", p)
+			}
+			if _, err := h.engine.Probe(t.Context(), []home.DeviceID{"mac-x"}); err == nil {
+				t.Error("a device that is not there was probed")
+			}
+		})
+	})
+}
+
+func TestADeviceThatCannotBeMovedIsRestartedOnceWhenAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.lan.held[front] = &played{match: home.Ours, holds: 1, refuses: true}
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.begin(2)
+			time.Sleep(time.Hour)
+			if p := h.lan.now(front); p.boots != 0 || p.moves == 0 {
+				t.Errorf("restarted %d times unasked, tried %d times", p.boots, p.moves)
+			}
+			must(t, h.engine.Rekey([]home.DeviceID{front}, true))
+			time.Sleep(12 * time.Hour)
+			if p := h.lan.now(front); p.boots != 1 {
+				t.Errorf("restarted %d times", p.boots)
+			}
+		})
+	})
+}
+
