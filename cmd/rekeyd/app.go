@@ -36,6 +36,7 @@ type appOptions struct {
 	GivenUp    account.Mailer // see account.Options
 	Policy     account.Policy // of the embedded account service; its default when zero
 	Pace       discover.Pace
+	Parallel   int // devices asked or moved at once; 16 when zero
 	Passphrase home.Secret
 	Log        *slog.Logger
 	Told       func(daemon.Row) // may be nil
@@ -138,7 +139,7 @@ func (a *app) openHouse() error {
 	if err != nil {
 		return err
 	}
-	ds, err := drivers(a.identity)
+	ds, err := drivers(a.identity, a.store)
 	if err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func (a *app) openHouse() error {
 	}
 	roster.Restore(known)
 	a.engine, err = daemon.New(daemon.Options{
-		Ledger: a.store, Roster: roster, Discovery: d, Drivers: ds, Log: a.o.Log.With("part", "rekeyer"), Wake: a.link.Wake, Told: a.told,
+		Ledger: a.store, Roster: roster, Discovery: d, Drivers: ds, Log: a.o.Log.With("part", "rekeyer"), Wake: a.link.Wake, Told: a.told, Parallel: a.o.Parallel,
 	})
 	return err
 }

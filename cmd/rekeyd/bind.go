@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,12 +18,15 @@ func newBind() *cobra.Command {
 		Use: "bind [DEVICE…]", Short: "Bind devices to your account, so that they are kept on its newest password",
 		Long: `Bind devices to your account. A device is named by its id or its name, as "rekeyd devices" prints them.
 
-A device that belongs to nobody is given your account and its password. Kasa devices of the "iot" protocol take
-the password nearly in the clear over your network: by binding one you agree to that.`,
+A device that belongs to nobody is given your account and its password. Devices of the protocols "iot" and "smart-aes", and
+old cameras, are told the password nearly in the clear, or before they have proved that they are yours: whoever is on your
+network can read it. They are moved only if you allow that, once, with --allow-cleartext-bind; a terminal asks.`,
 	}
+	cleartext := c.Flags().Bool("allow-cleartext-bind", false, "allow passwords nearly in the clear on your network, or with =false forbid it again; alone it binds nothing")
 	all := c.Flags().Bool("all", false, "every device that is yours or nobody's")
 	c.RunE = func(c *cobra.Command, names []string) error {
-		if *all == (len(names) > 0) {
+		said := c.Flags().Changed("allow-cleartext-bind")
+		if *all == (len(names) > 0) && (*all || !said) {
 			return usage(c, errors.New("name devices, or say --all"))
 		}
 		s, err := statusOf(c)
@@ -39,18 +43,53 @@ the password nearly in the clear over your network: by binding one you agree to 
 					ids = append(ids, r.ID)
 				}
 			}
-		} else if ids, err = named(s.Devices, names); err != nil {
-			return err
+		} else if len(names) > 0 {
+			if ids, err = named(s.Devices, names); err != nil {
+				return err
+			}
 		}
-		if len(ids) > 0 || !*all {
+		if !said && s.CleartextBind == nil && anyCleartext(s.Devices, ids) {
+			*cleartext, said = askYes(c, "Some of them take their password nearly in the clear: whoever is on your network could read it. Allow that?")
+		}
+		if said {
+			if err := allowCleartext(c, *cleartext); err != nil {
+				return err
+			}
+		}
+		if len(ids) > 0 {
 			if err := order(c, "bind", ids); err != nil {
 				return err
 			}
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%d devices bound\n", len(ids))
+		if *all || len(ids) > 0 {
+			fmt.Fprintf(c.OutOrStdout(), "%d devices bound\n", len(ids))
+		}
+		if allowed := s.CleartextBind != nil && *s.CleartextBind || said && *cleartext; !allowed && anyCleartext(s.Devices, ids) {
+			fmt.Fprintln(c.ErrOrStderr(), "hint: those that take passwords only nearly in the clear stay as they are; to allow it: rekeyd bind --allow-cleartext-bind")
+		}
 		return nil
 	}
 	return c
+}
+
+// anyCleartext tells whether one of the devices is told its password nearly in the clear.
+func anyCleartext(rows []daemon.Row, ids []home.DeviceID) bool {
+	return slices.ContainsFunc(rows, func(r daemon.Row) bool { return r.Protocol.Cleartext() && slices.Contains(ids, r.ID) })
+}
+
+func allowCleartext(c *cobra.Command, allow bool) error {
+	in := struct {
+		Allow bool `json:"allow"`
+	}{allow}
+	if err := dialHub(stateOf(c)).call(c.Context(), http.MethodPost, "/v1/cleartext", in, nil); err != nil {
+		return err
+	}
+	word := "are forbidden"
+	if allow {
+		word = "are allowed"
+	}
+	fmt.Fprintln(c.OutOrStdout(), "passwords nearly in the clear "+word)
+	return nil
 }
 
 func newUnbind() *cobra.Command {
@@ -66,9 +105,28 @@ func newUnbind() *cobra.Command {
 }
 
 func newRekey() *cobra.Command {
-	c := &cobra.Command{Use: "rekey [DEVICE…]", Short: "Look at devices now, all that are not current where none is named"}
+	c := &cobra.Command{
+		Use: "rekey [DEVICE…]", Short: "Look at devices now, all that are not current where none is named, and move those that can be",
+		Long: `Look at devices now, whatever pause they are in, all that are not current where none is named, and move those that can be moved.
+rekeyd does that by itself; this is for whoever does not want to wait.`,
+	}
+	dry := c.Flags().Bool("dry-run", false, "say what would be done to each device, and do nothing")
+	asJSON := c.Flags().Bool("json", false, "with --dry-run: print a JSON list")
+	restart := c.Flags().Bool("restart", false, "restart devices that cannot be moved: some then have the new password from their own cloud")
 	c.RunE = func(c *cobra.Command, names []string) error {
-		_, err := orderNamed(c, "rekey", names)
+		switch {
+		case *dry && *restart:
+			return usage(c, errors.New("--dry-run changes nothing, and --restart does"))
+		case *asJSON && !*dry:
+			return usage(c, errors.New("--json goes with --dry-run"))
+		case *dry:
+			return dryRun(c, names, *asJSON)
+		}
+		what := "rekey"
+		if *restart {
+			what = "restart"
+		}
+		_, err := orderNamed(c, what, names)
 		if err == nil {
 			fmt.Fprintln(c.OutOrStdout(), "begun; see how far it is with: rekeyd status")
 		}

@@ -280,7 +280,7 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 		t.Fatalf("login --pair: %s", out)
 	}
 	b.open("/account")
-	if out, err := r.rekeyd("", "bind", "--all"); err != nil {
+	if out, err := r.rekeyd("", "bind", "--all", "--allow-cleartext-bind"); err != nil {
 		t.Fatalf("bind: %s", out)
 	}
 	b.open("/account")

@@ -100,7 +100,7 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 	tell("", "activate", link("/activate"))
 	tell(first, "login", rigEmail, "--password-stdin")
 	r.await("house found", 20*time.Second, func(s daemon.Status) bool { return len(s.Devices) == 3 })
-	tell("", "bind", "--all")
+	tell("", "bind", "--all", "--allow-cleartext-bind")
 	r.await("house bound", 30*time.Second, allCurrent(3, 1))
 	login := func(password string) (token string) {
 		var in struct{ Token, RefreshToken string }

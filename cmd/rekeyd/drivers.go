@@ -1,32 +1,39 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/iot"
 	"github.com/rekeyd/rekeyd/devices/kasacam"
+	"github.com/rekeyd/rekeyd/devices/keyring"
 	"github.com/rekeyd/rekeyd/devices/native"
+	"github.com/rekeyd/rekeyd/devices/smart"
+	"github.com/rekeyd/rekeyd/devices/tapocam"
 	"github.com/rekeyd/rekeyd/devices/tpap"
 )
 
 // drivers is the list of all drivers: one a protocol.
-func drivers(hub *wire.Identity) (map[home.Protocol]daemon.Driver, error) {
+func drivers(hub *wire.Identity, budget keyring.Budget) (map[home.Protocol]daemon.Driver, error) {
+	all := map[home.Protocol]daemon.Driver{}
+	var errs []error
+	add := func(p home.Protocol, d daemon.Driver, err error) {
+		all[p] = d
+		errs = append(errs, err)
+	}
 	n, err := native.New(native.Options{Identity: hub})
-	if err != nil {
-		return nil, err
-	}
+	add(home.Native, n, err)
 	i, err := iot.New(iot.Options{})
-	if err != nil {
-		return nil, err
-	}
+	add(home.IOT, i, err)
+	s, err := smart.New(smart.Options{})
+	add(home.KLAP2, s, err)
+	t, err := tapocam.New(tapocam.Options{Budget: budget})
+	add(home.TapoCam, t, err)
 	k, err := kasacam.New(kasacam.Options{})
-	if err != nil {
-		return nil, err
-	}
-	t, err := tpap.New(tpap.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return map[home.Protocol]daemon.Driver{home.Native: n, home.IOT: i, home.KasaCam: k, home.TPAP: t}, nil
+	add(home.KasaCam, k, err)
+	p, err := tpap.New(tpap.Options{})
+	add(home.TPAP, p, err)
+	return all, errors.Join(errs...)
 }

@@ -196,7 +196,7 @@ func (r *rig) setUp(password string) {
 		}
 		return found == n
 	})
-	if out, err := r.rekeyd("", "bind", "--all"); err != nil {
+	if out, err := r.rekeyd("", "bind", "--all", "--allow-cleartext-bind"); err != nil {
 		r.t.Fatalf("bind: %s", out)
 	}
 	r.await("house bound", 30*time.Second, allCurrent(n, 1))

@@ -50,6 +50,29 @@ func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, err
 	return first, err
 }
 
+var errNothing = errors.New("nothing was typed")
+
+// askYes asks a question on the terminal; anything but "y" or "yes" is no. ok is false where there is no terminal to ask on.
+func askYes(c *cobra.Command, question string) (yes, ok bool) {
+	f, file := c.InOrStdin().(*os.File)
+	if !file || !term.IsTerminal(int(f.Fd())) {
+		return false, false
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "%s [y/N] ", question)
+	typed := make(chan string, 1)
+	go func() { // after an interrupt it stays in its read until the program has ended
+		line, _ := bufio.NewReader(io.LimitReader(f, maxPassword)).ReadString('\n')
+		typed <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case line := <-typed:
+		return line == "y" || line == "yes", true
+	case <-c.Context().Done():
+		fmt.Fprintln(c.ErrOrStderr())
+		return false, false
+	}
+}
+
 // askPassword reads a line that the terminal does not show. An interrupt ends it, with the terminal as it was before: signals do not
 // end this program by themselves.
 func askPassword(c *cobra.Command, f *os.File, prompt string) (home.Secret, error) {
@@ -75,7 +98,7 @@ func askPassword(c *cobra.Command, f *os.File, prompt string) (home.Secret, erro
 			return home.Secret{}, fmt.Errorf("read the password: %w", l.err)
 		}
 		if len(l.raw) == 0 {
-			return home.Secret{}, &home.Error{Op: "read the password", Err: errors.New("nothing was typed"), Hint: "type the password, then Enter"}
+			return home.Secret{}, &home.Error{Op: "read the password", Err: errNothing, Hint: "type the password, then Enter"}
 		}
 		return home.SecretBytes(l.raw), nil
 	case <-c.Context().Done():

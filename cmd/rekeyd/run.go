@@ -26,6 +26,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	interfaces := f.StringSlice("interface", nil, "network interface to look for devices on; may be given several times")
 	brokers := f.StringArray("broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn")
 	accountURL := f.String("account-url", "", "base URL of the account service to use instead of the embedded one")
+	parallel := f.Int("parallel", defaultParallel, "devices that are asked or moved at once")
 	l := defaultListen
 	f.StringVar(&l.Page, "listen", l.Page, "address of the house's page and read-only API")
 	f.StringVar(&l.Account, "account-listen", l.Account, "address of the embedded account service")
@@ -48,12 +49,15 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 				}
 			}
 		}
+		if *parallel < 1 || *parallel > 256 {
+			errs = append(errs, fmt.Errorf("parallel %d: want 1 to 256", *parallel))
+		}
 		if err := errors.Join(append(errs, m.check())...); err != nil {
 			return usage(c, err)
 		}
 		state := stateOf(c)
 		log := m.log(c)
-		o := appOptions{State: state, Interfaces: *interfaces, Brokers: *brokers, AccountURL: *accountURL, Listen: l, Log: log}
+		o := appOptions{State: state, Interfaces: *interfaces, Brokers: *brokers, AccountURL: *accountURL, Listen: l, Parallel: *parallel, Log: log}
 		var err error
 		if o.Passphrase, err = passphraseOf(c); err != nil {
 			return err
@@ -67,6 +71,9 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	}
 	return c
 }
+
+// defaultParallel suits a Raspberry Pi.
+const defaultParallel = 16
 
 // serve runs the daemon until ctx ends.
 func serve(ctx context.Context, o appOptions) error {

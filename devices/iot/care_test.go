@@ -83,7 +83,9 @@ func TestPasswordsAreNotSentWhereThatIsRefusedOrNoneIsKnown(t *testing.T) {
 	if !strings.Contains(home.HintOf(err), "rekeyd login") {
 		t.Errorf("no password: %v, hint %q", err, home.HintOf(err))
 	}
-	if err := driver(t, iot.Options{NoCleartext: true}).Rekey(t.Context(), seen(devices[0]), move); home.HintOf(err) == "" {
+	forbidden := move
+	forbidden.Account.CleartextBind = false
+	if err := driver(t, iot.Options{}).Rekey(t.Context(), seen(devices[0]), forbidden); home.HintOf(err) == "" || !errors.Is(err, home.ErrRefused) {
 		t.Errorf("no clear text: %v", err)
 	}
 	if !devices[0].Holds(email, oldPair.Password) {

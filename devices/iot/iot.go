@@ -29,7 +29,6 @@ type Options struct {
 	Timeout     time.Duration // for one question and its answer; 5 s when zero
 	BindTimeout time.Duration // for a bind, while which the device signs in to its cloud; 20 s when zero
 	BusyPause   time.Duration // before a device that runs another command is asked again; 1 s when zero
-	NoCleartext bool          // send no password: whoever listens on the LAN can read it
 }
 
 // busyTries is how often a device that runs another command is asked.

@@ -30,10 +30,10 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 			Hint: "sign in with the new password, with: rekeyd login",
 		}
 	}
-	if d.o.NoCleartext {
+	if !m.Account.CleartextBind {
 		return &home.Error{
-			Op: "rekey", Device: dev.ID, Err: errors.New("it takes its password only as good as in the clear"),
-			Hint: "allow passwords in the clear for this network, or add the device again in its own app",
+			Op: "rekey", Device: dev.ID, Err: fmt.Errorf("it takes its password only as good as in the clear, which is not allowed: %w", home.ErrRefused),
+			Hint: "allow it, with: rekeyd bind --allow-cleartext-bind; or add the device again in its own app",
 		}
 	}
 	t := d.talk(dev)

@@ -139,7 +139,7 @@ func (h *household) bindHouse(ctx context.Context, state string) error {
 		return err
 	}
 	for bound := 0; bound < houseSize; { // as they are found
-		if err := h.do(ctx, "", "--state", state, "bind", "--all"); err != nil {
+		if err := h.do(ctx, "", "--state", state, "bind", "--all", "--allow-cleartext-bind"); err != nil {
 			return err
 		}
 		out, err := h.output(ctx, "", "--state", state, "status")

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+func newProbe() *cobra.Command {
+	c := &cobra.Command{
+		Use: "probe [DEVICE…]", Short: "Ask devices which password they hold, and change nothing",
+		Long: `Ask devices which password each one holds, all that are here where none is named. Nothing is changed, and no sign-in is
+spent where the device's protocol can do without.`,
+	}
+	asJSON := c.Flags().Bool("json", false, "print a JSON list")
+	c.RunE = func(c *cobra.Command, names []string) error {
+		found, err := probed(c, names)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(c.OutOrStdout(), found)
+		}
+		t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+		row(t, "DEVICE", "NAME", "KIND", "PROTOCOL", "HOLDS", "WHOSE", "WHAT TO DO")
+		for _, p := range found {
+			say := p.Detail
+			if p.Hint != "" {
+				say = p.Hint
+			}
+			row(t, string(p.ID), p.Name, string(p.Kind), string(p.Protocol), holdsOf(p.Row), string(p.Match), say)
+		}
+		return t.Flush()
+	}
+	return c
+}
+
+// dryRun prints what an order to rekey would do.
+func dryRun(c *cobra.Command, names []string, asJSON bool) error {
+	found, err := probed(c, names)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(c.OutOrStdout(), found)
+	}
+	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
+	row(t, "DEVICE", "NAME", "HOLDS", "PLAN")
+	for _, p := range found {
+		row(t, string(p.ID), p.Name, holdsOf(p.Row), p.Plan)
+	}
+	return t.Flush()
+}
+
+// holdsOf is the verdict in a word or two.
+func holdsOf(r daemon.Row) string {
+	if r.Epoch != 0 {
+		return fmt.Sprintf("%s (%d)", r.Verdict, r.Epoch)
+	}
+	return string(r.Verdict)
+}
+
+// row writes a line of a table.
+func row(w io.Writer, cells ...string) {
+	for i, c := range cells {
+		cells[i] = printable(c)
+	}
+	_, _ = io.WriteString(w, strings.Join(cells, "\t")+"\n") // Flush returns the error
+}
+
+// probed has the daemon probe devices by id or name, all where none is named.
+func probed(c *cobra.Command, names []string) ([]daemon.Probed, error) {
+	h := dialHub(stateOf(c))
+	in := struct {
+		Devices []home.DeviceID `json:"devices"`
+	}{}
+	if len(names) > 0 {
+		var s daemon.Status
+		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, &s); err != nil {
+			return nil, err
+		}
+		var err error
+		if in.Devices, err = named(s.Devices, names); err != nil {
+			return nil, err
+		}
+	}
+	found := []daemon.Probed{}
+	h.http.Timeout = 0 // a house has many devices; an interrupt ends it
+	return found, h.call(c.Context(), http.MethodPost, "/v1/probe", in, &found)
+}
