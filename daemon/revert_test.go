@@ -148,4 +148,3 @@ func TestADeviceThatCannotBeMovedIsRestartedOnceWhenAsked(t *testing.T) {
 		})
 	})
 }
-
