@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/post"
@@ -49,20 +48,7 @@ func (l *Line) Greet(ctx context.Context) (Greeting, error) {
 	case a.Status != http.StatusOK || len(a.Body) != seedSize+hashSize:
 		return Greeting{}, fmt.Errorf("%w: %w", home.ErrUnreachable, ErrOther)
 	}
-	return Greeting{local: local, remote: a.Body[:seedSize], server: a.Body[seedSize:], cookie: cookieOf(a.Header)}, nil
-}
-
-// cookieOf returns the session's cookie. The TIMEOUT beside it is not sent back: devices dislike it.
-func cookieOf(h http.Header) string {
-	for _, line := range h.Values("Set-Cookie") {
-		for part := range strings.SplitSeq(line, ";") {
-			name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-			if ok && name == "TP_SESSIONID" && len(value) <= 128 && !strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' }) {
-				return value
-			}
-		}
-	}
-	return ""
+	return Greeting{local: local, remote: a.Body[:seedSize], server: a.Body[seedSize:], cookie: post.Session(a.Header)}, nil
 }
 
 // SignIn opens a session with the key that was found. The device has proved that it holds it, so no login is spent in vain.

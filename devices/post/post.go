@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -133,4 +134,17 @@ func CameraSuites() []uint16 {
 		tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_GCM_SHA256,
 		tls.TLS_RSA_WITH_AES_128_CBC_SHA256, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_RSA_WITH_AES_128_CBC_SHA,
 	}
+}
+
+// Session returns the cookie of a session, as devices set it, or nothing. The TIMEOUT beside it is not sent back: they dislike it.
+func Session(h http.Header) string {
+	for _, line := range h.Values("Set-Cookie") {
+		for part := range strings.SplitSeq(line, ";") {
+			name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
+			if ok && name == "TP_SESSIONID" && len(value) <= 128 && !strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' }) {
+				return value
+			}
+		}
+	}
+	return ""
 }
