@@ -196,11 +196,6 @@ func TestTheOlderLoginIsNotTriedTwiceWithTheSame(t *testing.T) {
 	if wrong, _ := s.SignIns(); wrong != 4 { // two of the account, two of the maker
 		t.Errorf("%d wrong sign-ins", wrong)
 	}
-	d = driver(t, tapocam.Options{NoCleartext: true})
-	expect(t, probe(t, d, seen(s), both), home.Unknown, home.Unsupported, 0)
-	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrRefused) || home.HintOf(err) == "" {
-		t.Errorf("got %v", err)
-	}
 }
 
 func TestWhatIsNeededIsChecked(t *testing.T) {

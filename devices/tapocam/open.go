@@ -70,15 +70,19 @@ func (e entry) verdict() (home.Match, home.Verdict) {
 }
 
 // open signs in with the key that the camera holds. Where that is the maker's, and again is set, the camera is asked once more: some hold
-// that, and their own, by turns. With home.ErrBudget it returns what the camera has proven to hold, if anything.
-func (t *talk) open(ctx context.Context, keys []keyring.Key, again bool) (entry, error) {
+// that, and their own, by turns. With home.ErrBudget it returns what the camera has proven to hold, if anything. A camera that proves none of
+// the keys, or that would have to be told one, is home.ErrForeign where it says that it is another account's.
+func (t *talk) open(ctx context.Context, a home.Account, keys []keyring.Key, again bool) (entry, error) {
+	foreign := t.dev.Claims(a.Email) == home.Foreign
 	g, err := t.greet(ctx)
 	switch {
 	case err != nil:
 		return entry{}, err
 	case g.old && t.d.recall(t.dev.ID).proves:
 		return entry{}, errAnswer // what stands there now would like to be told what the camera was not
-	case g.old && t.d.o.NoCleartext:
+	case g.old && foreign:
+		return entry{}, home.ErrForeign
+	case g.old && !a.CleartextBind:
 		return entry{}, errOlder
 	case g.old:
 		return t.guess(ctx, g, keys)
@@ -92,7 +96,10 @@ func (t *talk) open(ctx context.Context, keys []keyring.Key, again bool) (entry,
 			}
 		}
 	}
-	if !ok {
+	switch {
+	case !ok && foreign:
+		return entry{}, home.ErrForeign
+	case !ok:
 		return entry{}, errNone
 	}
 	t.d.note(t.dev.ID, func(m *memo) { m.proves = true })

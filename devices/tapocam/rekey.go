@@ -25,7 +25,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	}
 	t := d.talk(dev)
 	defer t.line.Close()
-	e, err := t.open(ctx, keyring.EnteringCamera(m), true)
+	e, err := t.open(ctx, m.Account, keyring.EnteringCamera(m), true)
 	if err != nil {
 		return told(dev, err)
 	}
@@ -72,12 +72,14 @@ func told(dev home.Device, err error) error {
 	case errors.Is(err, errOlder):
 		return &home.Error{
 			Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err),
-			Hint: "allow passwords in the clear for this network, or change its password in its own app",
+			Hint: "allow it with: rekeyd bind --allow-cleartext-bind, or change its password in its own app",
 		}
 	case errors.Is(err, errBlind):
 		return &home.Error{
 			Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err), Hint: home.Verdict{State: home.Unsupported}.Hint(string(dev.ID)),
 		}
+	case errors.Is(err, home.ErrForeign):
+		return fmt.Errorf("it says so itself: %w", err)
 	case errors.Is(err, home.ErrUnreachable), errors.Is(err, home.ErrBudget):
 		return err
 	}

@@ -7,7 +7,7 @@
 // proves a password and then refuses it does not lock itself by this program.
 //
 // Older firmware knows only a login that tells it a hash of the password. There each try costs a sign-in, and each tells whatever
-// stands at the address something that is as good as the password: see Options.NoCleartext.
+// stands at the address something that is as good as the password: none is made unless the owner has agreed (home.Account.CleartextBind).
 package tapocam
 
 import (
@@ -27,8 +27,6 @@ import (
 type Options struct {
 	Budget  keyring.Budget // needed
 	Timeout time.Duration  // for one question and its answer; 5 s when zero
-	// NoCleartext has firmware that proves nothing left alone: whoever has its address could ask for what is as good as a password.
-	NoCleartext bool
 }
 
 // Driver speaks to cameras. It is safe for use by several goroutines.
@@ -81,7 +79,7 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 	f := home.Finding{Match: home.Unknown, Device: dev}
 	t := d.talk(dev)
 	defer t.line.Close()
-	e, err := t.open(ctx, order(keyring.Passwords(c), c.Recorded), c.Recorded != 0)
+	e, err := t.open(ctx, c.Account, order(keyring.Passwords(c), c.Recorded), c.Recorded != 0)
 	if ctx.Err() != nil {
 		return f, fmt.Errorf("probe: %w", ctx.Err())
 	}
@@ -94,6 +92,9 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 		return f, fmt.Errorf("probe: %w", err)
 	}
 	if err != nil {
+		if errors.Is(err, home.ErrForeign) {
+			f.Match = home.Foreign
+		}
 		f.Verdict = verdictOf(err)
 		return f, nil
 	}
@@ -136,6 +137,8 @@ func verdictOf(err error) home.Verdict {
 		return home.Verdict{State: home.LockedOut, Until: until, Detail: "it has had too many wrong sign-ins"}
 	}
 	switch {
+	case errors.Is(err, home.ErrForeign):
+		return home.Verdict{State: home.ForeignHeld, Detail: "it says that it belongs to another account"}
 	case errors.Is(err, errNone):
 		return home.Verdict{State: home.Mismatch, Detail: "it holds none of the passwords that are known here"}
 	case errors.Is(err, errWrong):
@@ -143,7 +146,7 @@ func verdictOf(err error) home.Verdict {
 	case errors.Is(err, errThirdParty):
 		return home.Verdict{State: home.ThirdPartyOff, Detail: "its app lets no other program in"}
 	case errors.Is(err, errOlder):
-		return home.Verdict{State: home.Unsupported, Detail: "its firmware asks for a password without proving that it is the camera"}
+		return home.Verdict{State: home.Unsupported, Detail: "its firmware asks for a password without proving that it is the camera, and passwords may not go in the clear"}
 	case errors.Is(err, errBlind):
 		return home.Verdict{State: home.Unsupported, Detail: "its firmware does not tell how many wrong sign-ins it has counted: none is risked"}
 	case errors.Is(err, errAnswer):

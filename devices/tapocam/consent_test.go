@@ -1,0 +1,73 @@
+package tapocam_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/sim"
+	"github.com/rekeyd/rekeyd/devices/tapocam"
+)
+
+// Firmware that proves nothing is told nothing unless the owner has agreed, and the word counts at once.
+func TestOlderFirmwareIsToldNothingWithoutTheOwnersWord(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	all := play(t, camera("old-password", sim.Hashed), camera("old-password"))
+	b := purse()
+	d := driver(t, tapocam.Options{Budget: b})
+	vault, m := both, move
+	vault.Account.CleartextBind, m.Account.CleartextBind = false, false
+	expect(t, probe(t, d, seen(all[0]), vault), home.Unknown, home.Unsupported, 0)
+	if err := d.Rekey(t.Context(), seen(all[0]), m); !errors.Is(err, home.ErrRefused) || !strings.Contains(home.HintOf(err), "rekeyd bind --allow-cleartext-bind") {
+		t.Errorf("got %v, %s", err, home.HintOf(err))
+	}
+	if b.calls != 0 || len(all[0].Told()) != 0 {
+		t.Errorf("%d sign-ins, it ran %q", b.calls, all[0].Told())
+	}
+	expect(t, probe(t, d, seen(all[1]), vault), home.Ours, home.Stale, 4) // it proves what it holds
+	expect(t, probe(t, d, seen(all[0]), both), home.Ours, home.Stale, 4)
+}
+
+// What a camera says of its owner is hearsay: what it proves wins, and where it can prove nothing no sign-in is spent on another's.
+func TestAnothersCameraIsLeftAlone(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for name, c := range map[string]struct {
+		spec  sim.Spec
+		owner string
+		match home.Match
+		state home.State
+		epoch home.Epoch
+		err   error
+	}{
+		"another's, and proves none":   {camera("bobs"), home.OwnerOf("bob@example.org"), home.Foreign, home.ForeignHeld, 0, home.ErrForeign},
+		"another's, and proves ours":   {camera("old-password"), home.OwnerOf("bob@example.org"), home.Ours, home.Stale, 4, nil},
+		"another's, and cannot prove":  {camera("old-password", sim.Hashed), home.OwnerOf("bob@example.org"), home.Foreign, home.ForeignHeld, 0, home.ErrForeign},
+		"nobody's, and proves none":    {camera("bobs"), home.NoOwner, home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
+		"ours, and proves none":        {camera("bobs"), home.OwnerOf(email), home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
+		"ours, and cannot prove":       {camera("old-password", sim.Hashed), home.OwnerOf(email), home.Ours, home.Stale, 4, nil},
+		"does not say, proves nothing": {camera("bobs", sim.Hashed), "", home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := play(t, c.spec)[0]
+			defer s.PowerOff()
+			b := purse()
+			b.limit = 10
+			d := driver(t, tapocam.Options{Budget: b})
+			dev := seen(s)
+			dev.Owner = c.owner
+			expect(t, probe(t, d, dev, both), c.match, c.state, c.epoch)
+			if c.match == home.Foreign && b.calls != 0 {
+				t.Errorf("%d sign-ins", b.calls)
+			}
+			if err := d.Rekey(t.Context(), dev, move); !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+				t.Errorf("got %v, want %v", err, c.err)
+			}
+		})
+	}
+}
