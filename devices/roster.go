@@ -83,7 +83,7 @@ func (r *Roster) Restore(list []home.Device) {
 	for _, d := range list {
 		if len(d.Keys) > 0 {
 			all = append(all, home.Sighting{
-				Source: onDisk, Protocol: d.Protocol, Keys: d.Keys, Name: d.Name, Kind: d.Kind, Model: d.Model, Addr: d.Addr, At: d.Seen,
+				Source: onDisk, Protocol: d.Protocol, Keys: d.Keys, Name: d.Name, Kind: d.Kind, Model: d.Model, Addr: d.Addr, Owner: d.Owner, At: d.Seen,
 			})
 		}
 	}

@@ -136,6 +136,7 @@ func (r *Roster) view(ds ...*device) shown {
 			v.Protocol, v.Addr = f.Protocol, f.Addr // the port is the protocol's
 		}
 		v.Name, v.Model = cmp.Or(v.Name, f.Name), cmp.Or(v.Model, f.Model)
+		v.Owner, v.Extra = cmp.Or(v.Owner, f.Owner), cmp.Or(v.Extra, f.Extra)
 		if v.Kind == home.Other && f.Kind != "" {
 			v.Kind = f.Kind
 		}
@@ -201,7 +202,7 @@ func (r *Roster) report(roots map[string]bool) []home.Device {
 
 func same(a, b shown) bool {
 	return a.here == b.here && a.ID == b.ID && a.Name == b.Name && a.Kind == b.Kind && a.Protocol == b.Protocol &&
-		a.Model == b.Model && a.Addr == b.Addr && slices.Equal(a.Keys, b.Keys)
+		a.Model == b.Model && a.Addr == b.Addr && a.Owner == b.Owner && slices.Equal(a.Keys, b.Keys)
 }
 
 // Devices returns all devices, those that left included, in the order of their IDs.

@@ -107,8 +107,25 @@ type Device struct {
 	Keys     []string       // every identity the device was seen under; see Sighting.Keys
 	Seen     time.Time      // UTC; kept in memory, written with other changes only
 
-	Owner string            `json:",omitempty"` // see Sighting.Owner
-	Extra map[string]string `json:"-"`          // see Sighting.Extra
+	Owner string `json:",omitempty"` // see Sighting.Owner
+	Extra JSON   `json:"-"`          // see Sighting.Extra
+}
+
+// JSON is a value as somebody else said it, in the form in which it goes into other JSON.
+type JSON string
+
+// MarshalJSON returns the value itself.
+func (j JSON) MarshalJSON() ([]byte, error) {
+	if j == "" {
+		return []byte("null"), nil
+	}
+	return []byte(j), nil
+}
+
+// UnmarshalJSON takes any value.
+func (j *JSON) UnmarshalJSON(raw []byte) error {
+	*j = JSON(raw)
+	return nil
 }
 
 // NoOwner is what Owner is of a device that says that it belongs to nobody.
@@ -147,10 +164,9 @@ type Sighting struct {
 	Addrs    []netip.Addr   // all addresses that were told, each inside the subnets of an allowed interface
 	Match    Match          // whose it says it is, for sources that tell; else Unknown
 	Owner    string         // what it said of its owner: OwnerOf of the e-mail address, or NoOwner; empty where it did not say
-	// Extra is what else it said: names of fields with their JSON, those that nobody here reads. It is bounded, and no secret is in it.
-	Extra map[string]string
-	Gone  bool // it said goodbye, or has not been heard for long enough
-	At    time.Time
+	Extra    JSON           // an object of what else it said that nobody here reads; at most 2 KiB, no secret in it; empty for nothing
+	Gone     bool           // it said goodbye, or has not been heard for long enough
+	At       time.Time
 }
 
 // Binding is that a device belongs to an account, and how far each of its two ends has come.

@@ -69,6 +69,7 @@ func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { out.run(ctx, see) })
+	wg.Go(d.prepare)
 
 	r := &run{Discovery: d, out: out, wake: make(chan struct{}, 1)}
 	r.book = newBook(d.o.Limit, d.count)
@@ -90,6 +91,15 @@ func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 		}
 	}
 	return nil
+}
+
+// prepare has the probes made ready that take a while.
+func (d *Discovery) prepare() {
+	for _, p := range d.o.Probes {
+		if p, ok := p.(interface{ prepare() }); ok {
+			p.prepare()
+		}
+	}
 }
 
 func names(n *network) []string {

@@ -63,7 +63,7 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 	w.until(t, 5*time.Second, "five plugs, whose they are, and the garbage counted", func(m map[string]home.Sighting) bool {
 		n := 0
 		for _, s := range m {
-			if s.Protocol == home.IOT && s.Owner == "a@example.com" && s.Addr.Port() == 9999 {
+			if s.Protocol == home.IOT && s.Owner == home.OwnerOf("a@example.com") && s.Addr.Port() == 9999 {
 				n++
 			}
 		}

@@ -13,8 +13,8 @@ import (
 
 // Probe is a question to all devices of a subnet, asked by UDP broadcast. Its methods may be called by several goroutines.
 type Probe interface {
-	Port() uint16     // where devices listen, and answer from
-	Datagram() []byte // the question; it may differ from sweep to sweep
+	Port() uint16        // where devices listen, and answer from
+	Datagrams() [][]byte // the question, in every form; it may differ from sweep to sweep
 	// Read returns what a reply says. The sighting's address and time are filled in by the caller where they are zero.
 	// An error means that it was no reply to this question.
 	Read(reply []byte) (home.Sighting, error)
@@ -27,9 +27,9 @@ type kasa struct{}
 
 func (kasa) Port() uint16 { return 9999 }
 
-func (kasa) Datagram() []byte {
-	return xor.Seal([]byte(`{"system":{"get_sysinfo":{}},"cnCloud":{"get_info":{}},` +
-		`"smartlife.iot.common.cloud":{"get_info":{}},"smartlife.cam.ipcamera.cloud":{"get_info":{}}}`))
+func (kasa) Datagrams() [][]byte {
+	return [][]byte{xor.Seal([]byte(`{"system":{"get_sysinfo":{}},"cnCloud":{"get_info":{}},` +
+		`"smartlife.iot.common.cloud":{"get_info":{}},"smartlife.cam.ipcamera.cloud":{"get_info":{}}}`))}
 }
 
 type kasaReply struct {
@@ -75,6 +75,9 @@ func (kasa) Read(reply []byte) (home.Sighting, error) {
 		Source: "iot-udp", Protocol: home.IOT, Match: home.Unknown,
 		Name: clean(i.Alias), Model: clean(i.Model), Kind: kasaKind(i),
 	}
+	if s.Kind == home.Camera {
+		s.Protocol, s.Addr = home.KasaCam, netip.AddrPortFrom(netip.Addr{}, kasaCamPort) // what else they are asked goes there
+	}
 	addMAC(&s, cmp.Or(i.MAC, i.MicMAC))
 	if id := hexDigits(i.DeviceID, 40); id != "" {
 		s.Keys = append(s.Keys, "iot:"+strings.ToUpper(id))
@@ -88,9 +91,9 @@ func (kasa) Read(reply []byte) (home.Sighting, error) {
 		}
 		// binded is to be trusted, username not: it stays behind after a reset.
 		if *c.Info.Binded == 0 {
-			s.Match, s.Owner = home.Unbound, ""
+			s.Match, s.Owner = home.Unbound, home.NoOwner
 		} else {
-			s.Owner = clean(c.Info.Username)
+			s.Owner = home.OwnerOf(c.Info.Username)
 		}
 		break
 	}
@@ -106,7 +109,7 @@ func kasaKind(i kasaInfo) home.Kind {
 		return home.Camera
 	case !strings.Contains(typ, "SMARTPLUGSWITCH"):
 		return home.Other
-	case strings.HasPrefix(model, "HS2"), strings.HasPrefix(model, "KS2"), strings.HasPrefix(model, "ES2"):
+	case isSwitch(model):
 		return home.Switch
 	case strings.Contains(strings.ToLower(i.DevName), "switch") && !strings.Contains(strings.ToLower(i.DevName), "plug"):
 		return home.Switch
@@ -117,7 +120,11 @@ func kasaKind(i kasaInfo) home.Kind {
 // withAddr fills in what the caller of Probe.Read knows.
 func withAddr(s home.Sighting, from netip.AddrPort) home.Sighting {
 	if !s.Addr.IsValid() {
-		s.Addr = from
+		port := s.Addr.Port() // the protocol's, where it is another than the one from which the reply came
+		if port == 0 {
+			port = from.Port()
+		}
+		s.Addr = netip.AddrPortFrom(from.Addr(), port)
 	}
 	s.Addrs = []netip.Addr{s.Addr.Addr()}
 	return s

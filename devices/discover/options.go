@@ -13,7 +13,7 @@ import (
 type Options struct {
 	// Interfaces returns the allowed interfaces that are there now; it is asked again every Pace.Poll. Default: Multicast.
 	Interfaces func() ([]net.Interface, error)
-	Probes     []Probe      // asked beside mDNS; nil means the Kasa probe, an empty slice none
+	Probes     []Probe      // asked beside mDNS; nil means those of Kasa and of Tapo devices, an empty slice none
 	Targets    []netip.Addr // further IPv4 addresses that the probes go to, broadcast or not, and replies may come from
 	Pace       Pace
 	Limit      int // service instances kept, and probed devices; default 8192. What comes beyond is dropped and counted
@@ -40,10 +40,10 @@ func (o Options) complete() (Options, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Probes == nil {
-		o.Probes = []Probe{Kasa()}
+		o.Probes = append([]Probe{Kasa()}, Tapo()...)
 	}
 	for _, p := range o.Probes {
-		if p == nil || p.Port() == 0 || len(p.Datagram()) == 0 {
+		if p == nil || p.Port() == 0 || len(p.Datagrams()) == 0 {
 			errs = append(errs, errors.New("a probe without port or datagram"))
 		}
 	}

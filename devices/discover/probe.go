@@ -49,10 +49,12 @@ func (r *run) probe(ctx context.Context, n *network) {
 }
 
 func (r *run) sendProbe(c *ipv4.PacketConn, n *network, p Probe) {
-	question := p.Datagram()
+	questions := p.Datagrams()
 	to := func(a netip.Addr, index int) {
-		// a device that is off, or a broadcast that a firewall forbids, is no news
-		_, _ = c.WriteTo(question, &ipv4.ControlMessage{IfIndex: index}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, p.Port())))
+		for _, q := range questions {
+			// a device that is off, or a broadcast that a firewall forbids, is no news
+			_, _ = c.WriteTo(q, &ipv4.ControlMessage{IfIndex: index}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, p.Port())))
+		}
 	}
 	for _, x := range n.prefixes {
 		if b := broadcast(x.Prefix); b.IsValid() {
@@ -97,7 +99,7 @@ func (r *run) readReplies(c *ipv4.PacketConn, n *network) {
 		}
 		s = withAddr(s, from)
 		s.At = time.Now().UTC().Round(0)
-		if r.replies.hear(s) {
+		if r.replies.hear(s, from.Port()) {
 			r.out.put([]home.Sighting{s})
 		}
 	}
@@ -123,7 +125,8 @@ type replies struct {
 
 type reply struct {
 	home.Sighting
-	heard  int // the sweep
+	from   uint16 // the port from which it came
+	heard  int    // the sweep
 	toldIn int
 }
 
@@ -139,7 +142,7 @@ func (r *replies) begin() {
 
 // hear takes in a reply and tells whether it is to be passed on. A device keeps its address while it answers there: what
 // claims to be it from elsewhere is dropped until the old address was silent for a whole sweep. Both are asked directly.
-func (r *replies) hear(s home.Sighting) bool {
+func (r *replies) hear(s home.Sighting, from uint16) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := s.Source + " " + s.Keys[len(s.Keys)-1]
@@ -149,14 +152,17 @@ func (r *replies) hear(s home.Sighting) bool {
 		r.count("reply beyond limit")
 		return false
 	case old == nil:
-		r.of[key] = &reply{s, r.sweep, r.sweep}
+		r.of[key] = &reply{s, from, r.sweep, r.sweep}
 		return true
-	case old.Addr != s.Addr && r.sweep-old.heard < 2:
+	case old.Addr.Addr() != s.Addr.Addr() && r.sweep-old.heard < 2:
 		r.count("reply from a second address")
 		return false
 	}
-	again := old.toldIn == r.sweep && old.Addr == s.Addr && old.Match == s.Match && old.Owner == s.Owner && old.Name == s.Name
-	*old = reply{s, r.sweep, r.sweep}
+	if s.Owner == "" && old.Protocol == s.Protocol && old.Addr == s.Addr { // an answer to the shorter question
+		s.Owner, s.Match, s.Extra = old.Owner, old.Match, old.Extra
+	}
+	again := old.toldIn == r.sweep && old.Addr == s.Addr && old.Protocol == s.Protocol && old.Match == s.Match && old.Owner == s.Owner && old.Name == s.Name
+	*old = reply{s, from, r.sweep, r.sweep}
 	return !again
 }
 
@@ -181,7 +187,7 @@ func (r *replies) known(port uint16) []netip.Addr {
 	defer r.mu.Unlock()
 	var all []netip.Addr
 	for _, x := range r.of {
-		if x.Addr.Port() == port {
+		if x.from == port {
 			all = append(all, x.Addr.Addr())
 		}
 	}

@@ -1,0 +1,165 @@
+package discover
+
+import (
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// The ports of protocols, where a device does not say which.
+const (
+	httpPort    = 80
+	httpsPort   = 443
+	kasaCamPort = 10443
+)
+
+// protocol decides how a device is spoken to, and where: tp-link-devices.md, 2.3. It is empty for what no driver speaks to.
+func (r *tapoReply) protocol() (p home.Protocol, port uint16) {
+	camera := strings.Contains(r.Type, "IPCAMERA") || strings.Contains(r.Type, "DOORBELL")
+	encrypt := strings.ToUpper(r.Scheme.Encrypt)
+	iot := strings.HasPrefix(r.Type, "IOT.")
+	switch {
+	case iot && camera:
+		return home.KasaCam, kasaCamPort
+	case encrypt == "TPAP", encrypt == "" && slices.Contains(r.Encrypt, "4"):
+		return home.TPAP, r.at(httpsPort)
+	case encrypt == "" && (slices.Contains(r.Encrypt, "3") || slices.Contains(r.Encrypt, "2")), camera && encrypt == "":
+		return home.TapoCam, r.at(httpsPort)
+	case r.Scheme.HTTPS:
+		return "", 0 // KLAP and AES over TLS: robot vacuum cleaners have it
+	case encrypt == "KLAP" && iot && (r.Scheme.Level >= 2 || yes(r.Scheme.NewKLAP)):
+		return home.IOTKLAP2, r.at(httpPort)
+	case encrypt == "KLAP" && iot:
+		return home.KLAP1, r.at(httpPort)
+	case encrypt == "KLAP":
+		return home.KLAP2, r.at(httpPort)
+	case encrypt == "AES" && !iot:
+		return home.SmartAES, r.at(httpPort)
+	}
+	return "", 0
+}
+
+// at is the port that the device says, or the usual one.
+func (r *tapoReply) at(usual uint16) uint16 {
+	if r.Scheme.Port != 0 {
+		return r.Scheme.Port
+	}
+	return usual
+}
+
+func yes(raw json.RawMessage) bool { return string(raw) == "1" || string(raw) == "true" }
+
+// tapoKind tells what a device is by its type, and where that says too little by its model.
+func tapoKind(typ, model string) home.Kind {
+	typ, model = strings.ToUpper(typ), strings.ToUpper(model)
+	switch {
+	case strings.Contains(typ, "HUB"), strings.Contains(typ, "CHIME"), strings.Contains(typ, "VACUUM"), strings.Contains(typ, "SENSOR"):
+		return home.Other
+	case strings.Contains(typ, "CAMERA"), strings.Contains(typ, "DOORBELL"):
+		return home.Camera
+	case strings.Contains(typ, "BULB"), strings.Contains(typ, "LIGHT"):
+		return home.Bulb
+	case strings.Contains(typ, "PLUGSWITCH"):
+		if isSwitch(model) {
+			return home.Switch
+		}
+		return home.Plug
+	case strings.Contains(typ, "SWITCH"):
+		return home.Switch
+	case strings.Contains(typ, "PLUG"):
+		return home.Plug
+	}
+	return home.Other
+}
+
+// isSwitch tells a switch from a plug, which share a type, by the model.
+func isSwitch(model string) bool {
+	return strings.HasPrefix(model, "HS2") || strings.HasPrefix(model, "KS2") || strings.HasPrefix(model, "ES2")
+}
+
+// emptyOwner is what some devices say that belong to nobody: the MD5 of nothing.
+const emptyOwner = "d41d8cd98f00b204e9800998ecf8427e"
+
+// owner is what the device says of its owner, in the form of home.Device.Owner.
+func (r *tapoReply) owner() string {
+	if r.Factory {
+		return home.NoOwner
+	}
+	if r.Owner == nil {
+		return "" // nothing was said, or it is hidden
+	}
+	switch o := strings.ToLower(*r.Owner); {
+	case o == "", o == emptyOwner:
+		return home.NoOwner
+	case hexDigits(o, 32) == o:
+		return o
+	}
+	return ""
+}
+
+// reveal adds what a camera had hidden.
+func (r *tapoReply) reveal(raw []byte, fields map[string]json.RawMessage) {
+	var more map[string]json.RawMessage
+	if json.Unmarshal(raw, &more) != nil {
+		return
+	}
+	var owner string
+	if json.Unmarshal(more["owner"], &owner) == nil {
+		r.Owner = &owner
+	}
+	if r.Scheme.Port == 0 {
+		_ = json.Unmarshal(more["http_port"], &r.Scheme.Port)
+	}
+	for name, v := range more {
+		if _, has := fields[name]; !has {
+			fields[name] = v
+		}
+	}
+}
+
+// sighting is what the device says, for the roster. Its address is filled in by who has heard it.
+func (r *tapoReply) sighting(fields map[string]json.RawMessage) (home.Sighting, error) {
+	s := home.Sighting{
+		Source: "tapo-udp", Match: home.Unknown, Model: clean(r.Model), Kind: tapoKind(r.Type, r.Model), Owner: r.owner(), Extra: extra(fields),
+	}
+	var port uint16
+	s.Protocol, port = r.protocol()
+	s.Addr = netip.AddrPortFrom(netip.Addr{}, port)
+	if s.Owner == home.NoOwner {
+		s.Match = home.Unbound
+	}
+	addMAC(&s, r.MAC)
+	if len(s.Keys) == 0 {
+		return home.Sighting{}, errNoReply
+	}
+	return s, nil
+}
+
+// What is kept of a reply that nobody here reads.
+const (
+	maxExtra      = 2 << 10 // bytes
+	maxExtraNames = 32
+)
+
+// extra is an object of the fields that nobody here reads, in the order of their names, as many as there is room for.
+func extra(fields map[string]json.RawMessage) home.JSON {
+	kept := map[string]json.RawMessage{}
+	room := maxExtra - 2
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		size := len(name) + len(fields[name]) + 4
+		if unshown[name] || len(kept) == maxExtraNames || size > room || len(name) > 64 || clean(name) != name {
+			continue
+		}
+		room -= size
+		kept[name] = fields[name]
+	}
+	raw, err := json.Marshal(kept) // compact, and with < > & escaped
+	if err != nil || len(kept) == 0 || len(raw) > maxExtra {
+		return ""
+	}
+	return home.JSON(raw)
+}
