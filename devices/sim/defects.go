@@ -32,6 +32,9 @@ const (
 	Hashed        Defect = "hashed"          // firmware that knows only the login that was before the one with a challenge
 	OneRequest    Defect = "one-request"     // firmware that ends the session after each request
 	Bare          Defect = "bare"            // firmware that does not list what a change of the account needs
+	Lv1           Defect = "lv1"             // firmware that is told the password itself, and not its hash
+	Coarse        Defect = "coarse"          // takes a sign-in in the form that it does not know for a wrong one, and counts it
+	Updated       Defect = "updated"         // its firmware speaks another protocol since
 )
 
 // iotDefects are those of the iot protocol.

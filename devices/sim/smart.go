@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ type smart struct {
 	spec Spec
 	mac  net.HardwareAddr
 	log  *slog.Logger
-	door *klap
+	door door
 
 	mu       sync.Mutex // guards what follows
 	username string
@@ -31,6 +32,12 @@ type smart struct {
 	asked    int  // requests since it was given something else
 	on       bool
 	methods  []string
+}
+
+// door is the web server of a SMART device: one a transport.
+type door interface {
+	http.Handler
+	close()
 }
 
 type pair struct {
@@ -49,6 +56,9 @@ func checkSmart(s Spec) error {
 	if len(s.Model) > 63 {
 		return fmt.Errorf("field %q: want at most 63 bytes", "model")
 	}
+	if s.Protocol == home.SmartAES {
+		return checkDefects(s.Defects, smartAESDefects())
+	}
 	if s.Locks != 0 {
 		return fmt.Errorf("field %q: a device of this protocol does not lock", "locks")
 	}
@@ -61,6 +71,10 @@ func newSmart(s Spec, log *slog.Logger) *smart {
 	}
 	a := s.Addr.As4()
 	d := &smart{spec: s, log: log, mac: net.HardwareAddr{0x5c, 0xe9, 0x31, a[1], a[2], a[3]}, username: s.Username, password: s.Password}
+	if s.Protocol == home.SmartAES {
+		d.door = &securePass{defect: s.has, holds: d.holds, answer: d.answer, guard: newGuard(s)}
+		return d
+	}
 	d.door = &klap{defect: s.has, holds: d.holds, answer: d.answer}
 	return d
 }
@@ -89,6 +103,13 @@ func (d *smart) told() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.methods)
+}
+
+func (d *smart) signIns() (wrong, locks int) {
+	if g, ok := d.door.(interface{ signIns() (wrong, locks int) }); ok {
+		return g.signIns()
+	}
+	return 0, 0
 }
 
 func (d *smart) plug() (socket, error) {

@@ -1,0 +1,252 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// securePass is the web server of a SMART device of before KLAP: tp-link-devices.md, 2.5. What it says to a sign-in in the form that it does not
+// know, and while it is locked, is a guess: that a real one locks at all is one.
+type securePass struct {
+	defect func(Defect) bool
+	holds  func() (string, home.Secret) // username and password; "" for none
+	answer func(context.Context, []byte) []byte
+
+	mu       sync.Mutex // guards what follows
+	guard    guard
+	sessions map[string]*passSession
+	shaken   int  // handshakes
+	put      bool // it has put off what it was told, and does it when it is told again; of a device that is busy
+}
+
+type passSession struct {
+	key, iv []byte
+	token   string // empty before a login
+}
+
+// Codes of tp-link-devices.md, 2.5 and 2.6.
+const (
+	passWrong   = -1501
+	passParams  = -1008
+	passBadKey  = -1010
+	passAgain   = 1002
+	passMoved   = 1003
+	passTimeout = 9999
+)
+
+func smartAESDefects() []Defect {
+	return []Defect{Reverting, ThirdPartyOff, OneRequest, Impostor, Garbled, Stubborn, Bare, Busy, Lv1, Coarse, Updated}
+}
+
+func (p *securePass) signIns() (wrong, locks int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.guard.wrong, p.guard.locks
+}
+
+// close ends all sessions, as when the device is switched off.
+func (p *securePass) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.sessions)
+}
+
+func (p *securePass) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	var q struct {
+		Method string
+		Params struct {
+			Key     string
+			Request []byte
+		}
+	}
+	switch {
+	case err != nil || r.Method != http.MethodPost || r.URL.Path != "/app":
+		w.WriteHeader(http.StatusNotFound)
+		return
+	case p.defect(ThirdPartyOff):
+		w.WriteHeader(http.StatusForbidden)
+		return
+	case p.defect(Garbled):
+		_, _ = io.WriteString(w, `{"error_code":0,"result":{`)
+		return
+	case json.Unmarshal(body, &q) != nil:
+		passSays(w, -1003, nil)
+		return
+	case p.defect(Updated):
+		passSays(w, passMoved, nil)
+		return
+	}
+	p.mu.Lock()
+	if p.put = p.defect(Busy) && !p.put; p.put {
+		p.mu.Unlock()
+		passSays(w, passAgain, nil)
+		return
+	}
+	p.mu.Unlock()
+	switch q.Method {
+	case "handshake":
+		p.handshake(w, q.Params.Key)
+	case "securePassthrough":
+		p.request(w, r, q.Params.Request)
+	default:
+		passSays(w, -1002, nil)
+	}
+}
+
+func passSays(w http.ResponseWriter, code int, result map[string]any) {
+	out := map[string]any{"error_code": code}
+	if result != nil {
+		out["result"] = result
+	}
+	raw, err := json.Marshal(out)
+	if err != nil {
+		panic("an answer of texts and numbers: " + err.Error())
+	}
+	_, _ = w.Write(raw)
+}
+
+func (p *securePass) handshake(w http.ResponseWriter, pem string) {
+	text, ok := strings.CutPrefix(pem, "-----BEGIN PUBLIC KEY-----\n")
+	text, ok2 := strings.CutSuffix(text, "\n-----END PUBLIC KEY-----\n")
+	der, err := base64.StdEncoding.DecodeString(text)
+	public, err2 := x509.ParsePKIXPublicKey(der)
+	key, ok3 := public.(*rsa.PublicKey)
+	if !ok || !ok2 || err != nil || err2 != nil || !ok3 || key.N.BitLen() != 1024 {
+		passSays(w, passBadKey, nil)
+		return
+	}
+	secret := randomBytes(32)
+	//lint:ignore SA1019 it is what devices seal with
+	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, key, secret)
+	if err != nil {
+		passSays(w, passBadKey, nil)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sessions == nil || len(p.sessions) >= maxSessions {
+		p.sessions = map[string]*passSession{}
+	}
+	p.shaken++
+	id := hex.EncodeToString(randomBytes(16))
+	p.sessions[id] = &passSession{key: secret[:16], iv: secret[16:]}
+	w.Header().Set("Set-Cookie", "TP_SESSIONID="+id+";TIMEOUT=1440")
+	passSays(w, 0, map[string]any{"key": sealed})
+}
+
+func (p *securePass) request(w http.ResponseWriter, r *http.Request, sealed []byte) {
+	c, err := r.Cookie("TP_SESSIONID")
+	p.mu.Lock()
+	var s passSession
+	known := false
+	if err == nil && p.sessions[c.Value] != nil {
+		s, known = *p.sessions[c.Value], true
+	}
+	p.mu.Unlock()
+	plain, ok := s.open(sealed)
+	if !known || !ok {
+		passSays(w, passTimeout, nil)
+		return
+	}
+	var q struct {
+		Method string
+		Params struct{ Username, Password, Password2 []byte }
+	}
+	// What is no text in base64 is another command's.
+	if json.Unmarshal(plain, &q); q.Method == "login_device" {
+		token, code := p.login(q.Params.Username, q.Params.Password, q.Params.Password2)
+		if code == 0 {
+			p.mu.Lock()
+			if s := p.sessions[c.Value]; s != nil {
+				s.token = token
+			}
+			p.mu.Unlock()
+		}
+		passSays(w, 0, map[string]any{"response": s.seal(map[string]any{"error_code": code, "result": map[string]any{"token": token}})})
+		return
+	}
+	if s.token == "" || r.URL.Query().Get("token") != s.token {
+		passSays(w, passTimeout, nil)
+		return
+	}
+	if p.defect(OneRequest) {
+		p.mu.Lock()
+		delete(p.sessions, c.Value)
+		p.mu.Unlock()
+	}
+	passSays(w, 0, map[string]any{"response": s.seal(json.RawMessage(p.answer(r.Context(), plain)))})
+}
+
+// login checks a pair, in the one form that this firmware knows. While it is locked it takes none, and does not say why.
+func (p *securePass) login(username, plain, hashed []byte) (token string, code int) {
+	hex1 := func(s string) []byte {
+		h := sha1.Sum([]byte(s))
+		return []byte(hex.EncodeToString(h[:]))
+	}
+	u, pw := p.holds()
+	want, got, other := hex1(pw.Reveal()), hashed, plain
+	if p.defect(Lv1) {
+		want, got, other = []byte(pw.Reveal()), plain, hashed
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.guard.left() > 0:
+		return "", passWrong
+	case len(got) == 0 && len(other) > 0 && !p.defect(Coarse):
+		return "", passParams
+	case !bytes.Equal(username, hex1(u)) || !bytes.Equal(got, want):
+		p.guard.fail()
+		return "", passWrong
+	}
+	p.guard.pass()
+	return strings.ToUpper(hex.EncodeToString(randomBytes(16))), 0
+}
+
+func (s *passSession) block() cipher.Block {
+	b, err := aes.NewCipher(s.key)
+	if err != nil {
+		panic("a key of 16 bytes: " + err.Error())
+	}
+	return b
+}
+
+func (s *passSession) open(sealed []byte) ([]byte, bool) {
+	if len(s.key) == 0 || len(sealed) == 0 || len(sealed)%16 != 0 {
+		return nil, false
+	}
+	plain := bytes.Clone(sealed)
+	cipher.NewCBCDecrypter(s.block(), s.iv).CryptBlocks(plain, plain)
+	pad := int(plain[len(plain)-1])
+	if pad < 1 || pad > 16 {
+		return nil, false
+	}
+	return plain[:len(plain)-pad], true
+}
+
+func (s *passSession) seal(v any) []byte {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		panic("an answer of texts and numbers: " + err.Error())
+	}
+	pad := 16 - len(plain)%16
+	sealed := append(plain, bytes.Repeat([]byte{byte(pad)}, pad)...)
+	cipher.NewCBCEncrypter(s.block(), s.iv).CryptBlocks(sealed, sealed)
+	return sealed
+}
