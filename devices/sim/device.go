@@ -37,7 +37,12 @@ type protocol struct {
 func protocolOf(p home.Protocol) (protocol, error) {
 	switch p {
 	case home.IOT:
-		return protocol{checkIOT, func(o Options, s Spec, log *slog.Logger) body { return newIOT(o.Cloud, s, log) }}, nil
+		return protocol{checkIOT, func(o Options, s Spec, log *slog.Logger) body {
+			if s.Kind == home.Camera {
+				return newKasacam(o.Cloud, s, log)
+			}
+			return newIOT(o.Cloud, s, log)
+		}}, nil
 	case home.Native:
 		return protocol{checkNative, func(_ Options, s Spec, log *slog.Logger) body { return newNative(s, log) }}, nil
 	case home.KLAP2, home.SmartAES:
@@ -180,7 +185,7 @@ func (d *Device) PowerOn() error {
 	if d.On() {
 		return nil
 	}
-	s, err := d.body.plug()
+	s, err := d.plug()
 	if err != nil {
 		return taken(d, err)
 	}

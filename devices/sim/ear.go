@@ -14,25 +14,29 @@ import (
 )
 
 // broadcast is loopback's broadcast address. A socket bound to a device's own address does not hear what is sent there, so one
-// socket hears it for all of them; several houses can each have one.
-var broadcast = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 255, 255, 255}), iotPort)
+// socket a port hears it for all of them; several houses can each have one.
+var broadcast = netip.AddrFrom4([4]byte{127, 255, 255, 255})
 
-// ear hears the questions that are broadcast to port 9999.
-type ear struct{ *net.UDPConn }
+// ear hears the questions that are broadcast to a port.
+type ear struct {
+	*net.UDPConn
+	port uint16
+}
 
-func listenBroadcasts() (*ear, error) {
+func listenBroadcasts(port uint16) (*ear, error) {
+	at := netip.AddrPortFrom(broadcast, port)
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		return errors.Join(c.Control(func(fd uintptr) { err = share(fd) }), err)
 	}}
-	c, err := lc.ListenPacket(context.Background(), "udp4", broadcast.String())
+	c, err := lc.ListenPacket(context.Background(), "udp4", at.String())
 	if err != nil {
 		return nil, &home.Error{
-			Op: fmt.Sprintf("listen for broadcasts at %s", broadcast), Err: err,
+			Op: fmt.Sprintf("listen for broadcasts at %s", at), Err: err,
 			Hint: "stop what listens there for itself alone",
 		}
 	}
-	return &ear{c.(*net.UDPConn)}, nil
+	return &ear{c.(*net.UDPConn), port}, nil
 }
 
 // run has every device that is on answer from its own address, until ctx ends. A broadcast that would change something is dropped.
@@ -47,14 +51,28 @@ func (e *ear) run(ctx context.Context, devices []*Device) {
 			}
 			continue
 		}
-		r, err := parseRequest(xor.Open(b[:n]))
-		if err != nil || !r.asks() {
-			continue
-		}
+		e.heard(ctx, b[:n], from, devices)
+	}
+}
+
+// heard has the devices answer a question that was broadcast.
+func (e *ear) heard(ctx context.Context, question []byte, from netip.AddrPort, devices []*Device) {
+	if e.port != iotPort {
+		q, ok := readTDP(question)
 		for _, d := range devices {
-			if h, ok := d.body.(hearer); ok && d.On() {
-				h.hear(ctx, r, from)
+			if f, found := d.findable(); ok && found && f.d.body.(teller).tells().port == e.port {
+				f.tell(q, from)
 			}
+		}
+		return
+	}
+	r, err := parseRequest(xor.Open(question))
+	if err != nil || !r.asks() {
+		return
+	}
+	for _, d := range devices {
+		if h, ok := d.body.(hearer); ok && d.On() {
+			h.hear(ctx, r, from)
 		}
 	}
 }

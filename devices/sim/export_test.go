@@ -36,7 +36,9 @@ func Answer(d *Device, raw []byte) (answer []byte, asks, ok bool) {
 	if err != nil {
 		return nil, false, false
 	}
-	return d.body.(*iot).answer(context.Background(), r), r.asks(), true
+	return d.body.(interface {
+		answer(context.Context, request) []byte
+	}).answer(context.Background(), r), r.asks(), true
 }
 
 // Told returns what is answered to an mDNS message.

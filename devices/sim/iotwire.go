@@ -125,12 +125,17 @@ func (d *iot) plug() (socket, error) {
 }
 
 func (s *iotSocket) Close() error {
-	s.d.mu.Lock()
-	if s.d.out == s.udp {
-		s.d.out, s.d.connected = nil, false
-	}
-	s.d.mu.Unlock()
+	s.d.unplugged(s.udp)
 	return errors.Join(s.tcp.Close(), s.udp.Close())
+}
+
+// unplugged takes note that the device answers there no more.
+func (d *iot) unplugged(udp *net.UDPConn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.out == udp {
+		d.out, d.connected = nil, false
+	}
 }
 
 func (s *iotSocket) serve(ctx context.Context) {

@@ -5,12 +5,15 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/xor"
@@ -21,11 +24,15 @@ const kasacamPort = 10443
 // kasacamLogin is the one pair that they all have: "admin" and its MD5 (tp-link-devices.md, 2.1).
 const kasacamLogin = "Basic YWRtaW46MjEyMzJmMjk3YTU3YTVhNzQzODk0YTBlNGE4MDFmYzM="
 
-// kasacam is a Kasa camera: what an iot camera says, asked over LINKIE. It has no port 9999.
-type kasacam struct{ *iot }
+// kasacam is a Kasa camera: what an iot camera says, asked over LINKIE. On port 9999 it hears the datagrams of whoever looks for devices; one
+// of the iot protocol takes connections there, too.
+type kasacam struct {
+	*iot
+	alsoIOT bool
+}
 
 func newKasacam(cloud Cloud, s Spec, log *slog.Logger) *kasacam {
-	return &kasacam{newIOT(cloud, s, log)}
+	return &kasacam{newIOT(cloud, s, log), s.Protocol == home.IOT}
 }
 
 func checkKasacam(s Spec) error {
@@ -41,39 +48,80 @@ func checkKasacam(s Spec) error {
 	return checkDefects(s.Defects, []Defect{Garbled, Impostor})
 }
 
-func (d *kasacam) port() uint16 { return kasacamPort }
+func (d *kasacam) port() uint16 {
+	if d.alsoIOT {
+		return iotPort
+	}
+	return kasacamPort
+}
 
 // announcement is empty: no mDNS is known of these cameras.
-func (d *kasacam) announcement() announcement { return announcement{} }
+func (d *kasacam) announcement() announcement {
+	if d.alsoIOT {
+		return d.iot.announcement()
+	}
+	return announcement{}
+}
 
-func (d *kasacam) plug() (socket, error) {
+func (d *kasacam) plug() (_ socket, err error) {
 	t, err := selfSigned(d.spec.Name, tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_128_CBC_SHA256, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
 	if err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
-	d.connected = d.account.bound && d.cloud == nil
-	d.mu.Unlock()
 	w, err := plugWeb(netip.AddrPortFrom(d.spec.Addr, kasacamPort), d, t)
 	if err != nil {
 		return nil, err
 	}
-	return &kasacamSocket{w, d}, nil
+	defer func() {
+		if err != nil {
+			_ = w.Close()
+		}
+	}()
+	if d.alsoIOT {
+		s, err := d.iot.plug()
+		return &kasacamSocket{web: w, iot: s}, err
+	}
+	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(d.spec.Addr, iotPort)))
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	d.out, d.connected = udp, d.account.bound && d.cloud == nil
+	d.mu.Unlock()
+	return &kasacamSocket{web: w, iot: &deafSocket{d.iot, udp}}, nil
 }
 
 // kasacamSocket is a Kasa camera that is on.
-type kasacamSocket struct {
-	socket
-	d *kasacam
-}
+type kasacamSocket struct{ web, iot socket }
+
+func (s *kasacamSocket) Close() error { return errors.Join(s.web.Close(), s.iot.Close()) }
 
 func (s *kasacamSocket) serve(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { s.iot.serve(ctx) })
+	s.web.serve(ctx)
+	_ = s.iot.Close()
+	both.Wait()
+}
+
+// deafSocket takes no connections on port 9999, only datagrams.
+type deafSocket struct {
+	d   *iot
+	udp *net.UDPConn
+}
+
+func (s *deafSocket) Close() error {
+	s.d.unplugged(s.udp)
+	return s.udp.Close()
+}
+
+func (s *deafSocket) serve(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
-	signedIn := make(chan struct{})
-	go func() { defer close(signedIn); s.d.keepSignedIn(ctx) }()
-	s.socket.serve(ctx)
+	var signing sync.WaitGroup
+	signing.Go(func() { s.d.keepSignedIn(ctx) })
+	(&iotSocket{d: s.d, udp: s.udp}).datagrams(ctx)
 	stop()
-	<-signedIn
+	signing.Wait()
 }
 
 func (d *kasacam) ServeHTTP(w http.ResponseWriter, r *http.Request) {

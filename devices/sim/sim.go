@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -41,7 +42,7 @@ type House struct {
 	o       Options
 	devices []*Device
 	crier   *crier // nil where nothing is announced
-	ear     *ear   // hears broadcasts; nil where no device would
+	ears    []*ear // hear broadcasts, one a port on which a device would
 }
 
 // New checks o and specs, and opens every socket of the house, its devices switched on. Run has them answer; Close lets go of
@@ -71,10 +72,8 @@ func New(o Options, specs []Spec) (_ *House, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("simulate: %w", err)
 		}
-		if _, ok := d.body.(hearer); ok && h.ear == nil {
-			if h.ear, err = listenBroadcasts(); err != nil {
-				return nil, fmt.Errorf("simulate: %w", err)
-			}
+		if err := h.listen(d); err != nil {
+			return nil, fmt.Errorf("simulate: %w", err)
 		}
 	}
 	if free.taken > 0 {
@@ -114,14 +113,33 @@ func (h *House) add(s Spec, free *addresses) (*Device, error) {
 	}
 }
 
+// listen opens an ear where the device would hear a broadcast.
+func (h *House) listen(d *Device) error {
+	var port uint16
+	switch b := d.body.(type) {
+	case hearer:
+		port = iotPort
+	case teller:
+		port = b.tells().port
+	}
+	if port == 0 || slices.ContainsFunc(h.ears, func(e *ear) bool { return e.port == port }) {
+		return nil
+	}
+	e, err := listenBroadcasts(port)
+	if err == nil {
+		h.ears = append(h.ears, e)
+	}
+	return err
+}
+
 // Devices returns the devices of the house, in the order of their specs.
 func (h *House) Devices() []*Device { return h.devices }
 
 // Run has the devices answer until ctx ends. It says goodbye for those that were announced and are on, and closes the house.
 func (h *House) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
-	if h.ear != nil {
-		parts.Go(func() { h.ear.run(ctx, h.devices) })
+	for _, e := range h.ears {
+		parts.Go(func() { e.run(ctx, h.devices) })
 	}
 	if h.crier != nil {
 		parts.Go(func() { h.crier.run(ctx) })
@@ -139,8 +157,8 @@ func (h *House) Close() error {
 		d.PowerOff()
 	}
 	var errs []error
-	if h.ear != nil {
-		errs = append(errs, h.ear.Close())
+	for _, e := range h.ears {
+		errs = append(errs, e.Close())
 	}
 	if h.crier != nil {
 		errs = append(errs, h.crier.Close())
