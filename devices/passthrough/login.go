@@ -25,8 +25,8 @@ const (
 // Other is the form that this is not.
 func (f Form) Other() Form { return Hashed + Plain - f }
 
-// Login signs in, once: the device counts it if it is wrong. A handshake comes before it. Errors are ErrWrong where the device does not
-// take the pair, ErrForm where it wants the other form, else home.ErrUnreachable.
+// Login signs in, once: the device counts it if it is wrong. A handshake comes before it. Errors are home.ErrNotOpened, with ErrWrong inside
+// where the device does not take the pair and ErrForm where it wants the other form, else home.ErrUnreachable.
 func (l *Line) Login(ctx context.Context, f Form, username string, password home.Secret) error {
 	l.token = ""
 	params := map[string]string{"username": b64(hexSHA1(username))}
@@ -62,9 +62,9 @@ func parseLogin(raw []byte) (token string, err error) {
 	case json.Unmarshal(raw, &got) != nil || got.Code == nil:
 		return "", lost(ErrOther)
 	case *got.Code == -1501, *got.Code == 1111:
-		return "", ErrWrong
+		return "", fmt.Errorf("%w: %w", home.ErrNotOpened, ErrWrong)
 	case *got.Code == -1008:
-		return "", ErrForm
+		return "", fmt.Errorf("%w: %w", home.ErrNotOpened, ErrForm)
 	case *got.Code != 0:
 		return "", lost(fmt.Errorf("%w: code %d", ErrOther, *got.Code))
 	case !fit(got.Result.Token):

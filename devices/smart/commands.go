@@ -11,13 +11,17 @@ import (
 	"unicode/utf8"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices/klap"
 )
 
 var errAnswer = errors.New("no answer of this protocol")
 
+// asker carries a request to a device that one is signed in to, and its answer back, both in the clear: a transport.
+type asker interface {
+	Ask(ctx context.Context, request []byte) ([]byte, error)
+}
+
 // command runs one SMART command and returns its result and its code, 0 for success.
-func command(ctx context.Context, l *klap.Line, method string, params any) (result json.RawMessage, code int, err error) {
+func command(ctx context.Context, l asker, method string, params any) (result json.RawMessage, code int, err error) {
 	request, err := json.Marshal(struct {
 		Method string `json:"method"`
 		Params any    `json:"params,omitempty"`
@@ -44,7 +48,7 @@ type identity struct {
 	mac, model, name, kind string
 }
 
-func askIdentity(ctx context.Context, l *klap.Line) (identity, error) {
+func askIdentity(ctx context.Context, l asker) (identity, error) {
 	raw, code, err := command(ctx, l, "get_device_info", nil)
 	if err != nil {
 		return identity{}, err

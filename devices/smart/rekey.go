@@ -11,16 +11,14 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/keyring"
 	"github.com/rekeyd/rekeyd/devices/klap"
+	"github.com/rekeyd/rekeyd/devices/passthrough"
 )
 
 // Rekey gives the device the new credential (set_qs_info), and believes that it has it once the device has proved so in a handshake of its
 // own: an L900 answered with an error and had taken it all the same (tp-link-devices.md, 2.6).
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
-		return &home.Error{
-			Op: "rekey", Device: dev.ID, Err: errors.New("this hub was never told the new password"),
-			Hint: "sign in with the new password, with: rekeyd login",
-		}
+		return untold(dev)
 	}
 	l := d.open(dev)
 	defer l.Close()
@@ -29,8 +27,11 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 		return told(dev, err)
 	}
 	found, ok := g.Find(keyring.Opening(m))
-	if !ok {
-		return fmt.Errorf("it holds none of the credentials that are known here: %w", home.ErrNotOpened)
+	switch {
+	case !ok && dev.Claims(m.Account.Email) == home.Foreign:
+		return fmt.Errorf("it says so itself: %w", home.ErrForeign)
+	case !ok:
+		return fmt.Errorf("%w: %w", home.ErrNotOpened, errNone)
 	}
 	if _, err := d.identify(ctx, l, g, found, dev, 0); err != nil {
 		return told(dev, err)
@@ -56,7 +57,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 
 // change tells the device the credential. Nothing of the network it is in goes along: with a "wireless" block the same command would have
 // it join another.
-func change(ctx context.Context, l *klap.Line, to home.Credential) (code int, err error) {
+func change(ctx context.Context, l asker, to home.Credential) (code int, err error) {
 	raw, code, err := command(ctx, l, "component_nego", nil)
 	if err != nil {
 		return 0, err
@@ -106,10 +107,24 @@ func (d *Driver) has(ctx context.Context, dev home.Device, c home.Credential) (b
 	return ok, nil
 }
 
+// untold is what comes of a move to a password that nobody has told this hub.
+func untold(dev home.Device) error {
+	return &home.Error{
+		Op: "rekey", Device: dev.ID, Err: errors.New("this hub was never told the new password"),
+		Hint: "sign in with the new password, with: rekeyd login",
+	}
+}
+
 // told turns what came of a device into an error of home's.
 func told(dev home.Device, err error) error {
-	if errors.Is(err, klap.ErrForbidden) {
-		return &home.Error{Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err), Hint: home.Verdict{State: home.ThirdPartyOff}.Hint(string(dev.ID))}
+	hint := ""
+	switch {
+	case errors.Is(err, klap.ErrForbidden), errors.Is(err, passthrough.ErrForbidden):
+		hint = home.Verdict{State: home.ThirdPartyOff}.Hint(string(dev.ID))
+	case errors.Is(err, errTrusting):
+		hint = "allow it with: rekeyd bind --allow-cleartext-bind, or change its password in its own app"
+	default:
+		return err
 	}
-	return err
+	return &home.Error{Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err), Hint: hint}
 }
