@@ -166,11 +166,14 @@ func (d *smart) tells() tdpStatement {
 	typ := map[home.Kind]string{home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH", home.Bulb: "SMART.TAPOBULB"}[d.spec.Kind]
 	open := statement(d.spec, d.mac, typ, d.spec.Model, username)
 	open["owner"] = ownerOf(username)
-	encrypt := "KLAP"
+	encrypt, lv := "KLAP", 2
 	if d.spec.Protocol == home.SmartAES {
 		encrypt = "AES"
 	}
-	open["mgt_encrypt_schm"] = webScheme(encrypt, klapPort, 2)
+	if d.spec.has(Lv1) {
+		lv = 0 // such a device does not say
+	}
+	open["mgt_encrypt_schm"] = webScheme(encrypt, klapPort, lv)
 	return tdpStatement{port: tdpPort, open: open}
 }
 

@@ -272,6 +272,28 @@ func TestWhatItsCloudTakesBackIsSeenOfOlderDevices(t *testing.T) {
 	find(t, d, seen(p), agreedBoth, home.Ours, home.Stale, 4) // what was wrong before may be right now
 }
 
+// What a device said when it was found saves sign-ins, and is only a hint.
+func TestTheFormThatADeviceWantsIsTriedFirst(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	ds := play(t, older(email, "old-password"), older(email, "old-password", sim.Lv1), older(email, "old-password", sim.Lv1))
+	for i, c := range []struct {
+		said  home.JSON
+		spent int
+	}{{`{"mgt_encrypt_schm":{"encrypt_type":"AES","lv":2}}`, 0}, {`{"mgt_encrypt_schm":{"encrypt_type":"AES"}}`, 0}, {`{"mgt_encrypt_schm":{"lv":2}}`, 1}} {
+		d, b := eager(t)
+		dev := seen(ds[i])
+		dev.Extra = c.said
+		for range 2 {
+			find(t, d, dev, agreedBoth, home.Ours, home.Stale, 4)
+		}
+		if b.spent[dev.ID] != c.spent {
+			t.Errorf("device %d: %d spent, want %d", i, b.spent[dev.ID], c.spent)
+		}
+	}
+}
+
 // manyWrong is a vault of eight passwords that a device does not hold.
 func manyWrong() home.Candidates {
 	c := home.Candidates{Account: agreed, Recorded: 3}

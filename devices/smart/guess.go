@@ -2,6 +2,7 @@ package smart
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -90,6 +91,19 @@ func (m memo) next(keys []keyring.Key, likely passthrough.Form) (keyring.Key, lo
 	return key, best, best != login{}
 }
 
+// likelyForm is the form that the device wants by what it said when it was found; that of most where it did not say.
+func likelyForm(dev home.Device) passthrough.Form {
+	var said struct {
+		Scheme *struct {
+			Level int `json:"lv"`
+		} `json:"mgt_encrypt_schm"`
+	}
+	if json.Unmarshal([]byte(dev.Extra), &said) == nil && said.Scheme != nil && said.Scheme.Level != int(passthrough.Hashed) {
+		return passthrough.Plain
+	}
+	return passthrough.Hashed
+}
+
 // trusting is a conversation with a device that proves nothing.
 type trusting struct {
 	d    *AES
@@ -127,7 +141,7 @@ func (t *trusting) guess(ctx context.Context, a home.Account, keys []keyring.Key
 		return errTrusting
 	}
 	for {
-		k, l, ok := t.d.recall(t.dev.ID).next(keys, passthrough.Hashed)
+		k, l, ok := t.d.recall(t.dev.ID).next(keys, likelyForm(t.dev))
 		if !ok {
 			return fmt.Errorf("%w: %w", home.ErrNotOpened, errNone)
 		}
