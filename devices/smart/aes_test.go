@@ -310,12 +310,12 @@ func TestNoOlderDeviceIsEverLocked(t *testing.T) {
 		return
 	}
 	for name, defects := range map[string][]sim.Defect{"a hash": nil, "the password itself": {sim.Lv1}, "coarse": {sim.Lv1, sim.Coarse}, "busy": {sim.Busy}} {
-		for lives, hours := range map[int]int{20: 1, 1: 20} {
+		for lives, hours := range map[int]int{10: 1, 1: 10} {
 			t.Run(fmt.Sprintf("%s, %d restarts, %d hours", name, lives, hours), func(t *testing.T) {
 				p := play(t, older(email, "nobody's", defects...))[0]
 				defer p.PowerOff()
 				vault, b := manyWrong(), purse(3)
-				for range lives {
+				for range lives { // restarts
 					d := aes(t, smart.AESOptions{Budget: b})
 					for range hours {
 						for range 3 {
