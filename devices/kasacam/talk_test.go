@@ -111,6 +111,10 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"nothing":     says(""),
 		"null":        says("null"),
+		"no base64":   says("%%%%"),
+		"half":        says(sealed(good)[:40]),
+		"cut base64":  says(sealed(good)[:41]),
+		"list":        says("[]"),
 		"sealed null": says(sealed("null")),
 		"deep":        says(sealed(strings.Repeat(`{"system":`, 5000))),
 		"quotes":      says("hello " + email),
@@ -122,6 +126,21 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 			http.Redirect(w, r, "/other", http.StatusPermanentRedirect)
 		},
 		"long headers": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 64<<10)) },
+		"hangs up":     func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"less than it says": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "5000")
+			_, _ = io.WriteString(w, good)
+		},
+		"slow": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				_, _ = io.WriteString(w, " ")
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case <-time.After(20 * time.Millisecond):
+				case <-r.Context().Done():
+				}
+			}
+		},
 		"silent": func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()

@@ -145,26 +145,34 @@ func TestNoCameraIsEverLocked(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	for name, defects := range map[string][]sim.Defect{
-		"today's": nil, "older": {sim.Hashed}, "flapping": {sim.Flapping}, "older, flapping": {sim.Hashed, sim.Flapping},
+	for name, c := range map[string]struct {
+		defects []sim.Defect
+		locks   int // after how many it locks; ten as usual when 0
+		vault   int // how many passwords are in it
+	}{
+		"today's": {nil, 0, 30}, "MD5": {[]sim.Defect{sim.MD5}, 0, 8}, "flapping": {[]sim.Defect{sim.Flapping}, 0, 30},
+		"older": {[]sim.Defect{sim.Hashed}, 0, 8}, "older, flapping": {[]sim.Defect{sim.Hashed, sim.Flapping}, 0, 30},
+		"older, locks after five": {[]sim.Defect{sim.Hashed}, 5, 8},
 	} {
 		for _, holds := range []string{"password-29", "nobody's"} {
 			t.Run(name+" holds "+holds, func(t *testing.T) {
-				s := play(t, camera(holds, defects...))[0]
+				spec := camera(holds, c.defects...)
+				spec.Locks = c.locks
+				s := play(t, spec)[0]
 				defer s.PowerOff()
 				vault := both
 				vault.Credentials = nil
-				for i := range 30 {
+				for i := range c.vault {
 					vault.Credentials = append(vault.Credentials, home.Credential{
 						Epoch: home.Epoch(30 - i), Username: email, Password: home.NewSecret(fmt.Sprintf("password-%d", i)),
 					})
 				}
-				vault.Account.Epoch, vault.Recorded = 30, 7
+				vault.Account.Epoch, vault.Recorded = 30, 27
 				b := purse()
 				for range 6 { // hours
-					for range 3 { // restarts
+					for life := range 2 { // and restarts
 						d := driver(t, tapocam.Options{Budget: b})
-						for range 2 {
+						for range 2 - life {
 							_, err := d.Probe(t.Context(), seen(s), vault)
 							if err != nil && !errors.Is(err, home.ErrBudget) {
 								t.Fatal(err)

@@ -99,6 +99,7 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 		"no count": {says(`{"error_code":-40401}`), home.Unsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			dev := hostile(t, c.h)
 			b := purse()
 			d := driver(t, tapocam.Options{Timeout: 300 * time.Millisecond, Budget: b})

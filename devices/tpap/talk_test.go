@@ -58,6 +58,8 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"nothing":     says(""),
 		"null":        says("null"),
+		"list":        says("[]"),
+		"half":        says(good[:40]),
 		"deep":        says(strings.Repeat(`{"result":`, 20000)),
 		"deep within": says(`{"error_code":0,"result":{"mac":"3C-6A-D2-01-02-03","tpap":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}}`),
 		"quotes":      says("hello " + email),
@@ -67,6 +69,21 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 		"403":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
 		"elsewhere": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/other", http.StatusTemporaryRedirect)
+		},
+		"hangs up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"less than it says": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "5000")
+			_, _ = io.WriteString(w, good)
+		},
+		"slow": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				_, _ = io.WriteString(w, " ")
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case <-time.After(20 * time.Millisecond):
+				case <-r.Context().Done():
+				}
+			}
 		},
 		"silent": func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
