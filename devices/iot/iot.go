@@ -1,7 +1,7 @@
-// Package iot is the driver for Kasa devices of the first generation: XOR on port 9999, JSON inside. Facts and their sources:
-// tp-link-devices.md, 2.1.
+// Package iot is the driver for Kasa devices of the first generation: XOR on port 9999, JSON inside; and for those that take the same commands
+// behind KLAP: see KLAP. Facts and their sources: tp-link-devices.md, 2.1.
 //
-// The protocol knows no login. Whoever is on the LAN can ask such a device whose it is, and bind it; nobody can ask which
+// The protocol on port 9999 knows no login. Whoever is on the LAN can ask such a device whose it is, and bind it; nobody can ask which
 // password it holds, and the password goes to it as good as in the clear. What follows from that:
 //
 //   - "Current" rests on the device's word that it is bound to the account, and on this hub's own memory of what it bound
@@ -13,6 +13,7 @@
 package iot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,19 +60,16 @@ func (b bond) waits() bool { return b.offline && time.Since(b.at) < pendingTime 
 
 // New checks o.
 func New(o Options) (*Driver, error) {
+	o, err := o.complete()
+	return &Driver{o: o, dial: new(net.Dialer).DialContext, bound: map[home.DeviceID]bond{}}, err
+}
+
+func (o Options) complete() (Options, error) {
 	if o.Timeout < 0 || o.BindTimeout < 0 || o.BusyPause < 0 {
-		return nil, errors.New("iot: times are not negative")
+		return o, errors.New("iot: times are not negative")
 	}
-	if o.Timeout == 0 {
-		o.Timeout = 5 * time.Second
-	}
-	if o.BindTimeout == 0 {
-		o.BindTimeout = 20 * time.Second
-	}
-	if o.BusyPause == 0 {
-		o.BusyPause = time.Second
-	}
-	return &Driver{o: o, dial: new(net.Dialer).DialContext, bound: map[home.DeviceID]bond{}}, nil
+	o.Timeout, o.BindTimeout, o.BusyPause = cmp.Or(o.Timeout, 5*time.Second), cmp.Or(o.BindTimeout, 20*time.Second), cmp.Or(o.BusyPause, time.Second)
+	return o, nil
 }
 
 // Probe asks the device who it is and whose.

@@ -25,10 +25,7 @@ const (
 // A device from which ctx, or the power, was taken in the midst is bound to nobody: Probe says so, and Rekey goes on there.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
-		return &home.Error{
-			Op: "rekey", Device: dev.ID, Err: errors.New("this hub was never told the new password"),
-			Hint: "sign in with the new password, with: rekeyd login",
-		}
+		return errUntold(dev.ID)
 	}
 	if !m.Account.CleartextBind {
 		return &home.Error{

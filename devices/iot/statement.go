@@ -105,6 +105,11 @@ func parseStatement(raw []byte) (statement, error) {
 	if err != nil {
 		return statement{}, err
 	}
+	return r.statement()
+}
+
+// statement is what the reply says of the device, as far as its modules were asked.
+func (r reply) statement() (statement, error) {
 	var i sysinfo
 	if res, err := r.result("system", "get_sysinfo", &i); err != nil || res.Code != 0 {
 		return statement{}, errAnswer

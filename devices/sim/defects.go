@@ -21,6 +21,7 @@ const (
 	Stubborn  Defect = "stubborn"  // takes no password but the one that it had first
 	Forgetful Defect = "forgetful" // takes a password, says so, and is bound to nobody
 	Boastful  Defect = "boastful"  // says that it is bound when it could not try what it was given
+	Offline   Defect = "offline"   // cannot reach its cloud
 )
 
 // The defects of devices that one signs in to.
@@ -39,7 +40,7 @@ const (
 
 // iotDefects are those of the iot protocol.
 func iotDefects() []Defect {
-	return []Defect{Mute, Garbled, Impostor, Curt, Busy, Faint, Stubborn, Forgetful, Boastful}
+	return []Defect{Mute, Garbled, Impostor, Curt, Busy, Faint, Stubborn, Forgetful, Boastful, Offline}
 }
 
 // checkDefects tells of the first defect that is not among known.

@@ -47,6 +47,8 @@ func protocolOf(p home.Protocol) (protocol, error) {
 		return protocol{checkNative, func(_ Options, s Spec, log *slog.Logger) body { return newNative(s, log) }}, nil
 	case home.KLAP2, home.SmartAES:
 		return protocol{checkSmart, func(_ Options, s Spec, log *slog.Logger) body { return newSmart(s, log) }}, nil
+	case home.KLAP1, home.IOTKLAP2:
+		return protocol{checkIOTKLAP, func(o Options, s Spec, log *slog.Logger) body { return newIOTKLAP(o.Cloud, s, log) }}, nil
 	case home.KasaCam:
 		return protocol{checkKasacam, func(o Options, s Spec, log *slog.Logger) body { return newKasacam(o.Cloud, s, log) }}, nil
 	case home.TPAP:
@@ -54,7 +56,7 @@ func protocolOf(p home.Protocol) (protocol, error) {
 	case home.TapoCam:
 		return protocol{checkTapocam, func(_ Options, s Spec, log *slog.Logger) body { return newTapocam(s, log) }}, nil
 	}
-	return protocol{}, fmt.Errorf("field %q: protocol %q: want iot, klap2, smart-aes, native, tapocam, kasacam, tpap", "protocol", p)
+	return protocol{}, fmt.Errorf("field %q: protocol %q: want iot, klap1, iot-klap2, klap2, smart-aes, native, tapocam, kasacam, tpap", "protocol", p)
 }
 
 // body is what is inside a device. What it knows survives being switched off. All but plug are called only after the first plug.

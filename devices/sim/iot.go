@@ -74,14 +74,17 @@ func (d *iot) holds() (string, home.Secret) {
 func (d *iot) hold(username string, password home.Secret) {
 	d.mu.Lock()
 	d.account = account{username: username, password: password, bound: username != "", turn: d.account.turn + 1}
-	d.connected = username != "" && d.cloud == nil
+	d.connected = username != "" && d.online()
 	d.mu.Unlock()
 	d.poke()
 }
 
+// online tells whether the device is with its cloud as soon as it is on, and need not sign in.
+func (d *iot) online() bool { return d.cloud == nil && !d.spec.has(Offline) }
+
 func (d *iot) endSession() {
 	d.mu.Lock()
-	d.connected = d.account.bound && d.cloud == nil
+	d.connected = d.account.bound && d.online()
 	d.mu.Unlock()
 	d.poke()
 }

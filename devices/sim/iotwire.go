@@ -86,6 +86,9 @@ func (d *iot) system(method string, args json.RawMessage) any {
 		defer d.mu.Unlock()
 		d.alias = a.Alias
 		return done
+	case "reboot":
+		d.endSession() // it signs in to its cloud anew
+		return done
 	case "set_relay_state":
 		var a struct{ State *int }
 		if json.Unmarshal(args, &a) != nil || a.State == nil || *a.State < 0 || *a.State > 1 {
@@ -120,7 +123,7 @@ func (d *iot) plug() (socket, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.out = udp
-	d.connected = d.account.bound && d.cloud == nil
+	d.connected = d.account.bound && d.online()
 	return &iotSocket{d: d, tcp: tcp, udp: udp}, nil
 }
 

@@ -86,7 +86,7 @@ func (d *kasacam) plug() (_ socket, err error) {
 		return nil, err
 	}
 	d.mu.Lock()
-	d.out, d.connected = udp, d.account.bound && d.cloud == nil
+	d.out, d.connected = udp, d.account.bound && d.online()
 	d.mu.Unlock()
 	return &kasacamSocket{web: w, iot: &deafSocket{d.iot, udp}}, nil
 }

@@ -13,6 +13,9 @@ import (
 const signInTime = 10 * time.Second
 
 func (d *iot) signIn(ctx context.Context, username string, password home.Secret) error {
+	if d.spec.has(Offline) {
+		return fmt.Errorf("sign in to the cloud: %w", home.ErrUnavailable)
+	}
 	if d.cloud == nil {
 		return nil
 	}

@@ -117,10 +117,10 @@ func (h *House) add(s Spec, free *addresses) (*Device, error) {
 func (h *House) listen(d *Device) error {
 	var port uint16
 	switch b := d.body.(type) {
-	case hearer:
-		port = iotPort
 	case teller:
 		port = b.tells().port
+	case hearer:
+		port = iotPort
 	}
 	if port == 0 || slices.ContainsFunc(h.ears, func(e *ear) bool { return e.port == port }) {
 		return nil
