@@ -24,7 +24,8 @@ type Row struct {
 	Hint     string        `json:"hint"`
 	Model    string        `json:"model,omitempty"`
 	Detail   string        `json:"detail,omitempty"`
-	Left     bool          `json:"left,omitempty"` // it said goodbye, or was missed for long
+	Left     bool          `json:"left,omitempty"`  // it said goodbye, or was missed for long
+	Extra    home.JSON     `json:"extra,omitempty"` // what else it said when it was found
 }
 
 // House returns every device, by kind and name, with the account as the engine knows it.
@@ -95,8 +96,11 @@ func (r *Rekeyer) show(w *row) Row {
 // present is a row with a verdict; r.mu is held.
 func (r *Rekeyer) present(w *row, v home.Verdict) Row {
 	out := Row{
-		ID: w.device.ID, Name: w.device.Name, Kind: w.device.Kind, Protocol: w.device.Protocol, Model: w.device.Model,
-		Bound: w.bound, Match: w.match, Since: w.since, Left: !w.left.IsZero(),
+		ID: w.device.ID, Name: cmp.Or(w.says.Name, w.device.Name), Kind: w.device.Kind, Protocol: w.device.Protocol, Model: cmp.Or(w.says.Model, w.device.Model),
+		Bound: w.bound, Match: w.match, Since: w.since, Left: !w.left.IsZero(), Extra: w.device.Extra,
+	}
+	if w.says.Kind != "" && w.says.Kind != home.Other {
+		out.Kind = w.says.Kind
 	}
 	if w.bound {
 		out.Since = w.binding.Since
@@ -109,6 +113,9 @@ func (r *Rekeyer) present(w *row, v home.Verdict) Row {
 		name = string(out.ID)
 	}
 	out.Verdict, out.Epoch, out.Hint, out.Detail = v.State, v.Epoch, v.Hint(name), v.Detail
+	if v.State == home.Unsupported && w.device.Protocol.Cleartext() && !r.account.CleartextBind && r.account.ID != "" {
+		out.Hint = "allow passwords to devices that do not prove who they are, with: rekeyd bind --allow-cleartext-bind"
+	}
 	if w.bound && (v.State == home.Blank || v.State == home.Default) {
 		out.Hint = "" // it is the hub that has to do something, and it does
 	}

@@ -205,25 +205,27 @@ func (r *Rekeyer) found(d home.Device, f home.Finding) {
 		r.mu.Unlock()
 		return // renamed meanwhile
 	}
+	news := false
 	if f.Verdict.State != home.Unreachable {
 		w.match, w.misses = f.Match, 0
-		if f.Device.Kind != "" && f.Device.Kind != home.Other {
-			w.device.Kind = f.Device.Kind
-		}
-		if f.Device.Name != "" {
-			w.device.Name = f.Device.Name
-		}
-		if f.Device.Model != "" {
-			w.device.Model = f.Device.Model
-		}
+		told := home.Device{Kind: f.Device.Kind, Name: f.Device.Name, Model: f.Device.Model}
+		news = w.bound && told.Name != "" && told.Name != w.says.Name && told.Name != w.device.Name
+		w.says = told
 	} else {
 		w.misses++
+		w.missed = time.Now()
 	}
 	if !w.verdict.Same(f.Verdict) {
 		w.since = time.Now().UTC().Round(0)
 	}
 	w.verdict = f.Verdict
 	r.mu.Unlock()
+	if news { // so that its name is known when nobody runs
+		d.Name = f.Device.Name
+		if err := r.o.Ledger.SaveDevices([]home.Device{d}); err != nil {
+			r.o.Log.Error("devices not saved", "err", err)
+		}
+	}
 	r.tell([]home.DeviceID{d.ID})
 }
 

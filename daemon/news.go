@@ -77,9 +77,11 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// see takes sightings in. A device that is new, or back, or at another address is looked at; all others are not.
+// see takes sightings in. A device that is new, or back, or at another address, or that gave no answer when it was last asked, is looked at;
+// all others are not.
 func (r *Rekeyer) see(sightings []home.Sighting) {
 	changed := r.o.Roster.See(sightings)
+	r.back()
 	if len(changed) == 0 {
 		return
 	}
@@ -115,6 +117,31 @@ func (r *Rekeyer) see(sightings []home.Sighting) {
 		if err := r.o.Ledger.SaveDevices(save); err != nil {
 			r.o.Log.Error("devices not saved", "err", err)
 		}
+	}
+}
+
+// back has devices looked at that gave no answer and were seen since.
+func (r *Rekeyer) back() {
+	r.mu.Lock()
+	missed := map[home.DeviceID]time.Time{}
+	for id, w := range r.rows {
+		if w.misses > 0 && !w.busy {
+			missed[id] = w.missed
+		}
+	}
+	r.mu.Unlock()
+	now := time.Now()
+	for id, since := range missed {
+		d, ok := r.o.Roster.Device(id)
+		if !ok || !d.Seen.After(since) || !r.o.Roster.Here(id) {
+			continue
+		}
+		r.mu.Lock()
+		if w := r.rows[id]; w != nil && w.missed.Equal(since) {
+			w.missed = now // once a sighting
+			r.schedule(id, now)
+		}
+		r.mu.Unlock()
 	}
 }
 

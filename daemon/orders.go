@@ -112,14 +112,19 @@ func (r *Rekeyer) Remember(email string, passwords []home.Secret) (added int, er
 	if err := r.load(); err != nil {
 		return added, err
 	}
+	r.lookAgain()
+	return added, nil
+}
+
+// lookAgain has devices looked at that are here and not bound; those that are bound load has seen to.
+func (r *Rekeyer) lookAgain() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, w := range r.rows {
 		if !w.bound && r.o.Drivers[w.device.Protocol] != nil && w.left.IsZero() {
-			r.schedule(id, time.Now()) // those that are bound load has seen to
+			r.schedule(id, time.Now())
 		}
 	}
-	return added, nil
 }
 
 // AllowCleartextBind takes the owner's word whether passwords may go nearly in the clear, to devices that know no better.
@@ -130,10 +135,11 @@ func (r *Rekeyer) AllowCleartextBind(allow bool) error {
 		}
 		return err
 	}
-	if !allow {
-		return r.load()
+	if err := r.Rekey(nil, false); err != nil { // which reads the ledger anew
+		return err
 	}
-	return r.Rekey(nil, false)
+	r.lookAgain()
+	return nil
 }
 
 // toRekey returns the devices that an order to rekey means.

@@ -57,13 +57,15 @@ type row struct {
 	match   home.Match
 	verdict home.Verdict // of the last probe, for a device that is not bound; else the binding's counts
 	since   time.Time
-	busy    bool      // one job at a time for a device
-	again   bool      // due once more when the job ends
-	restart bool      // its owner wants it restarted where it cannot be moved
-	misses  int       // probes in a row without an answer
-	nudges  int       // in a row
-	left    time.Time // when it was last seen to leave; zero while it is here
-	trouble error     // why the last try to move it did not; nil once it is current
+	busy    bool        // one job at a time for a device
+	again   bool        // due once more when the job ends
+	restart bool        // its owner wants it restarted where it cannot be moved
+	says    home.Device // name, model and kind, as the device told its driver
+	misses  int         // probes in a row without an answer
+	missed  time.Time   // when the last of them was
+	nudges  int         // in a row
+	left    time.Time   // when it was last seen to leave; zero while it is here
+	trouble error       // why the last try to move it did not; nil once it is current
 	told    Row
 }
 

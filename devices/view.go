@@ -144,8 +144,19 @@ func (r *Roster) view(ds ...*device) shown {
 			v.Seen = f.At
 		}
 	}
-	v.Name = cmp.Or(v.Name, string(v.ID))
+	v.Name = cmp.Or(v.Name, madeUp(v.Model, v.Keys), string(v.ID))
 	return v
+}
+
+// madeUp is a name for a device that tells its model, but no name: "P110-01a2", with the end of its hardware address.
+func madeUp(model string, keys []string) string {
+	model, _, _ = strings.Cut(model, "(")
+	for _, k := range keys {
+		if mac, ok := strings.CutPrefix(k, "mac:"); ok && len(mac) == 12 && model != "" {
+			return strings.TrimSpace(model) + "-" + mac[8:]
+		}
+	}
+	return ""
 }
 
 // whole returns the devices that are shown as one with that of this root, the one whose root it is shown under first.

@@ -32,6 +32,8 @@ func drivers(hub *wire.Identity, budget keyring.Budget) (map[home.Protocol]daemo
 	add(home.IOTKLAP2, ik, err)
 	s, err := smart.New(smart.Options{})
 	add(home.KLAP2, s, err)
+	a, err := smart.NewAES(smart.AESOptions{Budget: budget})
+	add(home.SmartAES, a, err)
 	t, err := tapocam.New(tapocam.Options{Budget: budget})
 	add(home.TapoCam, t, err)
 	k, err := kasacam.New(kasacam.Options{})

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
@@ -27,6 +28,7 @@ type stage struct {
 	app     *app
 	sink    *mailSink
 	house   *sim.House
+	mine    []*sim.Device // those of the account that can be moved
 	changed chan struct{}
 	running sync.WaitGroup
 	show    *screen
@@ -95,27 +97,58 @@ func (s *stage) leave(stop context.CancelFunc) {
 	_ = os.RemoveAll(s.dir)
 }
 
-// build puts up the house: devices that were set up with the account's first password, as their app would have done.
-func (s *stage) build(run context.Context, client *v1.Client, pw home.Secret) error {
+// mix is what a house of 14 consists of, every protocol by which a device can be moved among it; a larger one goes on with the same.
+var mix = []struct {
+	kind     home.Kind
+	protocol home.Protocol
+}{
+	{home.Camera, home.Native},
+	{home.Plug, home.IOT},
+	{home.Switch, home.KLAP2},
+	{home.Bulb, home.IOTKLAP2},
+	{home.Camera, home.TapoCam},
+	{home.Plug, home.KLAP1},
+	{home.Switch, home.IOT},
+	{home.Bulb, home.SmartAES},
+	{home.Camera, home.TapoCam},
+	{home.Plug, home.KLAP2},
+	{home.Switch, home.IOTKLAP2},
+	{home.Bulb, home.KLAP2},
+	{home.Plug, home.SmartAES},
+	{home.Bulb, home.IOT},
+}
+
+// specsOf are devices as their apps set them up with the account's password: every third missed that it was changed, and one was set back to
+// the factory's settings.
+func specsOf(n int, before, now home.Secret) []sim.Spec {
 	var specs []sim.Spec
-	left, shares := s.o.devices, 0
-	for _, m := range mix {
-		shares += m.share
-	}
-	for i, m := range mix {
-		n := max(1, s.o.devices*m.share/shares)
-		if i == len(mix)-1 {
-			n = left
+	factory := false
+	for i := range n {
+		spec := sim.Spec{Kind: mix[i%len(mix)].kind, Protocol: mix[i%len(mix)].protocol}
+		switch {
+		case spec.Protocol == home.Native:
+		case spec.Protocol == home.KLAP2 && !factory:
+			factory = true
+			spec.Username, spec.Password = "test@tp-link.net", home.NewSecret("test")
+		case i%3 == 2:
+			spec.Username, spec.Password = demoEmail, before
+		default:
+			spec.Username, spec.Password = demoEmail, now
 		}
-		left -= n
-		for range n {
-			spec := sim.Spec{Kind: m.kind, Protocol: m.protocol}
-			if m.protocol != home.Native {
-				spec.Username, spec.Password = demoEmail, pw
-			}
-			specs = append(specs, spec)
-		}
+		specs = append(specs, spec)
 	}
+	return specs
+}
+
+// build puts up the house: the account's devices, a neighbour's, and two that only their own app can move.
+func (s *stage) build(run context.Context, client *v1.Client, before, now home.Secret) error {
+	specs := specsOf(s.o.devices, before, now)
+	specs = append(
+		specs,
+		sim.Spec{Kind: home.Plug, Protocol: home.KLAP2, Name: "the neighbour's plug", Username: "bob@example.org", Password: home.NewSecret(rand.Text())},
+		sim.Spec{Kind: home.Camera, Protocol: home.KasaCam, Name: "the Kasa camera", Username: demoEmail, Password: now},
+		sim.Spec{Kind: home.Plug, Protocol: home.TPAP, Name: "the newest plug", Username: demoEmail, Password: now},
+	)
 	lo, err := net.InterfaceByName(loopback())
 	if err != nil {
 		return fmt.Errorf("find the loopback interface: %w", err)
@@ -124,8 +157,9 @@ func (s *stage) build(run context.Context, client *v1.Client, pw home.Secret) er
 	if err != nil {
 		return err
 	}
+	s.mine = s.house.Devices()[:s.o.devices]
 	s.running.Go(func() { _ = s.house.Run(run) })
-	s.say("Put up a house of %d simulated devices on the loopback interface.", len(specs))
+	s.say("Put up a house of %d simulated devices on the loopback interface, and %d others.", len(s.mine), len(specs)-len(s.mine))
 	return nil
 }
 

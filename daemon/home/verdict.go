@@ -87,7 +87,7 @@ func (v Verdict) Hint(name string) string {
 	case Unreachable:
 		return fmt.Sprintf("switch %s on and see that it is in the network; rekeyd goes on by itself when it is seen", name)
 	case Unsupported:
-		return fmt.Sprintf("change the password of %s in its own app: rekeyd does not speak its protocol", name)
+		return fmt.Sprintf("change the password of %s in its own app: rekeyd cannot do it", name)
 	}
 	return ""
 }

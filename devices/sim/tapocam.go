@@ -80,7 +80,7 @@ func newTapocam(s Spec, log *slog.Logger) *tapocam {
 
 func (d *tapocam) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
 
-func (d *tapocam) port() uint16 { return tapocamPort }
+func (d *tapocam) port() uint16 { return webPort(tapocamPort) }
 
 // announcement is empty: no mDNS is known of these cameras.
 func (d *tapocam) announcement() announcement { return announcement{} }
@@ -126,7 +126,7 @@ func (d *tapocam) plug() (socket, error) {
 	clear(d.sessions) // a session does not survive being switched off
 	clear(d.dares)
 	d.mu.Unlock()
-	return plugWeb(netip.AddrPortFrom(d.spec.Addr, tapocamPort), d, t)
+	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(tapocamPort)), d, t)
 }
 
 // run runs one method of one who is signed in. Codes are those of tp-link-devices.md, 2.7.

@@ -30,6 +30,9 @@ type tpap struct {
 }
 
 func newTPAP(s Spec, _ *slog.Logger) *tpap {
+	if s.Model == "" {
+		s.Model = map[home.Kind]string{home.Plug: "P110M", home.Switch: "S505", home.Bulb: "L535", home.Camera: "C101"}[s.Kind]
+	}
 	a := s.Addr.As4()
 	return &tpap{spec: s, mac: net.HardwareAddr{0x3c, 0x6a, 0xd2, a[1], a[2], a[3]}, username: s.Username, password: s.Password}
 }
@@ -46,7 +49,7 @@ func checkTPAP(s Spec) error {
 
 func (d *tpap) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
 
-func (d *tpap) port() uint16 { return tpapPort }
+func (d *tpap) port() uint16 { return webPort(tpapPort) }
 
 // announcement is empty: no mDNS is known of these devices.
 func (d *tpap) announcement() announcement { return announcement{} }
@@ -68,7 +71,7 @@ func (d *tpap) plug() (socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plugWeb(netip.AddrPortFrom(d.spec.Addr, tpapPort), d, t)
+	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(tpapPort)), d, t)
 }
 
 func (d *tpap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -93,7 +96,7 @@ func (d *tpap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	out, err := json.Marshal(map[string]any{"error_code": 0, "result": map[string]any{
 		"mac":  strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")),
-		"tpap": map[string]any{"tls": 1, "port": tpapPort, "dac": 0, "pake": []int{2}, "user_hash_type": 0},
+		"tpap": map[string]any{"tls": 1, "port": webPort(tpapPort), "dac": 0, "pake": []int{2}, "user_hash_type": 0},
 	}})
 	if err != nil {
 		panic("an answer of texts and numbers: " + err.Error())

@@ -15,8 +15,26 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
+
+// forbidden tells whether this user may not open the ports of the web.
+var forbidden = sync.OnceValue(func() bool {
+	l, err := net.Listen("tcp4", "127.255.255.253:1")
+	if err == nil {
+		_ = l.Close()
+	}
+	return errors.Is(err, syscall.EACCES)
+})
+
+// webPort is a protocol's true port, or one 8000 above it where only root may open that: devices say in discovery which they have.
+func webPort(own uint16) uint16 {
+	if forbidden() {
+		return own + 8000
+	}
+	return own
+}
 
 // webSocket is a device that is on and serves HTTP.
 type webSocket struct {
