@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -43,7 +44,7 @@ func passed(response string) string {
 	return fmt.Sprintf(`{"error_code":0,"result":{"response":%q}}`, response)
 }
 
-// insider is a device that shakes hands and takes any sign-in, and answers as it likes after that. It returns what it was asked.
+// insider is a device that shakes hands, and answers as it likes after that; with "" it takes a sign-in. It returns what it was asked.
 func insider(t *testing.T, answer func(method string) string) (home.Device, *[]string) {
 	t.Helper()
 	var asked []string
@@ -82,11 +83,11 @@ func insider(t *testing.T, answer func(method string) string) (home.Device, *[]s
 		var inner struct{ Method string }
 		_ = json.NewDecoder(bytes.NewReader(q.Params.Request)).Decode(&inner)
 		asked = append(asked, inner.Method) // one connection, one after the other
-		if inner.Method == "login_device" {
-			_, _ = io.WriteString(w, sealing(`{"error_code":0,"result":{"token":"AB"}}`))
-			return
+		said := answer(inner.Method)
+		if said == "" {
+			said = sealing(`{"error_code":0,"result":{"token":"AB"}}`)
 		}
-		_, _ = io.WriteString(w, answer(inner.Method))
+		_, _ = io.WriteString(w, said)
 	}))
 	t.Cleanup(s.Close)
 	at := netip.MustParseAddrPort(s.Listener.Addr().String())
@@ -130,7 +131,12 @@ func TestAHostileDeviceInsideItsSession(t *testing.T) {
 		"half of a letter": {sealing(strings.Replace(itself, "RG9vcg==", "w/8=", 1)), home.Stale},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dev, asked := insider(t, func(string) string { return c.answer })
+			dev, asked := insider(t, func(method string) string {
+				if method == "login_device" {
+					return ""
+				}
+				return c.answer
+			})
 			b := purse(3)
 			d := aes(t, smart.AESOptions{Timeout: time.Second, Budget: b})
 			f, err := d.Probe(t.Context(), dev, agreedBoth)
@@ -148,6 +154,62 @@ func TestAHostileDeviceInsideItsSession(t *testing.T) {
 			}
 			if len(*asked) > 12 {
 				t.Errorf("asked %d times: %q", len(*asked), *asked)
+			}
+		})
+	}
+}
+
+// Whatever a device answers to a sign-in: each that is sent was counted before, and none is sent without end.
+func TestEachSignInThatIsSentIsCounted(t *testing.T) {
+	for name, c := range map[string]struct {
+		first  string // to the first sign-in; the next are taken
+		always bool
+		state  home.State
+		sent   int // by one probe
+		spent  int
+	}{
+		"taken":           {"", false, home.Stale, 1, 0},
+		"ended at first":  {sealing(`{"error_code":9999}`), false, home.Stale, 2, 1},
+		"busy at first":   {sealing(`{"error_code":-1001}`), false, home.Stale, 2, 1},
+		"outside at once": {`{"error_code":1002}`, false, home.Stale, 2, 1},
+		"always ended":    {`{"error_code":9999}`, true, home.Unreachable, 2, 2},
+		"always busy":     {sealing(`{"error_code":1112}`), true, home.Unreachable, 2, 2},
+		"moved":           {sealing(`{"error_code":1003}`), true, home.Unreachable, 1, 1},
+		"a code":          {sealing(`{"error_code":-40401}`), true, home.Unreachable, 1, 1},
+		"a bad token":     {sealing(`{"error_code":0,"result":{"token":"a b"}}`), true, home.Unreachable, 1, 1},
+		"wrong at first":  {sealing(`{"error_code":-1501}`), false, home.Current, 2, 1},
+		"form at first":   {sealing(`{"error_code":-1008}`), false, home.Stale, 2, 1},
+		"wrong, always":   {sealing(`{"error_code":-1501}`), true, "", 4, 4},
+		"form, always":    {sealing(`{"error_code":-1008}`), true, "", 4, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := 0
+			dev, asked := insider(t, func(method string) string {
+				if method != "login_device" {
+					return sealing(itself)
+				}
+				if begun++; begun == 1 || c.always {
+					return c.first
+				}
+				return ""
+			})
+			b := purse(4)
+			f, err := aes(t, smart.AESOptions{Timeout: 5 * time.Second, Budget: b}).Probe(t.Context(), dev, agreedBoth)
+			if c.state == "" {
+				if !errors.Is(err, home.ErrBudget) {
+					t.Errorf("found %s, %v", f.Verdict.State, err)
+				}
+			} else if err != nil || f.Verdict.State != c.state {
+				t.Errorf("found %s (%s), %v; want %s", f.Verdict.State, f.Verdict.Detail, err, c.state)
+			}
+			sent := 0
+			for _, m := range *asked {
+				if m == "login_device" {
+					sent++
+				}
+			}
+			if sent != c.sent || b.calls != sent || b.spent[dev.ID] != c.spent {
+				t.Errorf("%d sent, %d counted, %d spent; want %d and %d", sent, b.calls, b.spent[dev.ID], c.sent, c.spent)
 			}
 		})
 	}
