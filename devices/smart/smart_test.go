@@ -3,6 +3,7 @@ package smart_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -54,18 +55,21 @@ func play(t *testing.T, specs ...sim.Spec) []*sim.Device {
 	return h.Devices()
 }
 
-// answers waits until something listens.
+// answers waits until the device answers, and not only its socket takes connections: all that runs of a device then runs.
 func answers(t *testing.T, at netip.AddrPort) {
 	t.Helper()
-	for range 500 {
-		c, err := net.Dial("tcp", at.String())
-		if err == nil {
-			_ = c.Close()
-			return
-		}
-		time.Sleep(10 * time.Millisecond) // polls what the house's own goroutines do
+	c, err := net.Dial("tcp", at.String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("nothing listens at %s", at)
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(c, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(c); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func plug(username, password string, defects ...sim.Defect) sim.Spec {
