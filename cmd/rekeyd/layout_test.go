@@ -23,6 +23,7 @@ var may = map[string][]string{
 	"cloudlink/wire":    {"daemon/home"},
 	"cloudlink/mqtt":    {"daemon/home"},
 	"cloudlink/v1":      {"daemon/home"},
+	"cloudlink/tplink":  {"daemon/home", "cloudlink/v1"},
 	"cloudlink/pairing": {"daemon/home", "cloudlink/wire"},
 	"cloudlink":         {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing"},
 	"cloudlink/device":  {"daemon/home", "cloudlink", "cloudlink/wire", "cloudlink/mqtt"},

@@ -37,6 +37,7 @@ type Account struct {
 	NoticeJSON  []byte   // that notice as it came, signed, to pass on to devices that speak the link
 	Brokers     []string // MQTT broker URLs, in the order in which they are tried
 	URL         string   // the account service's base URL
+	Provider    Provider `json:",omitempty"` // ProviderHome when empty
 
 	// CleartextBind is the owner's word that passwords may go nearly in the clear over the LAN, and to devices that prove nothing before
 	// they are told. Without it such devices are shown, and left as they are.
