@@ -70,7 +70,10 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 		old, err := account(tx)
 		switch {
 		case err == nil && old.ID != a.ID:
-			return elsewhere(old)
+			return &home.Error{
+				Op: "enrol this hub", Err: fmt.Errorf("it belongs to the account %s: %w", old.Email, home.ErrForeign),
+				Hint: "stop rekeyd and start it with another --state directory for another account",
+			}
 		case err != nil && !errors.Is(err, home.ErrNoAccount):
 			return err
 		case a.NoticeEpoch < old.NoticeEpoch:
@@ -96,14 +99,6 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 		}
 		return record(tx, home.Event{At: now(), What: "hub enrolled"})
 	})
-}
-
-// elsewhere refuses a second account.
-func elsewhere(old home.Account) error {
-	return &home.Error{
-		Op: "enrol this hub", Err: fmt.Errorf("it belongs to the account %s: %w", old.Email, home.ErrForeign),
-		Hint: "stop rekeyd and start it with another --state directory for another account",
-	}
 }
 
 // NoteNotice records a verified notice whose grant is outstanding. Older than what is known is home.ErrOldEpoch; another of the same epoch is
@@ -175,8 +170,33 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 		if err := putAccount(tx, a); err != nil {
 			return err
 		}
-		if stale, err = age(tx, a); err != nil {
+		bindings, err := all[home.Binding](tx.Bucket(bBindings))
+		if err != nil {
 			return err
+		}
+		for _, b := range bindings {
+			v := b.Verdict.Against(a.Epoch)
+			if !v.Same(b.Verdict) {
+				b.Verdict, b.Since = v, now()
+			}
+			b.Tries, b.Moved, b.Reverts = 0, noTime, 0
+			if v.State != home.LockedOut { // a lock-out is waited out, whatever the account does
+				b.Next = noTime
+			}
+			if v.State == home.Stale {
+				stale++
+			}
+			if err := put(tx.Bucket(bBindings), []byte(b.Device), b); err != nil {
+				return err
+			}
+			if err := dequeue(tx, home.ErrandSignIn, b.Device); err != nil {
+				return err
+			}
+			if v.State == home.Current { // it was seen to be there before the grant
+				if err := follow(tx, a, b, now()); err != nil {
+					return err
+				}
+			}
 		}
 		if err := enqueue(tx, ack); err != nil {
 			return err
@@ -187,39 +207,6 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 		return record(tx, home.Event{At: now(), What: "epoch begun", Epoch: a.Epoch, Detail: fmt.Sprintf("%d devices to rekey", stale)})
 	})
 	return stale, err
-}
-
-// age brings the bindings in line with an epoch that has just begun, and returns how many are stale.
-func age(tx *bbolt.Tx, a home.Account) (stale int, err error) {
-	bindings, err := all[home.Binding](tx.Bucket(bBindings))
-	if err != nil {
-		return 0, err
-	}
-	for _, b := range bindings {
-		v := b.Verdict.Against(a.Epoch)
-		if !v.Same(b.Verdict) {
-			b.Verdict, b.Since = v, now()
-		}
-		b.Tries, b.Moved, b.Reverts = 0, noTime, 0
-		if v.State != home.LockedOut { // a lock-out is waited out, whatever the account does
-			b.Next = noTime
-		}
-		if v.State == home.Stale {
-			stale++
-		}
-		if err := put(tx.Bucket(bBindings), []byte(b.Device), b); err != nil {
-			return 0, err
-		}
-		if err := dequeue(tx, home.ErrandSignIn, b.Device); err != nil {
-			return 0, err
-		}
-		if v.State == home.Current { // it was seen to be there before the grant
-			if err := follow(tx, a, b, now()); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return stale, nil
 }
 
 // SetBrokers keeps the MQTT brokers of the account, in the order in which they are tried.
@@ -270,9 +257,6 @@ func (s *Store) Leave(id home.AccountID) error {
 			if err := dequeue(tx, e.Kind, e.Device); err != nil {
 				return err
 			}
-		}
-		if err := tx.Bucket(bVault).Delete(sessionKey(id)); err != nil {
-			return err
 		}
 		if err := tx.Bucket(bAccounts).Delete([]byte(id)); err != nil {
 			return err
