@@ -170,33 +170,8 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 		if err := putAccount(tx, a); err != nil {
 			return err
 		}
-		bindings, err := all[home.Binding](tx.Bucket(bBindings))
-		if err != nil {
+		if stale, err = advance(tx, a); err != nil {
 			return err
-		}
-		for _, b := range bindings {
-			v := b.Verdict.Against(a.Epoch)
-			if !v.Same(b.Verdict) {
-				b.Verdict, b.Since = v, now()
-			}
-			b.Tries, b.Moved, b.Reverts = 0, noTime, 0
-			if v.State != home.LockedOut { // a lock-out is waited out, whatever the account does
-				b.Next = noTime
-			}
-			if v.State == home.Stale {
-				stale++
-			}
-			if err := put(tx.Bucket(bBindings), []byte(b.Device), b); err != nil {
-				return err
-			}
-			if err := dequeue(tx, home.ErrandSignIn, b.Device); err != nil {
-				return err
-			}
-			if v.State == home.Current { // it was seen to be there before the grant
-				if err := follow(tx, a, b, now()); err != nil {
-					return err
-				}
-			}
 		}
 		if err := enqueue(tx, ack); err != nil {
 			return err
@@ -207,6 +182,39 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 		return record(tx, home.Event{At: now(), What: "epoch begun", Epoch: a.Epoch, Detail: fmt.Sprintf("%d devices to rekey", stale)})
 	})
 	return stale, err
+}
+
+// advance brings every binding in line with an epoch that has just begun, and returns how many are stale.
+func advance(tx *bbolt.Tx, a home.Account) (stale int, err error) {
+	bindings, err := all[home.Binding](tx.Bucket(bBindings))
+	if err != nil {
+		return stale, err
+	}
+	for _, b := range bindings {
+		v := b.Verdict.Against(a.Epoch)
+		if !v.Same(b.Verdict) {
+			b.Verdict, b.Since = v, now()
+		}
+		b.Tries, b.Moved, b.Reverts = 0, noTime, 0
+		if v.State != home.LockedOut { // a lock-out is waited out, whatever the account does
+			b.Next = noTime
+		}
+		if v.State == home.Stale {
+			stale++
+		}
+		if err := put(tx.Bucket(bBindings), []byte(b.Device), b); err != nil {
+			return stale, err
+		}
+		if err := dequeue(tx, home.ErrandSignIn, b.Device); err != nil {
+			return stale, err
+		}
+		if v.State == home.Current { // it was seen to be there before the grant
+			if err := follow(tx, a, b, now()); err != nil {
+				return stale, err
+			}
+		}
+	}
+	return stale, nil
 }
 
 // SetBrokers keeps the MQTT brokers of the account, in the order in which they are tried.

@@ -7,6 +7,7 @@
 //	vault      check           a known text, sealed: tells a wrong key
 //	           cred/<account>/<epoch>   username, password, epoch secret; sealed
 //	           old/<account>/<n>        username, password: earlier ones that the owner remembers; sealed
+//	           session/<account>   the token of the vendor's cloud; sealed
 //	           bind/<device>   the binding secret, 32 bytes; sealed
 //	devices    <device>        home.Device, as it was last written
 //	bindings   <device>        home.Binding

@@ -35,7 +35,7 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 		if was, err = binding(tx, id); err != nil {
 			return err
 		}
-		is = was.Observed(v, a.Epoch, at)
+		is = confirmed(a, was.Observed(v, a.Epoch, at))
 		quiet := is
 		quiet.Verdict.Detail = was.Verdict.Detail
 		known = quiet == was && (is.Verdict.State != home.Current || followed(tx, a, is))
@@ -67,6 +67,14 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 		return nil
 	})
 	return is, err
+}
+
+// confirmed is a binding of an account whose cloud confirms no sign-in to a hub: the device's own end is all that can be seen.
+func confirmed(a home.Account, b home.Binding) home.Binding {
+	if a.Provider == home.TPLink && b.Verdict.State == home.Current {
+		b.CloudEpoch, b.Announced = b.DeviceEpoch, true
+	}
+	return b
 }
 
 // followed tells whether all that follows from b being current is done.

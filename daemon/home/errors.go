@@ -4,26 +4,26 @@ import "errors"
 
 // Sentinels say what the program does next.
 var (
-	ErrOldEpoch     = errors.New("older than what is known")                 // drop it, record it
-	ErrNoEpoch      = errors.New("there is no further epoch")                // stop
-	ErrNotFound     = errors.New("not found")                                // tell the person
-	ErrNoAccount    = errors.New("this hub is not signed in to an account")  // ask the owner to log in
-	ErrUnreachable  = errors.New("no answer")                                // wait until the device is next seen
-	ErrRefused      = errors.New("device refused the new credential")        // probe, try later
-	ErrNotOpened    = errors.New("device did not accept the old credential") // probe again
-	ErrBusy         = errors.New("device is busy")                           // again in a second
-	ErrOffline      = errors.New("device cannot reach its cloud")            // pending, ask again later
-	ErrBudget       = errors.New("enough sign-ins were tried for now")       // wait: nobody is locked out
-	ErrForeign      = errors.New("device belongs to another account")        // leave it alone
-	ErrForged       = errors.New("signature or proof does not hold")         // drop it, record it
-	ErrReplayed     = errors.New("message was seen before")                  // drop it
-	ErrCredential   = errors.New("wrong e-mail address or password")         // ask again
-	ErrLocked       = errors.New("in use by another process")                // stop
-	ErrCorrupt      = errors.New("file is damaged")                          // stop, leave the file alone
-	ErrNewer        = errors.New("file was written by a newer version")      // stop, leave the file alone
-	ErrNewKey       = errors.New("vault key does not open the vault")        // stop, leave the file alone
-	ErrSecondFactor = errors.New("a code was sent to the owner")             // ask for it
-	ErrUnavailable  = errors.New("cannot be reached now")                    // again later
+	ErrOldEpoch    = errors.New("older than what is known")                 // drop it, record it
+	ErrNoEpoch     = errors.New("there is no further epoch")                // stop
+	ErrNotFound    = errors.New("not found")                                // tell the person
+	ErrNoAccount   = errors.New("this hub is not signed in to an account")  // ask the owner to log in
+	ErrUnreachable = errors.New("no answer")                                // wait until the device is next seen
+	ErrRefused     = errors.New("device refused the new credential")        // probe, try later
+	ErrNotOpened   = errors.New("device did not accept the old credential") // probe again
+	ErrBusy        = errors.New("device is busy")                           // again in a second
+	ErrOffline     = errors.New("device cannot reach its cloud")            // pending, ask again later
+	ErrBudget      = errors.New("enough sign-ins were tried for now")       // wait: nobody is locked out
+	ErrForeign     = errors.New("device belongs to another account")        // leave it alone
+	ErrForged      = errors.New("signature or proof does not hold")         // drop it, record it
+	ErrReplayed    = errors.New("message was seen before")                  // drop it
+	ErrCredential  = errors.New("wrong e-mail address or password")         // ask again
+	ErrCode        = errors.New("a code was sent by e-mail")                // ask for it
+	ErrLocked      = errors.New("in use by another process")                // stop
+	ErrCorrupt     = errors.New("file is damaged")                          // stop, leave the file alone
+	ErrNewer       = errors.New("file was written by a newer version")      // stop, leave the file alone
+	ErrNewKey      = errors.New("vault key does not open the vault")        // stop, leave the file alone
+	ErrUnavailable = errors.New("cannot be reached now")                    // again later
 )
 
 // Error says what happened, to which device, and what a person can do about it.
@@ -70,8 +70,8 @@ var codes = []struct {
 	{"newer", ErrNewer},
 	{"new-key", ErrNewKey},
 	{"no-account", ErrNoAccount},
-	{"second-factor", ErrSecondFactor},
 	{"credential", ErrCredential},
+	{"code", ErrCode},
 	{"not-found", ErrNotFound},
 	{"foreign", ErrForeign},
 	{"forged", ErrForged},

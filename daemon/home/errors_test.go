@@ -43,7 +43,7 @@ func TestEverySentinelTravelsAsACode(t *testing.T) {
 		"ErrUnreachable": home.ErrUnreachable, "ErrRefused": home.ErrRefused, "ErrNotOpened": home.ErrNotOpened, "ErrBusy": home.ErrBusy,
 		"ErrOffline": home.ErrOffline, "ErrForeign": home.ErrForeign, "ErrForged": home.ErrForged, "ErrReplayed": home.ErrReplayed,
 		"ErrCredential": home.ErrCredential, "ErrLocked": home.ErrLocked, "ErrCorrupt": home.ErrCorrupt, "ErrNewer": home.ErrNewer,
-		"ErrNewKey": home.ErrNewKey, "ErrUnavailable": home.ErrUnavailable, "ErrBudget": home.ErrBudget, "ErrSecondFactor": home.ErrSecondFactor,
+		"ErrNewKey": home.ErrNewKey, "ErrUnavailable": home.ErrUnavailable, "ErrBudget": home.ErrBudget, "ErrCode": home.ErrCode,
 	}
 	seen := map[string]bool{}
 	for _, name := range constants(t, "errors.go", "Err") {

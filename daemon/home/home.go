@@ -24,11 +24,35 @@ type HubID string
 // It consists of [a-z0-9-] only, so that it can stand in an MQTT topic and in a Home Assistant identifier.
 type DeviceID string
 
+// Provider is whose cloud an account is at.
+type Provider string
+
+// Home is rekeyd's own account service, or another that speaks its protocol; it is what no name means. TPLink is the vendor's cloud.
+const (
+	Home   Provider = ""
+	TPLink Provider = "tplink"
+)
+
+// CloudSession is what a hub is signed in to the vendor's cloud with.
+type CloudSession struct {
+	URL            string // where the account's region is
+	Token, Refresh Secret // zero when the cloud has ended them
+}
+
+// Listed is a device as the vendor's cloud lists it.
+type Listed struct {
+	MAC    string `json:"mac"` // twelve lower hexadecimal digits
+	Name   string `json:"name"`
+	Model  string `json:"model"`
+	Online bool   `json:"online"`
+}
+
 // Account is one e-mail address at one provider, as this hub knows it.
 type Account struct {
-	ID    AccountID
-	Email string // as registered: devices hash it in the letter case in which it was typed
-	Epoch Epoch  // the newest epoch whose grant is in the vault
+	ID       AccountID
+	Provider Provider `json:",omitempty"`
+	Email    string   // as registered: devices hash it in the letter case in which it was typed
+	Epoch    Epoch    // the newest epoch whose grant is in the vault
 
 	ServiceKey  []byte   // the account service's Ed25519 key, pinned when the hub enrolled
 	ServiceSeal []byte   // the account service's X25519 key, to seal binding secrets to
@@ -37,7 +61,6 @@ type Account struct {
 	NoticeJSON  []byte   // that notice as it came, signed, to pass on to devices that speak the link
 	Brokers     []string // MQTT broker URLs, in the order in which they are tried
 	URL         string   // the account service's base URL
-	Provider    Provider `json:",omitempty"` // ProviderHome when empty
 
 	// CleartextBind is the owner's word that passwords may go nearly in the clear over the LAN, and to devices that prove nothing before
 	// they are told. Without it such devices are shown, and left as they are.
