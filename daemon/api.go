@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -15,14 +16,18 @@ import (
 
 // Status is the house in one value: what GET /v1/status answers and `rekeyd status --json` prints.
 type Status struct {
-	Account string     `json:"account"` // the e-mail address; empty before the owner has signed in
-	Epoch   home.Epoch `json:"epoch"`
-	Hub     home.HubID `json:"hub"`
-	Link    string     `json:"link"` // "up" or "down"
-	Reason  string     `json:"reason,omitempty"`
+	Account string `json:"account"` // the e-mail address; empty before the owner has signed in
+	// Provider is whose cloud the account is at: "tplink" for the vendor's, absent for one that speaks rekeyd's own protocol.
+	Provider home.Provider `json:"provider,omitempty"`
+	Epoch    home.Epoch    `json:"epoch"`
+	Hub      home.HubID    `json:"hub"`
+	Link     string        `json:"link"` // "up" or "down"
+	Reason   string        `json:"reason,omitempty"`
 	// Whether the owner allows passwords nearly in the clear, for devices that know no better; absent before they were asked.
 	CleartextBind *bool `json:"allow_cleartext_bind,omitempty"`
 	Devices       []Row `json:"devices"`
+	// Unseen are devices that the vendor's cloud lists and that were not seen here; absent where it has not said.
+	Unseen []home.Listed `json:"unseen,omitempty"`
 }
 
 // Login is what an owner gives to sign this hub in to their account.
@@ -31,6 +36,8 @@ type Login struct {
 	Email      string
 	Password   home.Secret
 	Pairing    home.Secret // instead of e-mail and password: a word from the account's page
+	Provider   home.Provider
+	Code       string // that the vendor's cloud has sent by e-mail
 }
 
 // FaceOptions are what the API and the page show, and whom they ask.
@@ -40,6 +47,7 @@ type FaceOptions struct {
 	Link    func() (up bool, reason string)
 	History func(limit int) ([]home.Event, error) // newest first
 	Login   func(context.Context, Login) error
+	Listed  func() (list []home.Listed, ok bool) // of the vendor's cloud; nil where there is none
 }
 
 // Face is the HTTP API of the daemon, and its page.
@@ -56,16 +64,48 @@ func NewFace(o FaceOptions) (*Face, error) {
 // Status returns the house as it is now.
 func (f *Face) Status() Status {
 	a, rows := f.o.Engine.House()
-	s := Status{Account: a.Email, Epoch: a.Epoch, Hub: f.o.Hub, Link: "down", Devices: rows}
+	s := Status{Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: f.o.Hub, Link: "down", Devices: rows}
 	up, reason := f.o.Link()
 	if up {
 		s.Link = "up"
 	}
 	s.Reason = reason
+	if f.o.Listed != nil && a.Provider == home.TPLink {
+		if list, ok := f.o.Listed(); ok {
+			s.Unseen = lay(list, s.Devices)
+		}
+	}
 	if a.CleartextAsked {
 		s.CleartextBind = &a.CleartextBind
 	}
 	return s
+}
+
+// lay lays what a cloud lists beside what was seen: each row is told whether it is listed, and what is listed and was not seen is returned.
+func lay(list []home.Listed, rows []Row) []home.Listed {
+	at := map[string]int{}
+	for i, r := range rows {
+		if mac, ok := strings.CutPrefix(string(r.ID), "mac-"); ok {
+			at[mac] = i
+		}
+	}
+	for i, r := range rows {
+		if r.Protocol != "" && r.Protocol != home.Native {
+			no := false
+			rows[i].Listed = &no
+		}
+	}
+	var unseen []home.Listed
+	for _, d := range list {
+		i, ok := at[d.MAC]
+		if !ok {
+			unseen = append(unseen, d)
+			continue
+		}
+		yes := true
+		rows[i].Listed = &yes
+	}
+	return unseen
 }
 
 // Public shows the house and changes nothing: for the page's port.
@@ -160,6 +200,8 @@ func (f *Face) login(w http.ResponseWriter, r *http.Request) {
 		Email      string `json:"email"`
 		Password   string `json:"password"`
 		Pairing    string `json:"pairing"`
+		Provider   string `json:"provider"`
+		Code       string `json:"code"`
 	}
 	if err := read(w, r, &in); err != nil {
 		refuse(w, err)
@@ -167,7 +209,10 @@ func (f *Face) login(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, stop := context.WithTimeout(r.Context(), 30*time.Second)
 	defer stop()
-	err := f.o.Login(ctx, Login{in.AccountURL, in.Email, home.NewSecret(in.Password), home.NewSecret(in.Pairing)})
+	err := f.o.Login(ctx, Login{
+		AccountURL: in.AccountURL, Email: in.Email, Password: home.NewSecret(in.Password), Pairing: home.NewSecret(in.Pairing),
+		Provider: home.Provider(in.Provider), Code: in.Code,
+	})
 	if err != nil {
 		refuse(w, err)
 		return

@@ -24,8 +24,9 @@ type Row struct {
 	Hint     string        `json:"hint"`
 	Model    string        `json:"model,omitempty"`
 	Detail   string        `json:"detail,omitempty"`
-	Left     bool          `json:"left,omitempty"`  // it said goodbye, or was missed for long
-	Extra    home.JSON     `json:"extra,omitempty"` // what else it said when it was found
+	Left     bool          `json:"left,omitempty"`   // it said goodbye, or was missed for long
+	Extra    home.JSON     `json:"extra,omitempty"`  // what else it said when it was found
+	Listed   *bool         `json:"listed,omitempty"` // whether the vendor's cloud lists it; absent where that was not asked
 }
 
 // House returns every device, by kind and name, with the account as the engine knows it.

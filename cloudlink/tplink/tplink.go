@@ -1,220 +1,193 @@
-// Package tplink is TP-Link's own cloud as a provider of an account: sign-in, the list of the account's devices, and noticing that the
-// password was changed. That cloud knows nothing of hubs: it signs no notices and sends no grants, so the owner types a new password once.
+// Package tplink is TP-Link's own cloud as a provider: it signs in with the owner's password, lists the account's devices, and notices that
+// the password was changed. Facts and their sources: account.md, 2. Nothing of it was ever tried against the vendor.
 //
-// What is known of it comes from what its clients say (account.md, 2). None of this was ever tried against it.
+// Such a cloud grants nothing to a hub. The owner types a new password once; from there it is as with any account. What could lock the account
+// is never done by itself: a sign-in that was refused is not repeated until somebody gives a password.
 package tplink
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
+	"log/slog"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// DefaultURL is where clients ask first; the cloud names the account's region then.
+// DefaultURL is where clients of the vendor's cloud begin.
 const DefaultURL = "https://wap.tplinkcloud.com"
 
-// appType is the door through which this hub signs in: the Kasa app's.
+// appType is the app under whose name the hub signs in.
 const appType = "Kasa_Android"
 
-// Cloud speaks to the cloud. It remembers nothing: what a sign-in brings is the caller's to keep.
+// Store keeps the account and its session.
+type Store interface {
+	Account() (home.Account, error)
+	Terminal() (string, error) // a stable random name: the cloud keeps its limits by it
+	// EnrolCloud keeps a password that the cloud has taken, and returns its epoch and how many bindings are stale.
+	EnrolCloud(home.Account, home.Credential, home.CloudSession) (home.Epoch, int, error)
+	CloudSession(home.AccountID) (home.CloudSession, error)
+	SaveCloudSession(home.AccountID, home.CloudSession) error
+	Record(home.Event) error
+}
+
+// Options are what New checks.
+type Options struct {
+	Store Store
+	Log   *slog.Logger
+	Every time.Duration // how often the account's devices are listed; 30 min when zero
+}
+
+// Cloud is the vendor's cloud. It is safe for use by several goroutines.
 type Cloud struct {
-	base     *url.URL
-	terminal string
+	o    Options
+	news chan struct{} // somebody has signed in
+
+	mu      sync.Mutex // guards what follows
+	listed  []home.Listed
+	known   bool   // listed is what the cloud last said
+	trouble string // why it does not tell now
+	pending second
 }
 
-// New returns the cloud at base (DefaultURL when empty). terminal is this hub's own name there: random, and always the same. It connects to
-// nothing.
-func New(base, terminal string) (*Cloud, error) {
-	if base == "" {
-		base = DefaultURL
+// second is a sign-in that waits for the code that was sent.
+type second struct {
+	email, process, url string
+	until               time.Time
+}
+
+// codeTime is for how long a code is waited for.
+const codeTime = 10 * time.Minute
+
+// New checks o.
+func New(o Options) (*Cloud, error) {
+	if o.Store == nil || o.Log == nil || o.Every < 0 {
+		return nil, errors.New("tplink: store and log are needed, and times are not negative")
 	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !private(u) {
-		return nil, &home.Error{
-			Op: "reach the cloud", Err: errors.New("its address is no https URL"),
-			Hint: "give --cloud-url an address that begins with https:// (http:// does for this machine alone)",
-		}
+	o.Every = cmp.Or(o.Every, 30*time.Minute)
+	return &Cloud{o: o, news: make(chan struct{}, 1)}, nil
+}
+
+// Login is what an owner gives.
+type Login struct {
+	URL      string // DefaultURL when empty
+	Email    string
+	Password home.Secret
+	Code     string // that the cloud has sent by e-mail, where it has
+}
+
+// Login signs in and has the hub follow the account. It returns the account's epoch; home.ErrCode where the cloud has sent a code by e-mail
+// with which to sign in again within ten minutes; home.ErrCredential; home.ErrUnavailable; and *v1.Error of whatever else the cloud said.
+func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
+	if in.Email == "" || in.Password.IsZero() {
+		return 0, &home.Error{Op: "sign in", Err: errors.New("an e-mail address and a password are needed")}
 	}
-	return &Cloud{u, terminal}, nil
-}
-
-// private tells that nobody on the way hears what is sent there.
-func private(u *url.URL) bool {
-	ip := net.ParseIP(u.Hostname())
-	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
-}
-
-// Entry is what a sign-in brings.
-type Entry struct {
-	Account home.AccountID
-	Email   string // as registered
-	Session home.CloudSession
-}
-
-// Challenge is a sign-in that waits for the code in a mail.
-type Challenge struct {
-	Email string
-
-	url     string
-	process home.Secret
-}
-
-// Login signs in. It sends the password once, and once more only where the cloud says that the account is in another region: a wrong one
-// is never repeated. It returns home.ErrCredential, home.ErrUnavailable, or home.ErrSecondFactor with a challenge for Confirm.
-func (c *Cloud) Login(ctx context.Context, email string, password home.Secret) (Entry, *Challenge, error) {
-	at, err := c.region(ctx, email)
+	base := cmp.Or(in.URL, DefaultURL)
+	terminal, err := c.o.Store.Terminal()
 	if err != nil {
-		return Entry{}, nil, explain("sign in", err)
+		return 0, err
 	}
-	params := map[string]any{
-		"appType": appType, "cloudUserName": email, "cloudPassword": password.Reveal(), "terminalUUID": c.terminal, "refreshTokenNeeded": true,
+	p := c.waiting(in)
+	if p.url != "" {
+		base = p.url
+	} else if base, err = region(ctx, base, in.Email); err != nil {
+		return 0, said("sign in", err)
 	}
-	var in entry
-	err = c.call(ctx, at, home.Secret{}, "login", params, &in)
-	if e, ok := errors.AsType[*v1.Error](err); ok && e.Code == v1.BadRegion {
-		var moved struct{ AppServerURL string }
-		e.Details(&moved)
-		if at, err = c.allowed(moved.AppServerURL); err == nil {
-			err = c.call(ctx, at, home.Secret{}, "login", params, &in)
-		}
+	method, params := "login", map[string]any{
+		"appType": appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal, "refreshTokenNeeded": true,
 	}
-	if e, ok := errors.AsType[*v1.Error](err); ok && e.Code == v1.SecondFactor {
-		return c.challenge(ctx, at, email, password, e)
+	if p.process != "" {
+		method = "checkMFACodeAndLogin" // a guess: known of the newer interface only
+		params["code"], params["MFAProcessId"], params["MFAType"], params["terminalBindEnabled"] = in.Code, p.process, mailed, true
 	}
-	if err != nil {
-		return Entry{}, nil, explain("sign in", err)
+	var got struct {
+		Token   string `json:"token"`
+		Refresh string `json:"refreshToken"`
+		Email   string `json:"email"`
 	}
-	out, err := in.enter(at, email)
-	return out, nil, err
-}
-
-// region asks where the account is. A cloud that does not say is asked where it is.
-func (c *Cloud) region(ctx context.Context, email string) (string, error) {
-	var out struct{ AppServerURL string }
-	err := c.call(ctx, c.base.String(), home.Secret{}, "getAccountStatusAndUrl", map[string]string{"appType": appType, "cloudUserName": email}, &out)
-	if e, ok := errors.AsType[*v1.Error](err); ok && !e.Is(home.ErrUnavailable) && e.Code != v1.NotRegistered || err == nil && out.AppServerURL == "" {
-		return c.base.String(), nil
+	base, err = call(ctx, base, home.Secret{}, method, params, &got)
+	if e, ok := errors.AsType[*v1.Error](err); ok && e.Code == v1.SecondFactor && p.process == "" {
+		return 0, c.askCode(ctx, base, in, terminal, e)
 	}
 	if err != nil {
-		return "", err
+		return 0, said("sign in", err)
 	}
-	return c.allowed(out.AppServerURL)
-}
-
-// allowed takes an address that the cloud names only where it is the cloud's own: of the same domain, and as private on the way. The
-// password and the token go there.
-func (c *Cloud) allowed(at string) (string, error) {
-	u, err := url.Parse(at)
-	if err == nil && u.Host != "" && u.User == nil && u.RawQuery == "" && private(u) && (u.Scheme == "https" || c.base.Scheme == "http") &&
-		domain(u.Hostname()) == domain(c.base.Hostname()) {
-		return strings.TrimSuffix(u.String(), "/"), nil
+	if got.Token == "" {
+		return 0, fmt.Errorf("sign in: the cloud gave no token: %w", home.ErrUnavailable)
 	}
-	return "", fmt.Errorf("it names a server of somebody else's for this account: %w", home.ErrForged)
-}
-
-// domain returns the last two labels of a name; an address as it is.
-func domain(host string) string {
-	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
-	if net.ParseIP(host) != nil || len(labels) < 2 {
-		return strings.ToLower(host)
-	}
-	return strings.Join(labels[len(labels)-2:], ".")
-}
-
-// challenge has the code sent, by mail: the only way that needs no app of the vendor's. That the calls of the second factor are taken in
-// this version of the API is a guess [?]: clients are known to make them in the newer, signed one only.
-func (c *Cloud) challenge(ctx context.Context, at, email string, password home.Secret, e *v1.Error) (Entry, *Challenge, error) {
-	var d struct {
-		MFAProcessID string
-		Types        []int `json:"supportedMFATypes"`
-	}
-	e.Details(&d)
-	if d.MFAProcessID == "" {
-		return Entry{}, nil, explain("sign in", e)
-	}
-	params := map[string]any{"appType": appType, "cloudUserName": email, "cloudPassword": password.Reveal(), "terminalUUID": c.terminal}
-	if err := c.call(ctx, at, home.Secret{}, "getEmailVC4TerminalMFA", params, nil); err != nil {
-		return Entry{}, nil, explain("have a code sent", err)
-	}
-	return Entry{}, &Challenge{email, at, home.NewSecret(d.MFAProcessID)}, &home.Error{
-		Op: "sign in", Err: home.ErrSecondFactor, Hint: "read the code in the mail, and run: rekeyd login " + email + " --provider tplink --code CODE",
-	}
-}
-
-// mfaEmail is the kind of code that comes by mail.
-const mfaEmail = 2
-
-// Confirm ends a sign-in with the code.
-func (c *Cloud) Confirm(ctx context.Context, ch *Challenge, code string) (Entry, error) {
-	var in entry
-	err := c.call(ctx, ch.url, home.Secret{}, "checkMFACodeAndLogin", map[string]any{
-		"appType": appType, "cloudUserName": ch.Email, "code": code, "MFAProcessId": ch.process.Reveal(), "MFAType": mfaEmail,
-		"terminalUUID": c.terminal, "terminalBindEnabled": true, "refreshTokenNeeded": true,
-	}, &in)
+	a := home.Account{ID: accountID(in.Email), Provider: home.TPLink, Email: cmp.Or(spelled(got.Email, in.Email), in.Email), URL: cmp.Or(in.URL, DefaultURL)}
+	epoch, stale, err := c.o.Store.EnrolCloud(a, home.Credential{Username: a.Email, Password: in.Password},
+		home.CloudSession{URL: base, Token: home.NewSecret(got.Token), Refresh: home.NewSecret(got.Refresh)})
 	if err != nil {
-		return Entry{}, explain("sign in with the code", err)
+		return 0, err
 	}
-	return in.enter(ch.url, ch.Email)
+	c.o.Log.Info("signed in to the vendor's cloud", "account", a.ID, "epoch", epoch, "stale", stale)
+	c.mu.Lock()
+	c.pending, c.trouble = second{}, ""
+	c.mu.Unlock()
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
+	return epoch, nil
 }
 
-// entry is what a sign-in is answered.
-type entry struct{ AccountID, Email, Token, RefreshToken string }
-
-func (in entry) enter(at, email string) (Entry, error) {
-	if in.Token == "" || len(in.Token) > maxToken || len(in.RefreshToken) > maxToken || !validID(in.AccountID) || in.Email != "" && !strings.EqualFold(in.Email, email) {
-		return Entry{}, &home.Error{Op: "sign in", Err: fmt.Errorf("the cloud's answer makes no sense: %w", home.ErrUnavailable)}
+// spelled is the address as the account has it, where that is the one that was typed: devices hash it in its letter case.
+func spelled(registered, typed string) string {
+	if strings.EqualFold(registered, typed) {
+		return registered
 	}
-	if in.Email != "" {
-		email = in.Email
-	}
-	return Entry{home.AccountID("tplink-" + in.AccountID), email, home.CloudSession{
-		URL: at, Token: home.NewSecret(in.Token), Refresh: home.NewSecret(in.RefreshToken),
-	}}, nil
+	return ""
 }
 
-const maxToken = 4096
-
-// validID takes what can stand in a key of the store.
-func validID(id string) bool {
-	return id != "" && len(id) <= 64 && !strings.ContainsFunc(id, func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-' && r != '_'
-	})
+// accountID names the account. The address is not to be read out of it.
+func accountID(email string) home.AccountID {
+	sum := sha256.Sum256([]byte("tplink " + strings.ToLower(email)))
+	return home.AccountID("tplink-" + hex.EncodeToString(sum[:8]))
 }
 
-// Renew returns the session with a new token. home.ErrCredential means that the session has ended.
-func (c *Cloud) Renew(ctx context.Context, s home.CloudSession) (home.CloudSession, error) {
-	if s.Refresh.IsZero() {
-		return s, fmt.Errorf("renew the sign-in: %w", home.ErrCredential)
+// mailed is the kind of second factor that comes by e-mail.
+const mailed = 2
+
+// waiting returns the sign-in that the code which was given belongs to, if any.
+func (c *Cloud) waiting(in Login) second {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if in.Code == "" || c.pending.email != in.Email || time.Now().After(c.pending.until) {
+		return second{}
 	}
-	at, err := c.allowed(s.URL)
+	p := c.pending
+	c.pending = second{} // a code is tried once: the cloud locks codes, too
+	return p
+}
+
+// askCode has the cloud send a code by e-mail.
+func (c *Cloud) askCode(ctx context.Context, base string, in Login, terminal string, e *v1.Error) error {
+	if in.Code != "" {
+		return &home.Error{Op: "sign in", Err: errors.New("the code is too late, or was tried already"), Hint: "sign in again without a code; a new one is sent"}
+	}
+	var of struct {
+		Process string `json:"MFAProcessId"`
+		Types   []int  `json:"supportedMFATypes"`
+	}
+	if json.Unmarshal(e.Result, &of) != nil || of.Process == "" {
+		return said("sign in", e)
+	}
+	params := map[string]any{"appType": appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal}
+	base, err := call(ctx, base, home.Secret{}, "getEmailVC4TerminalMFA", params, nil) // a guess, as above
 	if err != nil {
-		return s, err
+		return said("ask for the code", err)
 	}
-	var in entry
-	err = c.call(ctx, at, home.Secret{}, "refreshToken", map[string]string{"appType": appType, "terminalUUID": c.terminal, "refreshToken": s.Refresh.Reveal()}, &in)
-	if err == nil && (in.Token == "" || len(in.Token) > maxToken || len(in.RefreshToken) > maxToken) {
-		err = fmt.Errorf("the cloud's answer makes no sense: %w", home.ErrUnavailable)
-	}
-	if err != nil {
-		return s, explain("renew the sign-in", err)
-	}
-	s.Token = home.NewSecret(in.Token)
-	if in.RefreshToken != "" {
-		s.Refresh = home.NewSecret(in.RefreshToken)
-	}
-	return s, nil
-}
-
-func (c *Cloud) call(ctx context.Context, at string, token home.Secret, method string, params, result any) error {
-	client, err := v1.New(at)
-	if err != nil {
-		return err
-	}
-	return client.Call(ctx, token, method, params, result)
+	c.mu.Lock()
+	c.pending = second{in.Email, of.Process, base, time.Now().Add(codeTime)}
+	c.mu.Unlock()
+	return &home.Error{Op: "sign in", Err: home.ErrCode, Hint: "read your mail, and sign in again with --code and the code, within ten minutes"}
 }

@@ -31,7 +31,6 @@ const (
 	MissingParameter Code = -20104
 	InvalidInput     Code = -20107
 	InvalidEmail     Code = -20200
-	BadRegion        Code = -20212 // with appServerUrl: where the account is
 	BoundElsewhere   Code = -20506
 	NotBound         Code = -20580
 	DeviceOffline    Code = -20571
@@ -44,21 +43,18 @@ const (
 	CodesLocked      Code = -20662
 	LinkExpired      Code = -20673
 	CannotReset      Code = -20674
-	SignedElsewhere  Code = -20675
-	SecondFactor     Code = -20677 // with MFAProcessId and supportedMFATypes
-	AppTooOld        Code = -23003 // what this version of the API answers for an account with two-step verification
+	SignedInAway     Code = -20675
+	SecondFactor     Code = -20677
+	WrongRegion      Code = -20212
+	TooOld           Code = -23003
 )
 
 // Error is an answer with an error code. The message is the server's, and only for people.
 type Error struct {
 	Code    Code
 	Message string
-
-	details json.RawMessage
+	Result  json.RawMessage // what came beside it, where something did; not for people
 }
-
-// Details reads what came with the error, as with BadRegion and SecondFactor. It leaves into as it is where nothing of its form came.
-func (e *Error) Details(into any) { _ = json.Unmarshal(e.details, into) }
 
 func (e *Error) Error() string {
 	m := []rune(strings.TrimSuffix(e.Message, "."))
@@ -170,7 +166,7 @@ func (c *Client) Call(ctx context.Context, token home.Secret, method string, par
 	}
 	switch {
 	case code != 0:
-		return &Error{Code: Code(code), Message: out.Msg, details: out.Result}
+		return &Error{Code: Code(code), Message: out.Msg, Result: out.Result}
 	case resp.StatusCode != http.StatusOK: // a success that never came about
 		return fmt.Errorf("%s: answered with status %d: %w", method, resp.StatusCode, home.ErrUnavailable)
 	}

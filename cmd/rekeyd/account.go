@@ -175,15 +175,32 @@ func newLogin() *cobra.Command {
 	c := &cobra.Command{
 		Use: "login [EMAIL]", Short: "Sign this hub in to an account", Args: args(cobra.MaximumNArgs(1)),
 		Long: `Sign this hub in to an account, once: with its e-mail address and password, or with --pair and the word that the
-account's page shows. The daemon must be running.`,
+account's page shows. The daemon must be running.
+
+With --provider tplink it is an account at TP-Link's own cloud, that of the Kasa and Tapo apps. That cloud tells this hub no new
+password: after a reset give it once, with the same command. Where it asks for a second factor it sends a code by e-mail,
+which is asked for, or given with --code.`,
 	}
 	addAccountFlag(c)
 	addPasswordFlag(c)
+	provider := c.Flags().String("provider", "home", "whose cloud the account is at: home, or tplink for the vendor's")
+	code := c.Flags().String("code", "", "with --provider tplink: the code that was sent by e-mail")
 	pair := c.Flags().Bool("pair", false, "read a pairing word instead of a password (with --password-stdin from standard input)")
 	c.RunE = func(c *cobra.Command, as []string) error {
 		in := map[string]string{}
 		if u, _ := c.Flags().GetString("account-url"); u != "" {
 			in["account_url"] = u
+		}
+		switch {
+		case *provider != "home" && *provider != string(home.TPLink):
+			return usage(c, fmt.Errorf("provider %q: want home or tplink", *provider))
+		case *provider == string(home.TPLink):
+			if *pair {
+				return usage(c, errors.New("--pair is for accounts at an account service, and --provider tplink is none"))
+			}
+			in["provider"] = *provider
+		case *code != "":
+			return usage(c, errors.New("--code goes with --provider tplink"))
 		}
 		h := dialHub(stateOf(c))
 		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, nil); err != nil {
@@ -203,7 +220,17 @@ account's page shows. The daemon must be running.`,
 			return err
 		}
 		in[key] = secret.Reveal()
-		if err := h.call(c.Context(), http.MethodPost, "/v1/login", in, nil); err != nil {
+		if *code != "" {
+			in["code"] = *code
+		}
+		err = h.call(c.Context(), http.MethodPost, "/v1/login", in, nil)
+		if errors.Is(err, home.ErrCode) && in["code"] == "" {
+			if typed, ok := askLine(c, "A code was sent to you by e-mail. Code"); ok && typed != "" {
+				in["code"] = typed
+				err = h.call(c.Context(), http.MethodPost, "/v1/login", in, nil)
+			}
+		}
+		if err != nil {
 			return err
 		}
 		fmt.Fprintln(c.OutOrStdout(), "This hub is signed in. Bind your devices with: rekeyd bind --all")

@@ -15,6 +15,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
+	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -65,6 +66,7 @@ type app struct {
 	service  *account.Service // nil where the account service is elsewhere
 	broker   *broker.Broker   // nil where the brokers are
 	link     *cloudlink.Link
+	vendor   *tplink.Cloud
 	engine   *daemon.Rekeyer
 	face     *daemon.Face
 	doors    []door
@@ -120,7 +122,7 @@ func (a *app) openHouse() error {
 	}
 	name, _ := os.Hostname() // for people; empty serves
 	a.link, err = cloudlink.New(cloudlink.Options{
-		Identity: a.identity, Store: a.store, Boot: boot, Version: version, Name: name, Brokers: a.brokers, Log: a.o.Log.With("part", "link"),
+		Identity: a.identity, Store: linkStore{a.store}, Boot: boot, Version: version, Name: name, Brokers: a.brokers, Log: a.o.Log.With("part", "link"),
 		Began:    func(e home.Epoch) { a.engine.Began(e) },
 		SignedIn: func(e home.Epoch, ids []home.DeviceID) { a.engine.SignedIn(e, ids) },
 		Births:   a.states,
@@ -129,6 +131,9 @@ func (a *app) openHouse() error {
 		},
 	})
 	if err != nil {
+		return err
+	}
+	if a.vendor, err = tplink.New(tplink.Options{Store: a.store, Log: a.o.Log.With("part", "vendor")}); err != nil {
 		return err
 	}
 	interfaces := discover.Multicast
@@ -164,7 +169,7 @@ func (a *app) settle() error {
 	if errors.Is(err, home.ErrNoAccount) {
 		return nil
 	}
-	if err == nil && len(a.brokers) > 0 && !slices.Equal(acct.Brokers, a.brokers) {
+	if err == nil && acct.Provider == home.Home && len(a.brokers) > 0 && !slices.Equal(acct.Brokers, a.brokers) {
 		err = a.store.SetBrokers(acct.ID, a.brokers) // devices that join from now on are told these
 	}
 	if err == nil {
@@ -177,7 +182,7 @@ func (a *app) settle() error {
 func (a *app) openFaces() error {
 	var err error
 	a.face, err = daemon.NewFace(daemon.FaceOptions{
-		Engine: a.engine, Hub: home.HubID(a.identity.Name), Link: a.link.State, History: a.store.History, Login: a.login,
+		Engine: a.engine, Hub: home.HubID(a.identity.Name), Link: a.linkState, History: a.store.History, Login: a.login, Listed: a.vendor.Listed,
 	})
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func (a *app) cloudParts() []part {
 		ps = append(ps, part{"account", a.service.Run})
 	}
 	if a.link != nil {
-		ps = append(ps, part{"link", a.link.Run})
+		ps = append(ps, part{"link", a.link.Run}, part{"vendor", a.vendor.Run})
 	}
 	for _, d := range a.doors {
 		ps = append(ps, part{"door " + d.l.Addr().String(), func(ctx context.Context) error { return d.serve(ctx, d.l, d.h) }})

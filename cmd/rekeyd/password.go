@@ -54,22 +54,29 @@ var errNothing = errors.New("nothing was typed")
 
 // askYes asks a question on the terminal; anything but "y" or "yes" is no. ok is false where there is no terminal to ask on.
 func askYes(c *cobra.Command, question string) (yes, ok bool) {
+	line, ok := askLine(c, question+" [y/N]")
+	line = strings.ToLower(line)
+	return line == "y" || line == "yes", ok
+}
+
+// askLine reads a line on the terminal, which shows it. ok is false where there is none, and after an interrupt.
+func askLine(c *cobra.Command, prompt string) (line string, ok bool) {
 	f, file := c.InOrStdin().(*os.File)
 	if !file || !term.IsTerminal(int(f.Fd())) {
-		return false, false
+		return "", false
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "%s [y/N] ", question)
+	fmt.Fprintf(c.ErrOrStderr(), "%s: ", strings.TrimSuffix(prompt, ":"))
 	typed := make(chan string, 1)
 	go func() { // after an interrupt it stays in its read until the program has ended
 		line, _ := bufio.NewReader(io.LimitReader(f, maxPassword)).ReadString('\n')
-		typed <- strings.ToLower(strings.TrimSpace(line))
+		typed <- strings.TrimSpace(line)
 	}()
 	select {
 	case line := <-typed:
-		return line == "y" || line == "yes", true
+		return line, true
 	case <-c.Context().Done():
 		fmt.Fprintln(c.ErrOrStderr())
-		return false, false
+		return "", false
 	}
 }
 

@@ -5,13 +5,23 @@ import (
 	"fmt"
 
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
+	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore"
 )
 
 // login signs the hub in to an account: a pairing word from the account's page serves as well as e-mail address and password.
 func (a *app) login(ctx context.Context, in daemon.Login) error {
+	if in.Provider == home.TPLink {
+		epoch, err := a.vendor.Login(ctx, tplink.Login{URL: in.AccountURL, Email: in.Email, Password: in.Password, Code: in.Code})
+		if err != nil {
+			return err
+		}
+		a.engine.Began(epoch)
+		return a.engine.Rekey(nil, false)
+	}
 	if !in.Pairing.IsZero() {
 		p, err := pairing.Parse(in.Pairing.Reveal())
 		if err != nil {
@@ -63,4 +73,23 @@ func (a *app) enrol(ctx context.Context, p pairing.Pairing, email string, passwo
 		return nil
 	}
 	return a.engine.Rekey(nil, false) // what waited for the password waits no longer
+}
+
+// linkStore is the store as the link knows it: an account at the vendor's cloud is none of the link's.
+type linkStore struct{ *localstore.Store }
+
+func (s linkStore) Account() (home.Account, error) {
+	a, err := s.Store.Account()
+	if err == nil && a.Provider == home.TPLink {
+		return home.Account{}, home.ErrNoAccount
+	}
+	return a, err
+}
+
+// linkState tells how the account is reached.
+func (a *app) linkState() (up bool, reason string) {
+	if acct, err := a.store.Account(); err == nil && acct.Provider == home.TPLink {
+		return a.vendor.State()
+	}
+	return a.link.State()
 }

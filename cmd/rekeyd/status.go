@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"time"
@@ -33,7 +34,11 @@ func newStatus() *cobra.Command {
 		if s.Account == "" {
 			fmt.Fprintln(w, "Not signed in. Run: rekeyd login")
 		} else {
-			fmt.Fprintf(w, "Account %s, password number %d\n", printable(s.Account), s.Epoch)
+			at := ""
+			if s.Provider == home.TPLink {
+				at = " at TP-Link's cloud"
+			}
+			fmt.Fprintf(w, "Account %s%s, password number %d\n", printable(s.Account), at, s.Epoch)
 		}
 		fmt.Fprintf(w, "Hub %s, link %s", s.Hub, s.Link)
 		if s.Reason != "" {
@@ -66,9 +71,44 @@ func newDevices() *cobra.Command {
 		if *asJSON {
 			return printJSON(c.OutOrStdout(), s.Devices)
 		}
-		return printRows(c.OutOrStdout(), s.Devices)
+		if err := printRows(c.OutOrStdout(), s.Devices); err != nil {
+			return err
+		}
+		return printListed(c.OutOrStdout(), s)
 	}
 	return c
+}
+
+// printListed lays the vendor's list beside what was seen.
+func printListed(w io.Writer, s daemon.Status) error {
+	var err error
+	line := func(format string, args ...any) {
+		if err == nil {
+			_, err = fmt.Fprintf(w, format, args...)
+		}
+	}
+	if len(s.Unseen) > 0 {
+		line("\nIn the account, but not seen here:\n")
+	}
+	for _, d := range s.Unseen {
+		state := "offline"
+		if d.Online {
+			state = "online elsewhere"
+		}
+		line("  %s  %s  mac %s  %s\n", printable(d.Name), printable(d.Model), d.MAC, state)
+	}
+	first := true
+	for _, r := range s.Devices {
+		if r.Listed == nil || *r.Listed {
+			continue
+		}
+		if first {
+			line("\nSeen here, but not in the account:\n")
+			first = false
+		}
+		line("  %s  %s  %s\n", r.ID, printable(r.Name), r.Match)
+	}
+	return err
 }
 
 func newHistory() *cobra.Command {

@@ -1,0 +1,165 @@
+package tplink
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// changed is what the owner is told when the cloud takes the session no more.
+const changed = "the cloud takes this hub's sign-in no more: the password was probably changed; give the new one once, with: rekeyd login EMAIL --provider tplink"
+
+// Run lists the account's devices now and then, until ctx ends. It sleeps while the hub follows no account of this cloud, and while the cloud has ended
+// the session.
+func (c *Cloud) Run(ctx context.Context) error {
+	for {
+		wait := c.look(ctx)
+		var due <-chan time.Time
+		if wait > 0 {
+			due = time.After(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.news:
+		case <-due:
+		}
+	}
+}
+
+// look asks for the devices once, and returns when to ask again, 0 for not before somebody signs in.
+func (c *Cloud) look(ctx context.Context) time.Duration {
+	a, err := c.o.Store.Account()
+	if err != nil || a.Provider != home.TPLink {
+		return 0
+	}
+	session, err := c.o.Store.CloudSession(a.ID)
+	if err != nil || session.Token.IsZero() {
+		c.note(nil, changed)
+		return 0
+	}
+	list, err := devices(ctx, session)
+	if code, ok := ended(err); ok && code != v1.RefreshExpired && !session.Refresh.IsZero() {
+		if session, err = c.refresh(ctx, a.ID, session); err == nil {
+			list, err = devices(ctx, session)
+		}
+	}
+	if _, ok := ended(err); ok {
+		c.end(a.ID, session)
+		return 0
+	}
+	every := c.o.Every*9/10 + rand.N(c.o.Every/5+1)
+	if err != nil {
+		c.o.Log.Warn("the vendor's cloud does not answer", "err", err, "pause", every)
+		c.note(nil, "the cloud does not answer")
+		return every
+	}
+	c.note(list, "")
+	return every
+}
+
+// ended tells that the cloud takes a token, or a password, no more.
+func ended(err error) (v1.Code, bool) {
+	e, ok := errors.AsType[*v1.Error](err)
+	if !ok {
+		return 0, false
+	}
+	switch e.Code {
+	case v1.TokenExpired, v1.RefreshExpired, v1.WrongPassword, v1.SignedInAway:
+		return e.Code, true
+	}
+	return e.Code, false
+}
+
+// refresh asks for a new token with what was given for that, once.
+func (c *Cloud) refresh(ctx context.Context, id home.AccountID, s home.CloudSession) (home.CloudSession, error) {
+	terminal, err := c.o.Store.Terminal()
+	if err != nil {
+		return s, err
+	}
+	var got struct {
+		Token   string `json:"token"`
+		Refresh string `json:"refreshToken"`
+	}
+	params := map[string]string{"appType": appType, "terminalUUID": terminal, "refreshToken": s.Refresh.Reveal()}
+	if s.URL, err = call(ctx, s.URL, home.Secret{}, "refreshToken", params, &got); err != nil {
+		return s, err
+	}
+	if s.Token = home.NewSecret(got.Token); got.Refresh != "" {
+		s.Refresh = home.NewSecret(got.Refresh)
+	}
+	return s, c.o.Store.SaveCloudSession(id, s)
+}
+
+// end forgets a session that the cloud has ended, and has the owner told, once.
+func (c *Cloud) end(id home.AccountID, s home.CloudSession) {
+	s.Token, s.Refresh = home.Secret{}, home.Secret{}
+	err := errors.Join(
+		c.o.Store.SaveCloudSession(id, s),
+		c.o.Store.Record(home.Event{At: time.Now().UTC().Round(0), What: "cloud ended the sign-in", Detail: "the password was probably changed"}),
+	)
+	if err != nil {
+		c.o.Log.Error("session not forgotten", "err", err)
+	}
+	c.o.Log.Warn("the vendor's cloud has ended the sign-in", "account", id)
+	c.note(nil, changed)
+}
+
+func (c *Cloud) note(list []home.Listed, trouble string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trouble = trouble; trouble == "" {
+		c.listed, c.known = list, true
+	}
+}
+
+// State tells whether the cloud has told of the account's devices lately, and why not.
+func (c *Cloud) State() (up bool, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.known && c.trouble == "" {
+		return false, "the cloud was not asked yet"
+	}
+	return c.trouble == "", c.trouble
+}
+
+// Listed returns the account's devices as the cloud last listed them; ok is false before it has.
+func (c *Cloud) Listed() (list []home.Listed, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.listed), c.known
+}
+
+// devices asks for the account's devices.
+func devices(ctx context.Context, s home.CloudSession) ([]home.Listed, error) {
+	var got struct {
+		List []struct {
+			MAC    string `json:"deviceMac"`
+			Alias  string `json:"alias"`
+			Name   string `json:"deviceName"`
+			Model  string `json:"deviceModel"`
+			Status int    `json:"status"`
+		} `json:"deviceList"`
+	}
+	if _, err := call(ctx, s.URL, s.Token, "getDeviceList", struct{}{}, &got); err != nil {
+		return nil, err
+	}
+	list := []home.Listed{}
+	for _, d := range got.List {
+		mac := strings.ToLower(strings.NewReplacer(":", "", "-", "").Replace(d.MAC))
+		if len(mac) != 12 || strings.Trim(mac, "0123456789abcdef") != "" || len(list) == maxListed {
+			continue
+		}
+		list = append(list, home.Listed{MAC: mac, Name: name(d.Alias, d.Name, d.Model), Model: printable(d.Model), Online: d.Status == 1})
+	}
+	return list, nil
+}
+
+// maxListed bounds what is kept of an account's devices.
+const maxListed = 10_000
