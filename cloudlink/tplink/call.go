@@ -99,5 +99,5 @@ func said(op string, err error) error {
 	case v1.WrongRegion:
 		hint = "name the cloud of your region, with --account-url"
 	}
-	return &home.Error{Op: op, Err: e, Hint: hint}
+	return &home.Error{Op: op, Err: &v1.Error{Code: e.Code}, Hint: hint} // its words may repeat what it was told
 }
