@@ -58,6 +58,16 @@ func call(ctx context.Context, base string, token home.Secret, method string, pa
 	return to, client.Call(ctx, token, method, params, result)
 }
 
+// private tells that nobody on the way hears what is sent there.
+func private(base string) bool {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.User != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
+}
+
 // sibling returns where a cloud sends its client, if that is the cloud's own: the password goes there. It has to have the same scheme, and the
 // same host, or one of the same domain.
 func sibling(base, to string) (string, bool) {

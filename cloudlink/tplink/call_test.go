@@ -27,9 +27,26 @@ func TestThePasswordGoesToTheSameCloudOnly(t *testing.T) {
 }
 
 func TestNamesAreReadWhicheverWayTheyCome(t *testing.T) {
-	for in, want := range map[string]string{"Hall": "Hall", "RnJvbnQgZG9vcg==": "Front door", "": "P110", "\x1b[2J": "[2J", "AAAA": "AAAA"} {
-		if got := name(in, "", "P110"); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
+	for _, c := range []struct{ typ, alias, want string }{
+		{"IOT.SMARTPLUGSWITCH", "Hall", "Hall"},
+		{"SMART.TAPOPLUG", "RnJvbnQgZG9vcg==", "Front door"},
+		{"SMART.TAPOPLUG", "Hall", "Hall"},
+		{"", "", "P110"},
+		{"", "\x1b[2J", "[2J"},
+		{"IOT.SMARTBULB", "RnJvbnQgZG9vcg==", "RnJvbnQgZG9vcg=="},
+	} {
+		if got := name(c.typ, c.alias, "", "P110"); got != c.want {
+			t.Errorf("%s %q: %q, want %q", c.typ, c.alias, got, c.want)
+		}
+	}
+}
+
+func TestAPasswordIsNotSentWhereOthersHearIt(t *testing.T) {
+	for base, want := range map[string]bool{
+		DefaultURL: true, "http://127.0.0.1:1": true, "http://localhost": true, "http://wap.tplinkcloud.com": false, "ftp://x": false, "https://u:p@x": false, "": false,
+	} {
+		if private(base) != want {
+			t.Errorf("%q: %v", base, !want)
 		}
 	}
 }

@@ -7,23 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// name is what the owner calls a device. Tapo devices' names come in base64, Kasa's do not (account.md, 2): one that decodes to readable text
-// of some length and would not be a word by itself is taken for base64.
-func name(alias, kind, model string) string {
-	for _, n := range []string{decoded(alias), kind, model} {
+// name is what the owner calls a device, or what it is called without that. Tapo devices' names come in base64, Kasa's do not (account.md, 2).
+func name(typ, alias, kind, model string) string {
+	if typ = strings.ToUpper(typ); strings.Contains(typ, "TAPO") || strings.HasPrefix(typ, "SMART.") {
+		if raw, err := base64.StdEncoding.DecodeString(alias); err == nil && utf8.Valid(raw) {
+			alias = string(raw)
+		}
+	}
+	for _, n := range []string{alias, kind, model} {
 		if n = printable(n); n != "" {
 			return n
 		}
 	}
 	return ""
-}
-
-func decoded(alias string) string {
-	raw, err := base64.StdEncoding.DecodeString(alias)
-	if err != nil || len(raw) == 0 || !utf8.Valid(raw) || strings.ContainsFunc(string(raw), func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return alias
-	}
-	return string(raw)
 }
 
 // maxName is how much of a name is kept, in bytes.

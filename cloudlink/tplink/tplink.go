@@ -91,6 +91,9 @@ func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 		return 0, &home.Error{Op: "sign in", Err: errors.New("an e-mail address and a password are needed")}
 	}
 	base := cmp.Or(in.URL, DefaultURL)
+	if !private(base) {
+		return 0, &home.Error{Op: "sign in", Err: errors.New("the cloud's address is no https URL"), Hint: "give --account-url an address that begins with https:// (http:// does for this machine alone)"}
+	}
 	terminal, err := c.o.Store.Terminal()
 	if err != nil {
 		return 0, err

@@ -207,7 +207,7 @@ func TestAResetAtTheVendorsIsNoticedToldOnceAndAskedForOnce(t *testing.T) {
 	v, h := newVendor(t), newHub(t)
 	v.devices = []map[string]any{
 		{"deviceMac": "50C7BF010203", "alias": "Hall", "deviceModel": "HS100(EU)", "status": 1},
-		{"deviceMac": "5C-E9-31-01-02-03", "alias": "RnJvbnQgZG9vcg==", "deviceModel": "P110", "status": 0},
+		{"deviceMac": "5C-E9-31-01-02-03", "alias": "RnJvbnQgZG9vcg==", "deviceType": "SMART.TAPOPLUG", "deviceModel": "P110", "status": 0},
 		{"deviceMac": "none", "alias": "\x1b[2J"},
 	}
 	if e, err := h.login(t, v, "first", ""); e != 1 || err != nil {

@@ -144,6 +144,7 @@ func devices(ctx context.Context, s home.CloudSession) ([]home.Listed, error) {
 			Alias  string `json:"alias"`
 			Name   string `json:"deviceName"`
 			Model  string `json:"deviceModel"`
+			Type   string `json:"deviceType"`
 			Status int    `json:"status"`
 		} `json:"deviceList"`
 	}
@@ -156,7 +157,7 @@ func devices(ctx context.Context, s home.CloudSession) ([]home.Listed, error) {
 		if len(mac) != 12 || strings.Trim(mac, "0123456789abcdef") != "" || len(list) == maxListed {
 			continue
 		}
-		list = append(list, home.Listed{MAC: mac, Name: name(d.Alias, d.Name, d.Model), Model: printable(d.Model), Online: d.Status == 1})
+		list = append(list, home.Listed{MAC: mac, Name: name(d.Type, d.Alias, d.Name, d.Model), Model: printable(d.Model), Online: d.Status == 1})
 	}
 	return list, nil
 }

@@ -36,7 +36,7 @@ var may = map[string][]string{
 	"devices":             {"daemon/home"},
 	"devices/discover":    {"daemon/home", "devices/xor"},
 	"devices/xor":         {},
-	"devices/iot":         {"daemon/home", "devices/xor"},
+	"devices/iot":         {"daemon/home", "devices/keyring", "devices/klap", "devices/post", "devices/xor"},
 	"devices/keyring":     {"daemon/home"},
 	"devices/post":        {"daemon/home"},
 	"devices/klap":        {"daemon/home", "devices/keyring", "devices/post"},
