@@ -110,7 +110,7 @@ func TestNoOlderDeviceIsEverLocked(t *testing.T) {
 		return
 	}
 	for name, defects := range map[string][]sim.Defect{"a hash": nil, "the password itself": {sim.Lv1}, "coarse": {sim.Lv1, sim.Coarse}, "busy": {sim.Busy}} {
-		for lives, hours := range map[int]int{10: 1, 1: 10} {
+		for lives, hours := range map[int]int{5: 1, 1: 5} {
 			t.Run(fmt.Sprintf("%s, %d restarts, %d hours", name, lives, hours), func(t *testing.T) {
 				p := play(t, older(email, "nobody's", defects...))[0]
 				defer p.PowerOff()
@@ -118,7 +118,7 @@ func TestNoOlderDeviceIsEverLocked(t *testing.T) {
 				for range lives { // restarts
 					d := aes(t, smart.AESOptions{Budget: b})
 					for range hours {
-						for range 3 {
+						for range 2 {
 							f, err := d.Probe(t.Context(), seen(p), vault)
 							if err != nil && !errors.Is(err, home.ErrBudget) || f.Match == home.Ours {
 								t.Fatal(f, err)
