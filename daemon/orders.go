@@ -85,8 +85,10 @@ func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
 	}
 	r.mu.Lock()
 	for _, id := range ids {
-		r.row(id).restart = restart
-		r.schedule(id, time.Now())
+		if w := r.rows[id]; w != nil { // else renamed meanwhile
+			w.restart = restart
+			r.schedule(id, time.Now())
+		}
 	}
 	r.mu.Unlock()
 	return nil

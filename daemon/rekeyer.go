@@ -155,9 +155,13 @@ func (r *Rekeyer) row(id home.DeviceID) *row {
 	return w
 }
 
-// schedule has the device looked at, at the given time; r.mu is held.
+// schedule has the device looked at, at the given time, unless it goes by another name now; r.mu is held.
 func (r *Rekeyer) schedule(id home.DeviceID, at time.Time) {
-	if w := r.row(id); w.busy && !at.After(time.Now()) {
+	w := r.rows[id]
+	if w == nil {
+		return
+	}
+	if w.busy && !at.After(time.Now()) {
 		w.again = true
 		return
 	}

@@ -117,3 +117,36 @@ func TestADeviceThatCannotBeMovedSaysWhyAndWhatToDo(t *testing.T) {
 		})
 	})
 }
+
+// restarting is a driver of devices that cannot be moved, and take three seconds to restart.
+type restarting struct{ *slow }
+
+func (d restarting) Restart(_ context.Context, dev home.Device, _ home.Candidates) error {
+	d.stay(dev.Addr)
+	return nil
+}
+
+func TestADeviceThatIsRenamedWhileItRestartsLeavesNoGhost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}, refuse: home.ErrRefused}
+		var err error
+		h.engine, err = daemon.New(daemon.Options{
+			Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: map[home.Protocol]daemon.Driver{home.IOT: restarting{d}}, Log: slog.New(slog.DiscardHandler),
+		})
+		must(t, err)
+		h.run(func() {
+			d.sightings <- sighting("iot:8006AA")
+			time.Sleep(5 * time.Second)
+			_, rows := h.engine.House()
+			must(t, h.engine.Bind([]home.DeviceID{rows[0].ID}))
+			must(t, h.engine.Rekey([]home.DeviceID{rows[0].ID}, true))
+			time.Sleep(10 * time.Second) // probed, not moved, probed: it restarts
+			d.sightings <- sighting("mac:50c7bf000001", "iot:8006AA")
+			time.Sleep(10 * time.Minute)
+			if _, rows = h.engine.House(); len(rows) != 1 || rows[0].ID != "mac-50c7bf000001" {
+				t.Errorf("the house is %+v", rows)
+			}
+		})
+	})
+}
