@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,50 +25,59 @@ func Packages(t *testing.T, source string) string {
 	if os.Getenv("CI") != "" {
 		missing = t.Fatalf
 	}
+	dir, err := Install(t.Context(), source)
+	if err != nil {
+		missing("what others wrote cannot be tested against: %v", err)
+	}
+	return dir
+}
+
+// Install is Packages for whoever is no test.
+func Install(ctx context.Context, source string) (dir string, err error) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			missing("%s is missing: what others wrote cannot be tested against (Debian: nodejs npm)", tool)
+			return "", fmt.Errorf("%s is missing (Debian: nodejs npm)", tool)
 		}
 	}
 	sum := sha256.New()
 	for _, name := range []string{"package.json", "package-lock.json"} {
 		raw, err := os.ReadFile(filepath.Join(source, name))
 		if err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		sum.Write(raw)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		missing("no place to install npm's packages: %v", err)
+		return "", fmt.Errorf("no place to install npm's packages: %w", err)
 	}
-	dir := filepath.Join(cache, "rekeyd-test", "npm-"+hex.EncodeToString(sum.Sum(nil)[:8]))
+	dir = filepath.Join(cache, "rekeyd-test", "npm-"+hex.EncodeToString(sum.Sum(nil)[:8]))
 	if _, err := os.Stat(dir); err == nil {
-		return dir
+		return dir, nil
 	}
 	// Installed beside dir and renamed into place, so that dir is whole or not there.
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), "npm-")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer os.RemoveAll(tmp)
 	if err := os.CopyFS(tmp, os.DirFS(source)); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	defer stop()
 	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	cmd.Dir = tmp
 	if out, err := cmd.CombinedOutput(); err != nil {
-		missing("npm cannot install the packages (no network?): %v\n%s", err, out)
+		return "", fmt.Errorf("npm cannot install the packages (no network?): %w\n%s", err, out)
 	}
 	if err := os.Rename(tmp, dir); err != nil {
-		if _, gone := os.Stat(dir); gone != nil { // else another test was faster
-			t.Fatal(err)
+		if _, gone := os.Stat(dir); gone != nil { // else another was faster
+			return "", err
 		}
 	}
-	return dir
+	return dir, nil
 }

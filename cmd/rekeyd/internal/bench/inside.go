@@ -18,8 +18,10 @@ const inside = "inside"
 
 // tasks are what can be run there. What they return goes to the caller as JSON.
 var tasks = map[string]func(ctx context.Context, args []string) (any, error){
-	"idle": idleInside,
-	"mdns": mdnsInside,
+	"devices": devicesInside,
+	"kasa":    kasaInside,
+	"idle":    idleInside,
+	"mdns":    mdnsInside,
 }
 
 // inNamespace starts this program again in a network namespace of its own, whose loopback interface is up and takes multicast, and has it do
