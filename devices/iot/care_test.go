@@ -3,6 +3,7 @@ package iot_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 	"github.com/rekeyd/rekeyd/devices/iot"
+	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
 func TestBusyDeviceIsAskedAgainAFewTimes(t *testing.T) {
@@ -96,5 +98,47 @@ func TestPasswordsAreNotSentWhereThatIsRefusedOrNoneIsKnown(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	if _, err := iot.New(iot.Options{Timeout: -1}); err == nil {
 		t.Error("a negative time is taken")
+	}
+}
+
+// A device that could not reach its cloud is left alone for a while with what it was given, but not when that is out of date.
+func TestANewerPasswordDoesNotWaitForAnOlderOne(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	c, devices := house(t)
+	s, d := devices[0], driver(t, iot.Options{})
+	c.set(func(c *cloud) { c.down = true })
+	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrOffline) {
+		t.Fatalf("rekey without internet: %v", err)
+	}
+	newest := home.Credential{Epoch: 6, Username: email, Password: home.NewSecret("newest-password")}
+	later := both
+	later.Account.Epoch = 6
+	later.Credentials = append([]home.Credential{newest}, both.Credentials...)
+	expect(t, probe(t, d, seen(s), later), home.Unbound, home.Blank, 0)
+	m := home.Move{Account: later.Account, To: newest, Known: later.Credentials}
+	if err := d.Rekey(t.Context(), seen(s), m); !errors.Is(err, home.ErrOffline) {
+		t.Fatalf("rekey to the newest: %v", err)
+	}
+	expect(t, probe(t, d, seen(s), later), home.Ours, home.Pending, 0)
+}
+
+// A password that the owner remembers has no epoch. A device that holds it, and refuses the new one, is given it back all the same.
+func TestARememberedPasswordIsGivenBackOverKLAP(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	s := klapPlay(t, nil, klapSpec(home.IOTKLAP2, capital, "long-ago", sim.Stubborn))[0]
+	d := klapDriver(t)
+	dev := klapSubject{subject{s}}.Seen()
+	remembered := vault
+	remembered.Credentials = append(slices.Clone(vault.Credentials), home.Credential{Username: capital, Password: home.NewSecret("long-ago")})
+	if f, err := d.Probe(t.Context(), dev, remembered); err != nil || f.Verdict.State != home.Stale || f.Verdict.Epoch != 0 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	err := d.Rekey(t.Context(), dev, home.Move{Account: annie, To: newOne, Known: remembered.Credentials})
+	if !errors.Is(err, home.ErrRefused) || s.Username() != capital || s.Password().Reveal() != "long-ago" {
+		t.Errorf("%v; it holds %q", err, s.Username())
 	}
 }

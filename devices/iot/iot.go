@@ -55,8 +55,10 @@ type bond struct {
 	at      time.Time
 }
 
-// waits tells whether the device is left alone to sign in by itself.
-func (b bond) waits() bool { return b.offline && time.Since(b.at) < pendingTime }
+// waits tells whether the device is left alone to sign in by itself: not with what is out of date.
+func (b bond) waits(newest home.Epoch) bool {
+	return b.offline && b.epoch >= newest && time.Since(b.at) < pendingTime
+}
 
 // New checks o.
 func New(o Options) (*Driver, error) {
@@ -111,14 +113,14 @@ func (d *Driver) judge(id home.DeviceID, s statement, c home.Candidates) (home.M
 		d.forget(id)
 		return home.Foreign, home.Verdict{State: home.ForeignHeld}
 	case home.Unbound:
-		if b.waits() && strings.EqualFold(s.cloud.username, c.Account.Email) {
+		if b.waits(c.Account.Epoch) && strings.EqualFold(s.cloud.username, c.Account.Email) {
 			return home.Ours, pending
 		}
 		d.forget(id)
 		return home.Unbound, home.Verdict{State: home.Blank}
 	}
 	if b.offline && s.cloud.connected != 1 && c.Recorded < b.epoch {
-		if b.waits() {
+		if b.waits(c.Account.Epoch) {
 			return home.Ours, pending
 		}
 		b.epoch = 0 // it was never seen to hold that

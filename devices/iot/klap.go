@@ -187,7 +187,7 @@ func (d *KLAP) judge(id home.DeviceID, v home.Verdict, s statement, c home.Candi
 	d.mu.Unlock()
 	switch {
 	case v.State == home.Default || v.State == home.Blank:
-		if b.account == c.Account.ID && b.waits() {
+		if b.account == c.Account.ID && b.waits(c.Account.Epoch) {
 			return home.Ours, home.Verdict{State: home.Pending, Detail: "it was given the new password, and has not reached its cloud yet"}
 		}
 		if s.whose(c.Account.Email) == home.Foreign {

@@ -36,6 +36,9 @@ func (d *KLAP) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	case found.Key.Username == username(m.Account, m.To) && found.Key.Password.Equal(m.To.Password) && s.cloud.binded != 0:
 		return nil
 	}
+	if k := found.Key; k.Verdict.State != home.Default && k.Verdict.State != home.Blank && !k.Password.Equal(m.To.Password) {
+		m.From = home.Credential{Epoch: k.Verdict.Epoch, Username: k.Username, Password: k.Password} // what it has proved counts
+	}
 	if s.cloud.binded != 0 {
 		_, r, err := t.command(ctx, s.module, "unbind", struct{}{}, nil)
 		if err = outcome("unbind", r, err, m); err != nil && r.Code != codeNotBound && r.Code != codeBulbNotBound {
