@@ -9,14 +9,15 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// A device may be sent so many sign-ins that can be wrong in so long: cameras lock their owner out after ten (tp-link-devices.md, 1).
+// A device may be sent so many sign-ins that can be wrong in an hour, and so many in a day: cameras lock their owner out after ten
+// (tp-link-devices.md, 1), and for how long wrong ones count is not known.
 const (
-	budgetMax  = 3
-	budgetTime = time.Hour
+	budgetHour = 3
+	budgetDay  = 6
 )
 
 // Spend counts one sign-in that only the device can say is right. It returns home.ErrBudget, and then none may be sent, when the device
-// has had as many as it may have in an hour, or is locked. It is on disk before Spend returns.
+// has had as many as it may have in an hour or a day, or is locked. It is on disk before Spend returns.
 func (s *Store) Spend(id home.DeviceID) error {
 	full := false
 	err := s.update(func(tx *bbolt.Tx) error {
@@ -31,7 +32,13 @@ func (s *Store) Spend(id home.DeviceID) error {
 		if err != nil {
 			return err
 		}
-		if full = len(spent) >= budgetMax; !full {
+		lately := 0
+		for _, at := range spent {
+			if now().Sub(at) < time.Hour {
+				lately++
+			}
+		}
+		if full = lately >= budgetHour || len(spent) >= budgetDay; !full {
 			spent = append(spent, now())
 		}
 		if err := sweepBudget(tx); err != nil {
@@ -40,7 +47,7 @@ func (s *Store) Spend(id home.DeviceID) error {
 		return put(tx.Bucket(bBudget), []byte(id), spent)
 	})
 	if err == nil && full {
-		err = fmt.Errorf("%d sign-ins in an hour: %w", budgetMax, home.ErrBudget)
+		err = fmt.Errorf("it was sent %d sign-ins in an hour, or %d in a day: %w", budgetHour, budgetDay, home.ErrBudget)
 	}
 	return err
 }
@@ -67,7 +74,7 @@ func spent(tx *bbolt.Tx, id home.DeviceID) ([]time.Time, error) {
 		if at.After(now()) {
 			at = now()
 		}
-		if now().Sub(at) < budgetTime {
+		if now().Sub(at) < 24*time.Hour {
 			kept = append(kept, at)
 		}
 	}
@@ -90,7 +97,7 @@ func moveBudget(tx *bbolt.Tx, from, to home.DeviceID) error {
 	return put(tx.Bucket(bBudget), []byte(to), append(was, has...))
 }
 
-// manyBudgets is how many devices are counted before those whose hour has passed are forgotten.
+// manyBudgets is how many devices are counted before those whose day has passed are forgotten.
 const manyBudgets = 256
 
 func sweepBudget(tx *bbolt.Tx) error {

@@ -42,6 +42,14 @@ func TestSignInsAreCountedOnDisk(t *testing.T) {
 		time.Sleep(30 * time.Minute) // the first is an hour old
 		spend("mac-1", nil)
 		spend("mac-1", home.ErrBudget)
+		time.Sleep(2 * time.Hour)
+		spend("mac-1", nil)
+		spend("mac-1", nil)
+		spend("mac-1", home.ErrBudget) // six in a day
+		time.Sleep(5 * time.Hour)
+		spend("mac-1", home.ErrBudget)
+		time.Sleep(17 * time.Hour) // the first three are a day old
+		spend("mac-1", nil)
 		for range 10 { // what is right costs nothing
 			spend("mac-3", nil)
 			if err := s.Good("mac-3"); err != nil {

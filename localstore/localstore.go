@@ -12,7 +12,7 @@
 //	devices    <device>        home.Device, as it was last written
 //	bindings   <device>        home.Binding
 //	intents    <device>        home.Intent
-//	budget     <device>        when sign-ins were spent on it in the last hour
+//	budget     <device>        when sign-ins were spent on it in the last day
 //	outbox     queue <n>       home.Errand, oldest first
 //	           index <kind>/<device> → n
 //	inbox      queue <n>       names of messages that were acted on, oldest first

@@ -112,6 +112,9 @@ func (c *chat) ask(ctx context.Context) (statement, error) {
 	if err != nil || r.Code != 0 {
 		return statement{}, fmt.Errorf("%w: %w", home.ErrUnreachable, errAnswer)
 	}
+	if !s.is(c.dev) {
+		return statement{}, fmt.Errorf("%w: %w", home.ErrUnreachable, errAnother)
+	}
 	module := plugCloud
 	if s.kind == home.Bulb {
 		module = bulbCloud
@@ -123,9 +126,6 @@ func (c *chat) ask(ctx context.Context) (statement, error) {
 	maps.Copy(all, more)
 	if s, err = all.statement(); err != nil {
 		return statement{}, fmt.Errorf("%w: %w", home.ErrUnreachable, err)
-	}
-	if !s.is(c.dev) {
-		return statement{}, fmt.Errorf("%w: %w", home.ErrUnreachable, errAnother)
 	}
 	c.d.mu.Lock()
 	c.d.known[c.dev.ID] = place{c.dev.Addr, time.Now(), s}
