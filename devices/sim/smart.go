@@ -178,6 +178,8 @@ func (d *smart) run(method string, params json.RawMessage) (any, int) {
 		return map[string]any{"timestamp": time.Now().Unix(), "time_diff": 60, "region": "Europe/Berlin"}, 0
 	case "get_connect_cloud_state":
 		return map[string]any{"status": 0}, 0
+	case "device_reboot":
+		return nil, 0
 	case "set_qs_info":
 		return nil, d.setUp(params)
 	}
