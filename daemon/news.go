@@ -105,8 +105,12 @@ func (r *Rekeyer) see(sightings []home.Sighting) {
 		if w.since.IsZero() {
 			w.since = now.UTC().Round(0)
 		}
+		at := now
+		if w.bound && w.binding.Verdict.State == home.LockedOut {
+			at = later(now, w.binding.Next) // whoever is on the LAN can announce anything, and a lock is waited out
+		}
 		if w.bound || w.left.IsZero() {
-			r.schedule(d.ID, now)
+			r.schedule(d.ID, at)
 		}
 		seen = append(seen, d.ID)
 	}

@@ -25,7 +25,7 @@ func (s *Store) Spend(id home.DeviceID) error {
 		if err != nil {
 			return err
 		}
-		if bound && b.Verdict.State == home.LockedOut && now().Before(b.Verdict.Until) {
+		if bound && now().Before(b.Locked) {
 			return fmt.Errorf("%s is locked: %w", id, home.ErrBudget)
 		}
 		spent, err := spent(tx, id)

@@ -34,7 +34,15 @@ func (s *Store) EnrolCloud(a home.Account, c home.Credential, session home.Cloud
 		case err != nil && !errors.Is(err, home.ErrNoAccount):
 			return err
 		}
-		a.Epoch = old.Epoch
+		if a.Epoch = old.Epoch; err != nil { // what the vault holds of an earlier membership counts on
+			held, err := s.credentials(tx, a.ID)
+			if err != nil {
+				return err
+			}
+			if len(held) > 0 {
+				a.Epoch = held[0].Epoch
+			}
+		}
 		a.CleartextBind, a.CleartextAsked = old.CleartextBind, old.CleartextAsked
 		newest, err := s.getCredential(tx, a.ID, a.Epoch)
 		if err != nil {

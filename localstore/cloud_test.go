@@ -63,3 +63,40 @@ func TestAnAccountAtTheVendorsCloudCountsItsPasswords(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestALockIsRememberedWhileTheCameraIsAway(t *testing.T) {
+	s := open(t, t.TempDir())
+	a := home.Account{ID: "tplink-1", Provider: home.TPLink, Email: "Anna@example.org"}
+	if _, _, err := s.EnrolCloud(a, home.Credential{Username: a.Email, Password: home.NewSecret("one")}, home.CloudSession{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bind(a.ID, []home.Device{{ID: "mac-1"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []home.Verdict{{State: home.LockedOut, Until: time.Now().Add(time.Hour)}, {State: home.Unreachable}} {
+		if _, err := s.Observe("mac-1", v, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Spend("mac-1"); !errors.Is(err, home.ErrBudget) {
+			t.Errorf("after %s: %v", v.State, err)
+		}
+	}
+}
+
+func TestAReturnKeepsWhatTheVaultHolds(t *testing.T) {
+	s := open(t, t.TempDir())
+	a := home.Account{ID: "tplink-1", Provider: home.TPLink, Email: "Anna@example.org"}
+	for i, pw := range []string{"one", "two"} {
+		if i == 1 {
+			if err := s.Leave(a.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := s.EnrolCloud(a, home.Credential{Username: a.Email, Password: home.NewSecret(pw)}, home.CloudSession{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cs, err := s.Credentials(a.ID); err != nil || len(cs) != 2 {
+		t.Errorf("%d credentials, %v", len(cs), err)
+	}
+}

@@ -51,6 +51,8 @@ type Cloud struct {
 	o    Options
 	news chan struct{} // somebody has signed in
 
+	keeping sync.Mutex // held while a session is written: the end of an older one takes no newer one with it
+
 	mu      sync.Mutex // guards what follows
 	listed  []home.Listed
 	known   bool   // listed is what the cloud last said
@@ -61,6 +63,7 @@ type Cloud struct {
 // second is a sign-in that waits for the code that was sent.
 type second struct {
 	email, process, url string
+	password            home.Secret // that the cloud took
 	until               time.Time
 }
 
@@ -104,6 +107,9 @@ func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 	} else if base, err = region(ctx, base, in.Email); err != nil {
 		return 0, said("sign in", err)
 	}
+	if p.process != "" {
+		in.Password = p.password // what is typed with the code the cloud does not check
+	}
 	method, params := "login", map[string]any{
 		"appType": appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal, "refreshTokenNeeded": true,
 	}
@@ -127,8 +133,10 @@ func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 		return 0, fmt.Errorf("sign in: the cloud gave no token: %w", home.ErrUnavailable)
 	}
 	a := home.Account{ID: accountID(in.Email), Provider: home.TPLink, Email: cmp.Or(spelled(got.Email, in.Email), in.Email), URL: cmp.Or(in.URL, DefaultURL)}
+	c.keeping.Lock()
 	epoch, stale, err := c.o.Store.EnrolCloud(a, home.Credential{Username: a.Email, Password: in.Password},
 		home.CloudSession{URL: base, Token: home.NewSecret(got.Token), Refresh: home.NewSecret(got.Refresh)})
+	c.keeping.Unlock()
 	if err != nil {
 		return 0, err
 	}
@@ -190,7 +198,7 @@ func (c *Cloud) askCode(ctx context.Context, base string, in Login, terminal str
 		return said("ask for the code", err)
 	}
 	c.mu.Lock()
-	c.pending = second{in.Email, of.Process, base, time.Now().Add(codeTime)}
+	c.pending = second{in.Email, of.Process, base, in.Password, time.Now().Add(codeTime)}
 	c.mu.Unlock()
 	return &home.Error{Op: "sign in", Err: home.ErrCode, Hint: "read your mail, and sign in again with --code and the code, within ten minutes"}
 }

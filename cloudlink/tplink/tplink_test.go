@@ -329,3 +329,56 @@ func TestWhatTheCloudAnswersIsSaidSoThatAPersonCanAct(t *testing.T) {
 		t.Error("no options are taken")
 	}
 }
+
+// The cloud has checked the password of the first step; checkMFACodeAndLogin is about the code. A slip in the second must not begin an epoch.
+func TestAPasswordThatTheCloudNeverTookBeginsNoEpoch(t *testing.T) {
+	v, h := newVendor(t), newHub(t)
+	v.factor = true
+	if _, err := h.login(t, v, "first", ""); !errors.Is(err, home.ErrCode) {
+		t.Fatal(err)
+	}
+	_, err := h.login(t, v, "frist", "123456")
+	a, _ := h.store.Account()
+	cs, _ := h.store.Credentials(a.ID)
+	if err == nil && (len(cs) != 1 || !cs[0].Password.Equal(home.NewSecret("first"))) {
+		t.Errorf("devices would be moved to a password that was never checked")
+	}
+}
+
+// The owner signs in while the loop is told that the old token has ended.
+func TestASessionThatEndsTakesNoNewerOneWithIt(t *testing.T) {
+	v, h := newVendor(t), newHub(t)
+	held, reached := make(chan struct{}), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "token=old" {
+			select {
+			case reached <- struct{}{}:
+				<-held
+			default:
+			}
+			_, _ = io.WriteString(w, `{"error_code":-20651}`)
+			return
+		}
+		v.ServeHTTP(w, r)
+	}))
+	defer slow.Close()
+	v.set(func() { v.away = slow })
+	if _, err := h.Login(t.Context(), tplink.Login{URL: slow.URL, Email: email, Password: home.NewSecret("first")}); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := h.store.Account()
+	if err := h.store.SaveCloudSession(a.ID, home.CloudSession{URL: slow.URL, Token: home.NewSecret("old")}); err != nil {
+		t.Fatal(err)
+	}
+	h.run(t)
+	<-reached
+	v.set(func() { v.password = "second" })
+	if _, err := h.Login(t.Context(), tplink.Login{URL: slow.URL, Email: email, Password: home.NewSecret("second")}); err != nil {
+		t.Fatal(err)
+	}
+	close(held)
+	time.Sleep(300 * time.Millisecond)
+	if s, err := h.store.CloudSession(a.ID); err != nil || s.Token.IsZero() {
+		t.Errorf("the new session is gone: %v", err)
+	}
+}

@@ -3,6 +3,7 @@ package tplink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -91,19 +92,41 @@ func (c *Cloud) refresh(ctx context.Context, id home.AccountID, s home.CloudSess
 	if s.URL, err = call(ctx, s.URL, home.Secret{}, "refreshToken", params, &got); err != nil {
 		return s, err
 	}
+	if got.Token == "" {
+		return s, fmt.Errorf("the cloud gave no token: %w", home.ErrUnavailable)
+	}
+	was := s
 	if s.Token = home.NewSecret(got.Token); got.Refresh != "" {
 		s.Refresh = home.NewSecret(got.Refresh)
 	}
-	return s, c.o.Store.SaveCloudSession(id, s)
+	return s, c.keep(id, was, s)
+}
+
+// keep writes down what became of a session. Where the owner has begun another meanwhile it returns home.ErrOldEpoch, and that one stays.
+func (c *Cloud) keep(id home.AccountID, was, is home.CloudSession) error {
+	c.keeping.Lock()
+	defer c.keeping.Unlock()
+	held, err := c.o.Store.CloudSession(id)
+	if err != nil {
+		return err
+	}
+	if !held.Token.Equal(was.Token) {
+		return home.ErrOldEpoch
+	}
+	return c.o.Store.SaveCloudSession(id, is)
 }
 
 // end forgets a session that the cloud has ended, and has the owner told, once.
 func (c *Cloud) end(id home.AccountID, s home.CloudSession) {
+	was := s
 	s.Token, s.Refresh = home.Secret{}, home.Secret{}
-	err := errors.Join(
-		c.o.Store.SaveCloudSession(id, s),
-		c.o.Store.Record(home.Event{At: time.Now().UTC().Round(0), What: "cloud ended the sign-in", Detail: "the password was probably changed"}),
-	)
+	err := c.keep(id, was, s)
+	if errors.Is(err, home.ErrOldEpoch) {
+		return // the owner has signed in meanwhile
+	}
+	if err == nil {
+		err = c.o.Store.Record(home.Event{At: time.Now().UTC().Round(0), What: "cloud ended the sign-in", Detail: "the password was probably changed"})
+	}
 	if err != nil {
 		c.o.Log.Error("session not forgotten", "err", err)
 	}

@@ -205,6 +205,7 @@ type Binding struct {
 	Tries       int       // rekeys begun since the device was last current
 	Next        time.Time // not to be touched before; zero when at once
 	Moved       time.Time // when it was first seen to hold DeviceEpoch; zero when that is long settled
+	Locked      time.Time // until when it said that it takes no sign-ins, whatever was found since
 	Reverts     int       // how often it was seen to have given DeviceEpoch up again, since it was moved there
 }
 
@@ -242,8 +243,10 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 		b.DeviceEpoch, b.Tries, b.Next = v.Epoch, 0, time.Time{}
 	case v.State == Stale && v.Epoch != 0:
 		b.DeviceEpoch = v.Epoch
-	case v.State == LockedOut && v.Until.After(b.Next):
-		b.Next = v.Until // also after a restart
+	case v.State == LockedOut:
+		if b.Locked = v.Until; v.Until.After(b.Next) {
+			b.Next = v.Until // also after a restart
+		}
 	}
 	return b
 }
