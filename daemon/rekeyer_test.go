@@ -116,6 +116,7 @@ type played struct {
 	refuses bool  // says no, and means it
 	lies    bool  // says ok, and changes nothing
 	answer  error // what Rekey returns in the end, whatever happened
+	dumb    bool  // holds none of the credentials, and does not say whose it is
 	boots   int   // restarts
 	inside  int   // calls at this moment
 	most    int
@@ -162,6 +163,8 @@ func (l *lan) Probe(_ context.Context, d home.Device, c home.Candidates) (home.F
 	switch {
 	case p.off:
 		f.Verdict.State = home.Unreachable
+	case p.dumb:
+		f.Match, f.Verdict.State = home.Unknown, home.Mismatch
 	case p.match == home.Foreign:
 		f.Verdict.State = home.ForeignHeld
 	case p.match == home.Unbound:

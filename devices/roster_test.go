@@ -317,3 +317,39 @@ func TestRosterIsBounded(t *testing.T) {
 		t.Errorf("%d devices are kept in a flood", n)
 	}
 }
+
+func TestADeviceIsClassifiedAnewAtEverySighting(t *testing.T) {
+	r := devices.NewRoster()
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	sight := func(source string, p home.Protocol, port uint16, owner string, after time.Duration) home.Device {
+		t.Helper()
+		r.See([]home.Sighting{{
+			Source: source, Protocol: p, Keys: []string{"mac:5ce931010203"}, Kind: home.Plug, Model: "HS110(EU)", Owner: owner, Extra: `{"fw":1}`,
+			Addr: netip.AddrPortFrom(netip.MustParseAddr("127.1.2.3"), port), At: at.Add(after),
+		}})
+		d, ok := r.Device("mac-5ce931010203")
+		if !ok {
+			t.Fatal("not there")
+		}
+		return d
+	}
+	is := func(d home.Device, p home.Protocol, port uint16, owner string) {
+		t.Helper()
+		if d.Protocol != p || d.Addr.Port() != port || d.Owner != owner {
+			t.Errorf("%s at port %d, owner %q; want %s at %d, %q", d.Protocol, d.Addr.Port(), d.Owner, p, port, owner)
+		}
+	}
+	anna, bob := home.OwnerOf("anna@example.org"), home.OwnerOf("bob@example.org")
+	d := sight("tapo-udp", home.SmartAES, 80, anna, 0)
+	is(d, home.SmartAES, 80, anna)
+	if d.Extra != `{"fw":1}` || d.Name != "HS110-0203" {
+		t.Errorf("%+v", d)
+	}
+	// New firmware speaks another protocol, and has another owner by now.
+	is(sight("tapo-udp", home.KLAP2, 8080, bob, time.Minute), home.KLAP2, 8080, bob)
+	// An older one answered on port 9999 before; that holds until it has not been heard for a while.
+	r = devices.NewRoster()
+	is(sight("iot-udp", home.IOT, 9999, anna, 0), home.IOT, 9999, anna)
+	is(sight("tapo-udp", home.KLAP1, 80, anna, time.Minute), home.IOT, 9999, anna)
+	is(sight("tapo-udp", home.KLAP1, 80, anna, devices.Hold+time.Minute), home.KLAP1, 80, anna)
+}

@@ -66,7 +66,7 @@ func report(w io.Writer, err error) int {
 	switch {
 	case errors.Is(err, home.ErrLocked), errors.Is(err, home.ErrCorrupt), errors.Is(err, home.ErrNewer), errors.Is(err, home.ErrNewKey):
 		return exitStore
-	case errors.Is(err, home.ErrCredential), errors.Is(err, home.ErrNoAccount):
+	case errors.Is(err, home.ErrCredential), errors.Is(err, home.ErrNoAccount), errors.Is(err, home.ErrCode):
 		return exitCredential
 	case errors.Is(err, home.ErrNotFound):
 		return exitNotFound

@@ -79,7 +79,7 @@ func (v Verdict) Hint(name string) string {
 	case ForeignHeld:
 		return fmt.Sprintf("nothing, unless %s is yours: then remove it from the other account in its app first", name)
 	case Mismatch:
-		return fmt.Sprintf("see that no other device has taken the address of %s; else change its password in its own app, or reset it to factory settings and add it again", name)
+		return fmt.Sprintf("if you remember an earlier password, give it with: rekeyd import; else see that no other device has taken the address of %s, and change its password in its own app, or reset it to factory settings and add it again", name)
 	case ThirdPartyOff:
 		return fmt.Sprintf("turn on Third-Party Compatibility in the Tapo app, then run: rekeyd rekey %s", name)
 	case LockedOut:
