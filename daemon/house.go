@@ -114,8 +114,13 @@ func (r *Rekeyer) present(w *row, v home.Verdict) Row {
 		name = string(out.ID)
 	}
 	out.Verdict, out.Epoch, out.Hint, out.Detail = v.State, v.Epoch, v.Hint(name), v.Detail
-	if v.State == home.Unsupported && w.device.Protocol.Cleartext() && !r.account.CleartextBind && r.account.ID != "" {
-		out.Hint = "allow passwords to devices that do not prove who they are, with: rekeyd bind --allow-cleartext-bind"
+	switch {
+	case r.account.ID == "" && (v.State == home.Mismatch || v.State == home.Unsupported && tellsLater(w.device.Protocol)):
+		out.Hint = "sign in, so that its password can be told: rekeyd login EMAIL"
+	case v.State == home.Unsupported && tellsLater(w.device.Protocol) && !r.account.CleartextBind:
+		out.Hint = allowIt
+	case !w.bound && out.Match == home.Ours && (v.State == home.Current || v.State == home.Stale || v.State == home.WrongCase):
+		out.Hint = bindIt(out)
 	}
 	if w.bound && (v.State == home.Blank || v.State == home.Default) {
 		out.Hint = "" // it is the hub that has to do something, and it does
@@ -131,6 +136,12 @@ func (r *Rekeyer) present(w *row, v home.Verdict) Row {
 	out.mark(name)
 	return out
 }
+
+// tellsLater tells whether devices of a protocol, or those of them with old firmware, are told a password before they have proved anything.
+func tellsLater(p home.Protocol) bool { return p.Cleartext() || p == home.TapoCam }
+
+// allowIt is what an owner does about those.
+const allowIt = "allow it with: rekeyd bind --allow-cleartext-bind"
 
 // tell hands rows that have changed to whoever listens.
 func (r *Rekeyer) tell(ids []home.DeviceID) {

@@ -59,6 +59,11 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.again(id, b.Verdict)
 		return
 	}
+	if d.Protocol.Cleartext() && !c.Account.CleartextBind {
+		r.held(id, errCleartext)
+		r.again(id, b.Verdict)
+		return
+	}
 	if c.Credentials[0].Epoch != c.Account.Epoch {
 		return // the grant is outstanding: Began comes when it is here
 	}
@@ -126,6 +131,19 @@ func probe(ctx context.Context, driver Driver, d home.Device, c home.Candidates)
 		f.Verdict = home.Verdict{State: home.ForeignHeld, Detail: "so it said when it was found"}
 	}
 	return f, nil
+}
+
+// errCleartext is why a device waits that is told its password in the clear.
+var errCleartext = &home.Error{Op: "rekey", Err: errors.New("it takes its password only as good as in the clear, and that is not allowed"), Hint: allowIt}
+
+// held keeps why a device is not moved, for people.
+func (r *Rekeyer) held(id home.DeviceID, why error) {
+	r.mu.Lock()
+	if w := r.rows[id]; w != nil {
+		w.trouble = why
+	}
+	r.mu.Unlock()
+	r.tell([]home.DeviceID{id})
 }
 
 // nudgePause is after how long a device is looked at again that holds the newest epoch and has not signed in; doubled each time.

@@ -110,11 +110,11 @@ func plan(row Row, f home.Finding, a home.Account) string {
 		old = "none"
 	}
 	if row.Protocol.Cleartext() && !a.CleartextBind {
-		return "nothing: passwords may not go in the clear; allow it with: rekeyd bind --allow-cleartext-bind"
+		return "nothing: passwords may not go in the clear; " + allowIt
 	}
 	return fmt.Sprintf("would be moved from %s to password %d", old, a.Epoch)
 }
 
 func bindIt(row Row) string {
-	return "bind it with: rekeyd bind " + cmp.Or(row.Name, string(row.ID))
+	return "bind it with: rekeyd bind " + home.InCommand(cmp.Or(row.Name, string(row.ID)))
 }

@@ -38,6 +38,7 @@ func newHouse(t *testing.T) *house {
 	h.lan.store = h.store
 	a := home.Account{ID: acct, Email: "Anna@example.org", Notice: []byte("h0"), NoticeEpoch: 1, Brokers: []string{"mqtt://127.0.0.1:1"}}
 	must(t, h.store.Enrol(a, home.Credential{}))
+	must(t, h.store.AllowCleartextBind(true)) // the devices here are of that kind
 	h.begin(1)
 	return h
 }

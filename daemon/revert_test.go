@@ -62,6 +62,7 @@ func TestADeviceIsLookedAtADayAfterItWasMoved(t *testing.T) {
 		h.open(t.TempDir())
 		h.lan.store = h.store
 		must(t, h.store.Enrol(home.Account{ID: acct, Email: "Anna@example.org", NoticeEpoch: 1}, home.Credential{}))
+		must(t, h.store.AllowCleartextBind(true))
 		h.begin(1)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.run(func() {
@@ -97,9 +98,16 @@ func TestAProbeTellsWhatWouldBeDoneAndChangesNothing(t *testing.T) {
 			h.lan.mu.Lock()
 			h.lan.held[front].refuses = true // so that it stays where it is
 			h.lan.mu.Unlock()
+			must(t, h.engine.AllowCleartextBind(false))
 			h.begin(2)
-			time.Sleep(time.Second)
+			time.Sleep(time.Hour)
 			before := h.lan.now(front).moves
+			if before != 0 {
+				t.Errorf("told a password in the clear %d times without its owner's word", before)
+			}
+			if r := h.row(front); r.Verdict != home.Stale || r.Hint != "allow it with: rekeyd bind --allow-cleartext-bind" {
+				t.Errorf("shown as %s with the hint %q", r.Verdict, r.Hint)
+			}
 			plans := func() map[home.DeviceID]string {
 				ps, err := h.engine.Probe(t.Context(), nil)
 				must(t, err)

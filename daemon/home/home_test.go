@@ -253,3 +253,13 @@ func TestKindsAreReadInAnyLetterCase(t *testing.T) {
 		}
 	}
 }
+
+func TestADevicesNameIsTypedAsOneWord(t *testing.T) {
+	for name, want := range map[string]string{
+		"lamp": "lamp", "mac-5ce931010203": "mac-5ce931010203", "front door": "'front door'", "": "''", "Anna's": `'Anna'\''s'`, "-rf": "'-rf'", "a;b": "'a;b'", "Küche": "'Küche'",
+	} {
+		if got := home.InCommand(name); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package home
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -61,8 +62,20 @@ func (v Verdict) Against(newest Epoch) Verdict {
 // Movable tells whether a driver may be asked to move the device to the newest epoch without asking its owner first.
 func (v Verdict) Movable() bool { return v.State == Stale || v.State == WrongCase }
 
+// InCommand is a device's name as it is typed in a command line.
+func InCommand(name string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.:+-", r)
+	}
+	if name != "" && !strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) && name[0] != '-' {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
+
 // Hint says in one sentence what a person can do, and is empty when rekeyd needs nobody.
 func (v Verdict) Hint(name string) string {
+	command := InCommand(name)
 	switch v.State {
 	case Current, Stale:
 		return ""
@@ -73,15 +86,15 @@ func (v Verdict) Hint(name string) string {
 	case WrongCase:
 		return fmt.Sprintf("add %s again in its app, with the e-mail address spelled as it was registered, if rekeyd cannot move it", name)
 	case Reverted:
-		return fmt.Sprintf("see that %s is online in its app, and signed in to your account there; then run: rekeyd rekey %s", name, name)
+		return fmt.Sprintf("see that %s is online in its app, and signed in to your account there; then run: rekeyd rekey %s", name, command)
 	case Default, Blank:
-		return fmt.Sprintf("add %s to your account, in its app or with: rekeyd bind %s", name, name)
+		return fmt.Sprintf("add %s to your account, in its app or with: rekeyd bind %s", name, command)
 	case ForeignHeld:
 		return fmt.Sprintf("nothing, unless %s is yours: then remove it from the other account in its app first", name)
 	case Mismatch:
 		return fmt.Sprintf("if you remember an earlier password, give it with: rekeyd import; else see that no other device has taken the address of %s, and change its password in its own app, or reset it to factory settings and add it again", name)
 	case ThirdPartyOff:
-		return fmt.Sprintf("turn on Third-Party Compatibility in the Tapo app, then run: rekeyd rekey %s", name)
+		return fmt.Sprintf("turn on Third-Party Compatibility in the Tapo app, then run: rekeyd rekey %s", command)
 	case LockedOut:
 		return fmt.Sprintf("wait until %s; rekeyd tries again by itself", v.Until.Local().Format("15:04"))
 	case Unreachable:
