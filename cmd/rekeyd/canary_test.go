@@ -93,7 +93,8 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 	call := func(token, method string, params, result any) {
 		t.Helper()
 		if err := r.client.Call(t.Context(), home.NewSecret(token), method, params, result); err != nil {
-			t.Fatalf("%s: %v", method, err)
+			log := r.log.String()
+			t.Fatalf("%s: %v; log:\n%s", method, err, log[max(0, len(log)-8000):])
 		}
 	}
 	tell(first, "register", rigEmail, "--password-stdin")
