@@ -22,6 +22,7 @@ type by struct {
 	in      chan *wire.Message
 	notices chan wire.Notice
 	seq     uint64
+	opened  string // the request that was opened last
 	up      chan bool
 	leave   func()
 }

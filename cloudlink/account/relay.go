@@ -14,6 +14,7 @@ import (
 
 const (
 	relayLife   = 10 * time.Second // how long a device may take, its hub and the broker included
+	relayAgain  = 2 * time.Second  // after which it is sent once more
 	relaysMost  = 512              // requests under way
 	relaysOfOne = 32               // of one account
 )
@@ -107,21 +108,24 @@ func (s *Service) pass(ctx context.Context, a *account, door, id string, request
 	}
 	defer s.relays.close(m.ID)
 	raw, err := s.id.Sign(m)
-	if err == nil {
-		err = s.conn.Publish(mqtt.Message{Topic: wire.InboxTopic(to.Name), Payload: raw})
-	}
 	if err != nil {
-		return nil, refused(v1.DeviceOffline, "The device's hub cannot be reached now")
+		return nil, err
 	}
 	late := time.NewTimer(relayLife)
 	defer late.Stop()
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-late.C:
-		return nil, refused(v1.TimedOut, "The device did not answer in time")
-	case b := <-x.answer:
-		return s.relayed(a, to, m.ID, b)
+	for {
+		if err := s.conn.Publish(mqtt.Message{Topic: wire.InboxTopic(to.Name), Payload: raw}); err != nil {
+			return nil, refused(v1.DeviceOffline, "The device's hub cannot be reached now")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-late.C:
+			return nil, refused(v1.TimedOut, "The device did not answer in time")
+		case b := <-x.answer:
+			return s.relayed(a, to, m.ID, b)
+		case <-time.After(relayAgain): // the hub may have been between two connections; it carries out each request once
+		}
 	}
 }
 
