@@ -93,32 +93,6 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	}
 }
 
-// restartTime is after how long a device that was restarted is looked at again: it has to start, and to speak to its cloud.
-const restartTime = 2 * time.Minute
-
-// restart restarts a device that could not be moved, once, where its owner has asked for that.
-func (r *Rekeyer) restart(ctx context.Context, driver Driver, d home.Device, c home.Candidates) {
-	s, can := driver.(Restarter)
-	r.mu.Lock()
-	w := r.rows[d.ID]
-	wanted := w != nil && w.restart
-	if wanted {
-		w.restart = false
-	}
-	r.mu.Unlock()
-	if !wanted || !can {
-		return
-	}
-	if err := s.Restart(ctx, d, c); err != nil {
-		r.o.Log.Warn("device not restarted", "device", d.ID, "err", err)
-		return
-	}
-	r.o.Log.Info("device restarted", "device", d.ID)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.schedule(d.ID, time.Now().Add(jitter(2*restartTime)))
-}
-
 // probe asks the device what it holds. Where the device does not tell whose it is, and holds nothing that is known here, what it said when it
 // was found decides whether it is another account's: it is hearsay, but nothing is done for it.
 func probe(ctx context.Context, driver Driver, d home.Device, c home.Candidates) (home.Finding, error) {
@@ -227,8 +201,10 @@ func (r *Rekeyer) found(d home.Device, f home.Finding) {
 	if f.Verdict.State != home.Unreachable {
 		w.match, w.misses = f.Match, 0
 		told := home.Device{Kind: f.Device.Kind, Name: f.Device.Name, Model: f.Device.Model}
-		news = w.bound && told.Name != "" && told.Name != w.says.Name && told.Name != w.device.Name
-		w.says = told
+		if told.Name != d.Name || opened(f.Verdict.State) { // else it has not said who it is
+			news = w.bound && told.Name != "" && told.Name != w.says.Name && told.Name != w.device.Name
+			w.says = told
+		}
 	} else {
 		w.misses++
 		w.missed = time.Now()
@@ -247,78 +223,11 @@ func (r *Rekeyer) found(d home.Device, f home.Finding) {
 	r.tell([]home.DeviceID{d.ID})
 }
 
-// again plans the next look at a device whose verdict needs nothing now.
-func (r *Rekeyer) again(id home.DeviceID, v home.Verdict) {
-	wait := jitter(r.o.Recheck)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.rows[id] == nil {
-		return // renamed meanwhile
+// opened tells whether a device that is found so has told its driver about itself.
+func opened(s home.State) bool {
+	switch s {
+	case home.Current, home.Stale, home.WrongCase, home.Default, home.Blank, home.Pending:
+		return true
 	}
-	w := r.row(id)
-	switch v.State {
-	case home.Current:
-		if at, ok := w.binding.Glance(time.Now()); w.bound && ok {
-			wait = min(wait, max(time.Until(at), 0)+jitter(glanceSpread))
-		}
-	case home.Unreachable:
-		// It is looked at at once when it is seen again; this is for one that answers, but is never seen.
-		wait = jitter(min(time.Minute<<min(w.misses, 6), r.o.Recheck))
-	case home.Pending:
-		wait = jitter(time.Minute)
-	case home.LockedOut:
-		wait = max(time.Until(v.Until), time.Minute)
-	}
-	r.schedule(id, time.Now().Add(wait))
-}
-
-// glanceSpread keeps devices that were moved together from being looked at again together.
-const glanceSpread = 30 * time.Second
-
-// postpone plans another try after one that did not bring the device to the newest epoch: after two seconds at first, then longer
-// each time, up to an hour.
-func (r *Rekeyer) postpone(ctx context.Context, id home.DeviceID, what string, err error, b home.Binding) {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return // the daemon ends: the intent, where there is one, is on disk
-	}
-	pause := jitter(min(4*time.Second<<min(b.Tries, 12), time.Hour))
-	if errors.Is(err, home.ErrBusy) {
-		pause = time.Second
-	}
-	r.o.Log.Warn("device not rekeyed", "device", id, "step", what, "err", err, "pause", pause)
-	next := time.Now().Add(pause)
-	if b.Device != "" {
-		if err := r.o.Ledger.Postpone(id, next.UTC().Round(0)); err != nil && !errors.Is(err, home.ErrNotFound) {
-			r.o.Log.Error("pause not recorded", "device", id, "err", err)
-		}
-	}
-	defer r.tell([]home.DeviceID{id})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if w := r.rows[id]; w != nil {
-		w.binding.Tries++
-		if what == "rekey" || errors.Is(err, home.ErrBudget) {
-			w.trouble = err
-		}
-		r.schedule(id, next)
-	}
-}
-
-// release ends a job.
-func (r *Rekeyer) release(id home.DeviceID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for to, ok := r.heirs[id]; ok; to, ok = r.heirs[id] {
-		delete(r.heirs, id) // renamed meanwhile
-		id = to
-	}
-	w := r.rows[id]
-	if w == nil {
-		return
-	}
-	w.busy = false
-	if w.again {
-		w.again = false
-		r.schedule(id, time.Now())
-	}
+	return false
 }

@@ -1,0 +1,135 @@
+package home
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Kind is what a device is to the people who live with it.
+type Kind string
+
+// The kinds of devices. Whatever is none of the four is Other: it is shown, and left alone.
+const (
+	Camera Kind = "camera"
+	Plug   Kind = "plug"
+	Switch Kind = "switch"
+	Bulb   Kind = "bulb"
+	Other  Kind = "other"
+)
+
+// ParseKind returns the kind that s names; the words are those of the constants.
+func ParseKind(s string) (Kind, error) {
+	switch k := Kind(strings.ToLower(s)); k {
+	case Camera, Plug, Switch, Bulb, Other:
+		return k, nil
+	}
+	return "", fmt.Errorf("kind %q: want camera, plug, switch, bulb or other", s)
+}
+
+// Protocol names the driver that speaks to a device. It is empty for a device that was only seen announced.
+type Protocol string
+
+// The protocols that are told apart. Those that the vendor's devices speak stand in tp-link-devices.md, 2.3.
+const (
+	Native   Protocol = "native"    // the link protocol itself: devices/native/README.md
+	IOT      Protocol = "iot"       // Kasa, XOR on port 9999
+	KLAP1    Protocol = "klap1"     // IOT commands over KLAP version 1
+	IOTKLAP2 Protocol = "iot-klap2" // IOT commands over KLAP version 2
+	KLAP2    Protocol = "klap2"     // SMART commands over KLAP version 2
+	SmartAES Protocol = "smart-aes" // SMART commands over AES securePassthrough
+	TapoCam  Protocol = "tapocam"   // Tapo cameras, SSL-AES
+	KasaCam  Protocol = "kasacam"   // Kasa cameras, LINKIE
+	TPAP     Protocol = "tpap"      // SPAKE2+
+)
+
+// Cleartext tells whether devices of the protocol are told a password nearly in the clear, or before they have proved anything. Their owner
+// has to agree: Account.CleartextBind. Other protocols have old firmware of that kind, too: their drivers know it when they meet it.
+func (p Protocol) Cleartext() bool { return p == IOT || p == SmartAES }
+
+// Match says whose a device is, as it tells itself.
+type Match string
+
+// Whose a device is. Ours is only what a device claims: the new credential goes to it by the rules of its driver.
+const (
+	Ours    Match = "ours"
+	Foreign Match = "foreign" // bound to another account: shown, never touched
+	Unbound Match = "unbound"
+	Unknown Match = "unknown" // the device did not say
+)
+
+// Device is a camera, plug, switch or bulb (or something else) that was found on the LAN.
+type Device struct {
+	ID       DeviceID
+	Name     string
+	Kind     Kind
+	Protocol Protocol
+	Model    string
+	Addr     netip.AddrPort // where the protocol's port was last seen; invalid when it was never seen
+	Keys     []string       // every identity the device was seen under; see Sighting.Keys
+	Seen     time.Time      // UTC; kept in memory, written with other changes only
+
+	Owner string `json:",omitempty"` // see Sighting.Owner
+	Extra JSON   `json:"-"`          // see Sighting.Extra
+}
+
+// JSON is a value as somebody else said it, in the form in which it goes into other JSON.
+type JSON string
+
+// MarshalJSON returns the value itself.
+func (j JSON) MarshalJSON() ([]byte, error) {
+	if j == "" {
+		return []byte("null"), nil
+	}
+	return []byte(j), nil
+}
+
+// UnmarshalJSON takes any value.
+func (j *JSON) UnmarshalJSON(raw []byte) error {
+	*j = JSON(raw)
+	return nil
+}
+
+// NoOwner is what Owner is of a device that says that it belongs to nobody.
+const NoOwner = "none"
+
+// OwnerOf returns what a device says of its owner that was set up with this e-mail address: its MD5 (tp-link-devices.md, 2.2). It hides
+// the address from nobody who can guess it.
+func OwnerOf(email string) string {
+	h := md5.Sum([]byte(email))
+	return hex.EncodeToString(h[:])
+}
+
+// Claims says whose the device is by what it said when it was found: hearsay, to be believed only where nothing better is known. Devices
+// hash the address in the letter case in which it was typed, so that in lower case counts, too.
+func (d Device) Claims(email string) Match {
+	switch {
+	case d.Owner == "" || email == "":
+		return Unknown
+	case d.Owner == NoOwner:
+		return Unbound
+	case d.Owner == OwnerOf(email), d.Owner == OwnerOf(strings.ToLower(email)):
+		return Ours
+	}
+	return Foreign
+}
+
+// Sighting is one observation of a device on the LAN. It is a hint and no more: whoever is on the LAN can announce anything.
+type Sighting struct {
+	Source   string         // "mdns", "iot-udp"; for people and logs
+	Protocol Protocol       // empty when the observation does not tell
+	Keys     []string       // identities that it gives, strongest first: "rk:…", "mac:50c7bf010203", "iot:8006…", "hap:…", "mdns:instance._type"
+	Name     string         // for people, unescaped; may be empty
+	Kind     Kind           // Other when not told
+	Model    string         // may be empty
+	Addr     netip.AddrPort // IPv4 preferred where both are known
+	Addrs    []netip.Addr   // all addresses that were told, each inside the subnets of an allowed interface
+	Match    Match          // whose it says it is, for sources that tell; else Unknown
+	Owner    string         // what it said of its owner: OwnerOf of the e-mail address, or NoOwner; empty where it did not say
+	Extra    JSON           // an object of what else it said that nobody here reads; at most 2 KiB, no secret in it; empty for nothing
+	Gone     bool           // it said goodbye, or has not been heard for long enough
+	At       time.Time
+}
