@@ -37,7 +37,7 @@ func (s *Store) Bind(id home.AccountID, ds []home.Device) error {
 			if err := dequeue(tx, home.ErrandUnbind, d.ID); err != nil {
 				return err
 			}
-			if err := enqueue(tx, home.Errand{Kind: home.ErrandBind, Device: d.ID, At: now()}); err != nil {
+			if err := tell(tx, home.Errand{Kind: home.ErrandBind, Device: d.ID, At: now()}); err != nil {
 				return err
 			}
 			if err := record(tx, home.Event{At: now(), What: "device bound", Device: d.ID}); err != nil {
@@ -58,7 +58,7 @@ func (s *Store) Unbind(ids []home.DeviceID) error {
 			if err := forget(tx, id); err != nil {
 				return err
 			}
-			if err := enqueue(tx, home.Errand{Kind: home.ErrandUnbind, Device: id, At: now()}); err != nil {
+			if err := tell(tx, home.Errand{Kind: home.ErrandUnbind, Device: id, At: now()}); err != nil {
 				return err
 			}
 			if err := record(tx, home.Event{At: now(), What: "device unbound", Device: id}); err != nil {

@@ -99,7 +99,7 @@ func (s *Store) RenameDevice(from, to home.DeviceID) error {
 		if err := forget(tx, from); err != nil {
 			return err
 		}
-		if err := enqueue(tx, home.Errand{Kind: home.ErrandUnbind, Device: from, At: now()}); err != nil {
+		if err := tell(tx, home.Errand{Kind: home.ErrandUnbind, Device: from, At: now()}); err != nil {
 			return err
 		}
 		if tx.Bucket(bBindings).Get([]byte(to)) == nil {
@@ -135,13 +135,13 @@ func (s *Store) settle(tx *bbolt.Tx, b home.Binding, d home.Device, secret []byt
 	if err := dequeue(tx, home.ErrandUnbind, b.Device); err != nil {
 		return err
 	}
-	if err := enqueue(tx, home.Errand{Kind: home.ErrandBind, Device: b.Device, At: now()}); err != nil {
+	if err := tell(tx, home.Errand{Kind: home.ErrandBind, Device: b.Device, At: now()}); err != nil {
 		return err
 	}
 	if b.Verdict.State != home.Current {
 		return nil
 	}
-	return enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: b.DeviceEpoch, At: now()})
+	return tell(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: b.DeviceEpoch, At: now()})
 }
 
 // mergeIntent adds to the device's unfinished intent, where there is one, what another says that it may hold.

@@ -18,12 +18,17 @@ const (
 
 func errandKey(k home.ErrandKind, d home.DeviceID) []byte { return []byte(string(k) + "/" + string(d)) }
 
-// enqueue queues an errand. It replaces a waiting one of its kind and device, and keeps that one's place. The vendor's cloud is told nothing:
-// devices sign in to it by themselves, and a hub can prove nothing there.
-func enqueue(tx *bbolt.Tx, e home.Errand) error {
+// tell queues an errand, where there is an account service that is told. The vendor's cloud is told nothing: devices sign in to it by
+// themselves, and a hub can prove nothing there.
+func tell(tx *bbolt.Tx, e home.Errand) error {
 	if a, err := account(tx); err == nil && a.Provider == home.TPLink {
 		return nil
 	}
+	return enqueue(tx, e)
+}
+
+// enqueue queues an errand. It replaces a waiting one of its kind and device, and keeps that one's place.
+func enqueue(tx *bbolt.Tx, e home.Errand) error {
 	queue, index := tx.Bucket(bOutbox).Bucket(bQueue), tx.Bucket(bOutbox).Bucket(bIndex)
 	key := errandKey(e.Kind, e.Device)
 	n := number(index.Get(key))

@@ -85,7 +85,7 @@ func followed(tx *bbolt.Tx, a home.Account, b home.Binding) bool {
 
 // follow does what follows from b being current: its intent is forgotten and its sign-in queued.
 func follow(tx *bbolt.Tx, a home.Account, b home.Binding, at time.Time) error {
-	if err := tx.Bucket(bIntents).Delete([]byte(b.Device)); err != nil || followed(tx, a, b) {
+	if err := tx.Bucket(bIntents).Delete([]byte(b.Device)); err != nil || followed(tx, a, b) || a.Provider == home.TPLink {
 		return err
 	}
 	return enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: b.DeviceEpoch, At: at})
