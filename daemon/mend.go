@@ -21,7 +21,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	}
 	driver := r.o.Drivers[d.Protocol]
 	if driver == nil {
-		r.found(d, home.Finding{Match: home.Unknown, Device: d, Verdict: home.Verdict{State: home.Unsupported}})
+		r.found(d, home.Finding{Match: d.Claims(c.Account.Email), Device: d, Verdict: home.Verdict{State: home.Unsupported}})
 		return
 	}
 	if c.Account.ID == "" {

@@ -1,0 +1,71 @@
+//go:build linux
+
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+)
+
+// shows waits until the terminal ends with what the program says there.
+func (x *terminal) shows(prompt string) {
+	x.t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		if strings.HasSuffix(x.shown.String(), prompt) {
+			return
+		}
+	}
+	x.t.Fatalf("it never said %q; it showed %q", prompt, x.shown.String())
+}
+
+// TestTheOwnerIsAskedOnceAtTheirTerminal has a person bind a device that takes its password in the clear, and remember an older password.
+func TestTheOwnerIsAskedOnceAtTheirTerminal(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	r := newRig(t, "plug:iot=1")
+	r.start()
+	r.await("daemon", 20*time.Second, answers)
+	for _, args := range [][]string{{"register", rigEmail, "--password-stdin"}, {"login", rigEmail, "--password-stdin"}} {
+		if out, err := r.rekeyd("password-of-anna", args...); err != nil {
+			t.Fatalf("%v: %s", args, out)
+		}
+	}
+	r.await("house", 20*time.Second, func(s daemon.Status) bool { return len(s.Devices) == 1 && s.Devices[0].Match != "unknown" })
+
+	x := newTerminal(t)
+	cmd := x.start("--state", r.state, "bind", "--all")
+	x.shows("[y/N]: ")
+	x.types("y\n")
+	if code, shown := x.ended(cmd); code != 0 || !strings.Contains(shown, "are allowed") || !strings.Contains(shown, "1 devices bound") {
+		t.Errorf("it ended with %d and showed %q", code, shown)
+	}
+	r.await("house bound", 30*time.Second, allCurrent(1, 1))
+
+	// Once is enough.
+	if out, err := r.rekeyd("", "unbind", "plug-1"); err != nil {
+		t.Fatal(out)
+	}
+	x = newTerminal(t)
+	cmd = x.start("--state", r.state, "bind", "plug-1")
+	if code, shown := x.ended(cmd); code != 0 || strings.Contains(shown, "[y/N]") {
+		t.Errorf("asked again: it ended with %d and showed %q", code, shown)
+	}
+
+	x = newTerminal(t)
+	cmd = x.start("--state", r.state, "import")
+	prompt := ""
+	for _, typed := range []string{"remembered-one\n", "remembered-two\n", "\n"} {
+		prompt += "Earlier password (Enter alone ends): "
+		x.asked(prompt)
+		x.types(typed)
+		prompt += "\r\n"
+	}
+	if code, shown := x.ended(cmd); code != 0 || strings.Contains(shown, "remembered-") || !strings.Contains(shown, "2 of 2 passwords are new") {
+		t.Errorf("it ended with %d and showed %q", code, shown)
+	}
+}
