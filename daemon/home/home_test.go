@@ -240,7 +240,7 @@ func TestABindingIsCurrentOnlyAtBothEnds(t *testing.T) {
 }
 
 func TestKindsAreReadInAnyLetterCase(t *testing.T) {
-	for _, k := range constants(t, "home.go", "Kind") {
+	for _, k := range constants(t, "device.go", "Kind") {
 		for _, s := range []string{k, strings.ToUpper(k), strings.ToUpper(k[:1]) + k[1:]} {
 			if got, err := home.ParseKind(s); err != nil || string(got) != k {
 				t.Errorf("%q is %q, %v", s, got, err)
