@@ -131,9 +131,9 @@ func (h *house) start() {
 	must(h.t, err)
 	h.service.Store(s)
 	if l != nil {
-		b, err := broker.New(broker.Options{Listener: l, Directory: h, Service: s.Name(), Log: h.log.With("part", "broker")})
+		b, err := broker.New(broker.Options{Directory: h, Service: s.Name(), Log: h.log.With("part", "broker")})
 		must(h.t, err)
-		parts.Go(func() { _ = b.Run(ctx) })
+		parts.Go(func() { _ = b.Serve(ctx, l) })
 	}
 	parts.Go(func() { _ = s.Run(ctx) })
 	h.carrier.lead(h.local)

@@ -51,18 +51,18 @@ func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	b, err := broker.New(broker.Options{Listener: l, Directory: s, Service: s.svc.Name, Log: quiet})
+	b, err := broker.New(broker.Options{Directory: s, Service: s.svc.Name, Log: quiet})
 	must(t, err)
 	h := &house{t: t, log: quiet, carrier: carry(t, l.Addr().String())}
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	up := make(chan bool, 10)
 	s.conn, err = mqtt.New(mqtt.Options{
-		Brokers: []string{b.URL()}, ClientID: s.svc.Name, Username: s.svc.Name, Password: s.svc.Login(), Filters: wire.Outboxes(),
+		Brokers: []string{"mqtt://" + l.Addr().String()}, ClientID: s.svc.Name, Username: s.svc.Name, Password: s.svc.Login(), Filters: wire.Outboxes(),
 		Receive: s.hear, Up: func(is bool) { up <- is }, Log: quiet, MinPause: 10 * time.Millisecond,
 	})
 	must(t, err)
-	parts.Go(func() { _ = b.Run(ctx) })
+	parts.Go(func() { _ = b.Serve(ctx, l) })
 	parts.Go(func() { _ = s.conn.Run(ctx) })
 	t.Cleanup(func() { cancel(); parts.Wait(); h.carrier.close() })
 	select {

@@ -182,7 +182,7 @@ func (c *cloud) start() {
 	}
 	c.web.Config.Handler = pages.Handler()
 	c.web.Start()
-	b, err := broker.New(broker.Options{Listener: l, Directory: c.s, Service: c.s.Name(), Log: lg})
+	b, err := broker.New(broker.Options{Directory: c.s, Service: c.s.Name(), Log: lg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func (c *cloud) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	parts.Go(func() {
-		if err := b.Run(ctx); err != nil {
+		if err := b.Serve(ctx, l); err != nil {
 			t.Error(err)
 		}
 	})

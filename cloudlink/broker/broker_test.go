@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,7 +19,6 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
-	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // directory is a house as the service knows it. It is not changed while clients are connected, except through its methods.
@@ -58,13 +59,28 @@ func identity(t *testing.T, r wire.Role) *wire.Identity {
 
 // house is a broker with a service, two hubs and a native device in one account, a hub in another, and one that belongs to none.
 type house struct {
-	url                                     string
+	addr                                    string
 	dir                                     *directory
 	b                                       *broker.Broker
 	svc, hub, hub2, native, other, stranger *wire.Identity
+	stop                                    func() // ends Serve, and waits for it
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 func start(t *testing.T) *house {
+	t.Helper()
+	return startOn(t, listen(t))
+}
+
+func startOn(t *testing.T, l net.Listener) *house {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
 	h := &house{
@@ -75,22 +91,31 @@ func start(t *testing.T) *house {
 		accounts: map[string]string{h.hub.Name: "ours", h.hub2.Name: "ours", h.native.Name: "ours", h.other.Name: "theirs"},
 		holders:  map[string]string{"plug-1": h.hub.Name, "plug-2": h.hub2.Name, "plug-9": h.other.Name},
 	}
-	b, err := broker.New(broker.Options{Listen: "127.0.0.1:0", Directory: h.dir, Service: h.svc.Name, Log: slog.New(slog.DiscardHandler)})
+	var err error
+	h.b, err = broker.New(broker.Options{Directory: h.dir, Service: h.svc.Name, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.b, h.url = b, "tcp://"+b.Addr().String()
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.Run(ctx) }()
 	t.Cleanup(func() {
-		stop()
+		h.stop()
+		goleak.VerifyNone(t, ignore)
+	})
+	h.serve(t, l)
+	return h
+}
+
+// serve has the broker serve on l from now on.
+func (h *house) serve(t *testing.T, l net.Listener) {
+	h.addr = l.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.b.Serve(ctx, l) }()
+	h.stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		goleak.VerifyNone(t, ignore)
 	})
-	return h
 }
 
 type options func(*paho.ClientOptions)
@@ -108,7 +133,7 @@ func (h *house) dial(t *testing.T, id *wire.Identity, set ...options) (paho.Clie
 
 func (h *house) try(id *wire.Identity, set ...options) (paho.Client, <-chan paho.Message, error) {
 	in := make(chan paho.Message, 64)
-	o := paho.NewClientOptions().AddBroker(h.url).SetClientID(id.Name).SetUsername(id.Name).SetPassword(id.Login().Reveal())
+	o := paho.NewClientOptions().AddBroker("tcp://" + h.addr).SetClientID(id.Name).SetUsername(id.Name).SetPassword(id.Login().Reveal())
 	o.SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(5 * time.Second)
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { in <- m })
 	for _, f := range set {
@@ -319,7 +344,7 @@ func TestAWillComesWhenTheConnectionIsCut(t *testing.T) {
 	hub, _, err := h.try(h.hub, func(o *paho.ClientOptions) {
 		o.SetWill(wire.StatusTopic(h.hub.Name), "gone", 1, true)
 		o.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
-			c, err := net.Dial("tcp", h.b.Addr().String())
+			c, err := net.Dial("tcp", h.addr)
 			wires = append(wires, c)
 			return c, err
 		})
@@ -357,24 +382,66 @@ func TestARemovedMemberStaysConnectedAndHearsNothing(t *testing.T) {
 	}
 }
 
-func TestATakenPortSaysWhichAndHowToChangeIt(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// shortListener is a listener whose first accepts fail for want of file descriptors.
+type shortListener struct {
+	net.Listener
+	failures atomic.Int32
+}
+
+func (l *shortListener) Accept() (net.Conn, error) {
+	if l.failures.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+func TestAcceptIsRepeatedAfterAShortageOfDescriptors(t *testing.T) {
+	short := &shortListener{Listener: listen(t)}
+	short.failures.Store(5)
+	h := startOn(t, short)
+	h.dial(t, h.hub)
+	if n := short.failures.Load(); n >= 0 {
+		t.Fatalf("%d failures are left: the test has shown nothing", n)
+	}
+}
+
+func TestASecondServeEqualsTheFirst(t *testing.T) {
+	h := startOn(t, listen(t))
+	h.stop()
+	h.serve(t, listen(t))
+	svc, _ := h.dial(t, h.svc)
+	hub, in := h.dial(t, h.hub)
+	subscribe(t, hub, wire.InboxTopic(h.hub.Name))
+	publish(t, svc, wire.InboxTopic(h.hub.Name), "again", false)
+	if m := receive(t, in); string(m.Payload()) != "again" {
+		t.Fatalf("got %q", m.Payload())
+	}
+}
+
+func TestAListenerThatFailsEndsServeWithItsError(t *testing.T) {
+	b, err := broker.New(broker.Options{
+		Directory: &directory{}, Service: identity(t, wire.RoleService).Name, Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, err = broker.New(broker.Options{
-		Listen: l.Addr().String(), Directory: &directory{}, Service: identity(t, wire.RoleService).Name, Log: slog.New(slog.DiscardHandler),
-	})
-	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) || !strings.Contains(home.HintOf(err), "--broker-listen") {
-		t.Fatalf("error %v, hint %q", err, home.HintOf(err))
+	broken := errors.New("this listener is broken")
+	if err := b.Serve(t.Context(), brokenListener{listen(t), broken}); !errors.Is(err, broken) {
+		t.Fatalf("Serve returned %v", err)
 	}
 }
+
+type brokenListener struct {
+	net.Listener
+	err error
+}
+
+func (l brokenListener) Accept() (net.Conn, error) { return nil, l.err }
 
 func TestASilentConnectionHoldsUpNothing(t *testing.T) {
 	h := start(t)
 	for range 20 {
-		c, err := net.Dial("tcp", h.b.Addr().String())
+		c, err := net.Dial("tcp", h.addr)
 		if err != nil {
 			t.Fatal(err)
 		}

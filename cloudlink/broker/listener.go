@@ -5,19 +5,25 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/listeners"
 )
 
-// greeting is how long a connection may take to say who it is. mochi itself waits for ever.
-const greeting = 10 * time.Second
+// connectTimeout is how long a connection may take to send CONNECT. mochi itself waits for ever.
+const connectTimeout = 10 * time.Second
 
-// listener hands connections to mochi, and knows them all: mochi's own forgets those that have not said CONNECT, and then waits
-// for them at its end.
+// maxAcceptPause is the longest pause between two attempts to accept while descriptors or memory are short.
+const maxAcceptPause = time.Second
+
+// listener passes connections to mochi and keeps account of all of them. mochi's own listener does not count connections that have
+// not sent CONNECT, and waits for them when it closes.
 type listener struct {
 	net.Listener
-	failed chan error
+	log     *slog.Logger
+	failed  chan error    // receives the error that ended Serve
+	closing chan struct{} // closed by Close
 
 	mu      sync.Mutex // guards conns and closed
 	conns   map[net.Conn]bool
@@ -25,8 +31,10 @@ type listener struct {
 	serving sync.WaitGroup
 }
 
-func newListener(l net.Listener) *listener {
-	return &listener{Listener: l, failed: make(chan error, 1), conns: map[net.Conn]bool{}}
+func newListener(l net.Listener, log *slog.Logger) *listener {
+	return &listener{
+		Listener: l, log: log, failed: make(chan error, 1), closing: make(chan struct{}), conns: map[net.Conn]bool{},
+	}
 }
 
 func (l *listener) Init(*slog.Logger) error { return nil }
@@ -34,39 +42,58 @@ func (l *listener) ID() string              { return "link" }
 func (l *listener) Address() string         { return l.Addr().String() }
 func (l *listener) Protocol() string        { return l.Addr().Network() }
 
-// Serve accepts until the listener is closed. A want of file descriptors passes; it must not end the broker.
+// Serve accepts connections until the listener is closed. A shortage of descriptors passes, so accept is then repeated.
 func (l *listener) Serve(establish listeners.EstablishFn) {
+	pause := time.Duration(0)
 	for {
 		c, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
-		}
-		if err != nil {
-			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-				continue
+		case temporary(err):
+			if pause == 0 {
+				l.log.Warn("accept failed, trying again", "addr", l.Address(), "err", err)
 			}
+			pause = min(max(2*pause, 5*time.Millisecond), maxAcceptPause)
+			select {
+			case <-time.After(pause):
+			case <-l.closing:
+			}
+			continue
+		case err != nil:
 			select {
 			case l.failed <- err:
 			default:
 			}
 			return
 		}
-		if !l.enter(c) {
+		pause = 0
+		if !l.add(c) {
 			_ = c.Close()
 			continue
 		}
 		go func() {
-			defer l.leave(c)
-			_ = c.SetDeadline(time.Now().Add(greeting))
-			_ = establish(l.ID(), c) // what a client does wrong ends its connection, nothing else
+			defer l.remove(c)
+			_ = c.SetDeadline(time.Now().Add(connectTimeout))
+			_ = establish(l.ID(), c) // an error of one client ends its own connection only
 		}()
 	}
 }
 
-func (l *listener) enter(c net.Conn) bool {
+// temporary reports whether accept can succeed later on the same listener.
+func temporary(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *listener) add(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(l.conns) >= 2*maxClients {
+	if l.closed {
 		return false
 	}
 	l.conns[c] = true
@@ -74,7 +101,7 @@ func (l *listener) enter(c net.Conn) bool {
 	return true
 }
 
-func (l *listener) leave(c net.Conn) {
+func (l *listener) remove(c net.Conn) {
 	_ = c.Close()
 	l.mu.Lock()
 	delete(l.conns, c)
@@ -82,13 +109,16 @@ func (l *listener) leave(c net.Conn) {
 	l.serving.Done()
 }
 
-// Close ends the listener and every connection, and waits for what served them.
+// Close closes the listener and every connection, and waits for the goroutines that served them.
 func (l *listener) Close(closeClients listeners.CloseFn) {
 	_ = l.Listener.Close()
 	l.mu.Lock()
+	if !l.closed {
+		close(l.closing)
+	}
 	l.closed = true
 	for c := range l.conns {
-		_ = c.SetDeadline(time.Now().Add(time.Second)) // a client that does not read must not hold up the goodbye
+		_ = c.SetDeadline(time.Now().Add(time.Second)) // a client that does not read must not delay DISCONNECT to the others
 	}
 	l.mu.Unlock()
 	closeClients(l.ID())

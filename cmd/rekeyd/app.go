@@ -65,13 +65,15 @@ type app struct {
 	identity *wire.Identity
 	service  *account.Service // nil where the account service is elsewhere
 	broker   *broker.Broker   // nil where the brokers are
-	link     *cloudlink.Link
-	vendor   *tplink.Cloud
-	engine   *daemon.Rekeyer
-	face     *daemon.Face
-	doors    []door
-	closers  []func() error
-	brokers  []string // that the link dials; the account's own when empty
+
+	brokerListener net.Listener
+	link           *cloudlink.Link
+	vendor         *tplink.Cloud
+	engine         *daemon.Rekeyer
+	face           *daemon.Face
+	doors          []door
+	closers        []func() error
+	brokers        []string // that the link dials; the account's own when empty
 }
 
 // door is an open port with what answers there.

@@ -52,8 +52,9 @@ func (a *app) openCloud() error {
 	if own == nil {
 		return nil
 	}
+	a.brokerListener = own
 	a.broker, err = broker.New(broker.Options{
-		Listener: own, Directory: a.service, Service: a.service.Name(), Log: a.o.Log.With("part", "broker"),
+		Directory: a.service, Service: a.service.Name(), Log: a.o.Log.With("part", "broker"),
 	})
 	return err
 }

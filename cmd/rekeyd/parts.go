@@ -24,7 +24,7 @@ func (a *app) parts() []part {
 func (a *app) cloudParts() []part {
 	var ps []part
 	if a.broker != nil {
-		ps = append(ps, part{"broker", a.broker.Run})
+		ps = append(ps, part{"broker", func(ctx context.Context) error { return a.broker.Serve(ctx, a.brokerListener) }})
 	}
 	if a.service != nil {
 		ps = append(ps, part{"account", a.service.Run})

@@ -34,15 +34,15 @@ func baselines(ctx context.Context, o options, url string, moved traffic) (same,
 			return 0, 0, err
 		}
 		b, err := broker.New(broker.Options{
-			Listener: l, Directory: everybody{}, Service: pair.service.Name, Log: slog.New(slog.DiscardHandler),
+			Directory: everybody{}, Service: pair.service.Name, Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			return 0, 0, err
 		}
 		ended := make(chan error, 1)
-		go func() { ended <- b.Run(ctx) }()
+		go func() { ended <- b.Serve(ctx, l) }()
 		defer func() { stop(); <-ended }()
-		url = b.URL()
+		url = "mqtt://" + l.Addr().String()
 	}
 	if err := pair.connect(ctx, url); err != nil {
 		return 0, 0, err

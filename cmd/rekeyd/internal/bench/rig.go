@@ -130,11 +130,11 @@ func buildRig(ctx context.Context, o options, url string, own net.Listener) (_ *
 	}
 	r.ends = append(r.ends, r.service.Close)
 	if own != nil {
-		b, err := broker.New(broker.Options{Listener: own, Directory: r.service, Service: r.service.Name(), Log: log})
+		b, err := broker.New(broker.Options{Directory: r.service, Service: r.service.Name(), Log: log})
 		if err != nil {
 			return nil, err
 		}
-		r.start(ctx, b.Run)
+		r.start(ctx, func(ctx context.Context) error { return b.Serve(ctx, own) })
 	}
 	r.start(ctx, r.service.Run)
 	srv := &http.Server{Handler: r.service.Handler(), ReadHeaderTimeout: 5 * time.Second}
