@@ -143,12 +143,10 @@ func tellsLater(p home.Protocol) bool { return p.Cleartext() || p == home.TapoCa
 // allowIt is what an owner does about those.
 const allowIt = "allow it with: rekeyd bind --allow-cleartext-bind"
 
-// tell hands rows that have changed to whoever listens.
+// tell queues the rows of devices that have changed for Options.Told.
 func (r *Rekeyer) tell(ids []home.DeviceID) {
-	r.telling.Lock()
-	defer r.telling.Unlock()
-	var changed []Row
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, id := range ids {
 		w, ok := r.rows[id]
 		if !ok {
@@ -156,12 +154,8 @@ func (r *Rekeyer) tell(ids []home.DeviceID) {
 		}
 		if now := r.show(w); now != w.told {
 			w.told = now
-			changed = append(changed, now)
+			r.reports.add(now) // under r.mu, so that the newest row is queued last
 		}
-	}
-	r.mu.Unlock()
-	for _, c := range changed {
-		r.o.Told(c)
 	}
 }
 

@@ -22,7 +22,8 @@ type Options struct {
 
 	// Wake is called when errands for the account service may wait. It must not block.
 	Wake func()
-	// Told is called with every row of the house that has changed, one at a time. It must not block; it may be nil.
+	// Told is called with every row of the house that has changed, one at a time. While it blocks, only the newest row of each
+	// device is kept for it. It may be nil.
 	Told func(Row)
 
 	Parallel int           // devices probed or moved at once; 16 when zero
@@ -35,7 +36,8 @@ type Rekeyer struct {
 	o       Options
 	changed chan struct{} // the schedule or the account has changed
 
-	telling sync.Mutex // held while rows are told, so that the newest is told last
+	reports *reports
+
 	loading sync.Mutex // held while the ledger is read, so that the newest reading counts
 	mu      sync.Mutex // guards what follows; never held over I/O
 	account home.Account
@@ -96,7 +98,7 @@ func New(o Options) (*Rekeyer, error) {
 	if o.Told == nil {
 		o.Told = func(Row) {}
 	}
-	return &Rekeyer{o: o, changed: make(chan struct{}, 1), rows: map[home.DeviceID]*row{}, heirs: map[home.DeviceID]home.DeviceID{}}, nil
+	return &Rekeyer{o: o, changed: make(chan struct{}, 1), rows: map[home.DeviceID]*row{}, heirs: map[home.DeviceID]home.DeviceID{}, reports: newReports()}, nil
 }
 
 // Run keeps the house until ctx ends.
@@ -109,6 +111,7 @@ func (r *Rekeyer) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	parts.Go(func() { r.discover(ctx) })
+	parts.Go(func() { r.reports.drain(ctx, r.o.Told) })
 
 	free := make(chan struct{}, r.o.Parallel)
 	for {
