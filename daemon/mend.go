@@ -37,11 +37,12 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.again(id, f.Verdict)
 		return
 	}
-	b, err = r.observe(id, f.Verdict)
+	observed, err := r.observe(id, f.Verdict)
 	if err != nil {
 		r.postpone(ctx, id, "record", err, b)
 		return
 	}
+	b = observed
 	f.Verdict = b.Verdict // with what the ledger makes of it: a device may have gone back too often
 	if !movable(f) {
 		if n, ok := driver.(Nudger); ok && b.Verdict.State == home.Current && b.CloudEpoch < c.Account.Epoch {
@@ -77,10 +78,12 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		f.Verdict = home.Verdict{State: home.Pending, Detail: err.Error()}
 	}
 	r.found(d, f)
-	b, oerr := r.observe(id, f.Verdict)
-	switch {
-	case oerr != nil:
+	observed, oerr := r.observe(id, f.Verdict)
+	if oerr != nil {
 		r.postpone(ctx, id, "record", oerr, b)
+		return
+	}
+	switch b = observed; {
 	case b.Verdict.State == home.Current:
 		r.o.Log.Info("device rekeyed", "device", id, "epoch", b.DeviceEpoch)
 		r.again(id, b.Verdict)
@@ -174,7 +177,7 @@ func (r *Rekeyer) observe(id home.DeviceID, v home.Verdict) (home.Binding, error
 		r.stamp++
 		w.binding, w.stamp = b, r.stamp
 		if b.Verdict.State == home.Current {
-			w.trouble, w.restart = nil, false
+			w.trouble, w.restart, w.unrecorded = nil, false, 0
 		}
 		if b.CloudEpoch == r.account.Epoch || b.Verdict.State != home.Current {
 			w.nudges = 0
@@ -213,6 +216,9 @@ func (r *Rekeyer) found(d home.Device, f home.Finding) {
 		w.since = time.Now().UTC().Round(0)
 	}
 	w.verdict = f.Verdict
+	if !w.bound {
+		w.unrecorded = 0
+	}
 	r.mu.Unlock()
 	if news { // so that its name is known when nobody runs
 		d.Name = f.Device.Name

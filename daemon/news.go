@@ -41,9 +41,12 @@ func (r *Rekeyer) load() error {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a.ID != r.account.ID {
-		for id := range r.rows {
+	for id, w := range r.rows {
+		if a.ID != r.account.ID {
 			r.schedule(id, now) // whose it is depends on the account
+		}
+		if a.Epoch != r.account.Epoch {
+			w.unrecorded = 0
 		}
 	}
 	r.account, r.creds = a, creds

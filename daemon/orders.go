@@ -86,7 +86,7 @@ func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
 	r.mu.Lock()
 	for _, id := range ids {
 		if w := r.rows[id]; w != nil { // else renamed meanwhile
-			w.restart = restart
+			w.restart, w.unrecorded = restart, 0
 			r.schedule(id, time.Now())
 		}
 	}

@@ -38,21 +38,30 @@ func (r *Rekeyer) again(id home.DeviceID, v home.Verdict) {
 // glanceSpread keeps devices that were moved together from being looked at again together.
 const glanceSpread = 30 * time.Second
 
-// postpone plans another try after one that did not bring the device to the newest epoch: after two seconds at first, then longer
-// each time, up to an hour.
-func (r *Rekeyer) postpone(ctx context.Context, id home.DeviceID, what string, err error, b home.Binding) {
+// postpone schedules the next try after one that did not bring the device to the newest epoch: after two seconds at first,
+// then longer each time, up to an hour. The ledger counts the tries. Those that it could not record, and those of a device
+// that is not bound, are counted in memory: pauses also grow while the disk is full.
+func (r *Rekeyer) postpone(ctx context.Context, id home.DeviceID, step string, err error, b home.Binding) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // the daemon ends: the intent, where there is one, is on disk
 	}
-	pause := jitter(min(4*time.Second<<min(b.Tries, 12), time.Hour))
+	r.mu.Lock()
+	tries := b.Tries
+	if w := r.rows[id]; w != nil {
+		tries += w.unrecorded
+	}
+	r.mu.Unlock()
+	pause := jitter(min(4*time.Second<<min(tries, 12), time.Hour))
 	if errors.Is(err, home.ErrBusy) {
 		pause = time.Second
 	}
-	r.o.Log.Warn("device not rekeyed", "device", id, "step", what, "err", err, "pause", pause)
+	r.o.Log.Warn("device not rekeyed", "device", id, "step", step, "err", err, "pause", pause)
 	next := time.Now().Add(pause)
-	if b.Device != "" {
-		if err := r.o.Ledger.Postpone(id, next.UTC().Round(0)); err != nil && !errors.Is(err, home.ErrNotFound) {
-			r.o.Log.Error("pause not recorded", "device", id, "err", err)
+	recorded := false
+	if b.Device != "" { // it is bound
+		perr := r.o.Ledger.Postpone(id, next.UTC().Round(0))
+		if recorded = perr == nil; perr != nil && !errors.Is(perr, home.ErrNotFound) {
+			r.o.Log.Error("pause not recorded", "device", id, "err", perr)
 		}
 	}
 	defer r.tell([]home.DeviceID{id})
@@ -60,7 +69,10 @@ func (r *Rekeyer) postpone(ctx context.Context, id home.DeviceID, what string, e
 	defer r.mu.Unlock()
 	if w := r.rows[id]; w != nil {
 		w.binding.Tries++
-		if what == "rekey" || errors.Is(err, home.ErrBudget) {
+		if w.unrecorded++; recorded {
+			w.unrecorded = 0
+		}
+		if step == "rekey" || errors.Is(err, home.ErrBudget) {
 			w.trouble = err
 		}
 		r.schedule(id, next)

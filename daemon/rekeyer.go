@@ -52,23 +52,24 @@ type Rekeyer struct {
 
 // row is one device of the house: what the roster, the ledger and the last probe say of it.
 type row struct {
-	device  home.Device
-	binding home.Binding
-	stamp   uint64 // when binding was last recorded by itself
-	bound   bool
-	match   home.Match
-	verdict home.Verdict // of the last probe, for a device that is not bound; else the binding's counts
-	since   time.Time
-	busy    bool        // one job at a time for a device
-	again   bool        // due once more when the job ends
-	restart bool        // its owner wants it restarted where it cannot be moved
-	says    home.Device // name, model and kind, as the device told its driver
-	misses  int         // probes in a row without an answer
-	missed  time.Time   // when the last of them was
-	nudges  int         // in a row
-	left    time.Time   // when it was last seen to leave; zero while it is here
-	trouble error       // why the last try to move it did not; nil once it is current
-	told    Row
+	device     home.Device
+	binding    home.Binding
+	stamp      uint64 // when binding was last recorded by itself
+	bound      bool
+	match      home.Match
+	verdict    home.Verdict // of the last probe, for a device that is not bound; else the binding's counts
+	since      time.Time
+	busy       bool        // one job at a time for a device
+	again      bool        // due once more when the job ends
+	restart    bool        // its owner wants it restarted where it cannot be moved
+	says       home.Device // name, model and kind, as the device told its driver
+	misses     int         // probes in a row without an answer
+	missed     time.Time   // when the last of them was
+	nudges     int         // in a row
+	left       time.Time   // when it was last seen to leave; zero while it is here
+	unrecorded int         // tries in a row that the ledger could not record
+	trouble    error       // why the last try to move it did not; nil once it is current
+	told       Row
 }
 
 // New checks o, all of it, and returns a Rekeyer. Run starts it.

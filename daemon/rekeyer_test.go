@@ -123,6 +123,7 @@ type played struct {
 	most    int
 	moves   int
 	bare    int // moves without an intent on disk
+	probes  int
 }
 
 func (l *lan) Run(ctx context.Context, see func([]home.Sighting)) error {
@@ -160,6 +161,7 @@ func (l *lan) Probe(_ context.Context, d home.Device, c home.Candidates) (home.F
 	time.Sleep(time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	p.probes++
 	f := home.Finding{Match: p.match, Device: d}
 	switch {
 	case p.off:

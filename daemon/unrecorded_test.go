@@ -1,0 +1,85 @@
+package daemon_test
+
+import (
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices"
+	"github.com/rekeyd/rekeyd/localstore"
+)
+
+var errDiskFull = errors.New("no space left on device")
+
+// fullDisk is a ledger whose writes fail while full is set. Its reads succeed, like those of a real store.
+type fullDisk struct {
+	*localstore.Store
+	full, observeToo atomic.Bool
+}
+
+func (l *fullDisk) Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error) {
+	if l.full.Load() {
+		return home.Intent{}, errDiskFull
+	}
+	return l.Store.Intend(id, from, to, at)
+}
+
+func (l *fullDisk) Postpone(id home.DeviceID, next time.Time) error {
+	if l.full.Load() {
+		return errDiskFull
+	}
+	return l.Store.Postpone(id, next)
+}
+
+func (l *fullDisk) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Binding, error) {
+	if l.full.Load() && l.observeToo.Load() {
+		return home.Binding{}, errDiskFull
+	}
+	return l.Store.Observe(id, v, at)
+}
+
+func TestPausesGrowWhileTheLedgerCannotBeWritten(t *testing.T) {
+	for name, observeToo := range map[string]bool{"intents cannot be written": false, "verdicts cannot be written": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t)
+				ledger := &fullDisk{Store: h.store}
+				ledger.observeToo.Store(observeToo)
+				var err error
+				h.engine, err = daemon.New(daemon.Options{
+					Ledger: ledger, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
+					Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
+				})
+				must(t, err)
+				h.lan.held[front] = &played{match: home.Ours, holds: 1}
+				h.run(func() {
+					h.see(front)
+					time.Sleep(time.Second)
+					must(t, h.engine.Bind([]home.DeviceID{front}))
+					time.Sleep(time.Second)
+					ledger.full.Store(true)
+					h.begin(2)
+					before := h.lan.now(front).probes
+					time.Sleep(time.Hour)
+					p := h.lan.now(front)
+					if n := p.probes - before; n > 40 || n < 4 {
+						t.Errorf("probed %d times in an hour", n)
+					}
+					if p.moves != 0 {
+						t.Errorf("moved %d times without an intent on disk", p.moves)
+					}
+					ledger.full.Store(false)
+					time.Sleep(2 * time.Hour)
+					if p := h.lan.now(front); p.holds != 2 {
+						t.Error("the device was not moved after the disk had room again")
+					}
+				})
+			})
+		})
+	}
+}
