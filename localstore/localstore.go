@@ -159,6 +159,28 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// oldestReadable is the oldest format whose records OpenReadOnly understands.
+const oldestReadable = 1
+
+// OpenReadOnly opens the store in o.Dir to look at it. It needs permission to read the database and the key, and changes
+// nothing: every method that writes fails. A running daemon keeps others out with home.ErrLocked.
+func OpenReadOnly(o Options) (*Store, error) {
+	path := filepath.Join(o.Dir, dbName)
+	file, err := boltfile.OpenReadOnly(path, boltfile.Options{Migrations: migrations, Readable: oldestReadable})
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{file: file, log: o.Log}
+	s.key, err = seal.Source{File: filepath.Join(o.Dir, keyName), Passphrase: o.Passphrase}.Load(false)
+	if err == nil {
+		err = s.checkKey(false)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return s, nil
+}
+
 // checkKey tells a wrong key before anything is done with it, and gives a new store the hub's keys.
 func (s *Store) checkKey(fresh bool) error {
 	const context, text = "vault/check", "rekeyd"

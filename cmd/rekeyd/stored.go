@@ -11,14 +11,14 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
-// openExisting opens the store that a daemon left, when none runs. It makes none.
+// openExisting opens the store of a stopped daemon for reading. It makes none, and changes nothing in one that is there.
 func openExisting(state string, passphrase home.Secret) (*localstore.Store, error) {
 	if !localstore.Exists(state) {
 		return nil, &home.Error{
 			Op: "ask the daemon", Err: errNotRunning(state), Hint: "start it with: rekeyd run; or say where its state is with --state",
 		}
 	}
-	return localstore.Open(localstore.Options{Dir: state, Passphrase: passphrase, Log: slog.New(slog.DiscardHandler)})
+	return localstore.OpenReadOnly(localstore.Options{Dir: state, Passphrase: passphrase, Log: slog.New(slog.DiscardHandler)})
 }
 
 // storedStatus is the house as it stands in the store: what was last known.
@@ -41,7 +41,7 @@ func storedStatus(state string, passphrase home.Secret) (daemon.Status, error) {
 		return daemon.Status{}, err
 	}
 	return daemon.Status{
-		Account: a.Email, Epoch: a.Epoch, Hub: home.HubID(id.Name), Link: "down", Reason: "the daemon does not run", Devices: rows,
+		Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: home.HubID(id.Name), Link: "down", Reason: "the daemon does not run", Devices: rows,
 	}, nil
 }
 

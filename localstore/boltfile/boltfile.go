@@ -24,6 +24,8 @@ import (
 type Options struct {
 	// Migrations bring the file from each version to the next, the first from an empty file to version 1. The slice only grows.
 	Migrations []func(*bbolt.Tx) error
+	// Readable is the oldest version that OpenReadOnly accepts: its readers need nothing that a later migration brings.
+	Readable uint64
 }
 
 // File is an open file. It is safe for use by several goroutines.
@@ -32,6 +34,8 @@ type File struct {
 	path string
 	jobs chan *job
 	done chan struct{}
+
+	readOnly bool
 
 	mu     sync.RWMutex // guards closed; held while a job is handed over
 	closed bool
@@ -89,6 +93,30 @@ func Open(path string, o Options) (*File, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	go f.commit()
+	return f, nil
+}
+
+// OpenReadOnly opens the file at path for reading. Nothing on disk changes: the file is not made, migrated or repaired, and
+// permission to read it is enough. Errors are those of Open; a version older than o.Readable is refused with a hint.
+func OpenReadOnly(path string, o Options) (*File, error) {
+	db, _, err := openSound(path, o)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{db: db, path: path, readOnly: true}
+	err = db.View(func(tx *bbolt.Tx) error {
+		v, err := versionOf(path, tx, o)
+		if err == nil && v < o.Readable {
+			err = &home.Error{
+				Op: "read " + path, Err: fmt.Errorf("its format %d is older than %d", v, o.Readable),
+				Hint: "start the daemon once, with: rekeyd run; it brings the file to its own format",
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return f, nil
 }
 
@@ -218,10 +246,18 @@ func (f *File) Close() error {
 		return nil
 	}
 	f.closed = true
+	if f.readOnly {
+		f.mu.Unlock()
+		return f.db.Close()
+	}
 	close(f.jobs)
 	f.mu.Unlock()
 	<-f.done
 	return f.db.Close()
 }
 
-var errClosed = fmt.Errorf("file is closed: %w", context.Canceled)
+var (
+	errReadOnly = errors.New("file was opened for reading only")
+
+	errClosed = fmt.Errorf("file is closed: %w", context.Canceled)
+)

@@ -15,6 +15,9 @@ const maxGroup = 256
 // written share the next one: it costs one sync for all. A lone caller waits for nobody. do may be run more than once, and
 // only what its last run did counts; it must not call Update.
 func (f *File) Update(do func(*bbolt.Tx) error) error {
+	if f.readOnly {
+		return fmt.Errorf("write %s: %w", f.path, errReadOnly)
+	}
 	j := &job{do: do, end: make(chan struct{})}
 	f.mu.RLock()
 	if f.closed {

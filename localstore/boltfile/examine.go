@@ -98,25 +98,42 @@ func sound(path string) (health, error) {
 	return health{st.Size(), st.Size() - used*m.pageSize, m.spare}, nil
 }
 
-// examine opens the file for reading only, and tells whether it is sound and of a version that this program knows. It changes nothing.
-func examine(path string, o Options) (health, error) {
-	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
-		return health{}, corrupt(path, errors.New("it is no regular file"))
+// openSound opens a file for reading, after every page was checked and its version is known to this program. It changes nothing.
+func openSound(path string, o Options) (*bbolt.DB, health, error) {
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, health{}, &home.Error{Op: "open " + path, Err: home.ErrNotFound, Hint: "start the daemon once, with: rekeyd run"}
+	case errors.Is(err, fs.ErrPermission):
+		return nil, health{}, openError(path, err)
+	case err != nil || !st.Mode().IsRegular():
+		return nil, health{}, corrupt(path, errors.New("it is no regular file"))
 	}
 	// The lock comes first: a file that is just being written looks damaged. To open for reading touches the first two pages only.
 	db, err := open(path, true)
 	if err != nil {
-		return health{}, err
+		return nil, health{}, err
 	}
-	defer db.Close()
 	h, err := sound(path)
-	if err != nil {
-		return health{}, err
+	if err == nil {
+		err = db.View(func(tx *bbolt.Tx) error {
+			_, err := versionOf(path, tx, o)
+			return err
+		})
 	}
-	return h, db.View(func(tx *bbolt.Tx) error {
-		_, err := versionOf(path, tx, o)
-		return err
-	})
+	if err != nil {
+		return nil, health{}, errors.Join(err, db.Close())
+	}
+	return db, h, nil
+}
+
+// examine tells whether the file is sound and of a version that this program knows. It changes nothing.
+func examine(path string, o Options) (health, error) {
+	db, h, err := openSound(path, o)
+	if err != nil {
+		return h, err
+	}
+	return h, db.Close()
 }
 
 // worthwhile is how many bytes of free pages a file may keep. bbolt reuses them, but never gives them back.
