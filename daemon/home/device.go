@@ -30,26 +30,6 @@ func ParseKind(s string) (Kind, error) {
 	return "", fmt.Errorf("kind %q: want camera, plug, switch, bulb or other", s)
 }
 
-// Protocol names the driver that speaks to a device. It is empty for a device that was only seen announced.
-type Protocol string
-
-// The protocols that are told apart. Those that the vendor's devices speak stand in tp-link-devices.md, 2.3.
-const (
-	Native   Protocol = "native"    // the link protocol itself: devices/native/README.md
-	IOT      Protocol = "iot"       // Kasa, XOR on port 9999
-	KLAP1    Protocol = "klap1"     // IOT commands over KLAP version 1
-	IOTKLAP2 Protocol = "iot-klap2" // IOT commands over KLAP version 2
-	KLAP2    Protocol = "klap2"     // SMART commands over KLAP version 2
-	SmartAES Protocol = "smart-aes" // SMART commands over AES securePassthrough
-	TapoCam  Protocol = "tapocam"   // Tapo cameras, SSL-AES
-	KasaCam  Protocol = "kasacam"   // Kasa cameras, LINKIE
-	TPAP     Protocol = "tpap"      // SPAKE2+
-)
-
-// Cleartext tells whether devices of the protocol are told a password nearly in the clear, or before they have proved anything. Their owner
-// has to agree: Account.CleartextBind. Other protocols have old firmware of that kind, too: their drivers know it when they meet it.
-func (p Protocol) Cleartext() bool { return p == IOT || p == SmartAES }
-
 // Match says whose a device is, as it tells itself.
 type Match string
 

@@ -86,11 +86,22 @@ type Move struct {
 	Known    []Credential // all that the device may hold, the newest first, To among them
 }
 
-// Finding is what a probe found.
+// Finding is the result of a probe.
 type Finding struct {
 	Match   Match
 	Verdict Verdict
-	Device  Device // what the device told of itself: ID and Keys, and Name, Model, Kind where it tells them
+	Device  Device    // the identity that the device gave: ID and Keys, and Name, Model, Kind where it gives them
+	Rank    ProofRank // set by a driver whose device proves less than its protocol's row says; zero for the row's rank
+}
+
+// ProofRank returns the rank of the conversation that led to f. Where Verdict is evidence (current, stale, wrong-case, default) it is what
+// the device has shown; otherwise nothing was proved and the rank is not to be recorded. A driver can lower the rank, never raise it.
+func (f Finding) ProofRank() ProofRank {
+	best := f.Device.Protocol.Info().Rank
+	if f.Rank != 0 {
+		return min(f.Rank, best)
+	}
+	return best
 }
 
 // Errand is one thing that the account service has to be told about a device or the account. It waits in the outbox, written

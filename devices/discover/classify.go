@@ -10,45 +10,38 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// The ports of protocols, where a device does not say which.
-const (
-	httpPort    = 80
-	httpsPort   = 443
-	kasaCamPort = 10443
-)
-
-// protocol decides how a device is spoken to, and where: tp-link-devices.md, 2.3. It is empty for what no driver speaks to.
-func (r *tapoReply) protocol() (p home.Protocol, port uint16) {
+// protocol returns how a device is spoken to: tp-link-devices.md, 2.3. It is empty for a device that no driver speaks to.
+func (r *tapoReply) protocol() home.Protocol {
 	camera := strings.Contains(r.Type, "IPCAMERA") || strings.Contains(r.Type, "DOORBELL")
 	encrypt := strings.ToUpper(r.Scheme.Encrypt)
 	iot := strings.HasPrefix(r.Type, "IOT.")
 	switch {
 	case iot && camera:
-		return home.KasaCam, kasaCamPort
+		return home.KasaCam
 	case encrypt == "TPAP", encrypt == "" && slices.Contains(r.Encrypt, "4"):
-		return home.TPAP, r.at(httpsPort)
+		return home.TPAP
 	case encrypt == "" && (slices.Contains(r.Encrypt, "3") || slices.Contains(r.Encrypt, "2")), camera && encrypt == "":
-		return home.TapoCam, r.at(httpsPort)
+		return home.TapoCam
 	case r.Scheme.HTTPS:
-		return "", 0 // KLAP and AES over TLS: robot vacuum cleaners have it
+		return "" // KLAP and AES over TLS: robot vacuum cleaners have it
 	case encrypt == "KLAP" && iot && (r.Scheme.Level >= 2 || yes(r.Scheme.NewKLAP)):
-		return home.IOTKLAP2, r.at(httpPort)
+		return home.IOTKLAP2
 	case encrypt == "KLAP" && iot:
-		return home.KLAP1, r.at(httpPort)
+		return home.KLAP1
 	case encrypt == "KLAP":
-		return home.KLAP2, r.at(httpPort)
+		return home.KLAP2
 	case encrypt == "AES" && !iot:
-		return home.SmartAES, r.at(httpPort)
+		return home.SmartAES
 	}
-	return "", 0
+	return ""
 }
 
-// at is the port that the device says, or the usual one.
-func (r *tapoReply) at(usual uint16) uint16 {
-	if r.Scheme.Port != 0 {
+// port returns the port that the device announces, or the default one of its protocol. Kasa cameras announce that of their HTTP server.
+func (r *tapoReply) port(p home.Protocol) uint16 {
+	if r.Scheme.Port != 0 && p != "" && p != home.KasaCam {
 		return r.Scheme.Port
 	}
-	return usual
+	return p.Port()
 }
 
 func yes(raw json.RawMessage) bool { return string(raw) == "1" || string(raw) == "true" }
@@ -126,9 +119,8 @@ func (r *tapoReply) sighting(fields map[string]json.RawMessage) (home.Sighting, 
 	s := home.Sighting{
 		Source: "tapo-udp", Match: home.Unknown, Model: clean(r.Model), Kind: tapoKind(r.Type, r.Model), Owner: r.owner(), Extra: extra(fields),
 	}
-	var port uint16
-	s.Protocol, port = r.protocol()
-	s.Addr = netip.AddrPortFrom(netip.Addr{}, port)
+	s.Protocol = r.protocol()
+	s.Addr = netip.AddrPortFrom(netip.Addr{}, r.port(s.Protocol))
 	if s.Owner == home.NoOwner {
 		s.Match = home.Unbound
 	}

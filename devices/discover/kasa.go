@@ -25,7 +25,7 @@ func Kasa() Probe { return kasa{} }
 
 type kasa struct{}
 
-func (kasa) Port() uint16 { return 9999 }
+func (kasa) Port() uint16 { return home.IOT.Port() }
 
 func (kasa) Datagrams() [][]byte {
 	return [][]byte{xor.Seal([]byte(`{"system":{"get_sysinfo":{}},"cnCloud":{"get_info":{}},` +
@@ -76,7 +76,7 @@ func (kasa) Read(reply []byte) (home.Sighting, error) {
 		Name: clean(i.Alias), Model: clean(i.Model), Kind: kasaKind(i),
 	}
 	if s.Kind == home.Camera {
-		s.Protocol, s.Addr = home.KasaCam, netip.AddrPortFrom(netip.Addr{}, kasaCamPort) // what else they are asked goes there
+		s.Protocol, s.Addr = home.KasaCam, netip.AddrPortFrom(netip.Addr{}, home.KasaCam.Port()) // every other request goes there
 	}
 	addMAC(&s, cmp.Or(i.MAC, i.MicMAC))
 	if id := hexDigits(i.DeviceID, 40); id != "" {

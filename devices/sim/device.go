@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -56,7 +57,11 @@ func protocolOf(p home.Protocol) (protocol, error) {
 	case home.TapoCam:
 		return protocol{checkTapocam, func(_ Options, s Spec, log *slog.Logger) body { return newTapocam(s, log) }}, nil
 	}
-	return protocol{}, fmt.Errorf("field %q: protocol %q: want iot, klap1, iot-klap2, klap2, smart-aes, native, tapocam, kasacam, tpap", "protocol", p)
+	var names []string
+	for _, row := range home.Protocols() {
+		names = append(names, string(row.Name))
+	}
+	return protocol{}, fmt.Errorf("field %q: protocol %q: want one of %s", "protocol", p, strings.Join(names, ", "))
 }
 
 // body is what is inside a device. What it knows survives being switched off. All but plug are called only after the first plug.

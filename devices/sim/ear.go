@@ -57,7 +57,7 @@ func (e *ear) run(ctx context.Context, devices []*Device) {
 
 // heard has the devices answer a question that was broadcast.
 func (e *ear) heard(ctx context.Context, question []byte, from netip.AddrPort, devices []*Device) {
-	if e.port != iotPort {
+	if e.port != home.IOT.Port() {
 		q, ok := readTDP(question)
 		for _, d := range devices {
 			if f, found := d.findable(); ok && found && f.d.body.(teller).tells().port == e.port {

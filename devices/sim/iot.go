@@ -60,7 +60,7 @@ func newIOT(cloud Cloud, s Spec, log *slog.Logger) *iot {
 
 func (d *iot) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
 
-func (d *iot) port() uint16 { return iotPort }
+func (d *iot) port() uint16 { return home.IOT.Port() }
 
 func (d *iot) holds() (string, home.Secret) {
 	d.mu.Lock()

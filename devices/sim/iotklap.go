@@ -45,7 +45,7 @@ func newIOTKLAP(cloud Cloud, s Spec, log *slog.Logger) *iotKLAP {
 	return d
 }
 
-func (d *iotKLAP) port() uint16 { return webPort(klapPort) }
+func (d *iotKLAP) port() uint16 { return webPort(home.KLAP2.Port()) }
 
 // announcement is empty: no mDNS is known of these devices.
 func (d *iotKLAP) announcement() announcement { return announcement{} }
@@ -110,7 +110,7 @@ func (d *iotKLAP) goBack() {
 
 func (d *iotKLAP) plug() (socket, error) {
 	d.door.close() // a session does not survive being switched off
-	w, err := plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(klapPort)), d.door, nil)
+	w, err := plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.KLAP2.Port())), d.door, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (d *iotKLAP) tells() tdpStatement {
 	if username != "" {
 		open["owner"] = ownerOf(username)
 	}
-	scheme := webScheme("KLAP", webPort(klapPort), 0)
+	scheme := webScheme("KLAP", webPort(home.KLAP2.Port()), 0)
 	if !d.door.v1 {
 		scheme["new_klap"] = 1
 	}

@@ -10,11 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/xor"
 )
 
 const (
-	iotPort    = 9999
 	maxRequest = 16 << 10
 	maxConns   = 16               // of one device at once
 	idle       = 30 * time.Second // after which a connection that asks nothing is closed
@@ -110,7 +110,7 @@ type iotSocket struct {
 }
 
 func (d *iot) plug() (socket, error) {
-	at := netip.AddrPortFrom(d.spec.Addr, iotPort)
+	at := netip.AddrPortFrom(d.spec.Addr, home.IOT.Port())
 	tcp, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at))
 	if err != nil {
 		return nil, err

@@ -19,8 +19,6 @@ import (
 	"github.com/rekeyd/rekeyd/devices/xor"
 )
 
-const kasacamPort = 10443
-
 // kasacamLogin is the one pair that they all have: "admin" and its MD5 (tp-link-devices.md, 2.1).
 const kasacamLogin = "Basic YWRtaW46MjEyMzJmMjk3YTU3YTVhNzQzODk0YTBlNGE4MDFmYzM="
 
@@ -50,9 +48,9 @@ func checkKasacam(s Spec) error {
 
 func (d *kasacam) port() uint16 {
 	if d.alsoIOT {
-		return iotPort
+		return home.IOT.Port()
 	}
-	return kasacamPort
+	return home.KasaCam.Port()
 }
 
 // announcement is empty: no mDNS is known of these cameras.
@@ -68,7 +66,7 @@ func (d *kasacam) plug() (_ socket, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := plugWeb(netip.AddrPortFrom(d.spec.Addr, kasacamPort), d, t)
+	w, err := plugWeb(netip.AddrPortFrom(d.spec.Addr, home.KasaCam.Port()), d, t)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +79,7 @@ func (d *kasacam) plug() (_ socket, err error) {
 		s, err := d.iot.plug()
 		return &kasacamSocket{web: w, iot: s}, err
 	}
-	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(d.spec.Addr, iotPort)))
+	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(d.spec.Addr, home.IOT.Port())))
 	if err != nil {
 		return nil, err
 	}

@@ -13,9 +13,6 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// nativePort is the door of a native device here; real ones announce whichever they have.
-const nativePort = 7356
-
 // native is a device that speaks the link itself. It is new in the world: it has joined no account.
 type native struct {
 	spec  Spec
@@ -30,7 +27,7 @@ type native struct {
 func newNative(s Spec, log *slog.Logger) *native { return &native{spec: s, log: log} }
 
 func (n *native) plug() (socket, error) {
-	l, err := net.Listen("tcp4", netip.AddrPortFrom(n.spec.Addr, nativePort).String())
+	l, err := net.Listen("tcp4", netip.AddrPortFrom(n.spec.Addr, home.Native.Port()).String())
 	if err != nil {
 		return nil, err
 	}
@@ -76,13 +73,13 @@ func (n *native) device() *device.Device {
 
 func (n *native) id() home.DeviceID { return n.device().ID() }
 
-func (n *native) port() uint16 { return nativePort }
+func (n *native) port() uint16 { return home.Native.Port() }
 
 func (n *native) announcement() announcement {
 	id := string(n.id())
 	return announcement{
 		instance: id, service: device.Service + ".local.", host: id + ".local.",
-		addr: n.spec.Addr, port: nativePort, txt: n.device().TXT(),
+		addr: n.spec.Addr, port: home.Native.Port(), txt: n.device().TXT(),
 	}
 }
 

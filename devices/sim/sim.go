@@ -120,7 +120,7 @@ func (h *House) listen(d *Device) error {
 	case teller:
 		port = b.tells().port
 	case hearer:
-		port = iotPort
+		port = home.IOT.Port()
 	}
 	if port == 0 || slices.ContainsFunc(h.ears, func(e *ear) bool { return e.port == port }) {
 		return nil

@@ -81,7 +81,7 @@ func newSmart(s Spec, log *slog.Logger) *smart {
 
 func (d *smart) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
 
-func (d *smart) port() uint16 { return webPort(klapPort) }
+func (d *smart) port() uint16 { return webPort(home.KLAP2.Port()) }
 
 func (d *smart) announcement() announcement { return announcement{} }
 
@@ -114,7 +114,7 @@ func (d *smart) signIns() (wrong, locks int) {
 
 func (d *smart) plug() (socket, error) {
 	d.door.close() // a session does not survive being switched off
-	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(klapPort)), d.door, nil)
+	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.KLAP2.Port())), d.door, nil)
 }
 
 // answer runs one request.

@@ -17,8 +17,6 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-const tapocamPort = 443
-
 // factoryAdmin is the password with which a camera leaves the factory: tp-link-devices.md, 2.4.
 const factoryAdmin = "TPL075526460603"
 
@@ -80,7 +78,7 @@ func newTapocam(s Spec, log *slog.Logger) *tapocam {
 
 func (d *tapocam) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
 
-func (d *tapocam) port() uint16 { return webPort(tapocamPort) }
+func (d *tapocam) port() uint16 { return webPort(home.TapoCam.Port()) }
 
 // announcement is empty: no mDNS is known of these cameras.
 func (d *tapocam) announcement() announcement { return announcement{} }
@@ -126,7 +124,7 @@ func (d *tapocam) plug() (socket, error) {
 	clear(d.sessions) // a session does not survive being switched off
 	clear(d.dares)
 	d.mu.Unlock()
-	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(tapocamPort)), d, t)
+	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.TapoCam.Port())), d, t)
 }
 
 // run runs one method of one who is signed in. Codes are those of tp-link-devices.md, 2.7.

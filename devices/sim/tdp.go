@@ -173,7 +173,7 @@ func (d *smart) tells() tdpStatement {
 	if d.spec.has(Lv1) {
 		lv = 0 // such a device does not say
 	}
-	open["mgt_encrypt_schm"] = webScheme(encrypt, webPort(klapPort), lv)
+	open["mgt_encrypt_schm"] = webScheme(encrypt, webPort(home.KLAP2.Port()), lv)
 	return tdpStatement{port: tdpPort, open: open}
 }
 
@@ -185,7 +185,7 @@ func (d *tapocam) tells() tdpStatement {
 	open["device_name"], open["encrypt_type"], open["firmware_version"] = d.spec.Model, []string{"3"}, "1.4.0 Build 240101 Rel.12345n"
 	open["mgt_encrypt_schm"] = map[string]any{"is_support_https": true}
 	return tdpStatement{port: tdpPort, open: open, hidden: map[string]any{
-		"owner": ownerOf(username), "http_port": webPort(tapocamPort), "connect_ssid": "home", "connect_type": "wireless", "sd_status": "offline", "last_alarm_type": "",
+		"owner": ownerOf(username), "http_port": webPort(home.TapoCam.Port()), "connect_ssid": "home", "connect_type": "wireless", "sd_status": "offline", "last_alarm_type": "",
 	}}
 }
 
@@ -194,7 +194,7 @@ func (d *tpap) tells() tdpStatement {
 	typ := map[home.Kind]string{home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH", home.Bulb: "SMART.TAPOBULB", home.Camera: "SMART.IPCAMERA"}[d.spec.Kind]
 	open := statement(d.spec, d.mac, typ, d.spec.Model, username)
 	open["owner"] = ownerOf(username)
-	open["mgt_encrypt_schm"] = map[string]any{"is_support_https": true, "encrypt_type": "TPAP", "http_port": webPort(tpapPort)}
+	open["mgt_encrypt_schm"] = map[string]any{"is_support_https": true, "encrypt_type": "TPAP", "http_port": webPort(home.TPAP.Port())}
 	return tdpStatement{port: tdpNewPort, open: open}
 }
 

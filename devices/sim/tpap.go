@@ -16,8 +16,6 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-const tpapPort = 443
-
 // tpap is a device whose firmware speaks TPAP only: tp-link-devices.md, 2.8. It says who it is, and lets nobody in here: the rest of the
 // protocol is not played.
 type tpap struct {
@@ -49,7 +47,7 @@ func checkTPAP(s Spec) error {
 
 func (d *tpap) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
 
-func (d *tpap) port() uint16 { return webPort(tpapPort) }
+func (d *tpap) port() uint16 { return webPort(home.TPAP.Port()) }
 
 // announcement is empty: no mDNS is known of these devices.
 func (d *tpap) announcement() announcement { return announcement{} }
@@ -71,7 +69,7 @@ func (d *tpap) plug() (socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(tpapPort)), d, t)
+	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.TPAP.Port())), d, t)
 }
 
 func (d *tpap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -96,7 +94,7 @@ func (d *tpap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	out, err := json.Marshal(map[string]any{"error_code": 0, "result": map[string]any{
 		"mac":  strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")),
-		"tpap": map[string]any{"tls": 1, "port": webPort(tpapPort), "dac": 0, "pake": []int{2}, "user_hash_type": 0},
+		"tpap": map[string]any{"tls": 1, "port": webPort(home.TPAP.Port()), "dac": 0, "pake": []int{2}, "user_hash_type": 0},
 	}})
 	if err != nil {
 		panic("an answer of texts and numbers: " + err.Error())

@@ -21,15 +21,27 @@ func TestOlderFirmwareIsToldNothingWithoutTheOwnersWord(t *testing.T) {
 	d := driver(t, tapocam.Options{Budget: b})
 	vault, m := both, move
 	vault.Account.CleartextBind, m.Account.CleartextBind = false, false
-	expect(t, probe(t, d, seen(all[0]), vault), home.Unknown, home.Unsupported, 0)
+	f := probe(t, d, seen(all[0]), vault)
+	expect(t, f, home.Unknown, home.Unsupported, 0)
+	if f.Rank != home.HashFirst {
+		t.Errorf("rank %s before consent, want %s", f.Rank, home.HashFirst)
+	}
 	if err := d.Rekey(t.Context(), seen(all[0]), m); !errors.Is(err, home.ErrRefused) || !strings.Contains(home.HintOf(err), "rekeyd bind --allow-cleartext-bind") {
 		t.Errorf("got %v, %s", err, home.HintOf(err))
 	}
 	if b.calls != 0 || len(all[0].Told()) != 0 {
 		t.Errorf("%d sign-ins, it ran %q", b.calls, all[0].Told())
 	}
-	expect(t, probe(t, d, seen(all[1]), vault), home.Ours, home.Stale, 4) // it proves what it holds
-	expect(t, probe(t, d, seen(all[0]), both), home.Ours, home.Stale, 4)
+	f = probe(t, d, seen(all[1]), vault)
+	expect(t, f, home.Ours, home.Stale, 4) // it proves what it holds
+	if f.Rank != 0 {
+		t.Errorf("rank %s for firmware that proves first, want the protocol's", f.Rank)
+	}
+	f = probe(t, d, seen(all[0]), both)
+	expect(t, f, home.Ours, home.Stale, 4)
+	if f.Rank != home.HashFirst {
+		t.Errorf("rank %s after a hash was sent, want %s", f.Rank, home.HashFirst)
+	}
 }
 
 // What a camera says of its owner is hearsay: what it proves wins, and where it can prove nothing no sign-in is spent on another's.

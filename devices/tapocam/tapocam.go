@@ -95,6 +95,9 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 		if errors.Is(err, home.ErrForeign) {
 			f.Match = home.Foreign
 		}
+		if errors.Is(err, errOlder) {
+			f.Rank = home.HashFirst
+		}
 		f.Verdict = verdictOf(err)
 		return f, nil
 	}
@@ -112,6 +115,9 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 	}
 	t.acquaint()
 	f.Device = who.describe(dev)
+	if e.session.seal == nil {
+		f.Rank = home.HashFirst // its firmware received the hash and proved nothing
+	}
 	f.Match, f.Verdict = e.verdict()
 	return f, nil
 }
