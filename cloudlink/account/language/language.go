@@ -5,6 +5,7 @@ package language
 import (
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Texts is everything that is said in one language.
@@ -15,28 +16,47 @@ type Texts struct {
 	Site Site
 }
 
-// All returns every language, the default first.
-func All() []*Texts { return []*Texts{English(), Russian()} }
+// all holds the languages, the default first. They are built at the first use and never change.
+var all = sync.OnceValue(func() []*Texts { return []*Texts{English(), Russian()} })
+
+// All returns every language, the default first. The texts are shared: nobody writes to them.
+func All() []*Texts { return all() }
 
 // Of returns the language with the tag, English when there is none.
 func Of(tag string) *Texts {
-	base, _, _ := strings.Cut(strings.ToLower(tag), "-")
-	for _, t := range All() {
-		if t.Tag == base {
+	if t := find(tag); t != nil {
+		return t
+	}
+	return all()[0]
+}
+
+// find returns the language of a tag such as "ru" or "ru-RU", nil when there is none.
+func find(tag string) *Texts {
+	base, _, _ := strings.Cut(tag, "-")
+	for _, t := range all() {
+		if strings.EqualFold(t.Tag, base) {
 			return t
 		}
 	}
-	return English()
+	return nil
 }
 
-// Accepted returns the language that a browser's Accept-Language header (RFC 9110) prefers among ours.
+// maxHeader is the longest Accept-Language header that is read, in bytes. A browser sends less than 200.
+const maxHeader = 1024
+
+// Accepted returns the language that a browser's Accept-Language header (RFC 9110) prefers among ours. It runs for every request
+// before any limit, so it compares tags only and allocates nothing.
 func Accepted(header string) *Texts {
-	best, quality := English(), 0.0
-	if len(header) > 1024 {
+	best, quality := all()[0], 0.0
+	if len(header) > maxHeader {
 		return best
 	}
 	for part := range strings.SplitSeq(header, ",") {
 		tag, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+		t := find(strings.TrimSpace(tag))
+		if t == nil {
+			continue
+		}
 		q := 1.0
 		if v, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
 			f, err := strconv.ParseFloat(v, 64)
@@ -45,11 +65,8 @@ func Accepted(header string) *Texts {
 			}
 			q = f
 		}
-		base, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(tag)), "-")
-		for _, t := range All() {
-			if t.Tag == base && q > quality {
-				best, quality = t, q
-			}
+		if q > quality {
+			best, quality = t, q
 		}
 	}
 	return best

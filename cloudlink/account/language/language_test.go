@@ -2,13 +2,19 @@ package language_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account/language"
+	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // every calls do with each text of v, by its path.
@@ -120,5 +126,66 @@ func TestNumbersAndTimesAreSaidAsTheLanguageSaysThem(t *testing.T) {
 	}
 	if got := en.Progress(1, 1) + " " + en.Progress(3, 4); got != "1 of 1 device is signed in again. 3 of 4 devices are signed in again." {
 		t.Error(got)
+	}
+}
+
+func TestAnAcceptLanguageHeaderIsReadWithoutBuildingAnyTexts(t *testing.T) {
+	language.Of("en") // the texts are built once
+	for _, header := range []string{
+		strings.Repeat("ru,", 341), strings.Repeat("q,", 512), strings.Repeat(",", 1024), strings.Repeat("ru;q=0.1,", 113), strings.Repeat("a-", 512),
+	} {
+		if n := testing.AllocsPerRun(10, func() { language.Accepted(header) }); n > 0 {
+			t.Errorf("%.20q, %d bytes: %v allocations, want none", header, len(header), n)
+		}
+	}
+}
+
+func BenchmarkAccepted(b *testing.B) {
+	header := strings.Repeat("de,", 341)
+	for b.Loop() {
+		language.Accepted(header)
+	}
+}
+
+// TestEveryVerdictHasItsWords reads the states from the constants of package home: a new one without words fails here.
+func TestEveryVerdictHasItsWords(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../../daemon/home/verdict.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var states []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if id, ok := spec.Type.(*ast.Ident); ok && id.Name == "State" {
+			word, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			states = append(states, word)
+		}
+		return true
+	})
+	if len(states) < 14 || !slices.Contains(states, string(home.Pending)) {
+		t.Fatalf("only the states %v were found", states)
+	}
+	for _, l := range language.All() {
+		for _, s := range states {
+			if l.Site.Verdicts[s] == "" {
+				t.Errorf("%s has no words for the verdict %q", l.Tag, s)
+			}
+		}
+		for s := range l.Site.Verdicts {
+			if !slices.Contains(states, s) {
+				t.Errorf("%s has words for %q, which is no verdict", l.Tag, s)
+			}
+		}
+		for s := range l.Site.Hints {
+			if !slices.Contains(states, s) {
+				t.Errorf("%s has a hint for %q, which is no verdict", l.Tag, s)
+			}
+		}
 	}
 }
