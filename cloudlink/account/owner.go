@@ -1,7 +1,6 @@
 package account
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -90,58 +89,4 @@ func (s *Service) history(id string) ([]Event, error) {
 		return nil
 	})
 	return es, err
-}
-
-// listed is a device as the vendor's clients know one.
-type listed struct {
-	DeviceType   string `json:"deviceType"`
-	Role         int    `json:"role"`
-	FwVer        string `json:"fwVer"`
-	AppServerURL string `json:"appServerUrl"`
-	DeviceRegion string `json:"deviceRegion"`
-	DeviceID     string `json:"deviceId"`
-	DeviceName   string `json:"deviceName"`
-	DeviceHwVer  string `json:"deviceHwVer"`
-	Alias        string `json:"alias"`
-	DeviceMac    string `json:"deviceMac"`
-	OEMID        string `json:"oemId"`
-	DeviceModel  string `json:"deviceModel"`
-	HwID         string `json:"hwId"`
-	FwID         string `json:"fwId"`
-	IsSameRegion bool   `json:"isSameRegion"`
-	Status       int    `json:"status"` // 1 when signed in and confirmed at the newest epoch
-}
-
-// shown tells whether a device is shown at a door: cameras of the NC class at tpCamera only, as the vendor has it; all else at each. The
-// website shows its owner all of them.
-func shown(model, door string) bool {
-	return door == DoorTPCamera || !strings.HasPrefix(strings.ToUpper(model), "NC")
-}
-
-// deviceList lists an account's devices to a door.
-func (s *Service) deviceList(a *account, door string) []listed {
-	ls := []listed{}
-	for _, d := range s.dir.devicesOf(a.ID) {
-		if !shown(d.Model, door) {
-			continue
-		}
-		l := listed{
-			DeviceType: "IOT.SMARTPLUGSWITCH", AppServerURL: s.base, DeviceRegion: "local", DeviceID: d.ID, DeviceName: d.Model,
-			Alias: d.Name, DeviceMac: strings.ToUpper(d.MAC), DeviceModel: d.Model, IsSameRegion: true,
-		}
-		switch home.Kind(d.Kind) {
-		case home.Camera:
-			l.DeviceType = "IOT.IPCAMERA"
-		case home.Bulb:
-			l.DeviceType = "IOT.SMARTBULB"
-		}
-		if strings.HasPrefix(d.Protocol, "smart") || d.Protocol == "klap" || d.Protocol == "tapocam" {
-			l.Alias = base64.StdEncoding.EncodeToString([]byte(d.Name)) // as Tapo's are
-		}
-		if d.SignedIn {
-			l.Status = 1
-		}
-		ls = append(ls, l)
-	}
-	return ls
 }
