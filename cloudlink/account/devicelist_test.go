@@ -41,7 +41,9 @@ func TestDevicesAreListedAsTheVendorListsThem(t *testing.T) {
 		add(p, home.Camera, "IOT.IPCAMERA")
 	}
 	hub.bind(ds, secrets)
-	var r struct{ DeviceList []struct{ DeviceID, DeviceType, Alias string } }
+	var r struct {
+		DeviceList []struct{ DeviceID, DeviceType, Alias string }
+	}
 	if code := c.call(token, "getDeviceList", p{}, &r); code != 0 || len(r.DeviceList) != len(want) {
 		t.Fatalf("%d, %d devices of %d", code, len(r.DeviceList), len(want))
 	}

@@ -142,8 +142,14 @@ func open(t testing.TB, set func(*account.Policy)) *cloud {
 // openWith is open with another mailer than the spool, where one is given.
 func openWith(t testing.TB, mail account.Mailer, set func(*account.Policy)) *cloud {
 	t.Helper()
+	return openAt(t, t.TempDir(), mail, set)
+}
+
+// openAt is openWith on the state in dir.
+func openAt(t testing.TB, dir string, mail account.Mailer, set func(*account.Policy)) *cloud {
+	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	c := &cloud{t: t, dir: t.TempDir(), policy: quick(), mail: &spool{}, mailer: mail, late: &spool{}, log: &log{}, carried: &log{}}
+	c := &cloud{t: t, dir: dir, policy: quick(), mail: &spool{}, mailer: mail, late: &spool{}, log: &log{}, carried: &log{}}
 	if c.mailer == nil {
 		c.mailer = c.mail
 	}

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,8 @@ type queued struct {
 	Mail  Mail      `json:"mail"`
 	Tries int       `json:"tries"`
 	Next  time.Time `json:"next"`
+
+	key []byte // under which it waits
 }
 
 const (
@@ -50,22 +53,40 @@ const (
 	mailsMost   = 10_000 // in the queue: a flood of registrations must not fill the disk
 )
 
+// waitingKey holds how many mails wait: to count them takes as long as there are.
+var waitingKey = []byte("mails")
+
+func waiting(tx *bbolt.Tx) uint64 {
+	if v := tx.Bucket(bktService).Get(waitingKey); len(v) == 8 {
+		return beOf(v)
+	}
+	return 0
+}
+
+// mailKey orders mails by the time when they are due.
+func mailKey(due time.Time, n uint64) []byte {
+	ms := uint64(0)
+	if !due.IsZero() {
+		ms = uint64(due.UnixMilli())
+	}
+	return append(be(ms), be(n)...)
+}
+
 // queue queues a mail in the transaction of what it tells of. A mail for which there is no room is dropped.
 func (s *Service) queue(tx *bbolt.Tx, m Mail) error {
-	b := tx.Bucket(bktMail)
-	if first, _ := b.Cursor().First(); first != nil {
-		if last, _ := b.Cursor().Last(); beOf(last)-beOf(first) >= mailsMost && b.Stats().KeyN >= mailsMost {
-			s.counts.mailFailed.Add(1)
-			s.o.Log.Error("mail dropped: too many wait", "waiting", mailsMost)
-			return nil
-		}
+	count := waiting(tx)
+	if count >= mailsMost {
+		s.counts.mailFailed.Add(1)
+		s.o.Log.Error("mail dropped: too many wait", "waiting", mailsMost)
+		return nil
 	}
-	n, err := b.NextSequence()
+	n, err := tx.Bucket(bktMail).NextSequence()
 	if err != nil {
 		return err
 	}
 	m.ID = fmt.Sprintf("%d.%d", n, m.At.UnixNano())
-	return s.putMail(tx, n, queued{Mail: m})
+	q := queued{Mail: m, Next: m.At.Truncate(time.Millisecond)}
+	return errors.Join(s.putMail(tx, n, q), tx.Bucket(bktService).Put(waitingKey, be(count+1)))
 }
 
 func (s *Service) putMail(tx *bbolt.Tx, n uint64, q queued) error {
@@ -73,7 +94,15 @@ func (s *Service) putMail(tx *bbolt.Tx, n uint64, q queued) error {
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(bktMail).Put(be(n), s.st.key.Seal(raw, fmt.Sprintf("mail/%d", n)))
+	return tx.Bucket(bktMail).Put(mailKey(q.Next, n), s.st.key.Seal(raw, fmt.Sprintf("mail/%d", n)))
+}
+
+// takeMail takes a mail out of the queue.
+func takeMail(tx *bbolt.Tx, key []byte) error {
+	if tx.Bucket(bktMail).Get(key) == nil {
+		return nil
+	}
+	return errors.Join(tx.Bucket(bktMail).Delete(key), tx.Bucket(bktService).Put(waitingKey, be(waiting(tx)-1)))
 }
 
 // mailLoop sends what is queued, some at once, until ctx ends.
@@ -149,33 +178,32 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// dueMails returns some mails that are due and not busy, and when the next one is.
+// dueMails returns some mails that are due and not busy, and when the next one is. It looks at no others.
 func (s *Service) dueMails(busy func(uint64) bool) (next time.Time, due map[uint64]queued, err error) {
 	now := time.Now()
 	next, due = now.Add(time.Hour), map[uint64]queued{}
 	err = s.st.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bktMail).ForEach(func(k, box []byte) error {
-			n := beOf(k)
-			if busy(n) || len(due) >= mailAtOnce {
+		c := tx.Bucket(bktMail).Cursor()
+		for k, box := c.First(); k != nil && len(due) < mailAtOnce; k, box = c.Next() {
+			if at := time.UnixMilli(int64(beOf(k))); at.After(now) {
+				next = at
 				return nil
+			}
+			n := beOf(k[8:])
+			if busy(n) {
+				continue
 			}
 			raw, err := s.st.key.Open(box, fmt.Sprintf("mail/%d", n))
 			if err != nil {
 				return err
 			}
-			var q queued
+			q := queued{key: bytes.Clone(k)}
 			if err := json.Unmarshal(raw, &q); err != nil {
 				return fmt.Errorf("mail: %w", home.ErrCorrupt)
 			}
-			if now.Before(q.Next) {
-				if q.Next.Before(next) {
-					next = q.Next
-				}
-				return nil
-			}
 			due[n] = q
-			return nil
-		})
+		}
+		return nil
 	})
 	return next, due, err
 }
@@ -194,20 +222,22 @@ func (s *Service) sendOne(ctx context.Context, n uint64, q *queued) error {
 	}
 	switch {
 	case late, errors.Is(err, ErrNever):
-		return s.giveUp(ctx, n, q, err)
+		return s.giveUp(ctx, q, err)
 	case err == nil:
-		return s.st.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bktMail).Delete(be(n)) })
+		return s.st.Update(func(tx *bbolt.Tx) error { return takeMail(tx, q.key) })
 	}
 	q.Tries++
 	pause := min(mailPause<<min(q.Tries-1, 10), mailLongest)
 	pause += time.Duration((rand.Float64() - .5) * .5 * float64(pause)) // those that failed together do not come again together
 	q.Next = time.Now().Add(pause)
 	s.o.Log.Warn("mail not taken", "mail", q.Mail.ID, "tries", q.Tries, "pause", pause.Round(time.Second), "err", err)
-	return s.st.Update(func(tx *bbolt.Tx) error { return s.putMail(tx, n, *q) })
+	return s.st.Update(func(tx *bbolt.Tx) error {
+		return errors.Join(tx.Bucket(bktMail).Delete(q.key), s.putMail(tx, n, *q))
+	})
 }
 
 // giveUp ends a mail that nobody takes, and says so where its owner and whoever runs the service see it.
-func (s *Service) giveUp(ctx context.Context, n uint64, q *queued, why error) error {
+func (s *Service) giveUp(ctx context.Context, q *queued, why error) error {
 	s.counts.mailFailed.Add(1)
 	s.o.Log.Error("mail given up", "mail", q.Mail.ID, "tries", q.Tries, "err", why)
 	if s.o.GivenUp != nil {
@@ -221,6 +251,6 @@ func (s *Service) giveUp(ctx context.Context, n uint64, q *queued, why error) er
 				return err
 			}
 		}
-		return tx.Bucket(bktMail).Delete(be(n))
+		return takeMail(tx, q.key)
 	})
 }

@@ -65,7 +65,7 @@ func (s *Service) sendReset(f forgotten) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	a, ok := s.dir.byEmail(f.email)
-	if !ok || !a.Active {
+	if !ok {
 		return nil
 	}
 	token := rand.Text()
@@ -121,7 +121,7 @@ func (s *Service) linkOf(token, purpose string) (l link, a *account, err error) 
 		return l, nil, err
 	}
 	if !ok || l.Purpose != purpose || s.now().UnixMilli() > l.Expires {
-		return l, nil, refused(v1.LinkExpired, "This link or code was used, replaced by a newer one, or is too old")
+		return l, nil, errLinkExpired
 	}
 	a, ok = s.dir.account(l.Account)
 	if !ok || a.Epoch != l.Epoch && purpose != "notme" {
@@ -134,7 +134,7 @@ func (s *Service) linkOf(token, purpose string) (l link, a *account, err error) 
 func (s *Service) useLink(tx *bbolt.Tx, token string) error {
 	key := hashed(canonical(token))
 	if tx.Bucket(bktLinks).Get(key) == nil {
-		return refused(v1.LinkExpired, "This link or code was used, replaced by a newer one, or is too old")
+		return errLinkExpired
 	}
 	return tx.Bucket(bktLinks).Delete(key)
 }
@@ -194,7 +194,7 @@ func (s *Service) reset(ctx context.Context, token, password string, leaveOut []
 		account: a.ID, cause: "reset", door: l.Door, phc: phc, password: home.NewSecret(password), leaveOut: leaveOut,
 		consume: func(tx *bbolt.Tx, now *account) error {
 			if now.Epoch != l.Epoch {
-				return refused(v1.LinkExpired, "This link or code was used, replaced by a newer one, or is too old")
+				return errLinkExpired
 			}
 			return s.useLink(tx, token)
 		},

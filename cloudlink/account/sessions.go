@@ -102,12 +102,16 @@ func (s *Service) authenticate(ctx context.Context, email, password string, v vi
 		return nil, err
 	}
 	if !known || !ok || a.Closed {
+		waits, err := s.registered(ctx, key, password)
+		switch {
+		case err != nil:
+			return nil, err
+		case waits:
+			return nil, refused(NotActivated, "Activate the account with the link in the mail")
+		}
 		s.logins.failed(lock, s.now())
 		s.sprays.take(v.from, s.now())
 		return nil, errPassword
-	}
-	if !a.Active {
-		return nil, refused(NotActivated, "Activate the account with the link in the mail")
 	}
 	s.logins.open(lock)
 	if outdated {
@@ -272,7 +276,7 @@ func (s *Service) sweep() error {
 	now := s.now()
 	s.talks.open.sweep(now)
 	return s.st.Update(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bktSessions, bktLinks, bktPairings} {
+		for _, bucket := range [][]byte{bktSessions, bktLinks, bktPending, bktPairings} {
 			var old [][]byte
 			err := tx.Bucket(bucket).ForEach(func(k, _ []byte) error {
 				v, _, err := get[struct {
@@ -292,6 +296,16 @@ func (s *Service) sweep() error {
 				}
 			}
 		}
-		return nil
+		var gone [][]byte
+		err := tx.Bucket(bktNewest).ForEach(func(email, key []byte) error {
+			if tx.Bucket(bktPending).Get(key) == nil {
+				gone = append(gone, bytes.Clone(email))
+			}
+			return nil
+		})
+		for _, email := range gone {
+			err = errors.Join(err, tx.Bucket(bktNewest).Delete(email))
+		}
+		return err
 	})
 }

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,8 @@ var (
 	bktAccounts = []byte("accounts") // account -> account
 	bktEmails   = []byte("emails")   // normalised e-mail address -> account
 	bktLinks    = []byte("links")    // hash of a mailed token -> link
+	bktPending  = []byte("pending")  // hash of a mailed token -> registration
+	bktNewest   = []byte("newest")   // normalised e-mail address -> the key in pending of its newest registration
 	bktSessions = []byte("sessions") // account / hash of a token -> session
 	bktPairings = []byte("pairings") // pairing -> offer
 	bktMembers  = []byte("members")  // member -> member
@@ -30,7 +33,7 @@ var (
 	bktDevices  = []byte("devices")  // device -> device, its binding secret sealed
 	bktSignIns  = []byte("signins")  // device -> epochs of its session and of its confirmation
 	bktSeqs     = []byte("seqs")     // member -> the highest sequence number that was taken, as of the last durable change
-	bktMail     = []byte("mail")     // number -> sealed, a mail that waits
+	bktMail     = []byte("mail")     // due / number -> sealed, a mail that waits; due in Unix milliseconds
 	bktHistory  = []byte("history")  // account / number -> Event
 )
 
@@ -46,6 +49,54 @@ var migrations = []func(*bbolt.Tx) error{
 		}
 		return nil
 	},
+	pendingRegistrations,
+	mailByDueTime,
+}
+
+// pendingRegistrations turns accounts that nobody has activated into registrations.
+func pendingRegistrations(tx *bbolt.Tx) error {
+	for _, b := range [][]byte{bktPending, bktNewest} {
+		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+			return err
+		}
+	}
+	type inactive struct {
+		account
+		Active bool   `json:"active"`
+		Reset  []byte `json:"reset"`
+	}
+	var all []*inactive
+	err := each(tx, bktAccounts, func(a *inactive) error {
+		if !a.Active {
+			all = append(all, a)
+		}
+		return nil
+	})
+	for _, a := range all {
+		l, ok, bad := get[link](tx, bktLinks, a.Reset)
+		err = errors.Join(err, bad)
+		if ok {
+			r := registration{Account: a.ID, Email: a.Email, Hash: a.Hash, Door: l.Door, Lang: a.Lang, At: a.At, Expires: l.Expires}
+			err = errors.Join(err, r.store(tx, a.Reset), tx.Bucket(bktLinks).Delete(a.Reset))
+		}
+		err = errors.Join(err, tx.Bucket(bktAccounts).Delete([]byte(a.ID)), tx.Bucket(bktEmails).Delete([]byte(normal(a.Email))),
+			drop(tx, bktHistory, a.ID+"/"))
+	}
+	return err
+}
+
+// mailByDueTime puts the due time before the number of each mail. Until now it was inside the sealed box, so all are due at once.
+func mailByDueTime(tx *bbolt.Tx) error {
+	b := tx.Bucket(bktMail)
+	boxes := map[string][]byte{}
+	err := b.ForEach(func(k, v []byte) error {
+		boxes[string(k)] = bytes.Clone(v)
+		return nil
+	})
+	for k, box := range boxes {
+		err = errors.Join(err, b.Delete([]byte(k)), b.Put(mailKey(time.Time{}, beOf([]byte(k))), box))
+	}
+	return errors.Join(err, tx.Bucket(bktService).Put(waitingKey, be(uint64(len(boxes)))))
 }
 
 // account is one account, as it is on disk and, unchanged once it is there, in memory.
@@ -54,18 +105,33 @@ type account struct {
 	Email  string      `json:"email"` // as registered: devices hash it as it was typed
 	Hash   []byte      `json:"hash"`  // sealed; of the password, in PHC form
 	Epoch  uint64      `json:"epoch"`
-	Notice wire.Notice `json:"notice"` // the newest
-	Secret []byte      `json:"secret"` // sealed; of the epoch
-	Active bool        `json:"active"`
+	Notice wire.Notice `json:"notice"`           // the newest
+	Secret []byte      `json:"secret"`           // sealed; of the epoch
 	Reset  []byte      `json:"reset,omitempty"`  // key of the live reset link, in links
 	At     int64       `json:"at"`               // registered, Unix milliseconds
 	Lang   string      `json:"lang,omitempty"`   // of its mails, a tag of package language
 	Closed bool        `json:"closed,omitempty"` // its password opens nothing: its owner disowned the change that set it
 }
 
+// registration is an account that nobody has activated yet. An address may have several: each link activates its own.
+type registration struct {
+	Account string `json:"account"` // that it becomes
+	Email   string `json:"email"`
+	Hash    []byte `json:"hash"` // sealed; of the password, in PHC form
+	Door    string `json:"door"`
+	Lang    string `json:"lang,omitempty"`
+	At      int64  `json:"at"`      // registered, Unix milliseconds
+	Expires int64  `json:"expires"` // of its link
+}
+
+// store stores the registration under the key of its token.
+func (r registration) store(tx *bbolt.Tx, key []byte) error {
+	return errors.Join(put(tx, bktPending, key, r), tx.Bucket(bktNewest).Put([]byte(normal(r.Email)), key))
+}
+
 // link is a token that was sent by mail. Only its hash is kept.
 type link struct {
-	Purpose string `json:"purpose"` // "reset", "activate" or "notme"
+	Purpose string `json:"purpose"` // "reset" or "notme"
 	Account string `json:"account"`
 	Epoch   uint64 `json:"epoch"`
 	Door    string `json:"door"`
