@@ -74,9 +74,10 @@ func (h *house) Send(_ context.Context, m account.Mail) error {
 	return nil
 }
 
-// AccountOf and HolderOf ask the service that runs.
+// AccountOf and Holds ask the service that runs.
 func (h *house) AccountOf(member string) (string, bool) { return h.service.Load().AccountOf(member) }
-func (h *house) HolderOf(device string) (string, bool)  { return h.service.Load().HolderOf(device) }
+
+func (h *house) Holds(hub, device string) bool { return h.service.Load().Holds(hub, device) }
 
 func policy() account.Policy {
 	p := account.DefaultPolicy()

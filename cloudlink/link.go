@@ -32,8 +32,8 @@ type Options struct {
 	SignedIn func(home.Epoch, []home.DeviceID)
 	// Expelled is told when the account no longer knows this member. It must not block, and may be nil.
 	Expelled func()
-	// Births returns what is published after every connect: states of devices. May be nil.
-	Births func() []mqtt.Message
+	// States returns the states of all devices, which are published after every connect. May be nil.
+	States func() []DeviceState
 	// Relay passes an app's request on to a device that this member holds (or is), once. It returns home.ErrNotFound, ErrForeign, ErrBusy,
 	// errors.ErrUnsupported, and anything else for a device that does not answer. It is called for several at once, and may be nil.
 	Relay func(ctx context.Context, d home.DeviceID, request []byte) ([]byte, error)

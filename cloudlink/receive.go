@@ -399,19 +399,27 @@ func (l *Link) birth() []mqtt.Message {
 	if s := l.status(true); s != nil {
 		ms = append(ms, *s)
 	}
-	if l.o.Births != nil {
-		ms = append(ms, l.o.Births()...)
+	a, err := l.o.Store.Account()
+	if l.o.States != nil && err == nil {
+		for _, s := range l.o.States() {
+			ms = append(ms, s.message(a.ID))
+		}
 	}
 	return ms
 }
 
-// Publish tells everybody something, as a device's state. It is not kept while there is no connection: Births says it again.
-func (l *Link) Publish(m mqtt.Message) error {
+// Publish publishes a device's state, retained. Without a connection it returns home.ErrUnavailable: every state is published
+// again after the next connect.
+func (l *Link) Publish(s DeviceState) error {
 	l.mu.Lock()
 	conn := l.conn
 	l.mu.Unlock()
 	if conn == nil {
-		return fmt.Errorf("publish: %w", home.ErrUnavailable)
+		return fmt.Errorf("publish state: %w", home.ErrUnavailable)
 	}
-	return conn.Publish(m)
+	a, err := l.o.Store.Account()
+	if err != nil {
+		return fmt.Errorf("publish state: %w", err)
+	}
+	return conn.Publish(s.message(a.ID))
 }

@@ -30,9 +30,9 @@ type stage struct {
 
 const house1 = "account1"
 
-// AccountOf and HolderOf serve the broker's rules.
+// AccountOf and Holds serve the broker's rules.
 func (s *stage) AccountOf(string) (string, bool) { return house1, true }
-func (s *stage) HolderOf(string) (string, bool)  { return "", false }
+func (s *stage) Holds(_, _ string) bool          { return false }
 
 // play sets the stage: a hub that was enrolled at epoch 1 and has its grant.
 func play(t *testing.T, set func(*cloudlink.Options)) *stage {

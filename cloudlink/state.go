@@ -6,9 +6,10 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// DeviceState is what a device's state topic says, retained: for whoever may read the broker. No secrets, no e-mail address.
+// DeviceState is the retained message of a device's state topic. It holds no secret and no e-mail address.
 type DeviceState struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name"`
@@ -18,9 +19,10 @@ type DeviceState struct {
 	Since   time.Time `json:"since"`
 }
 
-// Message returns the state as it is published. The state of a device that was unbound is an empty message: it clears the topic.
-func (s DeviceState) Message() mqtt.Message {
-	m := mqtt.Message{Topic: wire.StateTopic(s.ID), Retained: true}
+// message returns the state as it is published. A state without a verdict, of a device that was unbound, is an empty message:
+// it clears the topic.
+func (s DeviceState) message(account home.AccountID) mqtt.Message {
+	m := mqtt.Message{Topic: wire.StateTopic(string(account), s.ID), Retained: true}
 	if s.Verdict != "" {
 		m.Payload, _ = json.Marshal(s) // cannot fail
 	}

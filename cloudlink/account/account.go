@@ -111,7 +111,7 @@ func New(o Options) (*Service, error) {
 	}
 	if err == nil {
 		s.conn, err = mqtt.New(mqtt.Options{
-			Brokers: o.Brokers, ClientID: s.id.Name, Username: s.id.Name, Password: s.id.Login(), Filters: append(wire.Outboxes(), wire.States(), wire.Statuses()),
+			Brokers: o.Brokers, ClientID: s.id.Name, Username: s.id.Name, Password: s.id.Login(), Filters: append(wire.Outboxes(), wire.States("+"), wire.Statuses()),
 			Receive: s.receive, Birth: s.notices, Log: o.Log,
 		})
 	}

@@ -118,14 +118,12 @@ func (s *Service) AccountOf(name string) (string, bool) {
 	return "", false
 }
 
-// HolderOf returns the hub that holds a device. It is for the broker.
-func (s *Service) HolderOf(id string) (string, bool) {
+// Holds returns whether the hub holds a device of its account. It is for the broker.
+func (s *Service) Holds(hub, id string) bool {
 	s.dir.mu.RLock()
 	defer s.dir.mu.RUnlock()
-	if d, ok := s.dir.devices[id]; ok {
-		return d.Holder, true
-	}
-	return "", false
+	d, ok := s.dir.devices[id]
+	return ok && d.Holder == hub
 }
 
 func (d *directory) account(id string) (*account, bool) {

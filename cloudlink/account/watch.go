@@ -149,7 +149,7 @@ func (s *Service) hear(m mqtt.Message) {
 	}
 	s.dir.mu.Lock()
 	d := s.dir.devices[topic.Name]
-	if d != nil {
+	if d != nil && d.Account == topic.Account {
 		d.told = t
 	}
 	s.dir.mu.Unlock()

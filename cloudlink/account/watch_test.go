@@ -96,7 +96,7 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 	wants("1 of 3 devices are signed in again.")
 	// What a hub says of a device is shown with what its owner can do; what nobody can read is not.
 	state := func(id, payload string) {
-		if err := hub.conn.Publish(mqtt.Message{Topic: wire.StateTopic(id), Payload: []byte(payload), Retained: true}); err != nil {
+		if err := hub.conn.Publish(mqtt.Message{Topic: wire.StateTopic(hub.account, id), Payload: []byte(payload), Retained: true}); err != nil {
 			t.Fatal(err)
 		}
 	}

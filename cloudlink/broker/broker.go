@@ -20,8 +20,8 @@ import (
 type Directory interface {
 	// AccountOf returns the account of a member: a hub or a native device.
 	AccountOf(member string) (account string, ok bool)
-	// HolderOf returns the hub that a device is bound through.
-	HolderOf(device string) (member string, ok bool)
+	// Holds returns whether a device of the hub's own account is bound through the hub.
+	Holds(hub, device string) bool
 }
 
 // Options are what New checks.

@@ -35,11 +35,10 @@ func (d *directory) AccountOf(m string) (string, bool) {
 	return a, ok
 }
 
-func (d *directory) HolderOf(id string) (string, bool) {
+func (d *directory) Holds(hub, id string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	h, ok := d.holders[id]
-	return h, ok
+	return d.holders[id] == hub
 }
 
 func (d *directory) remove(member string) {
@@ -185,7 +184,7 @@ func TestOnlyWhoShowsItsKeysConnects(t *testing.T) {
 		"another's name":      func(o *paho.ClientOptions) { o.SetUsername(h.hub2.Name).SetClientID(h.hub2.Name) },
 		"another's session":   func(o *paho.ClientOptions) { o.SetClientID(h.hub2.Name) },
 		"another's will":      func(o *paho.ClientOptions) { o.SetWill(wire.StatusTopic(h.hub2.Name), "{}", 1, true) },
-		"a will in a state":   func(o *paho.ClientOptions) { o.SetWill(wire.StateTopic("plug-2"), "{}", 1, true) },
+		"a will in a state":   func(o *paho.ClientOptions) { o.SetWill(wire.StateTopic("ours", "plug-2"), "{}", 1, true) },
 		"an older version":    func(o *paho.ClientOptions) { o.SetProtocolVersion(3) },
 		"a will for an inbox": func(o *paho.ClientOptions) { o.SetWill(wire.InboxTopic(h.hub2.Name), "{}", 1, false) },
 	} {
@@ -217,20 +216,22 @@ func TestWhoMayReadWhat(t *testing.T) {
 		{h.hub, wire.Root + "account/+/notice", wire.NoticeTopic("theirs"), false},
 		{h.hub, wire.Root + "#", wire.NoticeTopic("ours"), false},
 		{h.hub, "$share/g/" + wire.InboxTopic(h.hub2.Name), wire.InboxTopic(h.hub2.Name), false},
-		{h.hub, wire.StateTopic("plug-2"), wire.StateTopic("plug-2"), true},
-		{h.hub, wire.StateTopic("plug-9"), wire.StateTopic("plug-9"), false},
-		{h.hub, wire.Root + "device/+/state", wire.StateTopic("plug-2"), true},
-		{h.hub, wire.Root + "device/+/state", wire.StateTopic("plug-9"), false},
+		{h.hub, wire.StateTopic("ours", "plug-2"), wire.StateTopic("ours", "plug-2"), true},
+		{h.hub, wire.StateTopic("theirs", "plug-9"), wire.StateTopic("theirs", "plug-9"), false},
+		{h.hub, wire.StateTopic("theirs", "plug-1"), wire.StateTopic("theirs", "plug-1"), false},
+		{h.hub, wire.States("+"), wire.StateTopic("ours", "plug-1"), false},
+		{h.hub, wire.States("ours"), wire.StateTopic("ours", "plug-2"), true},
+		{h.hub, wire.States("ours"), wire.StateTopic("theirs", "plug-9"), false},
 		{h.hub, wire.Root + "hub/+/status", wire.StatusTopic(h.hub2.Name), true},
 		{h.hub, wire.Root + "hub/+/status", wire.StatusTopic(h.other.Name), false},
 		{h.hub, wire.Root + "hub/+/inbox", wire.InboxTopic(h.hub2.Name), false},
 		{h.native, wire.InboxTopic(h.native.Name), wire.InboxTopic(h.native.Name), true},
 		{h.native, wire.NoticeTopic("ours"), wire.NoticeTopic("ours"), true},
-		{h.native, wire.StateTopic("plug-1"), wire.StateTopic("plug-1"), false},
-		{h.native, wire.Root + "device/+/state", wire.StateTopic("plug-1"), false},
+		{h.native, wire.StateTopic("ours", "plug-1"), wire.StateTopic("ours", "plug-1"), false},
+		{h.native, wire.States("ours"), wire.StateTopic("ours", "plug-1"), false},
 		{h.stranger, wire.InboxTopic(h.stranger.Name), wire.InboxTopic(h.stranger.Name), true},
 		{h.stranger, wire.NoticeTopic("ours"), wire.NoticeTopic("ours"), false},
-		{h.stranger, wire.Root + "device/+/state", wire.StateTopic("plug-1"), false},
+		{h.stranger, wire.States("ours"), wire.StateTopic("ours", "plug-1"), false},
 		{h.hub, "$SYS/#", wire.NoticeTopic("ours"), false},
 	} {
 		client, in, err := h.try(c.who)
@@ -272,16 +273,17 @@ func TestWhoMayWriteWhat(t *testing.T) {
 		{h.hub, wire.NoticeTopic("ours"), true, false},
 		{h.hub, wire.StatusTopic(h.hub.Name), true, true},
 		{h.hub, wire.StatusTopic(h.hub2.Name), true, false},
-		{h.hub, wire.StateTopic("plug-1"), true, true},
-		{h.hub, wire.StateTopic("plug-2"), true, false},
-		{h.hub, wire.StateTopic("plug-9"), true, false},
-		{h.hub, wire.StateTopic("nobody"), true, false},
+		{h.hub, wire.StateTopic("ours", "plug-1"), true, true},
+		{h.hub, wire.StateTopic("theirs", "plug-1"), true, false}, // its own device, in the name of another account
+		{h.hub, wire.StateTopic("ours", "plug-2"), true, false},
+		{h.hub, wire.StateTopic("theirs", "plug-9"), true, false},
+		{h.hub, wire.StateTopic("ours", "nobody"), true, false},
 		{h.hub, "rekeyd/v1/x", false, false},
 		{h.native, wire.OutboxTopic(h.native.Name), false, true},
-		{h.native, wire.StateTopic(h.native.Name), true, false},
+		{h.native, wire.StateTopic("ours", h.native.Name), true, false},
 		{h.native, wire.StatusTopic(h.native.Name), true, false},
 		{h.stranger, wire.OutboxTopic(h.stranger.Name), false, true},
-		{h.stranger, wire.StateTopic("plug-1"), true, false},
+		{h.stranger, wire.StateTopic("ours", "plug-1"), true, false},
 		{h.svc, wire.NoticeTopic("theirs"), true, true},
 		{h.svc, wire.InboxTopic(h.hub.Name), false, true},
 	} {

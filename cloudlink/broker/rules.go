@@ -192,8 +192,8 @@ func (r *rules) mayPublish(name, topic string) bool {
 	case t.Leaf == "status":
 		return t.Name == name
 	case t.Leaf == "state":
-		holder, held := r.b.o.Directory.HolderOf(t.Name)
-		return held && holder == name
+		account, _ := r.b.o.Directory.AccountOf(name)
+		return t.Account == account && r.b.o.Directory.Holds(name, t.Name)
 	}
 	return false
 }
@@ -204,24 +204,26 @@ func (r *rules) mayRead(name, topic string) bool {
 		return true
 	}
 	isHub := role(name) == string(wire.RoleHub)
-	if topic == wire.Root+"device/+/state" || topic == wire.Root+"hub/+/status" {
+	account, member := r.b.o.Directory.AccountOf(name)
+	switch topic {
+	case wire.Statuses():
 		return isHub
+	case wire.States(account):
+		return isHub && member
 	}
 	t, ok := wire.ParseTopic(topic)
 	if !ok {
 		return false
 	}
-	account, member := r.b.o.Directory.AccountOf(name)
 	switch t.Leaf {
 	case "inbox":
 		return topic == wire.InboxTopic(name)
 	case "notice":
-		return member && t.Name == account
+		return member && t.Account == account
 	case "status":
 		return isHub && member && (t.Name == name || r.of(t.Name, account))
 	case "state":
-		holder, held := r.b.o.Directory.HolderOf(t.Name)
-		return isHub && member && held && r.of(holder, account)
+		return isHub && member && t.Account == account
 	}
 	return false
 }

@@ -244,14 +244,10 @@ func TestEveryFlippedBitOfASignedMessageIsFoundOut(t *testing.T) {
 func TestTopicsAndTheirPartsAreInverse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := anyName.Draw(t, "name")
-		branch := "hub"
-		if strings.HasPrefix(name, "rk-") {
-			branch = "device"
-		}
 		for topic, want := range map[string]wire.Topic{
-			wire.NoticeTopic(name): {Branch: "account", Name: name, Leaf: "notice"}, wire.StatusTopic(name): {Branch: "hub", Name: name, Leaf: "status"},
-			wire.StateTopic(name): {Branch: "device", Name: name, Leaf: "state"}, wire.InboxTopic(name): {Branch: branch, Name: name, Leaf: "inbox"},
-			wire.OutboxTopic(name): {Branch: branch, Name: name, Leaf: "outbox"},
+			wire.NoticeTopic(name): {Account: name, Leaf: "notice"}, wire.StatusTopic(name): {Name: name, Leaf: "status"},
+			wire.StateTopic("acc", name): {Account: "acc", Name: name, Leaf: "state"}, wire.InboxTopic(name): {Name: name, Leaf: "inbox"},
+			wire.OutboxTopic(name): {Name: name, Leaf: "outbox"},
 		} {
 			if got, ok := wire.ParseTopic(topic); !ok || got != want {
 				t.Fatalf("%s: %+v, %t", topic, got, ok)

@@ -14,51 +14,58 @@ const DoorPath = "/rekeyd/v1/door"
 func NoticeTopic(account string) string { return Root + "account/" + account + "/notice" }
 
 // InboxTopic carries what the service tells a member.
-func InboxTopic(member string) string { return Root + branch(member) + "/" + member + "/inbox" }
+func InboxTopic(member string) string { return Root + branchOf(member) + "/" + member + "/inbox" }
 
 // OutboxTopic carries what a member tells the service.
-func OutboxTopic(member string) string { return Root + branch(member) + "/" + member + "/outbox" }
+func OutboxTopic(member string) string { return Root + branchOf(member) + "/" + member + "/outbox" }
 
 // StatusTopic says whether a hub is online, retained; also the hub's last will.
 func StatusTopic(hub string) string { return Root + "hub/" + hub + "/status" }
 
-// StateTopic carries a device's state as its hub tells it, retained.
-func StateTopic(device string) string { return Root + "device/" + device + "/state" }
+// StateTopic carries a device's state as its hub reports it, retained. It names the account: the same address can be bound in
+// another account, and neither learns of the other.
+func StateTopic(account, device string) string {
+	return Root + "account/" + account + "/device/" + device + "/state"
+}
 
 // Outboxes are the filters under which the service hears every member.
 func Outboxes() []string { return []string{Root + "hub/+/outbox", Root + "device/+/outbox"} }
 
-// States is the filter under which the service hears of every device's state.
-func States() string { return Root + "device/+/state" }
+// States is the filter for the states of an account's devices; the service subscribes with the account "+".
+func States(account string) string { return StateTopic(account, "+") }
 
 // Statuses is the filter under which the service hears which hubs are there.
 func Statuses() string { return Root + "hub/+/status" }
 
-func branch(member string) string {
+func branchOf(member string) string {
 	if strings.HasPrefix(member, string(RoleDevice)+"-") {
 		return "device"
 	}
 	return "hub"
 }
 
-// Topic is a topic of the link, taken apart.
+// Topic is a parsed topic of the link.
 type Topic struct {
-	Branch string // "account", "hub" or "device"
-	Name   string
-	Leaf   string // "notice", "inbox", "outbox", "status" or "state"
+	Account string // of a notice and of a state, else empty
+	Name    string // of the member, or of the device whose state it is; empty for a notice
+	Leaf    string // "notice", "inbox", "outbox", "status" or "state"
 }
 
-// ParseTopic takes a topic of the link apart. ok is false for anything else.
+// ParseTopic parses a topic of the link. ok is false for anything else.
 func ParseTopic(s string) (t Topic, ok bool) {
 	rest, ok := strings.CutPrefix(s, Root)
 	parts := strings.Split(rest, "/")
-	if !ok || len(parts) != 3 || !ValidName(parts[1]) {
+	if !ok || len(parts) < 3 || !ValidName(parts[1]) {
 		return Topic{}, false
 	}
-	t = Topic{Branch: parts[0], Name: parts[1], Leaf: parts[2]}
-	switch t.Branch + "/" + t.Leaf {
-	case "account/notice", "hub/inbox", "hub/outbox", "hub/status", "device/inbox", "device/outbox", "device/state":
-		return t, true
+	switch branch, name, leaf := parts[0], parts[1], parts[2]; {
+	case len(parts) == 5 && branch == "account" && leaf == "device" && ValidName(parts[3]) && parts[4] == "state":
+		return Topic{Account: name, Name: parts[3], Leaf: "state"}, true
+	case len(parts) != 3:
+	case branch == "account" && leaf == "notice":
+		return Topic{Account: name, Leaf: leaf}, true
+	case branch == branchOf(name) && (leaf == "inbox" || leaf == "outbox"), branch == "hub" && leaf == "status":
+		return Topic{Name: name, Leaf: leaf}, true
 	}
 	return Topic{}, false
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
-	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
@@ -127,7 +126,7 @@ func (a *app) openHouse() error {
 		Identity: a.identity, Store: linkStore{a.store}, Boot: boot, Version: version, Name: name, Brokers: a.brokers, Log: a.o.Log.With("part", "link"),
 		Began:    func(e home.Epoch) { a.engine.Began(e) },
 		SignedIn: func(e home.Epoch, ids []home.DeviceID) { a.engine.SignedIn(e, ids) },
-		Births:   a.states,
+		States:   a.states,
 		Relay: func(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
 			return a.engine.Relay(ctx, id, request)
 		},
@@ -230,16 +229,16 @@ func (a *app) close() {
 	}
 }
 
-// states are the states of all bound devices, as they stand retained on the broker.
-func (a *app) states() []mqtt.Message {
+// states returns the states of all bound devices, which the link publishes after each connect.
+func (a *app) states() []cloudlink.DeviceState {
 	_, rows := a.engine.House()
-	var ms []mqtt.Message
+	var states []cloudlink.DeviceState
 	for _, r := range rows {
 		if r.Bound {
-			ms = append(ms, stateOfRow(r).Message())
+			states = append(states, stateOfRow(r))
 		}
 	}
-	return ms
+	return states
 }
 
 func stateOfRow(r daemon.Row) cloudlink.DeviceState {
@@ -253,9 +252,9 @@ func stateOfRow(r daemon.Row) cloudlink.DeviceState {
 func (a *app) told(r daemon.Row) {
 	switch {
 	case r.Bound:
-		_ = a.link.Publish(stateOfRow(r).Message())
+		_ = a.link.Publish(stateOfRow(r))
 	case r.Protocol != "":
-		_ = a.link.Publish(cloudlink.DeviceState{ID: string(r.ID)}.Message())
+		_ = a.link.Publish(cloudlink.DeviceState{ID: string(r.ID)})
 	}
 	if a.o.Told != nil {
 		a.o.Told(r)

@@ -59,7 +59,7 @@ func baselines(ctx context.Context, o options, url string, moved traffic) (same,
 type everybody struct{}
 
 func (everybody) AccountOf(string) (string, bool) { return "a", true }
-func (everybody) HolderOf(string) (string, bool)  { return "", false }
+func (everybody) Holds(_, _ string) bool          { return false }
 
 // pair is a hub and a service that only carry.
 type pair struct {
