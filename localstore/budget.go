@@ -10,7 +10,7 @@ import (
 )
 
 // A device may be sent so many sign-ins that can be wrong in an hour, and so many in a day: cameras lock their owner out after ten
-// (tp-link-devices.md, 1), and for how long wrong ones count is not known.
+// (devices/PROTOCOLS.md, section 2.3), and for how long wrong ones count is not known.
 const (
 	budgetHour = 3
 	budgetDay  = 6

@@ -1,5 +1,5 @@
 // Package tplink is TP-Link's own cloud as a provider: it signs in with the owner's password, lists the account's devices, and notices that
-// the password was changed. Facts and their sources: account.md, 2. Nothing of it was ever tried against the vendor.
+// the password was changed. Facts and their sources: cloudlink/account/FACTS.md, section 2.2. Nothing of it was ever tried against the vendor.
 //
 // Such a cloud grants nothing to a hub. The owner types a new password once; from there it is as with any account. What could lock the account
 // is never done by itself: a sign-in that was refused is not repeated until somebody gives a password.

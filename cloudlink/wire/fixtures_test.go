@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write testdata/vectors.json and the exa
 // repeated is the kind of secret that the examples use: 32 equal bytes.
 func repeated(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 
-// cast is who and what the examples and the vectors are about. PROTOCOL.md names the seeds.
+// cast is who and what the examples and the vectors are about. cloudlink/PROTOCOL.md names the seeds.
 type cast struct {
 	hub, device, service       *wire.Identity
 	account, plug              string
@@ -149,7 +149,7 @@ func readVectors(t testing.TB) vectors {
 	return v
 }
 
-// example is one signed message of PROTOCOL.md.
+// example is one signed message of cloudlink/PROTOCOL.md.
 type example struct {
 	name string
 	from *wire.Identity

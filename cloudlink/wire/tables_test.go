@@ -244,7 +244,7 @@ func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 	}
 }
 
-// A type word of the Go code that PROTOCOL.md defines nowhere would leave an implementer guessing.
+// A type word of the Go code that cloudlink/PROTOCOL.md defines nowhere would leave an implementer guessing.
 func TestEveryTypeInATableHasATableOfItsOwn(t *testing.T) {
 	doc := readDocument(t)
 	basic := []string{"string", "bytes", "uint64", "int64", "bool", "object", "time"}

@@ -76,7 +76,7 @@ func (j *JSON) UnmarshalJSON(raw []byte) error {
 // NoOwner is what Owner is of a device that says that it belongs to nobody.
 const NoOwner = "none"
 
-// OwnerOf returns what a device says of its owner that was set up with this e-mail address: its MD5 (tp-link-devices.md, 2.2). It hides
+// OwnerOf returns what a device says of its owner that was set up with this e-mail address: its MD5 (devices/PROTOCOLS.md, section 6.3). It hides
 // the address from nobody who can guess it.
 func OwnerOf(email string) string {
 	h := md5.Sum([]byte(email))

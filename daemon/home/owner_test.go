@@ -6,7 +6,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// TestWhatADeviceClaimsOfItsOwner has the known values of tp-link-devices.md, 2.2.
+// TestWhatADeviceClaimsOfItsOwner has the known values of devices/PROTOCOLS.md, section 6.3.
 func TestWhatADeviceClaimsOfItsOwner(t *testing.T) {
 	const test, kasa = "720edb77e1947f066e78e008aa59c5b3", "994661e5222b8e5e3e1d90e73a322315"
 	for _, c := range []struct {

@@ -10,7 +10,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// protocol returns how a device is spoken to: tp-link-devices.md, 2.3. It is empty for a device that no driver speaks to.
+// protocol returns how a device is spoken to: devices/PROTOCOLS.md, section 3.1. It is empty for a device that no driver speaks to.
 func (r *tapoReply) protocol() home.Protocol {
 	camera := strings.Contains(r.Type, "IPCAMERA") || strings.Contains(r.Type, "DOORBELL")
 	encrypt := strings.ToUpper(r.Scheme.Encrypt)

@@ -19,7 +19,7 @@ type Announcement struct {
 // speaks the link itself, the protocol. It returns false for a type that is not in the table, and for one of a type that
 // many things share where nothing tells what it is.
 //
-// All of it is hearsay. Types and keys are those of tp-link-devices.md, 2.9.
+// All of it is hearsay. Types and keys are those of devices/PROTOCOLS.md, section 13.2.
 func Describe(a Announcement) (home.Sighting, bool) {
 	t, ok := serviceTypes[strings.ToLower(a.Type)]
 	if !ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Tapo returns the probes that Tapo devices and newer Kasa devices answer, on ports 20002 and 20004: tp-link-devices.md, 2.2. Each is asked
+// Tapo returns the probes that Tapo devices and newer Kasa devices answer, on ports 20002 and 20004: devices/PROTOCOLS.md, section 6.2. Each is asked
 // in two forms, one with a key for cameras to hide their owner under, and the older one that says nothing; some firmware answers only
 // one of the two.
 func Tapo() []Probe {

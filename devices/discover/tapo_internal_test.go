@@ -22,7 +22,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// TestTheShortQuestion is the vector of tp-link-devices.md, 2.2.
+// TestTheShortQuestion is the vector of devices/PROTOCOLS.md, section 6.2.
 func TestTheShortQuestion(t *testing.T) {
 	if got := hex.EncodeToString(packet(0, nil)); got != "020000010000000000000000463cb5d3" {
 		t.Error(got)

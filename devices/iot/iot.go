@@ -1,5 +1,5 @@
 // Package iot is the driver for Kasa devices of the first generation: XOR on port 9999, JSON inside; and for those that take the same commands
-// behind KLAP: see KLAP. Facts and their sources: tp-link-devices.md, 2.1.
+// behind KLAP: see KLAP. Facts and their sources: devices/PROTOCOLS.md, section 4.
 //
 // The protocol on port 9999 knows no login. Whoever is on the LAN can ask such a device whose it is, and bind it; nobody can ask which
 // password it holds, and the password goes to it as good as in the clear. What follows from that:

@@ -17,7 +17,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/post"
 )
 
-// KLAP is the driver for devices that take the same commands behind KLAP, of either version (tp-link-devices.md, 2.3 and 2.4). They prove
+// KLAP is the driver for devices that take the same commands behind KLAP, of either version (devices/PROTOCOLS.md, sections 3.1 and 7). They prove
 // which credential they hold before anything is told to them, and nothing goes over the network in the clear.
 //
 // That such firmware takes cnCloud's commands behind KLAP, too, is a guess: nothing of it was ever tried on a device. So what a device

@@ -11,7 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Codes of the devices: tp-link-devices.md, 2.1.
+// Codes of the devices: devices/PROTOCOLS.md, section 4.
 const (
 	codeNotBound     = -8
 	codeBulbNotBound = -4002

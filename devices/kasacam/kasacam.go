@@ -1,4 +1,4 @@
-// Package kasacam is the driver for Kasa cameras: LINKIE over TLS on port 10443. Facts and their sources: tp-link-devices.md, 2.1.
+// Package kasacam is the driver for Kasa cameras: LINKIE over TLS on port 10443. Facts and their sources: devices/PROTOCOLS.md, section 5.1.
 // Nothing of it was ever tried on a camera.
 //
 // It asks who a camera is and whose, and moves nothing: no command is known by which another password is given to one.

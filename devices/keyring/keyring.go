@@ -1,5 +1,5 @@
 // Package keyring says which credentials a device may hold, and what it means that it holds one. Drivers whose protocol lets a client
-// check them all against one reply of the device do so: that spends no login (tp-link-devices.md, 1).
+// check them all against one reply of the device do so: that spends no login (devices/PROTOCOLS.md, section 2.3).
 package keyring
 
 import (
@@ -16,7 +16,7 @@ type Key struct {
 	Verdict  home.Verdict // what it means if the device holds it
 }
 
-// The credentials with which devices of the family leave the factory (tp-link-devices.md, 2.4).
+// The credentials with which devices of the family leave the factory (devices/PROTOCOLS.md, section 7.3).
 var (
 	kasa = [2]string{"kasa@tp-link.net", "kasaSetup"}
 	tapo = [2]string{"test@tp-link.net", "test"}
@@ -69,7 +69,7 @@ func account(a home.Account, cs []home.Credential) []Key {
 }
 
 // Passwords returns every key that is worth trying on a camera, whose username is always admin: the account's passwords, the newest first,
-// each once; then the factory's (tp-link-devices.md, 2.4 and 2.7).
+// each once; then the factory's (devices/PROTOCOLS.md, section 7.3).
 func Passwords(c home.Candidates) []Key {
 	const username = "admin"
 	var ks []Key

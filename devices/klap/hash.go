@@ -1,5 +1,5 @@
 // Package klap is the transport of devices of 2020 and later: a handshake in which the device proves which credential it holds before
-// anything is told to it, and encrypted requests over HTTP. Facts, with their sources and test vectors: tp-link-devices.md, 2.4.
+// anything is told to it, and encrypted requests over HTTP. Facts, with their sources and test vectors: devices/PROTOCOLS.md, section 7.
 //
 // One reply to the first handshake answers for any number of credentials, offline: Find tries them all, by the formulas of both versions,
 // and spends no login.

@@ -26,7 +26,7 @@ func count(from byte) []byte {
 	return b
 }
 
-// TestVectors are those of tp-link-devices.md, 2.4: computed with node, and by an independent implementation.
+// TestVectors are those of devices/PROTOCOLS.md, section 7: computed with node, and by an independent implementation.
 func TestVectors(t *testing.T) {
 	local, remote := count(0), count(16)
 	for _, c := range []struct {

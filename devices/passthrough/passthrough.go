@@ -1,5 +1,5 @@
 // Package passthrough is the transport of older SMART devices: a handshake in which the device seals a session's key for this side, and
-// JSON requests over HTTP, sealed with it. Facts, with their sources: tp-link-devices.md, 2.5. Nothing of it was ever tried on a device.
+// JSON requests over HTTP, sealed with it. Facts, with their sources: devices/PROTOCOLS.md, section 8. Nothing of it was ever tried on a device.
 //
 // The device proves nothing: whoever has its address is told what Login is given. The caller sees to it that the owner has agreed, and that
 // no device is asked more often than is good for it.

@@ -66,7 +66,7 @@ func TestAHandshakeIsWhatDevicesExpect(t *testing.T) {
 	if err := l.Shake(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 314 { // tp-link-devices.md, 2.5
+	if len(got) != 314 { // devices/PROTOCOLS.md, section 8
 		t.Errorf("%d bytes, want 314: %s", len(got), got)
 	}
 	if l.cookie != "0A1B" {
@@ -74,7 +74,7 @@ func TestAHandshakeIsWhatDevicesExpect(t *testing.T) {
 	}
 }
 
-// A sign-in has the shape of tp-link-devices.md, 2.5; SHA-1 of "great_password" and of the address were computed with sha1sum.
+// A sign-in has the shape of devices/PROTOCOLS.md, section 8; SHA-1 of "great_password" and of the address were computed with sha1sum.
 func TestASignInHasTheFormThatIsAskedFor(t *testing.T) {
 	for f, want := range map[Form]string{
 		Hashed: `{"method":"login_device","params":{"password2":"` + b64("698789c94a1bc1bf1bc2730bb513acd9fec936f8") + `","username":"USER"}}`,

@@ -126,7 +126,7 @@ func lost(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: connection broke", home.ErrUnreachable)
 }
 
-// CameraSuites are those that the vendor's cameras are known to take, as far as Go has them: tp-link-devices.md, 2.1 and 2.7. Most
+// CameraSuites are those that the vendor's cameras are known to take, as far as Go has them: devices/PROTOCOLS.md, sections 5.2 and 10.4. Most
 // exchange keys by RSA, which Go offers only where it is named. AES256-SHA256, which some offer, Go does not have.
 func CameraSuites() []uint16 {
 	return []uint16{

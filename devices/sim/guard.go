@@ -3,7 +3,7 @@ package sim
 import "time"
 
 const (
-	usualLocks = 10               // wrong sign-ins in a row that lock a camera: tp-link-devices.md, 1
+	usualLocks = 10               // wrong sign-ins in a row that lock a camera: devices/PROTOCOLS.md, section 2.3
 	lockTime   = 30 * time.Minute // what real ones take is not known
 )
 

@@ -13,7 +13,7 @@ import (
 const hapPort = 51826
 
 // announcement returns that of HomeKit: Kasa devices have no service of their own, but some of them have that
-// (tp-link-devices.md, 2.9).
+// (devices/PROTOCOLS.md, section 13.2).
 func (d *iot) announcement() announcement {
 	id := append(net.HardwareAddr{0x02}, d.mac[1:]...) // looks like a hardware address, and is none
 	category := map[home.Kind]int{home.Bulb: 5, home.Plug: 7, home.Switch: 8, home.Camera: 17}[d.model.kind]

@@ -10,7 +10,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// iotKLAP is a device that takes the commands of iot behind KLAP: tp-link-devices.md, 2.3. That it takes those of its account there, too, is a
+// iotKLAP is a device that takes the commands of iot behind KLAP: devices/PROTOCOLS.md, section 3.1. That it takes those of its account there, too, is a
 // guess, and so is that it proves the pair that it was given last, whether or not its cloud has taken it yet.
 type iotKLAP struct {
 	*iot

@@ -19,7 +19,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// klap is the web server of a device that speaks KLAP: tp-link-devices.md, 2.4. Its hashes are written here once more, so that a mistake
+// klap is the web server of a device that speaks KLAP: devices/PROTOCOLS.md, section 7. Its hashes are written here once more, so that a mistake
 // is not made alike at both ends; the vectors of that page check both.
 type klap struct {
 	v1     bool

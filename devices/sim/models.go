@@ -70,7 +70,7 @@ func (m model) cloudModule() string {
 	return "cnCloud"
 }
 
-// fault is an answer that is an error, in the words that were seen: tp-link-devices.md, 2.1.
+// fault is an answer that is an error, in the words that were seen: devices/PROTOCOLS.md, section 4.
 type fault struct {
 	Code int    `json:"err_code"`
 	Msg  string `json:"err_msg"`

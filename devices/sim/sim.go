@@ -2,7 +2,7 @@
 // protocol's true port, announced by mDNS where asked. It serves the demo, the tests, and whoever wants to try a program
 // against devices that are not at hand (rekeyd simulate).
 //
-// What a device says and how it fails is that of real ones as far as it is known: tp-link-devices.md, 2.1. Nothing of it
+// What a device says and how it fails is that of real ones as far as it is known: devices/PROTOCOLS.md, section 4. Nothing of it
 // leaves the machine.
 package sim
 

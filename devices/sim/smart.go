@@ -18,7 +18,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// smart is what a SMART device knows: tp-link-devices.md, 2.6. It survives being switched off.
+// smart is what a SMART device knows: devices/PROTOCOLS.md, section 9. It survives being switched off.
 type smart struct {
 	spec Spec
 	mac  net.HardwareAddr

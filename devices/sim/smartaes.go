@@ -20,7 +20,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// securePass is the web server of a SMART device of before KLAP: tp-link-devices.md, 2.5. What it says to a sign-in in the form that it does not
+// securePass is the web server of a SMART device of before KLAP: devices/PROTOCOLS.md, section 8. What it says to a sign-in in the form that it does not
 // know, and while it is locked, is a guess: that a real one locks at all is one.
 type securePass struct {
 	defect func(Defect) bool
@@ -39,7 +39,7 @@ type passSession struct {
 	token   string // empty before a login
 }
 
-// Codes of tp-link-devices.md, 2.5 and 2.6.
+// Codes of devices/PROTOCOLS.md, sections 8 and 9.
 const (
 	passWrong   = -1501
 	passParams  = -1008

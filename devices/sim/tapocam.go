@@ -17,10 +17,10 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// factoryAdmin is the password with which a camera leaves the factory: tp-link-devices.md, 2.4.
+// factoryAdmin is the password with which a camera leaves the factory: devices/PROTOCOLS.md, section 7.3.
 const factoryAdmin = "TPL075526460603"
 
-// tapocam is what a Tapo camera knows: tp-link-devices.md, 2.7. It survives being switched off.
+// tapocam is what a Tapo camera knows: devices/PROTOCOLS.md, section 10. It survives being switched off.
 type tapocam struct {
 	spec Spec
 	mac  net.HardwareAddr
@@ -127,7 +127,7 @@ func (d *tapocam) plug() (socket, error) {
 	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.TapoCam.Port())), d, t)
 }
 
-// run runs one method of one who is signed in. Codes are those of tp-link-devices.md, 2.7.
+// run runs one method of one who is signed in. Codes are those of devices/PROTOCOLS.md, section 10.
 func (d *tapocam) run(method string, params json.RawMessage) (any, int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Codes of tp-link-devices.md, 2.7.
+// Codes of devices/PROTOCOLS.md, section 10.
 const (
 	camUnauthorized = -40401
 	camBlocked      = -40404

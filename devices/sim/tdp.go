@@ -26,7 +26,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// The ports on which devices of the newer protocols are looked for: tp-link-devices.md, 2.2. Which of them listens where is not known: here the
+// The ports on which devices of the newer protocols are looked for: devices/PROTOCOLS.md, section 6.2. Which of them listens where is not known: here the
 // newest are on the second.
 const (
 	tdpPort    = 20002

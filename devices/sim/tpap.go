@@ -16,7 +16,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// tpap is a device whose firmware speaks TPAP only: tp-link-devices.md, 2.8. It says who it is, and lets nobody in here: the rest of the
+// tpap is a device whose firmware speaks TPAP only: devices/PROTOCOLS.md, section 11. It says who it is, and lets nobody in here: the rest of the
 // protocol is not played.
 type tpap struct {
 	spec Spec

@@ -15,7 +15,7 @@ import (
 )
 
 // Rekey gives the device the new credential (set_qs_info), and believes that it has it once the device has proved so in a handshake of its
-// own: an L900 answered with an error and had taken it all the same (tp-link-devices.md, 2.6).
+// own: an L900 answered with an error and had taken it all the same (devices/PROTOCOLS.md, section 9).
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
 		return untold(dev)

@@ -1,5 +1,5 @@
 // Package smart has the drivers for devices that take SMART commands: Tapo plugs, switches and bulbs, and newer Kasa ones. Facts and
-// their sources: tp-link-devices.md, 2.4 to 2.6. Nothing of it was ever tried on a device. Driver is for those over KLAP version 2, AES for
+// their sources: devices/PROTOCOLS.md, sections 7 to 9. Nothing of it was ever tried on a device. Driver is for those over KLAP version 2, AES for
 // those of before.
 //
 // A device over KLAP proves what it holds before anything is told to it: its first answer is compared with every credential of the vault, by

@@ -23,7 +23,7 @@ func upperMD5(s string) string {
 	return upperHex(sum[:])
 }
 
-// hasher is what a firmware makes of a password. Which one it does, it does not say: tp-link-devices.md, 2.7.
+// hasher is what a firmware makes of a password. Which one it does, it does not say: devices/PROTOCOLS.md, section 10.
 type hasher func(password string) string
 
 var (

@@ -130,7 +130,7 @@ func (s *session) key(ctx context.Context) (*rsa.PublicKey, error) {
 }
 
 // change tells the camera the new password, sealed with its key. That it is the password that is sealed, and not its hash, is a guess:
-// sources disagree (tp-link-devices.md, 2.7). A camera that makes something else of it does not prove the new one afterwards.
+// sources disagree (devices/PROTOCOLS.md, section 10). A camera that makes something else of it does not prove the new one afterwards.
 func (s *session) change(ctx context.Context, key *rsa.PublicKey, from held, to home.Secret) (code int, err error) {
 	//lint:ignore SA1019 it is what cameras open
 	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, key, []byte(to.Reveal()))

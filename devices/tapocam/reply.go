@@ -11,7 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/post"
 )
 
-// Codes of tp-link-devices.md, 2.7.
+// Codes of devices/PROTOCOLS.md, section 10.
 const (
 	codeUnauthorized = -40401
 	codeBlocked      = -40404

@@ -1,4 +1,4 @@
-// Package tapocam is the driver for Tapo cameras: SSL-AES on port 443, JSON inside. Facts and their sources: tp-link-devices.md, 2.7.
+// Package tapocam is the driver for Tapo cameras: SSL-AES on port 443, JSON inside. Facts and their sources: devices/PROTOCOLS.md, section 10.
 // Nothing of it was ever tried on a camera. What is a guess there is one here, and says so.
 //
 // A camera proves what it holds before this side proves anything: one answer of it is compared with every password of the vault,

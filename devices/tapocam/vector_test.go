@@ -9,7 +9,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/tapocam"
 )
 
-// The vectors of tp-link-devices.md, 2.7, which python-kasa computed.
+// The vectors of devices/PROTOCOLS.md, section 10, which python-kasa computed.
 func TestHashesAreThoseOfCameras(t *testing.T) {
 	const (
 		cnonce = "0001020304050607"

@@ -1,4 +1,4 @@
-// Package tpap is the driver for devices whose firmware speaks TPAP only. Facts and their sources: tp-link-devices.md, 2.8. Nothing of it
+// Package tpap is the driver for devices whose firmware speaks TPAP only. Facts and their sources: devices/PROTOCOLS.md, section 11. Nothing of it
 // was ever tried on a device.
 //
 // It recognises them, and says what their owner can do: such firmware speaks an older protocol, too, once Third-Party Compatibility is on.

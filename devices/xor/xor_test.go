@@ -11,7 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/xor"
 )
 
-// The sealed forms were made by other people's clients (tp-link-devices.md, 2.1).
+// The sealed forms were made by other people's clients (devices/PROTOCOLS.md, section 4).
 var vectors = []struct{ plain, sealed string }{
 	{`{"system":{"get_sysinfo":{}}}`, "d0f281f88bff9af7d5ef94b6d1b4c09fec95e68fe187e8caf08bf68bf6"},
 	{`{"cnCloud":{"get_info":{}}}`, "d0f291ffbcd0bfcaae8cb6cdef88ed99c6afc1a7c8ead0abd6abd6"},
