@@ -1,6 +1,6 @@
-// Package boltfile opens a bbolt file so that nothing is lost and nobody else's file is touched: created whole or not at all,
-// refused when it is in use, damaged, or from a newer version, migrated in one transaction, and written with group commit.
-// It knows nothing of what is in the file.
+// Package boltfile opens a bbolt file safely: it creates the file atomically, refuses one that is in use, damaged or from a
+// newer version, migrates it in one transaction, and commits the changes of concurrent callers together. It also has the
+// helpers for records and histories that the stores of this program share; it does not know what the records mean.
 package boltfile
 
 import (
@@ -15,7 +15,6 @@ import (
 	"sync"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -41,20 +40,13 @@ type File struct {
 	closed bool
 }
 
-// job is one caller's part of a transaction.
-type job struct {
-	do  func(*bbolt.Tx) error
-	err error
-	end chan struct{}
-}
-
 var (
 	metaBucket = []byte("meta")
 	versionKey = []byte("version")
 )
 
-// Open opens the file at path, mode 0600, and makes it where there is none. Errors: home.ErrLocked, home.ErrCorrupt and
-// home.ErrNewer, each a home.Error with a hint; the file is then as it was.
+// Open opens the file at path, and creates it with mode 0600 where there is none. Errors: home.ErrLocked, home.ErrCorrupt and
+// home.ErrNewer, each a home.Error with a hint; the file is unchanged then.
 func Open(path string, o Options) (*File, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil {
@@ -71,7 +63,7 @@ func Open(path string, o Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Where there is no room for a smaller file, the large one serves as well.
+	// A compaction that fails, for lack of room on the disk, is no error: the large file serves as well.
 	if health.worthCompacting() && compact(path, db) == nil {
 		if err := db.Close(); err != nil {
 			return nil, openError(path, err)
@@ -120,7 +112,7 @@ func OpenReadOnly(path string, o Options) (*File, error) {
 	return f, nil
 }
 
-// create makes an empty file whole: a crash leaves either none or a good one. Where another process was first, its file stays.
+// create makes an empty file atomically: a crash leaves either no file or a sound one. The file of a process that was faster stays.
 func create(path string) error {
 	wrap := func(err error) error {
 		return &home.Error{Op: "create " + path, Err: err, Hint: "see that the directory exists and this user may write to it"}
@@ -156,8 +148,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// versionOf returns the file's format, 0 for an empty file. A newer one than is known is home.ErrNewer; a file without a format, that is not
-// empty, is another program's: home.ErrCorrupt.
+// versionOf returns the format of the file, 0 for an empty file. A format newer than the last migration is home.ErrNewer. A
+// file that has content and no format belongs to another program: home.ErrCorrupt.
 func versionOf(path string, tx *bbolt.Tx, o Options) (uint64, error) {
 	b := tx.Bucket(metaBucket)
 	if b == nil {
@@ -168,7 +160,7 @@ func versionOf(path string, tx *bbolt.Tx, o Options) (uint64, error) {
 	}
 	raw := b.Get(versionKey)
 	if len(raw) != 8 {
-		return 0, corrupt(path, errors.New("it does not tell its format"))
+		return 0, corrupt(path, errors.New("it has no format number"))
 	}
 	v := binary.BigEndian.Uint64(raw)
 	if v > uint64(len(o.Migrations)) {
@@ -205,16 +197,7 @@ func (f *File) migrate(o Options) error {
 	})
 }
 
-// View runs do in a read transaction. It must not wait for anything in there, and copies out what it returns.
-func (f *File) View(do func(*bbolt.Tx) error) error {
-	err := f.db.View(do)
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return errClosed
-	}
-	return err
-}
-
-// Snapshot writes a copy of the file, as it is now, to w. Others may go on writing.
+// Snapshot writes a copy of the file in its present state to w. Writers are not held up.
 func (f *File) Snapshot(w io.Writer) error {
 	return f.View(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(w)
@@ -238,7 +221,7 @@ func (f *File) Check() error {
 	})
 }
 
-// Close waits for what was begun and closes the file.
+// Close waits for the transactions under way and closes the file.
 func (f *File) Close() error {
 	f.mu.Lock()
 	if f.closed {

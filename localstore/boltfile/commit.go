@@ -11,29 +11,18 @@ import (
 // maxGroup is how many callers share a transaction at most.
 const maxGroup = 256
 
-// Update runs do in a write transaction and returns when it is on disk. Callers that come while a transaction is being
-// written share the next one: it costs one sync for all. A lone caller waits for nobody. do may be run more than once, and
-// only what its last run did counts; it must not call Update.
-func (f *File) Update(do func(*bbolt.Tx) error) error {
-	if f.readOnly {
-		return fmt.Errorf("write %s: %w", f.path, errReadOnly)
-	}
-	j := &job{do: do, end: make(chan struct{})}
-	f.mu.RLock()
-	if f.closed {
-		f.mu.RUnlock()
-		return errClosed
-	}
-	f.jobs <- j
-	f.mu.RUnlock()
-	<-j.end
-	return j.err
+// job is one caller's part of a transaction.
+type job struct {
+	do  func(*bbolt.Tx) error
+	err error
+	end chan struct{}
 }
 
-// commit writes groups of jobs until the file is closed.
+// commit writes groups of jobs until the file is closed. Callers that come while a transaction is written share the next
+// one: it costs one sync for all of them. A lone caller waits for no other.
 //
-// Callers in a loop would split in two groups that take turns: one is written while the other waits. So it waits a moment for as many as there
-// just were, a quarter at most of what the last commit took.
+// Callers in a loop would split into two groups that take turns: one is written while the other waits. So commit waits for as
+// many callers as there were in the last group, a quarter at most of the time that the last commit took.
 func (f *File) commit() {
 	defer close(f.done)
 	expected, patience := 1, time.Duration(0)
@@ -49,7 +38,7 @@ func (f *File) commit() {
 	}
 }
 
-// gather adds to the group what waits, and waits for expected of them no longer than patience.
+// gather adds the waiting jobs to the group, and waits no longer than patience until there are as many as expected.
 func (f *File) gather(group []*job, expected int, patience time.Duration) []*job {
 	var late <-chan time.Time
 	for len(group) < maxGroup {
@@ -81,9 +70,17 @@ func (f *File) gather(group []*job, expected int, patience time.Duration) []*job
 	return group
 }
 
-// write runs the jobs in one transaction. One that fails must leave nothing behind, and its changes cannot be told from the others': so the
-// transaction is begun again without it.
+// write runs the jobs in one transaction. A job that fails must leave nothing behind, and its changes are mixed with those of
+// the others: the transaction begins again without it.
 func (f *File) write(group []*job) {
+	if rehearse {
+		_ = f.db.Update(func(tx *bbolt.Tx) error {
+			for _, j := range group {
+				_ = run(j, tx)
+			}
+			return errUnchanged
+		})
+	}
 	left := group
 	for len(left) > 0 {
 		var failed *job
@@ -102,7 +99,7 @@ func (f *File) write(group []*job) {
 		if err == nil || errors.Is(err, errUnchanged) {
 			return
 		}
-		if failed == nil { // the commit itself: nobody's changes are on disk
+		if failed == nil { // the commit itself failed: no change is on disk
 			for _, j := range left {
 				j.err = fmt.Errorf("write %s: %w", f.path, err)
 			}
@@ -119,11 +116,11 @@ func (f *File) write(group []*job) {
 	}
 }
 
-// errUnchanged ends a transaction in which nobody changed anything: bbolt reads a page into a node before it changes it, and there are none.
-// A commit would wear the flash for nothing.
-var errUnchanged = errors.New("nothing has changed")
+// errUnchanged rolls back a transaction that changed nothing: a commit would wear the flash. bbolt reads a page into a node
+// before it changes it, so a transaction without nodes has no changes.
+var errUnchanged = errors.New("no change")
 
-// run runs one job; a panic of its own is its error, not the others'.
+// run runs one job. A panic in it becomes its error and spares the others.
 func run(j *job, tx *bbolt.Tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,0 +1,121 @@
+package boltfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Records are JSON values under byte keys. What a store writes with these functions has its own types with field tags: the
+// name of a Go field is not part of the file.
+
+// Put writes v as JSON. An equal record is not written again, so a transaction without a change costs no commit.
+func Put(b *bbolt.Bucket, key []byte, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil || bytes.Equal(b.Get(key), raw) {
+		return err
+	}
+	return b.Put(key, raw)
+}
+
+// Get reads a record. ok is false where there is none. A record that is no JSON of type T is home.ErrCorrupt.
+func Get[T any](b *bbolt.Bucket, key []byte) (v T, ok bool, err error) {
+	raw := b.Get(key)
+	if raw == nil {
+		return v, false, nil
+	}
+	v, err = decode[T](key, raw)
+	return v, err == nil, err
+}
+
+// Each calls do with every record whose key begins with prefix, in the order of the keys. do must not change the bucket; an
+// error ends the walk.
+func Each[T any](b *bbolt.Bucket, prefix []byte, do func(key []byte, v T) error) error {
+	c := b.Cursor()
+	for k, raw := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, raw = c.Next() {
+		if raw == nil {
+			continue // a bucket
+		}
+		v, err := decode[T](k, raw)
+		if err == nil {
+			err = do(k, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// All returns every record of a bucket, in the order of the keys.
+func All[T any](b *bbolt.Bucket) (all []T, err error) {
+	err = Each(b, nil, func(_ []byte, v T) error { all = append(all, v); return nil })
+	return all, err
+}
+
+// DeletePrefix deletes every record whose key begins with prefix.
+func DeletePrefix(b *bbolt.Bucket, prefix []byte) error {
+	var keys [][]byte // collected first: a cursor does not survive a change
+	c := b.Cursor()
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		keys = append(keys, bytes.Clone(k))
+	}
+	for _, k := range keys {
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Append adds a record to a history, a bucket of its own whose keys are consecutive numbers, and deletes the oldest where
+// there are more than keep.
+func Append(b *bbolt.Bucket, v any, keep uint64) error {
+	n, err := b.NextSequence()
+	if err != nil {
+		return err
+	}
+	if n > keep {
+		if err := b.Delete(Key(n - keep)); err != nil {
+			return err
+		}
+	}
+	return Put(b, Key(n), v)
+}
+
+// Newest returns up to limit records of a history, newest first. It is never nil.
+func Newest[T any](b *bbolt.Bucket, limit int) ([]T, error) {
+	all := []T{}
+	c := b.Cursor()
+	for k, raw := c.Last(); k != nil && len(all) < limit; k, raw = c.Prev() {
+		v, err := decode[T](k, raw)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+func decode[T any](key, raw []byte) (v T, err error) {
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return v, fmt.Errorf("record %q: %w: %w", key, home.ErrCorrupt, err)
+	}
+	return v, nil
+}
+
+// Key returns n as a key: big-endian, so that the order of keys is the order of numbers.
+func Key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// Number returns the number in a key or value of eight bytes, 0 for anything else.
+func Number(b []byte) uint64 {
+	if len(b) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}

@@ -1,0 +1,5 @@
+//go:build twice
+
+package boltfile
+
+const rehearse = true
