@@ -92,7 +92,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, _ home.Move) error 
 
 // ask asks the camera who it is and whose.
 func (d *Driver) ask(ctx context.Context, dev home.Device) (statement, error) {
-	l := post.Open(dev.Addr, post.Options{TLS: true, Suites: post.CameraSuites(), Timeout: d.o.Timeout})
+	l := post.New(dev.Addr, post.Options{TLS: true, Suites: post.CameraSuites(), Timeout: d.o.Timeout})
 	defer l.Close()
 	form := url.Values{"content": {base64.StdEncoding.EncodeToString(xor.Seal([]byte(question)))}}.Encode()
 	a, err := l.Send(ctx, "/data/LINKIE2.json", http.Header{

@@ -56,7 +56,7 @@ func TestEveryCipherOfCamerasIsSpoken(t *testing.T) {
 			if !strings.HasPrefix(tls.CipherSuiteName(suite), "TLS_RSA_") {
 				return
 			}
-			l := post.Open(dev.Addr, post.Options{TLS: true}) // names none
+			l := post.New(dev.Addr, post.Options{TLS: true}) // names none
 			defer l.Close()
 			if _, err := l.Send(t.Context(), "/", nil, nil); !errors.Is(err, home.ErrUnreachable) {
 				t.Errorf("Go offers it by itself: %v", err)

@@ -21,14 +21,14 @@ var (
 
 // Line is a conversation with one device. It is for one goroutine.
 type Line struct {
-	post    *post.Line
+	post    *post.Client
 	session *session
 	cookie  string
 	found   Found
 }
 
 // Open begins a conversation. It connects when something is said.
-func Open(at netip.AddrPort, o post.Options) *Line { return &Line{post: post.Open(at, o)} }
+func Open(at netip.AddrPort, o post.Options) *Line { return &Line{post: post.New(at, o)} }
 
 // Close ends the conversation.
 func (l *Line) Close() { l.post.Close() }
@@ -48,7 +48,7 @@ func (l *Line) Greet(ctx context.Context) (Greeting, error) {
 	case a.Status != http.StatusOK || len(a.Body) != seedSize+hashSize:
 		return Greeting{}, fmt.Errorf("%w: %w", home.ErrUnreachable, ErrOther)
 	}
-	return Greeting{local: local, remote: a.Body[:seedSize], server: a.Body[seedSize:], cookie: post.Session(a.Header)}, nil
+	return Greeting{local: local, remote: a.Body[:seedSize], server: a.Body[seedSize:], cookie: post.SessionCookie(a.Header)}, nil
 }
 
 // SignIn opens a session with the key that was found. The device has proved that it holds it, so no login is spent in vain.

@@ -36,7 +36,7 @@ var codes = map[int]error{
 
 // Line is a conversation with one device. It is for one goroutine.
 type Line struct {
-	post   *post.Line
+	post   *post.Client
 	key    *rsa.PrivateKey
 	seal   *seal // nil before a handshake
 	cookie string
@@ -45,7 +45,7 @@ type Line struct {
 
 // Open begins a conversation. It connects when something is said. The key is of 1024 bits: see NewKey.
 func Open(at netip.AddrPort, key *rsa.PrivateKey, o post.Options) *Line {
-	return &Line{post: post.Open(at, o), key: key}
+	return &Line{post: post.New(at, o), key: key}
 }
 
 // Close ends the conversation.
@@ -76,7 +76,7 @@ func (l *Line) shake(ctx context.Context) error {
 	if err != nil {
 		return lost(err)
 	}
-	l.seal, l.cookie = s, post.Session(a.header)
+	l.seal, l.cookie = s, post.SessionCookie(a.header)
 	return nil
 }
 

@@ -1,6 +1,6 @@
-// Package post sends HTTP requests to devices on the LAN, and expects the worst of what answers: answers are bounded in length and
-// time, no redirect is followed, and no proxy or cookie of this machine gets to know of it. What goes wrong is told in words of its
-// own, for what net/http says quotes addresses that have tokens in them.
+// Package post sends HTTP requests to devices on the LAN and trusts none of their answers: length and time of an answer are
+// bounded, redirects are not followed, and neither a proxy nor a cookie of this machine is used. Its errors do not quote those
+// of net/http, which contain addresses with tokens.
 package post
 
 import (
@@ -26,108 +26,115 @@ const (
 	maxHeader = 16 << 10
 )
 
-// Options are what New takes. The zero Options serve devices without TLS.
+// Options are the options of New. The zero Options serve devices without TLS.
 type Options struct {
 	TLS     bool
 	Suites  []uint16      // of TLS 1.2; Go's own choice when empty
-	Timeout time.Duration // for one question and its answer, the connection included; 5 s when zero
+	Timeout time.Duration // for one request and its answer, the connection included; 5 s when zero
 }
 
-// Line is a conversation with one device. It is for one goroutine.
-type Line struct {
+// Client sends requests to one device over one connection. It is for one goroutine.
+type Client struct {
 	o    Options
-	at   netip.AddrPort
-	t    *http.Transport
+	addr netip.AddrPort
+	http *http.Transport
 	cert [sha256.Size]byte
 }
 
-// Answer is what a device answers.
+// Answer is the answer of a device.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// Open begins a conversation. It connects when something is sent.
-func Open(at netip.AddrPort, o Options) *Line {
+// New returns a Client for the device at addr. It connects with the first request.
+func New(addr netip.AddrPort, o Options) *Client {
 	if o.Timeout == 0 {
 		o.Timeout = 5 * time.Second
 	}
-	l := &Line{o: o, at: at}
-	l.t = &http.Transport{
-		DialContext: new(net.Dialer).DialContext, TLSHandshakeTimeout: o.Timeout, ResponseHeaderTimeout: o.Timeout,
-		MaxResponseHeaderBytes: maxHeader, MaxConnsPerHost: 1, DisableCompression: true,
-		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}, // no HTTP/2
+	c := &Client{o: o, addr: addr}
+	c.http = &http.Transport{
+		DialContext:            new(net.Dialer).DialContext,
+		TLSHandshakeTimeout:    o.Timeout,
+		ResponseHeaderTimeout:  o.Timeout,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxConnsPerHost:        1,
+		DisableCompression:     true,
+		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // no HTTP/2
 		TLSClientConfig: &tls.Config{
-			// Devices sign their certificates themselves. Who answers is told by what it knows: see Certificate, and the drivers.
+			// Certificates of devices are self-signed. The driver's protocol identifies the device; see Certificate.
 			InsecureSkipVerify: true, MinVersion: tls.VersionTLS12, CipherSuites: slices.Clone(o.Suites),
 		},
 	}
-	return l
+	return c
 }
 
-// Close ends the conversation.
-func (l *Line) Close() { l.t.CloseIdleConnections() }
+// Close closes the connection.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Certificate returns the fingerprint (SHA-256) of the certificate of what has answered last, zero without TLS.
-func (l *Line) Certificate() [sha256.Size]byte { return l.cert }
+// Certificate returns the fingerprint (SHA-256) of the certificate of the last answer, zero without TLS.
+func (c *Client) Certificate() [sha256.Size]byte { return c.cert }
 
-// Send posts body to path and returns what is answered, of whatever status. All errors are home.ErrUnreachable; none tells path,
+// Send posts body to path and returns the answer, whatever its status. Every error is home.ErrUnreachable; none contains path,
 // header or body.
-func (l *Line) Send(ctx context.Context, path string, header http.Header, body []byte) (Answer, error) {
-	if !l.at.IsValid() {
+func (c *Client) Send(ctx context.Context, path string, header http.Header, body []byte) (Answer, error) {
+	if !c.addr.IsValid() {
 		return Answer{}, fmt.Errorf("%w: its address is not known", home.ErrUnreachable)
 	}
-	ctx, stop := context.WithTimeout(ctx, l.o.Timeout)
+	ctx, stop := context.WithTimeout(ctx, c.o.Timeout)
 	defer stop()
 	scheme := "http://"
-	if l.o.TLS {
+	if c.o.TLS {
 		scheme = "https://"
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, scheme+l.at.String()+path, bytes.NewReader(body))
+	url := scheme + c.addr.String() + path
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return Answer{}, fmt.Errorf("%w: what it gave makes no address", home.ErrUnreachable)
+		return Answer{}, fmt.Errorf("%w: the token it gave makes no address", home.ErrUnreachable)
 	}
 	if header != nil {
 		r.Header = header
 	}
-	got, err := l.t.RoundTrip(r) // follows no redirect
+	got, err := c.http.RoundTrip(r) // follows no redirect
 	if err != nil {
-		return Answer{}, lost(ctx, err)
+		return Answer{}, unreachable(ctx, err)
 	}
 	defer got.Body.Close()
 	if got.TLS != nil && len(got.TLS.PeerCertificates) > 0 {
-		l.cert = sha256.Sum256(got.TLS.PeerCertificates[0].Raw)
+		c.cert = sha256.Sum256(got.TLS.PeerCertificates[0].Raw)
 	}
 	raw, err := io.ReadAll(io.LimitReader(got.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return Answer{}, lost(ctx, err)
+		return Answer{}, unreachable(ctx, err)
 	case len(raw) > maxAnswer:
 		return Answer{}, fmt.Errorf("%w: its answer is too long", home.ErrUnreachable)
 	}
 	return Answer{got.StatusCode, got.Header, raw}, nil
 }
 
-// lost says that there is no answer, and why where a person can do something with it.
-func lost(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+// unreachable returns home.ErrUnreachable with the reason, in words that quote nothing.
+func unreachable(ctx context.Context, err error) error {
+	reason := "connection broke"
+	op, isOp := errors.AsType[*net.OpError](err)
+	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	switch {
+	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", home.ErrUnreachable, ctx.Err())
+	case isOp && op.Op == "dial":
+		reason = "no connection"
+	case noTLS:
+		reason = "it does not speak TLS"
+	case alert:
+		reason = "it agrees to no cipher"
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return fmt.Errorf("%w: no connection", home.ErrUnreachable)
-	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return fmt.Errorf("%w: what answers does not speak TLS", home.ErrUnreachable)
-	}
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
-		return fmt.Errorf("%w: it agrees to no cipher", home.ErrUnreachable)
-	}
-	return fmt.Errorf("%w: connection broke", home.ErrUnreachable)
+	return fmt.Errorf("%w: %s", home.ErrUnreachable, reason)
 }
 
-// CameraSuites are those that the vendor's cameras are known to take, as far as Go has them: devices/PROTOCOLS.md, sections 5.2 and 10.4. Most
-// exchange keys by RSA, which Go offers only where it is named. AES256-SHA256, which some offer, Go does not have.
+// CameraSuites returns the TLS suites that the vendor's cameras are known to accept, as far as Go has them (devices/PROTOCOLS.md,
+// sections 5.2 and 10.4). Most use RSA key exchange, which Go offers only where it is named.
 func CameraSuites() []uint16 {
 	return []uint16{
 		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
@@ -136,12 +143,14 @@ func CameraSuites() []uint16 {
 	}
 }
 
-// Session returns the cookie of a session, as devices set it, or nothing. The TIMEOUT beside it is not sent back: they dislike it.
-func Session(h http.Header) string {
+// SessionCookie returns the value of the cookie TP_SESSIONID, or nothing where it cannot stand in a header. The TIMEOUT beside it
+// is not sent back: devices dislike it (devices/PROTOCOLS.md, section 7.1).
+func SessionCookie(h http.Header) string {
+	unfit := func(r rune) bool { return r <= ' ' || r > '~' || r == ',' }
 	for _, line := range h.Values("Set-Cookie") {
 		for part := range strings.SplitSeq(line, ";") {
 			name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-			if ok && name == "TP_SESSIONID" && len(value) <= 128 && !strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' }) {
+			if ok && name == "TP_SESSIONID" && len(value) <= 128 && !strings.ContainsFunc(value, unfit) {
 				return value
 			}
 		}

@@ -15,13 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/post"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve answers on loopback until the test ends.
 func serve(t *testing.T, encrypted bool, h http.HandlerFunc) (*httptest.Server, netip.AddrPort) {
@@ -37,7 +33,7 @@ func serve(t *testing.T, encrypted bool, h http.HandlerFunc) (*httptest.Server, 
 	return s, netip.MustParseAddrPort(s.Listener.Addr().String())
 }
 
-func TestOneConversationIsOneConnection(t *testing.T) {
+func TestOneClientKeepsOneConnection(t *testing.T) {
 	var mu sync.Mutex // guards from
 	from := map[string]bool{}
 	s, at := serve(t, true, func(w http.ResponseWriter, r *http.Request) {
@@ -47,13 +43,13 @@ func TestOneConversationIsOneConnection(t *testing.T) {
 		raw, _ := io.ReadAll(r.Body)
 		_, _ = io.WriteString(w, r.Method+" "+r.URL.String()+" "+r.Header.Get("X")+" "+string(raw))
 	})
-	l := post.Open(at, post.Options{TLS: true})
-	defer l.Close()
-	if l.Certificate() != [sha256.Size]byte{} {
-		t.Error("a certificate of nobody")
+	client := post.New(at, post.Options{TLS: true})
+	defer client.Close()
+	if client.Certificate() != [sha256.Size]byte{} {
+		t.Error("a certificate before the first request")
 	}
 	for range 3 {
-		a, err := l.Send(t.Context(), "/a?b=-1", http.Header{"X": {"x"}}, []byte("body"))
+		a, err := client.Send(t.Context(), "/a?b=-1", http.Header{"X": {"x"}}, []byte("body"))
 		if err != nil || a.Status != 200 || string(a.Body) != "POST /a?b=-1 x body" {
 			t.Errorf("got %d %q, %v", a.Status, a.Body, err)
 		}
@@ -61,27 +57,27 @@ func TestOneConversationIsOneConnection(t *testing.T) {
 	if len(from) != 1 {
 		t.Errorf("%d connections", len(from))
 	}
-	if l.Certificate() != sha256.Sum256(s.Certificate().Raw) {
+	if client.Certificate() != sha256.Sum256(s.Certificate().Raw) {
 		t.Error("another certificate")
 	}
 }
 
-func TestNothingIsFollowedAndNobodyElseAsked(t *testing.T) {
-	_, other := serve(t, false, func(http.ResponseWriter, *http.Request) { t.Error("it was asked") })
+func TestRedirectsAndProxiesAreIgnored(t *testing.T) {
+	_, other := serve(t, false, func(http.ResponseWriter, *http.Request) { t.Error("another host received a request") })
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"} {
 		t.Setenv(name, "http://"+other.String())
 	}
 	_, at := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://"+other.String()+"/", http.StatusPermanentRedirect)
 	})
-	l := post.Open(at, post.Options{})
-	defer l.Close()
-	if a, err := l.Send(t.Context(), "/", nil, []byte("x")); err != nil || a.Status != http.StatusPermanentRedirect {
+	client := post.New(at, post.Options{})
+	defer client.Close()
+	if a, err := client.Send(t.Context(), "/", nil, []byte("x")); err != nil || a.Status != http.StatusPermanentRedirect {
 		t.Errorf("got %d, %v", a.Status, err)
 	}
 }
 
-func TestWhatGoesWrongTellsNothingOfTheRequest(t *testing.T) {
+func TestErrorsQuoteNothingOfTheRequest(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -102,30 +98,30 @@ func TestWhatGoesWrongTellsNothingOfTheRequest(t *testing.T) {
 		"too long":     {at: long},
 		"breaks":       {at: broken},
 	} {
-		l := post.Open(c.at, post.Options{TLS: c.tls, Timeout: 200 * time.Millisecond})
-		a, err := l.Send(t.Context(), "/stok=hush", http.Header{"Authorization": {"hush"}}, []byte("hush"))
+		client := post.New(c.at, post.Options{TLS: c.tls, Timeout: 200 * time.Millisecond})
+		a, err := client.Send(t.Context(), "/stok=hush", http.Header{"Authorization": {"hush"}}, []byte("hush"))
 		if !errors.Is(err, home.ErrUnreachable) || len(a.Body) > 0 {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "hush") {
-			t.Errorf("%s: it tells %v", name, err)
+			t.Errorf("%s: the error quotes the request: %v", name, err)
 		}
-		l.Close()
+		client.Close()
 	}
 }
 
-func TestWhatIsTakenBackEndsAtOnce(t *testing.T) {
+func TestSendEndsWithItsContext(t *testing.T) {
 	_, at := serve(t, true, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler) // else an answer may come yet, while the connection ends
 	})
-	l := post.Open(at, post.Options{TLS: true, Timeout: time.Hour})
-	defer l.Close()
+	client := post.New(at, post.Options{TLS: true, Timeout: time.Hour})
+	defer client.Close()
 	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer stop()
 	start := time.Now()
-	if _, err := l.Send(ctx, "/", nil, nil); !errors.Is(err, home.ErrUnreachable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 10*time.Second {
+	if _, err := client.Send(ctx, "/", nil, nil); !errors.Is(err, home.ErrUnreachable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 10*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(start))
 	}
 }

@@ -34,11 +34,11 @@ func suites() []uint16 { return post.CameraSuites() }
 type talk struct {
 	d    *Driver
 	dev  home.Device
-	line *post.Line
+	line *post.Client
 }
 
 func (d *Driver) talk(dev home.Device) *talk {
-	return &talk{d: d, dev: dev, line: post.Open(dev.Addr, post.Options{TLS: true, Suites: suites(), Timeout: d.o.Timeout})}
+	return &talk{d: d, dev: dev, line: post.New(dev.Addr, post.Options{TLS: true, Suites: suites(), Timeout: d.o.Timeout})}
 }
 
 // familiar tells whether what answers has the certificate that this camera had when it last said who it is.

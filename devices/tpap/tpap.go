@@ -81,7 +81,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, _ home.Move) error 
 // ask asks the device for its hardware address.
 func (d *Driver) ask(ctx context.Context, dev home.Device) (string, error) {
 	// Which ciphers such devices want is not known: those of cameras are Go's own for all but the oldest, too.
-	l := post.Open(dev.Addr, post.Options{TLS: dev.Addr.Port() != plainPort, Suites: post.CameraSuites(), Timeout: d.o.Timeout})
+	l := post.New(dev.Addr, post.Options{TLS: dev.Addr.Port() != plainPort, Suites: post.CameraSuites(), Timeout: d.o.Timeout})
 	defer l.Close()
 	a, err := l.Send(ctx, "/", http.Header{"Content-Type": {"application/json"}}, []byte(question))
 	if err != nil {
