@@ -4,26 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // defaultAccountURL is where the embedded account service listens.
 const defaultAccountURL = "http://127.0.0.1:7354"
-
-// The doors to one account, with the name under which each door's app signs in. That of tpCamera is this project's own.
-var doors = []struct{ name, appType string }{
-	{"kasa", "Kasa_Android"},
-	{"tpcamera", "tpCamera_Android"},
-	{"web", "rekeyd_Web"},
-}
 
 func addAccountFlag(c *cobra.Command) {
 	c.Flags().String("account-url", "", "base URL of the account service (default "+defaultAccountURL+")")
@@ -41,13 +33,13 @@ func accountClient(c *cobra.Command) (*v1.Client, error) { return clientOf(c, ac
 func clientOf(c *cobra.Command, base string) (*v1.Client, error) {
 	client, err := v1.New(base)
 	if err != nil {
-		return nil, usage(c, fmt.Errorf("%q is no http or https URL of an account service", base))
+		return nil, terminal.Usage(c, fmt.Errorf("%q is no http or https URL of an account service", base))
 	}
 	return client, nil
 }
 
 func newRegister() *cobra.Command {
-	c := &cobra.Command{Use: "register EMAIL", Short: "Register an account at the account service", Args: args(cobra.ExactArgs(1))}
+	c := &cobra.Command{Use: "register EMAIL", Short: "Register an account at the account service", Args: terminal.Args(cobra.ExactArgs(1))}
 	addAccountFlag(c)
 	addPasswordFlag(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
@@ -59,9 +51,9 @@ func newRegister() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		params := map[string]string{"email": as[0], "password": pw.Reveal(), "appType": doors[2].appType}
+		params := map[string]string{"email": as[0], "password": pw.Reveal(), "appType": app.Web.AppType}
 		if err := client.Call(c.Context(), home.Secret{}, "register", params, nil); err != nil {
-			return accountError("register "+as[0], err)
+			return app.AccountError("register "+as[0], err)
 		}
 		fmt.Fprintln(c.OutOrStdout(), "Registered. If a mail comes, open its link or run: rekeyd activate LINK. Then sign this hub in with: rekeyd login "+as[0])
 		return nil
@@ -70,7 +62,7 @@ func newRegister() *cobra.Command {
 }
 
 func newActivate() *cobra.Command {
-	c := &cobra.Command{Use: "activate LINK", Short: "Activate a registered account with the link from the mail", Args: args(cobra.ExactArgs(1))}
+	c := &cobra.Command{Use: "activate LINK", Short: "Activate a registered account with the link from the mail", Args: terminal.Args(cobra.ExactArgs(1))}
 	addAccountFlag(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
 		client, token, err := linkClient(c, as[0])
@@ -78,8 +70,8 @@ func newActivate() *cobra.Command {
 			return err
 		}
 		if err := client.Call(c.Context(), home.Secret{}, "activate", map[string]string{"token": token.Reveal()}, nil); err != nil {
-			err = accountError("activate", err)
-			if e, ok := errors.AsType[*home.Error](err); ok && linkSpent(err) {
+			err = app.AccountError("activate", err)
+			if e, ok := errors.AsType[*home.Error](err); ok && app.LinkUsed(err) {
 				e.Hint = "a link works once and not for long: sign in if the account is activated, or ask for a new one with: rekeyd register EMAIL"
 			}
 			return err
@@ -92,24 +84,24 @@ func newActivate() *cobra.Command {
 
 func newForgot() *cobra.Command {
 	c := &cobra.Command{
-		Use: "forgot EMAIL", Short: "Ask for the mail that resets a forgotten password", Args: args(cobra.ExactArgs(1)),
+		Use: "forgot EMAIL", Short: "Ask for the mail that resets a forgotten password", Args: terminal.Args(cobra.ExactArgs(1)),
 		Long: `Ask for the mail that resets a forgotten password, as the "Forgot password" of an app or the website does.
 The answer is the same whether or not there is an account of that address.`,
 	}
 	addAccountFlag(c)
 	door := c.Flags().String("door", "web", "through which door: kasa, tpcamera or web")
 	c.RunE = func(c *cobra.Command, as []string) error {
-		i := slices.IndexFunc(doors, func(d struct{ name, appType string }) bool { return d.name == *door })
-		if i < 0 {
-			return usage(c, fmt.Errorf("door %q: want kasa, tpcamera or web", *door))
+		d, err := app.DoorNamed(*door)
+		if err != nil {
+			return terminal.Usage(c, err)
 		}
 		client, err := accountClient(c)
 		if err != nil {
 			return err
 		}
-		params := map[string]string{"email": as[0], "appType": doors[i].appType}
+		params := map[string]string{"email": as[0], "appType": d.AppType}
 		if err := client.Call(c.Context(), home.Secret{}, "getResetPasswordEmail", params, nil); err != nil {
-			return accountError("ask for the mail", err)
+			return app.AccountError("ask for the mail", err)
 		}
 		fmt.Fprintln(c.OutOrStdout(), "If there is an account of that address, a mail is on its way. Open its link, or run: rekeyd reset LINK")
 		return nil
@@ -118,7 +110,7 @@ The answer is the same whether or not there is an account of that address.`,
 }
 
 func newReset() *cobra.Command {
-	c := &cobra.Command{Use: "reset LINK", Short: "Set a new password with the link, or the code, from the mail", Args: args(cobra.ExactArgs(1))}
+	c := &cobra.Command{Use: "reset LINK", Short: "Set a new password with the link, or the code, from the mail", Args: terminal.Args(cobra.ExactArgs(1))}
 	addAccountFlag(c)
 	addPasswordFlag(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
@@ -132,7 +124,7 @@ func newReset() *cobra.Command {
 		}
 		params := map[string]string{"token": token.Reveal(), "newPassword": pw.Reveal()}
 		if err := client.Call(c.Context(), home.Secret{}, "resetPassword", params, nil); err != nil {
-			return accountError("reset the password", err)
+			return app.AccountError("reset the password", err)
 		}
 		fmt.Fprintln(c.OutOrStdout(), "Your password was changed. rekeyd now signs your devices in again; see: rekeyd status")
 		return nil
@@ -144,9 +136,9 @@ func newReset() *cobra.Command {
 func linkClient(c *cobra.Command, link string) (*v1.Client, home.Secret, error) {
 	base, token := accountURL(c), home.NewSecret(link)
 	if strings.Contains(link, "://") {
-		of, t, err := splitLink(link)
+		of, t, err := app.SplitLink(link)
 		if err != nil {
-			return nil, home.Secret{}, usage(c, err)
+			return nil, home.Secret{}, terminal.Usage(c, err)
 		}
 		token = t
 		if given, _ := c.Flags().GetString("account-url"); given == "" {
@@ -157,23 +149,9 @@ func linkClient(c *cobra.Command, link string) (*v1.Client, home.Secret, error) 
 	return client, token, err
 }
 
-// splitLink returns the service and the token of a link from a mail; the token stands behind the #, where no server sees it.
-func splitLink(link string) (base string, token home.Secret, err error) {
-	u, err := url.Parse(link)
-	var frag url.Values
-	if err == nil {
-		frag, err = url.ParseQuery(u.Fragment)
-	}
-	if err != nil || frag.Get("t") == "" {
-		return "", token, errors.New("this is not a link from a mail of the account service")
-	}
-	// Behind a proxy the service may have a path of its own; the last part of the link's is the page.
-	return u.Scheme + "://" + u.Host + u.EscapedPath()[:max(0, strings.LastIndex(u.EscapedPath(), "/"))], home.NewSecret(frag.Get("t")), nil
-}
-
 func newLogin() *cobra.Command {
 	c := &cobra.Command{
-		Use: "login [EMAIL]", Short: "Sign this hub in to an account", Args: args(cobra.MaximumNArgs(1)),
+		Use: "login [EMAIL]", Short: "Sign this hub in to an account", Args: terminal.Args(cobra.MaximumNArgs(1)),
 		Long: `Sign this hub in to an account, once: with its e-mail address and password, or with --pair and the word that the
 account's page shows. The daemon must be running.
 
@@ -193,14 +171,14 @@ which is asked for, or given with --code.`,
 		}
 		switch {
 		case *provider != "home" && *provider != string(home.TPLink):
-			return usage(c, fmt.Errorf("provider %q: want home or tplink", *provider))
+			return terminal.Usage(c, fmt.Errorf("provider %q: want home or tplink", *provider))
 		case *provider == string(home.TPLink):
 			if *pair {
-				return usage(c, errors.New("--pair is for accounts at an account service, and --provider tplink is none"))
+				return terminal.Usage(c, errors.New("--pair is for accounts at an account service, and --provider tplink is none"))
 			}
 			in["provider"] = *provider
 		case *code != "":
-			return usage(c, errors.New("--code goes with --provider tplink"))
+			return terminal.Usage(c, errors.New("--code goes with --provider tplink"))
 		}
 		h := dialHub(stateOf(c))
 		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, nil); err != nil {
@@ -213,7 +191,7 @@ which is asked for, or given with --code.`,
 		case len(as) == 1:
 			in["email"] = as[0]
 		default:
-			return usage(c, errors.New("say the e-mail address of the account, or --pair"))
+			return terminal.Usage(c, errors.New("say the e-mail address of the account, or --pair"))
 		}
 		secret, err := readPassword(c, prompt, false)
 		if err != nil {
@@ -237,38 +215,4 @@ which is asked for, or given with --code.`,
 		return nil
 	}
 	return c
-}
-
-// accountError says what a person can do about an answer of the account service.
-func accountError(op string, err error) error {
-	e, ok := errors.AsType[*v1.Error](err)
-	if !ok {
-		return err
-	}
-	hint := ""
-	switch e.Code { // the limits are the service's: its own words name them
-	case v1.WrongPassword, v1.NotRegistered:
-		return &home.Error{Op: op, Err: home.ErrCredential, Hint: "check both; if you have forgotten the password: rekeyd forgot EMAIL"}
-	case v1.Locked:
-		hint = "wait, or reset the password now with: rekeyd forgot EMAIL"
-	case v1.RateLimit:
-		hint = "wait a minute and try again"
-	case v1.LinkExpired, v1.CannotReset: // see linkSpent
-		hint = "a link works once and not for long: ask for a new one with: rekeyd forgot EMAIL"
-	case v1.BadNewPassword:
-		hint = "choose another: letters, digits and signs without spaces, not a common one, and not your e-mail address"
-	case account.EmailTaken:
-		hint = "sign in with: rekeyd login EMAIL; if you have forgotten the password: rekeyd forgot EMAIL"
-	case account.NotActivated:
-		hint = "open the link in the mail that came when you registered, or run: rekeyd activate LINK"
-	case v1.InvalidEmail:
-		hint = "check the e-mail address"
-	}
-	return &home.Error{Op: op, Err: e, Hint: hint}
-}
-
-// linkSpent tells that a link from a mail works no more.
-func linkSpent(err error) bool {
-	e, ok := errors.AsType[*v1.Error](err)
-	return ok && (e.Code == v1.LinkExpired || e.Code == v1.CannotReset)
 }

@@ -13,12 +13,14 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 func newAccount() *cobra.Command {
 	c := &cobra.Command{
-		Use: "account", Short: "The account service on its own", Args: args(cobra.NoArgs),
+		Use: "account", Short: "The account service on its own", Args: terminal.Args(cobra.NoArgs),
 		Long: `The account service on its own, for hubs elsewhere: rekeyd run has one embedded.
 
 What the owner of an account does stands one step higher: rekeyd register, activate, login, forgot, reset.`,
@@ -30,7 +32,7 @@ What the owner of an account does stands one step higher: rekeyd register, activ
 
 func newAccountServe() *cobra.Command {
 	c := &cobra.Command{
-		Use: "serve", Short: "Run the account service, with its website and API, without a house", Args: args(cobra.NoArgs),
+		Use: "serve", Short: "Run the account service, with its website and API, without a house", Args: terminal.Args(cobra.NoArgs),
 		Long: `Run the account service on its own: its website, its API, and the MQTT broker that its hubs meet at. The first line on standard
 output says where it is. A hub elsewhere is started with  rekeyd run --account-url URL  and signed in with  rekeyd login.
 Hubs on other machines have to reach the broker: --broker-listen opens it to them, and they find it at the host of --base-url, or where
@@ -45,11 +47,9 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 	f := c.Flags()
 	brokers := f.StringArray("broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn")
 	hubBrokers := f.StringArray("hub-broker", nil, "URL by which hubs reach the broker, where it is another one; several are tried in turn")
-	l := defaultListen
-	l.AccountFlag, l.BaseFlag = "listen", "base-url"
-	f.StringVar(&l.Account, "listen", l.Account, "address of the website and API")
-	f.StringVar(&l.Broker, "broker-listen", l.Broker, "address of the embedded broker")
-	m := accountFlags(c, l.BaseFlag)
+	listen := f.String("listen", defaultAccount, "address of the website and API")
+	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")
+	m := accountFlags(c, "listen", "base-url")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
 		for _, b := range slices.Concat(*brokers, *hubBrokers) {
@@ -58,25 +58,35 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 			}
 		}
 		if err := errors.Join(append(errs, m.check())...); err != nil {
-			return usage(c, err)
+			return terminal.Usage(c, err)
 		}
-		o := appOptions{State: stateOf(c), Brokers: *brokers, HubBrokers: *hubBrokers, Listen: l, Log: m.log(c)}
-		var err error
-		if o.Passphrase, err = passphraseOf(c); err != nil {
+		passphrase, err := passphraseOf(c)
+		if err != nil {
 			return err
+		}
+		o := app.ServiceOptions{
+			State: stateOf(c), Listen: *listen, Broker: *brokerAddr, Brokers: *brokers, HubBrokers: *hubBrokers, Passphrase: passphrase,
+			Log: m.log(c),
 		}
 		if err := m.apply(&o); err != nil {
 			return err
 		}
-		a := &app{o: o}
-		defer a.close()
-		if err := a.openCloud(); err != nil {
+		s, err := app.NewService(o)
+		if err != nil {
 			return err
 		}
-		// A script reads this line: with port 0 nobody else knows where.
-		fmt.Fprintln(c.OutOrStdout(), "account service:", a.accountURL())
-		o.Log.Info("account service runs", "version", version, "state", o.State, "url", a.service.BaseURL())
-		a.run(c.Context(), a.cloudParts())
+		defer s.Close()
+		go func() {
+			if s.WaitListening(c.Context()); c.Context().Err() != nil {
+				return
+			}
+			// A script reads this line: with port 0 it is the only place that has the port.
+			fmt.Fprintln(c.OutOrStdout(), "account service:", s.URL())
+			o.Log.Info("account service runs", "version", version, "state", o.State, "url", s.BaseURL())
+		}()
+		if err := s.Run(c.Context()); err != nil {
+			return err
+		}
 		o.Log.Info("account service stopped")
 		return nil
 	}
@@ -101,14 +111,14 @@ are hashed at once, in hash_memory KiB each: one a processor, 4 at most.`
 
 // accountOptions are the flags of whatever brings an account service.
 type accountOptions struct {
-	baseFlag                          string // by which base is chosen
+	listenFlag, baseFlag              string // by which its address and base are chosen
 	base, mailDir, smtp, from, policy string
 	verbose                           bool
 }
 
 // accountFlags adds them to a command.
-func accountFlags(c *cobra.Command, baseFlag string) *accountOptions {
-	m, f := &accountOptions{baseFlag: baseFlag}, c.Flags()
+func accountFlags(c *cobra.Command, listenFlag, baseFlag string) *accountOptions {
+	m, f := &accountOptions{listenFlag: listenFlag, baseFlag: baseFlag}, c.Flags()
 	f.StringVar(&m.base, baseFlag, "", "the account service's URL in mails, where people reach it under another one")
 	f.StringVar(&m.mailDir, "mail-dir", "", "directory for mails (default: mail in the state directory)")
 	f.StringVar(&m.smtp, "smtp", "", "URL of the SMTP server for mails: smtp://user:password@host:587 or smtps://…")
@@ -136,8 +146,8 @@ func (m *accountOptions) check() error {
 }
 
 // apply reads what the flags name, and puts it into o. Mail goes to a folder in the state directory where the flags name nothing else.
-func (m *accountOptions) apply(o *appOptions) error {
-	o.BaseURL = m.base
+func (m *accountOptions) apply(o *app.ServiceOptions) error {
+	o.BaseURL, o.ListenFlag, o.BaseFlag = m.base, "--"+m.listenFlag, "--"+m.baseFlag
 	if m.policy != "" {
 		raw, err := os.ReadFile(m.policy)
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -27,7 +28,7 @@ network can read it. They are moved only if you allow that, once, with --allow-c
 	c.RunE = func(c *cobra.Command, names []string) error {
 		said := c.Flags().Changed("allow-cleartext-bind")
 		if *all == (len(names) > 0) && (*all || !said) {
-			return usage(c, errors.New("name devices, or say --all"))
+			return terminal.Usage(c, errors.New("name devices, or say --all"))
 		}
 		s, err := statusOf(c)
 		if err != nil {
@@ -93,7 +94,7 @@ func allowCleartext(c *cobra.Command, allow bool) error {
 }
 
 func newUnbind() *cobra.Command {
-	c := &cobra.Command{Use: "unbind DEVICE…", Short: "Have the account forget devices; they keep what they hold", Args: args(cobra.MinimumNArgs(1))}
+	c := &cobra.Command{Use: "unbind DEVICE…", Short: "Have the account forget devices; they keep what they hold", Args: terminal.Args(cobra.MinimumNArgs(1))}
 	c.RunE = func(c *cobra.Command, names []string) error {
 		ids, err := orderNamed(c, "unbind", names)
 		if err == nil {
@@ -116,9 +117,9 @@ rekeyd does that by itself; this is for whoever does not want to wait.`,
 	c.RunE = func(c *cobra.Command, names []string) error {
 		switch {
 		case *dry && *restart:
-			return usage(c, errors.New("--dry-run changes nothing, and --restart does"))
+			return terminal.Usage(c, errors.New("--dry-run changes nothing, and --restart does"))
 		case *asJSON && !*dry:
-			return usage(c, errors.New("--json goes with --dry-run"))
+			return terminal.Usage(c, errors.New("--json goes with --dry-run"))
 		case *dry:
 			return dryRun(c, names, *asJSON)
 		}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -27,7 +28,7 @@ func dialHub(state string) *hub {
 	return &hub{state: state, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return d.DialContext(ctx, "unix", socketIn(state))
+			return d.DialContext(ctx, "unix", app.ControlSocket(state))
 		},
 	}}}
 }
@@ -48,7 +49,7 @@ func (h *hub) call(ctx context.Context, method, path string, in, out any) error 
 	}
 	resp, err := h.http.Do(req)
 	if errors.Is(err, fs.ErrPermission) {
-		return &home.Error{Op: "ask the daemon", Err: fmt.Errorf("this user may not open %s", socketIn(h.state)), Hint: "run this as the user as whom the daemon runs"}
+		return &home.Error{Op: "ask the daemon", Err: fmt.Errorf("this user may not open %s", app.ControlSocket(h.state)), Hint: "run this as the user as whom the daemon runs"}
 	}
 	if err != nil {
 		return &home.Error{

@@ -12,7 +12,7 @@ import (
 )
 
 // shows waits until the terminal ends with what the program says there.
-func (x *terminal) shows(prompt string) {
+func (x *pty) shows(prompt string) {
 	x.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if strings.HasSuffix(x.shown.String(), prompt) {

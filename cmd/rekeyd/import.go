@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 )
 
 // manyPasswords is how many lines are read; the vault takes fewer.
@@ -18,7 +20,7 @@ const manyPasswords = 100
 
 func newImport() *cobra.Command {
 	c := &cobra.Command{
-		Use: "import", Short: "Add earlier passwords of your account that you remember", Args: args(cobra.NoArgs),
+		Use: "import", Short: "Add earlier passwords of your account that you remember", Args: terminal.Args(cobra.NoArgs),
 		Long: `Add earlier passwords of your account that you remember, so that devices are found that were left behind by older resets.
 They are asked for on the terminal, one after the other, or read from standard input, one a line. They are kept sealed,
 and used for nothing but to open devices that hold them.`,
@@ -64,7 +66,7 @@ func readPasswords(c *cobra.Command) ([]string, error) {
 	} else {
 		f, ok := c.InOrStdin().(*os.File)
 		if !ok || !term.IsTerminal(int(f.Fd())) {
-			return nil, usage(c, errors.New("standard input is no terminal: give the passwords with --password-stdin, one a line"))
+			return nil, terminal.Usage(c, errors.New("standard input is no terminal: give the passwords with --password-stdin, one a line"))
 		}
 		for len(all) < manyPasswords {
 			p, err := askPassword(c, f, "Earlier password (Enter alone ends)")
@@ -78,7 +80,7 @@ func readPasswords(c *cobra.Command) ([]string, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, usage(c, errors.New("no password was given"))
+		return nil, terminal.Usage(c, errors.New("no password was given"))
 	}
 	return all, nil
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 )
 
 // version is set when a release is built.
@@ -51,7 +53,7 @@ After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return terminal.Usage(c, err) })
 	root.PersistentFlags().String("state", "", "directory of the hub's state (default "+defaultState()+")")
 	root.PersistentFlags().String("passphrase-file", "", "file that holds the passphrase under which the state is sealed; without it a key file beside the store serves")
 	root.AddCommand(

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -31,13 +32,13 @@ func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, err
 			return home.Secret{}, fmt.Errorf("read the password: %w", err)
 		}
 		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return home.Secret{}, usage(c, errors.New("no password on standard input"))
+			return home.Secret{}, terminal.Usage(c, errors.New("no password on standard input"))
 		}
 		return home.NewSecret(line), nil
 	}
 	f, ok := c.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return home.Secret{}, usage(c, errors.New("standard input is no terminal: give the password with --password-stdin"))
+		return home.Secret{}, terminal.Usage(c, errors.New("standard input is no terminal: give the password with --password-stdin"))
 	}
 	first, err := askPassword(c, f, prompt)
 	if err != nil || !twice {

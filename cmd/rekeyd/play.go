@@ -2,7 +2,12 @@
 
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
 
-// play returns the commands that play a house. A router has no use for them: built with the tag nodemo, it goes without.
-func play() []*cobra.Command { return []*cobra.Command{newDemo(), newSimulate()} }
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/demo"
+)
+
+// play returns the commands that simulate a house. This file is the only one that imports them: a build with the tag nodemo, for routers,
+// is without the demo and the simulator.
+func play() []*cobra.Command { return demo.Commands() }

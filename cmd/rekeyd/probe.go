@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -26,7 +27,7 @@ spent where the device's protocol can do without.`,
 			return err
 		}
 		if *asJSON {
-			return printJSON(c.OutOrStdout(), found)
+			return terminal.PrintJSON(c.OutOrStdout(), found)
 		}
 		t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
 		row(t, "DEVICE", "NAME", "KIND", "PROTOCOL", "HOLDS", "WHOSE", "WHAT TO DO")
@@ -49,7 +50,7 @@ func dryRun(c *cobra.Command, names []string, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		return printJSON(c.OutOrStdout(), found)
+		return terminal.PrintJSON(c.OutOrStdout(), found)
 	}
 	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
 	row(t, "DEVICE", "NAME", "HOLDS", "PLAN")
@@ -70,7 +71,7 @@ func holdsOf(r daemon.Row) string {
 // row writes a line of a table.
 func row(w io.Writer, cells ...string) {
 	for i, c := range cells {
-		cells[i] = printable(c)
+		cells[i] = terminal.Printable(c)
 	}
 	_, _ = io.WriteString(w, strings.Join(cells, "\t")+"\n") // Flush returns the error
 }

@@ -7,8 +7,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/spf13/cobra"
-
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -23,44 +22,23 @@ const (
 	exitStore       = 6 // the state directory cannot be used
 )
 
-// usageError is a wrong command line.
-type usageError struct{ err error }
-
-func (u usageError) Error() string { return u.err.Error() }
-
-func usage(c *cobra.Command, err error) error {
-	return usageError{&home.Error{Op: c.CommandPath(), Err: err, Hint: "see: " + c.CommandPath() + " --help"}}
-}
-
-func (u usageError) Unwrap() error { return u.err }
-
-// exactArgs is cobra's argument check with this program's voice.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, as []string) error {
-		if err := check(c, as); err != nil {
-			return usage(c, err)
-		}
-		return nil
-	}
-}
-
 // report prints an error and what the person can do, and picks the exit code.
 func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") {
-		err = usageError{&home.Error{Op: "rekeyd", Err: errors.New(strings.SplitN(err.Error(), "\n", 2)[0]), Hint: "see: rekeyd --help"}}
+		err = terminal.NewUsageError("rekeyd", errors.New(strings.SplitN(err.Error(), "\n", 2)[0]))
 	}
 	text := strings.TrimPrefix(err.Error(), "rekeyd: ")
-	if _, ok := errors.AsType[usageError](err); ok {
+	if _, ok := errors.AsType[terminal.UsageError](err); ok {
 		text = strings.TrimPrefix(strings.TrimPrefix(text, "rekeyd "), "rekeyd: ")
 	}
 	fmt.Fprintf(w, "rekeyd: %s\n", text)
 	if hint := home.HintOf(err); hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", hint)
 	}
-	if _, ok := errors.AsType[usageError](err); ok {
+	if _, ok := errors.AsType[terminal.UsageError](err); ok {
 		return exitUsage
 	}
 	switch {

@@ -7,16 +7,26 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// The project's ports, on loopback.
+const (
+	defaultPage    = "127.0.0.1:7353"
+	defaultAccount = "127.0.0.1:7354"
+	defaultBroker  = "127.0.0.1:7355"
 )
 
 func newRun() *cobra.Command {
 	c := &cobra.Command{
-		Use: "run", Short: "Run the daemon: find devices, and keep those that are bound on the newest password", Args: args(cobra.NoArgs),
+		Use: "run", Short: "Run the daemon: find devices, and keep those that are bound on the newest password", Args: terminal.Args(cobra.NoArgs),
 		Long: `Run the daemon. It looks for devices on the interfaces given (every multicast interface that is up, loopback left out),
 and brings its own account service and MQTT broker unless it is told of others.
 
@@ -27,11 +37,10 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	brokers := f.StringArray("broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn")
 	accountURL := f.String("account-url", "", "base URL of the account service to use instead of the embedded one")
 	parallel := f.Int("parallel", defaultParallel, "devices that are asked or moved at once")
-	l := defaultListen
-	f.StringVar(&l.Page, "listen", l.Page, "address of the house's page and read-only API")
-	f.StringVar(&l.Account, "account-listen", l.Account, "address of the embedded account service")
-	f.StringVar(&l.Broker, "broker-listen", l.Broker, "address of the embedded broker")
-	m := accountFlags(c, l.BaseFlag)
+	page := f.String("listen", defaultPage, "address of the house's page and read-only API")
+	account := f.String("account-listen", defaultAccount, "address of the embedded account service")
+	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")
+	m := accountFlags(c, "account-listen", "account-base-url")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
 		for _, b := range *brokers {
@@ -43,7 +52,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			if u, err := url.Parse(*accountURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 				errs = append(errs, errors.New("account-url: want an http or https URL"))
 			}
-			for _, name := range []string{"account-listen", l.BaseFlag, "mail-dir", "smtp", "mail-from", "policy"} {
+			for _, name := range []string{"account-listen", m.baseFlag, "mail-dir", "smtp", "mail-from", "policy"} {
 				if f.Changed(name) {
 					errs = append(errs, fmt.Errorf("%s is for the embedded account service, and --account-url names another", name))
 				}
@@ -53,21 +62,27 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			errs = append(errs, fmt.Errorf("parallel %d: want 1 to 256", *parallel))
 		}
 		if err := errors.Join(append(errs, m.check())...); err != nil {
-			return usage(c, err)
+			return terminal.Usage(c, err)
 		}
-		state := stateOf(c)
 		log := m.log(c)
-		o := appOptions{State: state, Interfaces: *interfaces, Brokers: *brokers, AccountURL: *accountURL, Listen: l, Parallel: *parallel, Log: log}
-		var err error
-		if o.Passphrase, err = passphraseOf(c); err != nil {
+		passphrase, err := passphraseOf(c)
+		if err != nil {
 			return err
 		}
-		if *accountURL == "" {
-			if err := m.apply(&o); err != nil {
-				return err
-			}
+		hub := app.HubOptions{
+			State: stateOf(c), Version: version, Interfaces: *interfaces, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
+			Parallel: *parallel, Passphrase: passphrase, Log: log,
 		}
-		return serve(c.Context(), o)
+		if *accountURL != "" {
+			return runHub(c.Context(), hub)
+		}
+		service := app.ServiceOptions{
+			State: hub.State, Listen: *account, Broker: *brokerAddr, Brokers: *brokers, Passphrase: passphrase, Log: log,
+		}
+		if err := m.apply(&service); err != nil {
+			return err
+		}
+		return runBoth(c.Context(), hub, service)
 	}
 	return c
 }
@@ -75,17 +90,34 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 // defaultParallel suits a Raspberry Pi.
 const defaultParallel = 16
 
-// serve runs the daemon until ctx ends.
-func serve(ctx context.Context, o appOptions) error {
-	a, err := newApp(o)
+// runHub runs a hub until ctx ends.
+func runHub(ctx context.Context, o app.HubOptions) error {
+	hub, err := app.NewHub(o)
 	if err != nil {
 		return err
 	}
-	defer a.close()
-	o.Log.Info("rekeyd runs", "version", version, "hub", a.identity.Name, "state", o.State, "page", "http://"+a.page().String(), "account", a.accountURL())
-	a.run(ctx, a.parts())
+	defer hub.Close()
+	if err := hub.Run(ctx); err != nil {
+		return err
+	}
 	o.Log.Info("rekeyd stopped")
 	return nil
+}
+
+// runBoth runs a hub with its own account service until ctx ends.
+func runBoth(ctx context.Context, o app.HubOptions, so app.ServiceOptions) error {
+	service, err := app.NewService(so)
+	if err != nil {
+		return err
+	}
+	defer service.Close()
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { _ = service.Run(ctx) }) // it has no part whose failure would end it
+	o.Service = service
+	return runHub(ctx, o)
 }
 
 func readSecretFile(path string) (home.Secret, error) {

@@ -47,6 +47,3 @@ func passphraseOf(c *cobra.Command) (home.Secret, error) {
 	}
 	return readSecretFile(path)
 }
-
-// socketIn is where the daemon takes orders: whoever can open the directory may give them.
-func socketIn(state string) string { return filepath.Join(state, "rekeyd.sock") }

@@ -11,13 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 func newStatus() *cobra.Command {
 	c := &cobra.Command{
-		Use: "status", Short: "Show the account, the link, and how far every bound device is", Args: args(cobra.NoArgs),
+		Use: "status", Short: "Show the account, the link, and how far every bound device is", Args: terminal.Args(cobra.NoArgs),
 	}
 	asJSON := c.Flags().Bool("json", false, "print one JSON object")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -29,7 +30,7 @@ func newStatus() *cobra.Command {
 		s.Devices = slices.DeleteFunc(s.Devices, func(r daemon.Row) bool { return !r.Bound && r.Protocol == "" })
 		w := c.OutOrStdout()
 		if *asJSON {
-			return printJSON(w, s)
+			return terminal.PrintJSON(w, s)
 		}
 		if s.Account == "" {
 			fmt.Fprintln(w, "Not signed in. Run: rekeyd login")
@@ -38,7 +39,7 @@ func newStatus() *cobra.Command {
 			if s.Provider == home.TPLink {
 				at = " at TP-Link's cloud"
 			}
-			fmt.Fprintf(w, "Account %s%s, password number %d\n", printable(s.Account), at, s.Epoch)
+			fmt.Fprintf(w, "Account %s%s, password number %d\n", terminal.Printable(s.Account), at, s.Epoch)
 		}
 		fmt.Fprintf(w, "Hub %s, link %s", s.Hub, s.Link)
 		if s.Reason != "" {
@@ -55,13 +56,13 @@ func newStatus() *cobra.Command {
 			}
 		}
 		fmt.Fprintf(w, "%d of %d devices are signed in with the newest password\n\n", current, bound)
-		return printRows(w, s.Devices)
+		return terminal.PrintRows(w, s.Devices)
 	}
 	return c
 }
 
 func newDevices() *cobra.Command {
-	c := &cobra.Command{Use: "devices", Short: "List every device that was found, bound or not", Args: args(cobra.NoArgs)}
+	c := &cobra.Command{Use: "devices", Short: "List every device that was found, bound or not", Args: terminal.Args(cobra.NoArgs)}
 	asJSON := c.Flags().Bool("json", false, "print a JSON list")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := statusOf(c)
@@ -69,9 +70,9 @@ func newDevices() *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			return printJSON(c.OutOrStdout(), s.Devices)
+			return terminal.PrintJSON(c.OutOrStdout(), s.Devices)
 		}
-		if err := printRows(c.OutOrStdout(), s.Devices); err != nil {
+		if err := terminal.PrintRows(c.OutOrStdout(), s.Devices); err != nil {
 			return err
 		}
 		return printListed(c.OutOrStdout(), s)
@@ -95,7 +96,7 @@ func printListed(w io.Writer, s daemon.Status) error {
 		if d.Online {
 			state = "online elsewhere"
 		}
-		line("  %s  %s  mac %s  %s\n", printable(d.Name), printable(d.Model), d.MAC, state)
+		line("  %s  %s  mac %s  %s\n", terminal.Printable(d.Name), terminal.Printable(d.Model), d.MAC, state)
 	}
 	first := true
 	for _, r := range s.Devices {
@@ -106,18 +107,18 @@ func printListed(w io.Writer, s daemon.Status) error {
 			line("\nSeen here, but not in the account:\n")
 			first = false
 		}
-		line("  %s  %s  %s\n", r.ID, printable(r.Name), r.Match)
+		line("  %s  %s  %s\n", r.ID, terminal.Printable(r.Name), r.Match)
 	}
 	return err
 }
 
 func newHistory() *cobra.Command {
-	c := &cobra.Command{Use: "history", Short: "Show what happened, newest first", Args: args(cobra.NoArgs)}
+	c := &cobra.Command{Use: "history", Short: "Show what happened, newest first", Args: terminal.Args(cobra.NoArgs)}
 	asJSON := c.Flags().Bool("json", false, "print a JSON list")
 	limit := c.Flags().Int("limit", 50, "how many lines")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *limit < 1 || *limit > 10_000 {
-			return usage(c, fmt.Errorf("limit %d: want 1 to 10000", *limit))
+			return terminal.Usage(c, fmt.Errorf("limit %d: want 1 to 10000", *limit))
 		}
 		h := dialHub(stateOf(c))
 		events := []home.Event{}
@@ -134,7 +135,7 @@ func newHistory() *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			return printJSON(c.OutOrStdout(), events)
+			return terminal.PrintJSON(c.OutOrStdout(), events)
 		}
 		for _, e := range events {
 			line := e.At.Local().Format(time.DateTime) + "  " + e.What
@@ -147,7 +148,7 @@ func newHistory() *cobra.Command {
 			if e.Detail != "" {
 				line += "  " + e.Detail
 			}
-			fmt.Fprintln(c.OutOrStdout(), printable(line))
+			fmt.Fprintln(c.OutOrStdout(), terminal.Printable(line))
 		}
 		return nil
 	}
@@ -155,11 +156,11 @@ func newHistory() *cobra.Command {
 }
 
 func newVersion() *cobra.Command {
-	c := &cobra.Command{Use: "version", Short: "Print the version", Args: args(cobra.NoArgs)}
+	c := &cobra.Command{Use: "version", Short: "Print the version", Args: terminal.Args(cobra.NoArgs)}
 	asJSON := c.Flags().Bool("json", false, "print a JSON object")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *asJSON {
-			return printJSON(c.OutOrStdout(), map[string]string{"version": version})
+			return terminal.PrintJSON(c.OutOrStdout(), map[string]string{"version": version})
 		}
 		fmt.Fprintln(c.OutOrStdout(), "rekeyd", version)
 		return nil

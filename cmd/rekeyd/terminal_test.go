@@ -17,8 +17,8 @@ import (
 	"unsafe"
 )
 
-// terminal is a pseudo-terminal with a person at its other end.
-type terminal struct {
+// pty is a pseudo-terminal with a person at its other end.
+type pty struct {
 	t      *testing.T
 	person *os.File
 	tty    *os.File
@@ -26,7 +26,7 @@ type terminal struct {
 	done   chan struct{} // closed when nothing more is shown
 }
 
-func newTerminal(t *testing.T) *terminal {
+func newTerminal(t *testing.T) *pty {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -37,7 +37,7 @@ func newTerminal(t *testing.T) *terminal {
 	ioctl(t, person, syscall.TIOCSPTLCK, unsafe.Pointer(&unlocked))
 	tty, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|syscall.O_NOCTTY, 0)
 	ok(t, err)
-	x := &terminal{t: t, person: person, tty: tty, done: make(chan struct{})}
+	x := &pty{t: t, person: person, tty: tty, done: make(chan struct{})}
 	go func() {
 		defer close(x.done)
 		_, _ = person.WriteTo(&x.shown) // ends when every end that programs hold is closed
@@ -54,14 +54,14 @@ func ioctl(t *testing.T, f *os.File, what uintptr, arg unsafe.Pointer) {
 }
 
 // echoes tells whether the terminal shows what is typed.
-func (x *terminal) echoes() bool {
+func (x *pty) echoes() bool {
 	var mode syscall.Termios
 	ioctl(x.t, x.tty, syscall.TCGETS, unsafe.Pointer(&mode))
 	return mode.Lflag&syscall.ECHO != 0
 }
 
 // start runs this program at the terminal.
-func (x *terminal) start(args ...string) *exec.Cmd {
+func (x *pty) start(args ...string) *exec.Cmd {
 	x.t.Helper()
 	self, err := exec.LookPath("rekeyd")
 	if err != nil { // package testscript has put it on the PATH
@@ -75,7 +75,7 @@ func (x *terminal) start(args ...string) *exec.Cmd {
 }
 
 // asked waits until the program has asked for something that it does not show.
-func (x *terminal) asked(prompts ...string) {
+func (x *pty) asked(prompts ...string) {
 	x.t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		shown := x.shown.String()
@@ -86,14 +86,14 @@ func (x *terminal) asked(prompts ...string) {
 	x.t.Fatalf("it never asked %q without echo; it showed %q", prompts, x.shown.String())
 }
 
-func (x *terminal) types(keys string) {
+func (x *pty) types(keys string) {
 	x.t.Helper()
 	_, err := x.person.WriteString(keys)
 	ok(x.t, err)
 }
 
 // ended waits for the program, and returns its exit code and all that was shown.
-func (x *terminal) ended(cmd *exec.Cmd) (code int, shown string) {
+func (x *pty) ended(cmd *exec.Cmd) (code int, shown string) {
 	x.t.Helper()
 	late := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()

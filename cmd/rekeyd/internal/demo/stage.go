@@ -1,6 +1,4 @@
-//go:build !nodemo
-
-package main
+package demo
 
 import (
 	"context"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/discover"
@@ -25,7 +24,8 @@ type stage struct {
 	o       demoOptions
 	dir     string
 	log     *slog.Logger
-	app     *app
+	service *app.Service
+	hub     *app.Hub
 	sink    *mailSink
 	house   *sim.House
 	mine    []*sim.Device // those of the account that can be moved
@@ -62,10 +62,19 @@ func newStage(o demoOptions) (_ *stage, err error) {
 	const anyPort = "127.0.0.1:0"
 	policy := account.DefaultPolicy()
 	policy.ConnectionsFrom = 100_000 // the whole house is one address here
-	s.app, err = newApp(appOptions{
-		State: s.dir, Interfaces: []string{loopback()}, Listen: listenOptions{Page: anyPort, Account: anyPort, Broker: anyPort}, Mail: mail, Policy: policy, Log: s.log,
-		Pace: discover.Pace{Window: time.Second, First: 2 * time.Second, Quick: 10}, Told: func(daemon.Row) { s.poke() },
+	s.service, err = app.NewService(app.ServiceOptions{
+		State: s.dir, Listen: anyPort, Broker: anyPort, Mail: mail, Policy: policy, Log: s.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.hub, err = app.NewHub(app.HubOptions{
+		State: s.dir, Interfaces: []string{loopback()}, Service: s.service, Listen: anyPort, Log: s.log,
+		Pace: discover.Pace{Window: time.Second, First: 2 * time.Second, Quick: 10}, Changed: func(daemon.Row) { s.poke() },
+	})
+	if err != nil {
+		s.service.Close()
+	}
 	return s, err
 }
 
@@ -89,11 +98,19 @@ func (s *stage) poke() {
 
 func (s *stage) say(format string, args ...any) { s.show.line(fmt.Sprintf(format, args...)) }
 
+// note logs the error that ended a part of the demo: what waits for that part then runs out of time.
+func (s *stage) note(err error) {
+	if err != nil {
+		s.log.Error("part of the demo failed", "err", err)
+	}
+}
+
 // leave ends everything and waits until it has ended.
 func (s *stage) leave(stop context.CancelFunc) {
 	stop()
 	s.running.Wait()
-	s.app.close()
+	s.hub.Close()
+	s.service.Close()
 	_ = os.RemoveAll(s.dir)
 }
 

@@ -1,6 +1,4 @@
-//go:build !nodemo
-
-package main
+package demo
 
 import (
 	"errors"
@@ -9,13 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
 func newSimulate() *cobra.Command {
 	c := &cobra.Command{
-		Use: "simulate", Short: "Run a house of simulated devices, to test against", Args: args(cobra.NoArgs),
+		Use: "simulate", Short: "Run a house of simulated devices, to test against", Args: terminal.Args(cobra.NoArgs),
 		Long: `Run a house of simulated devices, each at an address of its own in 127.0.0.0/8 and on its protocol's true port, until it
 is stopped. One line of JSON tells each device: id, kind, protocol, addr, port, username, password.`,
 		Example: `  rekeyd simulate --count plug:iot=3,bulb:iot=2 --username anna@example.org --password 'a long password'
@@ -29,7 +28,7 @@ is stopped. One line of JSON tells each device: id, kind, protocol, addr, port, 
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		specs, err := simulated(*count, *house, *username, *password)
 		if err != nil {
-			return usage(c, err)
+			return terminal.Usage(c, err)
 		}
 		log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 		h, err := sim.New(sim.Options{Announce: true, Log: log}, specs)

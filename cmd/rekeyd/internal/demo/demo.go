@@ -1,23 +1,26 @@
-//go:build !nodemo
-
-package main
+// Package demo has the commands that simulate a house: the demo, which plays a whole reset, and the simulator.
+package demo
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// Commands returns the commands of this package.
+func Commands() []*cobra.Command { return []*cobra.Command{newDemo(), newSimulate()} }
+
 func newDemo() *cobra.Command {
 	c := &cobra.Command{
-		Use: "demo", Short: "Show the main job, on this machine alone: a simulated house, a forgotten password, every device back", Args: args(cobra.NoArgs),
+		Use: "demo", Short: "Show the main job, on this machine alone: a simulated house, a forgotten password, every device back", Args: terminal.Args(cobra.NoArgs),
 		Long: `Show the main job, on this machine alone. A house of simulated devices is announced on the loopback interface; an account
 is registered, and its password changed once, which some devices missed. The house is found and bound, the password is
 forgotten and reset through a door, and every device is moved to the new one and signed in again, one of them late: it
@@ -26,27 +29,28 @@ The exit code is 0 only if every device of the account was seen to be current.`,
 	}
 	f := c.Flags()
 	o := demoOptions{}
-	f.StringVar(&o.door, "door", "kasa", "through which door the password is reset: kasa, tpcamera or web")
+	door := f.String("door", "kasa", "through which door the password is reset: kasa, tpcamera or web")
 	f.IntVar(&o.devices, "devices", 14, "how many devices the house has")
 	f.BoolVar(&o.json, "json", false, "print one JSON object at the end, and all else on standard error")
 	f.BoolVar(&o.keep, "keep", false, "leave everything running afterwards, with its pages, until interrupted")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log what happens inside")
 	f.DurationVar(&o.patience, "timeout", 2*time.Minute, "give up after this time")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if !slices.ContainsFunc(doors, func(d struct{ name, appType string }) bool { return d.name == o.door }) {
-			return usage(c, fmt.Errorf("door %q: want kasa, tpcamera or web", o.door))
+		var err error
+		if o.door, err = app.DoorNamed(*door); err != nil {
+			return terminal.Usage(c, err)
 		}
 		if o.devices < 4 || o.devices > 5000 {
-			return usage(c, fmt.Errorf("%d devices: want 4 to 5000", o.devices))
+			return terminal.Usage(c, fmt.Errorf("%d devices: want 4 to 5000", o.devices))
 		}
 		o.out, o.errs = c.OutOrStdout(), c.ErrOrStderr()
-		return demo(c.Context(), o)
+		return play(c.Context(), o)
 	}
 	return c
 }
 
 type demoOptions struct {
-	door                string
+	door                app.Door
 	devices             int
 	json, keep, verbose bool
 	patience            time.Duration
@@ -82,8 +86,8 @@ type kindCount struct {
 
 const demoEmail = "anna@example.org"
 
-// demo is the story, from the registration to the last device.
-func demo(ctx context.Context, o demoOptions) error {
+// play plays the demo, from the registration to the last device.
+func play(ctx context.Context, o demoOptions) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	d, err := newStage(o)
@@ -95,7 +99,7 @@ func demo(ctx context.Context, o demoOptions) error {
 	defer done()
 	result, err := d.play(ctx, limited)
 	if o.json && result.Devices > 0 { // whatever came of it
-		if err := printJSON(o.out, result); err != nil {
+		if err := terminal.PrintJSON(o.out, result); err != nil {
 			return err
 		}
 	}
@@ -109,8 +113,8 @@ func demo(ctx context.Context, o demoOptions) error {
 	}
 	if o.keep {
 		d.say("Everything stays up until you press Ctrl-C:")
-		d.say("  the house    http://%s", d.app.page())
-		d.say("  the account  %s  (%s)", d.app.accountURL(), demoEmail)
+		d.say("  the house    %s", d.hub.PageURL())
+		d.say("  the account  %s  (%s)", d.service.URL(), demoEmail)
 		<-ctx.Done()
 	}
 	if result.Current != result.Devices {

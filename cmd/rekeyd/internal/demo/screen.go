@@ -1,6 +1,4 @@
-//go:build !nodemo
-
-package main
+package demo
 
 import (
 	"fmt"
@@ -12,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon"
 )
 
@@ -63,7 +62,7 @@ func (s *screen) progress(n int, rows []daemon.Row) {
 	s.n, s.last = n, time.Now()
 	s.erase()
 	var b strings.Builder
-	_ = printRows(&b, rows[:min(len(rows), rowsShown)]) // a Builder takes everything
+	_ = terminal.PrintRows(&b, rows[:min(len(rows), rowsShown)]) // a Builder takes everything
 	if more := len(rows) - rowsShown; more > 0 {
 		fmt.Fprintf(&b, "… and %d more\n", more)
 	}
@@ -93,7 +92,7 @@ func (s *screen) table(rows []daemon.Row) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.erase()
-	_ = printRows(s.w, rows[:min(len(rows), 2*rowsShown)])
+	_ = terminal.PrintRows(s.w, rows[:min(len(rows), 2*rowsShown)])
 	if more := len(rows) - 2*rowsShown; more > 0 {
 		fmt.Fprintf(s.w, "… and %d more\n", more)
 	}

@@ -1,4 +1,5 @@
-package main
+// Package terminal prints for people and for programs, and reports a wrong command line.
+package terminal
 
 import (
 	"encoding/json"
@@ -10,19 +11,19 @@ import (
 	"github.com/rekeyd/rekeyd/daemon"
 )
 
-// printJSON prints one value for programs.
-func printJSON(w io.Writer, v any) error {
+// PrintJSON prints one value for programs.
+func PrintJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
 
-// printRows prints devices for people, the hint below each that has one.
-func printRows(w io.Writer, rows []daemon.Row) error {
+// PrintRows prints devices for people, and below them the hints of bound ones.
+func PrintRows(w io.Writer, rows []daemon.Row) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	line := func(cells ...string) {
 		for i, c := range cells {
-			cells[i] = printable(c)
+			cells[i] = Printable(c)
 		}
 		_, _ = io.WriteString(t, strings.Join(cells, "\t")+"\n") // Flush returns the error
 	}
@@ -38,7 +39,7 @@ func printRows(w io.Writer, rows []daemon.Row) error {
 		}
 		line(string(r.ID), r.Name, string(r.Kind), state, string(r.Match), r.Addr)
 		if r.Bound && r.Hint != "" {
-			hints = append(hints, printable(string(r.ID)+": "+r.Hint))
+			hints = append(hints, Printable(string(r.ID)+": "+r.Hint))
 		}
 	}
 	if err := t.Flush(); err != nil {
@@ -52,8 +53,8 @@ func printRows(w io.Writer, rows []daemon.Row) error {
 	return nil
 }
 
-// printable keeps what a device calls itself from steering a terminal.
-func printable(s string) string {
+// Printable replaces control characters: the name of a device must not control the terminal.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) {
 			return '�'

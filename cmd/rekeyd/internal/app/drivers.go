@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/tpap"
 )
 
-// drivers is the list of all drivers: one a protocol.
+// drivers returns the driver of each protocol.
 func drivers(hub *wire.Identity, budget keyring.Budget) (map[home.Protocol]daemon.Driver, error) {
 	all := map[home.Protocol]daemon.Driver{}
 	var errs []error

@@ -1,6 +1,4 @@
-//go:build !nodemo
-
-package main
+package demo
 
 import (
 	"context"
@@ -11,17 +9,18 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
-// play tells the story. run is the time that everything runs, ctx the time that the story may take.
+// play plays the whole reset. Everything runs until run ends; play itself has until ctx ends.
 func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	var none demoResult
 	s.running.Go(func() { _ = s.sink.run(run) })
-	s.running.Go(func() { s.app.run(run, s.app.cloudParts()) })
-	client, err := v1.New(s.app.accountURL())
+	s.running.Go(func() { s.note(s.service.Run(run)) })
+	client, err := v1.New(s.service.URL())
 	if err != nil {
 		return none, err
 	}
@@ -39,13 +38,13 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 		return none, err
 	}
 	began := time.Now()
-	s.running.Go(func() { s.app.run(run, []part{{"rekeyer", s.app.engine.Run}}) })
-	if err := s.app.login(ctx, daemon.Login{Email: demoEmail, Password: second}); err != nil {
+	s.running.Go(func() { s.note(s.hub.Run(run)) })
+	if err := s.hub.Login(ctx, daemon.Login{Email: demoEmail, Password: second}); err != nil {
 		return none, err
 	}
 	// The owner remembers the password of before, and agrees to passwords in the clear: whoever plays has no other network than this machine.
-	_, err = s.app.engine.Remember("", []home.Secret{first})
-	if err := errors.Join(err, s.app.engine.AllowCleartextBind(true)); err != nil {
+	_, err = s.hub.Engine().Remember("", []home.Secret{first})
+	if err := errors.Join(err, s.hub.Engine().AllowCleartextBind(true)); err != nil {
 		return none, err
 	}
 	rows, err := s.until(ctx, "looking for devices", s.house.Devices(), func(r daemon.Row) bool {
@@ -54,7 +53,7 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	if err != nil {
 		return none, err
 	}
-	result := demoResult{Door: s.o.door, Discovered: time.Since(began).Milliseconds(), LeftAlone: []leftAlone{}}
+	result := demoResult{Door: s.o.door.Name, Discovered: time.Since(began).Milliseconds(), LeftAlone: []leftAlone{}}
 	s.show.table(rows)
 	s.say("Found %d devices over mDNS and UDP in %d ms, and which password each one holds.", len(s.mine), result.Discovered)
 	mine := map[home.DeviceID]bool{}
@@ -70,7 +69,7 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 		result.LeftAlone = append(result.LeftAlone, leftAlone{r.Name, r.Protocol, r.Verdict, r.Hint})
 		s.say("Left alone: %s (%s). %s.", r.Name, r.Verdict, r.Hint)
 	}
-	if err := s.app.engine.Bind(ids); err != nil {
+	if err := s.hub.Engine().Bind(ids); err != nil {
 		return none, err
 	}
 	if rows, err := s.until(ctx, "binding", s.mine, current); err != nil {
@@ -116,29 +115,29 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 func current(r daemon.Row) bool { return r.Verdict == home.Current }
 
 func (s *stage) register(ctx context.Context, client *v1.Client, pw home.Secret) error {
-	params := map[string]string{"email": demoEmail, "password": pw.Reveal(), "appType": doors[2].appType}
+	params := map[string]string{"email": demoEmail, "password": pw.Reveal(), "appType": app.Web.AppType}
 	if err := client.Call(ctx, home.Secret{}, "register", params, nil); err != nil {
-		return accountError("register", err)
+		return app.AccountError("register", err)
 	}
 	link, err := s.sink.link(ctx, demoEmail, "/activate")
 	if err != nil {
 		return err
 	}
-	_, token, err := splitLink(link)
+	_, token, err := app.SplitLink(link)
 	if err != nil {
 		return err
 	}
 	if err := client.Call(ctx, home.Secret{}, "activate", map[string]string{"token": token.Reveal()}, nil); err != nil {
-		return accountError("activate", err)
+		return app.AccountError("activate", err)
 	}
 	return nil
 }
 
 // change changes the password as its owner who knows it does.
 func (s *stage) change(ctx context.Context, client *v1.Client, old, pw home.Secret) error {
-	params := map[string]string{"cloudUserName": demoEmail, "oldCloudPassword": old.Reveal(), "newCloudPassword": pw.Reveal(), "appType": doors[2].appType}
+	params := map[string]string{"cloudUserName": demoEmail, "oldCloudPassword": old.Reveal(), "newCloudPassword": pw.Reveal(), "appType": app.Web.AppType}
 	if err := client.Call(ctx, home.Secret{}, "modifyCloudPassword", params, nil); err != nil {
-		return accountError("change the password", err)
+		return app.AccountError("change the password", err)
 	}
 	return nil
 }
@@ -152,7 +151,7 @@ func (s *stage) until(ctx context.Context, what string, devices []*sim.Device, d
 	s.show.begin(what, len(want))
 	defer s.show.end()
 	for {
-		_, all := s.app.engine.House()
+		_, all := s.hub.Engine().House()
 		rows := slices.DeleteFunc(all, func(r daemon.Row) bool { return !want[r.ID] })
 		n := 0
 		for _, r := range rows {
@@ -180,24 +179,19 @@ func (s *stage) until(ctx context.Context, what string, devices []*sim.Device, d
 
 // forget asks for the mail through the chosen door, and waits until it is there.
 func (s *stage) forget(ctx context.Context, client *v1.Client) (string, error) {
-	for _, d := range doors {
-		if d.name != s.o.door {
-			continue
-		}
-		params := map[string]string{"email": demoEmail, "appType": d.appType}
-		if err := client.Call(ctx, home.Secret{}, "getResetPasswordEmail", params, nil); err != nil {
-			return "", accountError("ask for the mail", err)
-		}
+	params := map[string]string{"email": demoEmail, "appType": s.o.door.AppType}
+	if err := client.Call(ctx, home.Secret{}, "getResetPasswordEmail", params, nil); err != nil {
+		return "", app.AccountError("ask for the mail", err)
 	}
 	link, err := s.sink.link(ctx, demoEmail, "/reset")
 	if err == nil {
-		s.say("Forgot the password, through the door %q. The mail has come over SMTP; its link is good for one use.", s.o.door)
+		s.say("Forgot the password, through the door %q. The mail has come over SMTP; its link is good for one use.", s.o.door.Name)
 	}
 	return link, err
 }
 
 func (s *stage) reset(ctx context.Context, link string, pw home.Secret) error {
-	base, token, err := splitLink(link)
+	base, token, err := app.SplitLink(link)
 	if err != nil {
 		return err
 	}
@@ -207,14 +201,14 @@ func (s *stage) reset(ctx context.Context, link string, pw home.Secret) error {
 	}
 	params := map[string]string{"token": token.Reveal(), "newPassword": pw.Reveal()}
 	if err := client.Call(ctx, home.Secret{}, "resetPassword", params, nil); err != nil {
-		return accountError("reset the password", err)
+		return app.AccountError("reset the password", err)
 	}
 	return nil
 }
 
 // count compares what the daemon saw with what the simulated devices really hold.
 func (s *stage) count(result *demoResult, rows []daemon.Row, pw home.Secret) {
-	a, _ := s.app.engine.House()
+	a, _ := s.hub.Engine().House()
 	result.Epoch, result.Devices, result.ByKind = a.Epoch, len(s.mine), map[home.Kind]kindCount{}
 	truly := map[home.DeviceID]bool{}
 	for _, d := range s.mine {
@@ -240,15 +234,15 @@ func (s *stage) count(result *demoResult, rows []daemon.Row, pw home.Secret) {
 
 // doorsOpen tries the old and the new password at every door.
 func (s *stage) doorsOpen(ctx context.Context, client *v1.Client, first, second home.Secret) error {
-	for _, d := range doors {
+	for _, d := range app.Doors() {
 		for _, try := range []struct {
 			pw   home.Secret
 			want bool
 		}{{first, false}, {second, true}} {
-			params := map[string]string{"appType": d.appType, "cloudUserName": demoEmail, "cloudPassword": try.pw.Reveal(), "terminalUUID": ""}
+			params := map[string]string{"appType": d.AppType, "cloudUserName": demoEmail, "cloudPassword": try.pw.Reveal(), "terminalUUID": ""}
 			err := client.Call(ctx, home.Secret{}, "login", params, nil)
 			if (err == nil) != try.want {
-				return fmt.Errorf("sign in through the door %q: unexpected answer: %w", d.name, errors.Join(err, errDoor))
+				return fmt.Errorf("sign in through the door %q: unexpected answer: %w", d.Name, errors.Join(err, errDoor))
 			}
 		}
 	}

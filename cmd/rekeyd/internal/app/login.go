@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -12,32 +12,32 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
-// login signs the hub in to an account: a pairing word from the account's page serves as well as e-mail address and password.
-func (a *app) login(ctx context.Context, in daemon.Login) error {
+// Login signs the hub in to an account, with its e-mail address and password or with a pairing word from the account's page.
+func (h *Hub) Login(ctx context.Context, in daemon.Login) error {
 	if in.Provider == home.TPLink {
-		epoch, err := a.vendor.Login(ctx, tplink.Login{URL: in.AccountURL, Email: in.Email, Password: in.Password, Code: in.Code})
+		epoch, err := h.vendor.Login(ctx, tplink.Login{URL: in.AccountURL, Email: in.Email, Password: in.Password, Code: in.Code})
 		if err != nil {
 			return err
 		}
-		a.engine.Began(epoch)
-		return a.engine.Rekey(nil, false)
+		h.engine.Began(epoch)
+		return h.engine.Rekey(nil, false)
 	}
 	if !in.Pairing.IsZero() {
 		p, err := pairing.Parse(in.Pairing.Reveal())
 		if err != nil {
 			return &home.Error{Op: "sign in", Err: err, Hint: "copy the whole word from the page of your account"}
 		}
-		return a.enrol(ctx, p, "", home.Secret{})
+		return h.enrol(ctx, p, "", home.Secret{})
 	}
 	base := in.AccountURL
 	if base == "" {
-		base = a.accountURL()
+		base = h.AccountURL()
 	}
 	client, err := v1.New(base)
 	if err != nil {
 		return err
 	}
-	terminal, err := a.store.Terminal()
+	terminal, err := h.store.Terminal()
 	if err != nil {
 		return err
 	}
@@ -46,36 +46,36 @@ func (a *app) login(ctx context.Context, in daemon.Login) error {
 		Email string `json:"email"`
 	}
 	params := map[string]string{
-		"appType": doors[2].appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal,
+		"appType": Web.AppType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal,
 	}
 	if err := client.Call(ctx, home.Secret{}, "login", params, &session); err != nil {
-		return accountError("sign in", err)
+		return AccountError("sign in", err)
 	}
 	var word struct {
 		Pairing string `json:"pairing"`
 	}
 	if err := client.Call(ctx, home.NewSecret(session.Token), "createPairing", struct{}{}, &word); err != nil {
-		return accountError("pair this hub", err)
+		return AccountError("pair this hub", err)
 	}
 	p, err := pairing.Parse(word.Pairing)
 	if err != nil {
 		return fmt.Errorf("pair this hub: %w: the account service answered no pairing", home.ErrUnavailable)
 	}
-	return a.enrol(ctx, p, session.Email, in.Password)
+	return h.enrol(ctx, p, session.Email, in.Password)
 }
 
-func (a *app) enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
-	if err := a.link.Enrol(ctx, p, email, password); err != nil {
+func (h *Hub) enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
+	if err := h.link.Enrol(ctx, p, email, password); err != nil {
 		return err
 	}
-	a.engine.Began(0)
+	h.engine.Began(0)
 	if password.IsZero() {
 		return nil
 	}
-	return a.engine.Rekey(nil, false) // what waited for the password waits no longer
+	return h.engine.Rekey(nil, false) // devices that waited for the password
 }
 
-// linkStore is the store as the link knows it: an account at the vendor's cloud is none of the link's.
+// linkStore hides an account at the vendor's cloud from the link.
 type linkStore struct{ *localstore.Store }
 
 func (s linkStore) Account() (home.Account, error) {
@@ -86,10 +86,10 @@ func (s linkStore) Account() (home.Account, error) {
 	return a, err
 }
 
-// linkState tells how the account is reached.
-func (a *app) linkState() (up bool, reason string) {
-	if acct, err := a.store.Account(); err == nil && acct.Provider == home.TPLink {
-		return a.vendor.State()
+// linkState returns the state of the connection to the account's provider.
+func (h *Hub) linkState() (up bool, reason string) {
+	if acct, err := h.store.Account(); err == nil && acct.Provider == home.TPLink {
+		return h.vendor.State()
 	}
-	return a.link.State()
+	return h.link.State()
 }

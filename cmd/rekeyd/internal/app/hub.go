@@ -1,0 +1,253 @@
+// Package app puts the two programs of rekeyd together: Hub, the daemon of a house, and Service, the account service. Commands, the demo,
+// tests and benchmarks use the same two types. The constructors of all parts are called in hub.go and service.go only.
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/tplink"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices"
+	"github.com/rekeyd/rekeyd/devices/discover"
+	"github.com/rekeyd/rekeyd/localstore"
+)
+
+// HubOptions are what NewHub checks.
+type HubOptions struct {
+	State      string
+	Version    string
+	Interfaces []string // every multicast interface when empty
+	Service    *Service // the account service in the same process; nil where AccountURL names another
+	AccountURL string   // of an account service elsewhere
+	Brokers    []string // that the link dials where Service is nil; those of the account when empty
+	Listen     string   // address of the house's page and read-only API
+	Pace       discover.Pace
+	Parallel   int // devices asked or moved at once; 16 when zero
+	Passphrase home.Secret
+	Log        *slog.Logger
+	Changed    func(daemon.Row) // is called after a row of a device has changed; may be nil
+}
+
+// Hub is the daemon of a house.
+type Hub struct {
+	o        HubOptions
+	store    *localstore.Store
+	identity *wire.Identity
+	link     *cloudlink.Link
+	vendor   *tplink.Cloud
+	engine   *daemon.Rekeyer
+	face     *daemon.Face
+	brokers  []string // that the link dials; the account's own when empty
+
+	page, control *Listener
+}
+
+// NewHub checks o and opens the store. Run opens the ports. Close closes the store, after Run has returned.
+func NewHub(o HubOptions) (_ *Hub, err error) {
+	h := &Hub{o: o, brokers: o.Brokers}
+	if o.Service != nil {
+		h.brokers = o.Service.Brokers()
+	}
+	defer func() {
+		if err != nil {
+			h.Close()
+		}
+	}()
+	h.store, err = localstore.Open(localstore.Options{Dir: o.State, Passphrase: o.Passphrase, Log: o.Log.With("part", "store")})
+	if err != nil {
+		return nil, err
+	}
+	if h.page, err = newPort("page", o.Listen, "--listen"); err != nil {
+		return nil, err
+	}
+	if h.control, err = newSocket("control socket", ControlSocket(o.State)); err != nil {
+		return nil, err
+	}
+	keys, err := h.store.HubKeys()
+	if err != nil {
+		return nil, err
+	}
+	h.identity, err = wire.NewIdentity(wire.RoleHub, []byte(keys.Sign.Reveal()), []byte(keys.Seal.Reveal()))
+	if err != nil {
+		return nil, err
+	}
+	if err := h.updateAccount(); err != nil {
+		return nil, err
+	}
+	if err := h.openCloud(); err != nil {
+		return nil, err
+	}
+	return h, h.openEngine()
+}
+
+// ControlSocket returns the path of the socket on which a hub takes commands. Whoever may open it may give them.
+func ControlSocket(state string) string { return filepath.Join(state, "rekeyd.sock") }
+
+// openCloud makes the hub's ends of both providers.
+func (h *Hub) openCloud() error {
+	boot, err := h.store.NextBoot()
+	if err != nil {
+		return err
+	}
+	name, _ := os.Hostname() // shown to people; may be empty
+	h.link, err = cloudlink.New(cloudlink.Options{
+		Identity: h.identity, Store: linkStore{h.store}, Boot: boot, Version: h.o.Version, Name: name, Brokers: h.brokers,
+		Log:      h.o.Log.With("part", "link"),
+		Began:    func(e home.Epoch) { h.engine.Began(e) },
+		SignedIn: func(e home.Epoch, ids []home.DeviceID) { h.engine.SignedIn(e, ids) },
+		States:   h.states,
+		Relay: func(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
+			return h.engine.Relay(ctx, id, request)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	h.vendor, err = tplink.New(tplink.Options{Store: h.store, Log: h.o.Log.With("part", "vendor")})
+	return err
+}
+
+// openEngine makes discovery, the drivers, the engine and its API.
+func (h *Hub) openEngine() error {
+	interfaces := discover.Multicast
+	if len(h.o.Interfaces) > 0 {
+		interfaces = discover.Named(h.o.Interfaces...)
+	}
+	d, err := discover.New(discover.Options{Interfaces: interfaces, Pace: h.o.Pace, Log: h.o.Log.With("part", "discover")})
+	if err != nil {
+		return err
+	}
+	ds, err := drivers(h.identity, h.store)
+	if err != nil {
+		return err
+	}
+	known, err := h.store.Devices()
+	if err != nil {
+		return err
+	}
+	roster := devices.NewRoster()
+	roster.Restore(known)
+	h.engine, err = daemon.New(daemon.Options{
+		Ledger: h.store, Roster: roster, Discovery: d, Drivers: ds, Log: h.o.Log.With("part", "rekeyer"), Wake: h.link.Wake,
+		Told: h.publish, Parallel: h.o.Parallel,
+	})
+	if err != nil {
+		return err
+	}
+	h.face, err = daemon.NewFace(daemon.FaceOptions{
+		Engine: h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, History: h.store.History, Login: h.Login,
+		Listed: h.vendor.Listed,
+	})
+	return err
+}
+
+// keepCredentials is how many of the newest credentials stay in the vault after no device needs them any more.
+const keepCredentials = 8
+
+// updateAccount writes the brokers of this start to the stored account, and deletes credentials that no device needs.
+func (h *Hub) updateAccount() error {
+	acct, err := h.store.Account()
+	if errors.Is(err, home.ErrNoAccount) {
+		return nil
+	}
+	if err == nil && acct.Provider == home.Home && len(h.brokers) > 0 && !slices.Equal(acct.Brokers, h.brokers) {
+		err = h.store.SetBrokers(acct.ID, h.brokers) // devices that join from now on get these
+	}
+	if err == nil {
+		_, err = h.store.ForgetCredentials(acct.ID, keepCredentials)
+	}
+	return err
+}
+
+// Engine returns the engine of the hub.
+func (h *Hub) Engine() *daemon.Rekeyer { return h.engine }
+
+// PageURL returns the URL of the house's page.
+func (h *Hub) PageURL() string { return "http://" + h.page.dialable() }
+
+// AccountURL returns the URL of the account service.
+func (h *Hub) AccountURL() string {
+	if h.o.Service != nil {
+		return h.o.Service.URL()
+	}
+	return strings.TrimSuffix(h.o.AccountURL, "/")
+}
+
+// Run runs the daemon until ctx ends. A part that fails is restarted alone; when the engine fails, Run returns its error. Commands
+// are answered after every port was opened, those of o.Service too, so whoever starts a hub runs its Service at the same time.
+func (h *Hub) Run(ctx context.Context) error { return runParts(ctx, h.o.Log, h.parts()) }
+
+func (h *Hub) parts() []part {
+	control := listening(h.control, serveHTTP(h.face.Private(), h.o.Log))
+	serve := control.run
+	control.run = func(ctx context.Context) error {
+		waitTried(ctx, h.page)
+		if h.o.Service != nil {
+			h.o.Service.WaitListening(ctx)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		h.o.Log.Info("rekeyd runs", "version", h.o.Version, "hub", h.identity.Name, "state", h.o.State,
+			"page", h.PageURL(), "account", h.AccountURL())
+		return serve(ctx)
+	}
+	return []part{
+		{name: "engine", run: h.engine.Run, vital: true},
+		{name: "link", run: h.link.Run},
+		{name: "vendor", run: h.vendor.Run},
+		listening(h.page, serveHTTP(h.face.Public(), h.o.Log)),
+		control,
+	}
+}
+
+// Close closes what NewHub opened.
+func (h *Hub) Close() {
+	h.page.close()
+	if h.store != nil {
+		if err := h.store.Close(); err != nil {
+			h.o.Log.Warn("store not closed cleanly", "err", err)
+		}
+	}
+}
+
+// states returns the states of all bound devices, which the link publishes after each connect.
+func (h *Hub) states() []cloudlink.DeviceState {
+	_, rows := h.engine.House()
+	var states []cloudlink.DeviceState
+	for _, r := range rows {
+		if r.Bound {
+			states = append(states, stateOfRow(r))
+		}
+	}
+	return states
+}
+
+func stateOfRow(r daemon.Row) cloudlink.DeviceState {
+	return cloudlink.DeviceState{
+		ID: string(r.ID), Name: r.Name, Kind: string(r.Kind), Verdict: string(r.Verdict), Epoch: uint64(r.Epoch), Since: r.Since,
+	}
+}
+
+// publish publishes a row that has changed. What cannot be published now is published after the next connect. The topic of a device that
+// is not bound (any more) is cleared.
+func (h *Hub) publish(r daemon.Row) {
+	switch {
+	case r.Bound:
+		_ = h.link.Publish(stateOfRow(r))
+	case r.Protocol != "":
+		_ = h.link.Publish(cloudlink.DeviceState{ID: string(r.ID)})
+	}
+	if h.o.Changed != nil {
+		h.o.Changed(r)
+	}
+}

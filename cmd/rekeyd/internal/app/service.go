@@ -1,0 +1,158 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/site"
+	"github.com/rekeyd/rekeyd/cloudlink/broker"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// ServiceOptions are what NewService checks.
+type ServiceOptions struct {
+	State      string // directory; the service keeps its own files in the folder "account" there
+	Listen     string // address of the website and API
+	Broker     string // address of the embedded broker
+	ListenFlag string // by which Listen is chosen: "--listen"
+	BaseFlag   string // by which BaseURL is chosen
+	BaseURL    string // the service's URL in mails; its own address when empty
+	Brokers    []string
+	HubBrokers []string // URLs that hubs get; Brokers when empty
+	Mail       account.Mailer
+	GivenUp    account.Mailer // see account.Options
+	Policy     account.Policy // the default when zero
+	Passphrase home.Secret
+	Log        *slog.Logger
+}
+
+// Service is the account service with its website, and with an embedded broker unless Brokers names others.
+type Service struct {
+	o       ServiceOptions
+	account *account.Service
+	broker  *broker.Broker // nil where Brokers names others
+	pages   http.Handler
+	brokers []string
+
+	listener, brokerListener *Listener // brokerListener is nil where broker is
+}
+
+// NewService checks o and opens the state. Run opens the ports. Close closes the state, after Run has returned.
+func NewService(o ServiceOptions) (_ *Service, err error) {
+	s := &Service{o: o, brokers: o.Brokers}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.listener, err = newPort("account service", o.Listen, o.ListenFlag); err != nil {
+		return nil, err
+	}
+	if len(o.Brokers) == 0 {
+		if s.brokerListener, err = newPort("broker", o.Broker, "--broker-listen"); err != nil {
+			return nil, err
+		}
+		s.brokers = []string{"mqtt://" + s.brokerListener.dialable()}
+	}
+	if o.BaseURL == "" && s.listener.everywhere() {
+		o.Log.Warn("links in mails open on this machine only", "url", s.URL(), "hint", "give the URL for other machines with "+o.BaseFlag)
+	}
+	return s, s.open()
+}
+
+// open makes the account service, its website and the broker.
+func (s *Service) open() (err error) {
+	base := s.o.BaseURL
+	if base == "" {
+		base = s.URL()
+	}
+	s.account, err = account.New(account.Options{
+		Dir: filepath.Join(s.o.State, "account"), BaseURL: base, Brokers: s.brokers, HubBrokers: s.hubBrokers(),
+		Passphrase: s.o.Passphrase, Mail: s.o.Mail, GivenUp: s.o.GivenUp, Policy: s.o.Policy, Log: s.o.Log.With("part", "account"),
+	})
+	if err != nil {
+		return err
+	}
+	pages, err := site.New(site.Options{Service: s.account, Log: s.o.Log.With("part", "website")})
+	if err != nil {
+		return err
+	}
+	s.pages = pages.Handler()
+	if s.brokerListener == nil {
+		return nil
+	}
+	s.broker, err = broker.New(broker.Options{
+		Directory: s.account, Service: s.account.Name(), Log: s.o.Log.With("part", "broker"),
+	})
+	return err
+}
+
+// hubBrokers returns the URLs that hubs get; nil for those that the account service uses itself. An embedded broker that listens on all
+// addresses is reached at the host of BaseURL.
+func (s *Service) hubBrokers() []string {
+	if len(s.o.HubBrokers) > 0 || s.brokerListener == nil || !s.brokerListener.everywhere() {
+		return s.o.HubBrokers
+	}
+	u, err := url.Parse(s.o.BaseURL)
+	_, port, portErr := net.SplitHostPort(s.brokerListener.addr)
+	if errors.Join(err, portErr) != nil || u.Hostname() == "" {
+		return nil
+	}
+	return []string{"mqtt://" + net.JoinHostPort(u.Hostname(), port)}
+}
+
+// URL returns where this machine reaches the service.
+func (s *Service) URL() string { return "http://" + s.listener.dialable() }
+
+// BaseURL returns the service's URL as people reach it.
+func (s *Service) BaseURL() string { return s.account.BaseURL() }
+
+// Brokers returns the URLs of the brokers that the service uses.
+func (s *Service) Brokers() []string { return s.brokers }
+
+// WaitListening waits until Run has tried to open every port, or ctx ends.
+func (s *Service) WaitListening(ctx context.Context) { waitTried(ctx, s.listener, s.brokerListener) }
+
+// Run serves until ctx ends. A part that fails is restarted alone.
+func (s *Service) Run(ctx context.Context) error { return runParts(ctx, s.o.Log, s.parts()) }
+
+func (s *Service) parts() []part {
+	parts := []part{
+		{name: "account", run: s.account.Run},
+		listening(s.listener, func(ctx context.Context, l net.Listener) error { return s.account.Serve(ctx, l, s.pages) }),
+	}
+	if s.broker != nil {
+		parts = append(parts, listening(s.brokerListener, s.broker.Serve))
+	}
+	return parts
+}
+
+// Close closes what NewService opened.
+func (s *Service) Close() {
+	s.listener.close()
+	s.brokerListener.close()
+	if s.account != nil {
+		if err := s.account.Close(); err != nil {
+			s.o.Log.Warn("account state not closed cleanly", "err", err)
+		}
+	}
+}
+
+// waitTried waits until every listener was opened, or failed to open, once.
+func waitTried(ctx context.Context, ls ...*Listener) {
+	for _, l := range ls {
+		if l == nil {
+			continue
+		}
+		select {
+		case <-l.tried:
+		case <-ctx.Done():
+		}
+	}
+}
