@@ -36,9 +36,14 @@ func TestNoSecretIsOnTheBrokerOrInALog(t *testing.T) {
 		if pub, ok := p.(*packets.PublishPacket); ok {
 			mu.Lock()
 			wire.WriteString(pub.TopicName + " ")
-			wire.Write(pub.Payload)
-			if pub.Retain {
-				retained.Write(pub.Payload)
+			for _, part := range append(bytes.Split(pub.Payload, []byte(".")), pub.Payload) {
+				if decoded, err := base64.RawURLEncoding.DecodeString(string(part)); err == nil {
+					part = decoded // of a JWS: base64 hides nothing, but from this test
+				}
+				wire.Write(part)
+				if pub.Retain {
+					retained.Write(part)
+				}
 			}
 			mu.Unlock()
 		}

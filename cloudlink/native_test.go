@@ -122,7 +122,7 @@ func TestADeviceThatSpeaksTheLinkFollowsByItself(t *testing.T) {
 	svc, err := wire.NewIdentity(wire.RoleService, wire.NewSeed(), wire.NewSeed())
 	must(t, err)
 	other := home.Account{ID: "account2", ServiceKey: svc.Keys.Sign, ServiceSeal: svc.Keys.Seal}
-	other.NoticeJSON = svc.SignNotice(wire.Notice{Account: "account2", Epoch: 1, Cause: "registered", Via: "web"}).JSON()
+	other.NoticeJSON = svc.SignNotice(wire.Notice{Account: "account2", Epoch: 1, Cause: "registered", Via: "web"}).JWS()
 	if code := n.join(b.id, other, h.brokers()); code != wire.CodeForeign {
 		t.Errorf("another account's join: %q, want %q", code, wire.CodeForeign)
 	}

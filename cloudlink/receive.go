@@ -115,11 +115,11 @@ func (l *Link) follows(a home.Account, n wire.Notice) error {
 	if home.Epoch(n.Epoch) == known {
 		return nil
 	}
-	return l.o.Store.NoteNotice(a.ID, home.Epoch(n.Epoch), n.Hash(), n.JSON())
+	return l.o.Store.NoteNotice(a.ID, home.Epoch(n.Epoch), n.Hash(), n.JWS())
 }
 
-// Heard takes a notice that came another way than through the broker, as through a device's door.
-func (l *Link) Heard(n wire.Notice) { l.notice(n.JSON()) }
+// Heard takes a notice that came another way than through the broker: through the endpoint of a native device.
+func (l *Link) Heard(n wire.Notice) { l.notice(n.JWS()) }
 
 // askWithin has the next ask not wait longer than d: time for the grant to come by itself, as it does after a reset.
 func (l *Link) askWithin(d time.Duration) {
@@ -260,7 +260,7 @@ func (l *Link) enrolled(m *wire.Message, b *wire.Enrolled) error {
 	}
 	a := home.Account{
 		ID: home.AccountID(b.Account), Email: b.Email, ServiceKey: b.Keys.Sign, ServiceSeal: b.Keys.Seal,
-		Notice: b.Notice.Hash(), NoticeEpoch: home.Epoch(b.Notice.Epoch), NoticeJSON: b.Notice.JSON(),
+		Notice: b.Notice.Hash(), NoticeEpoch: home.Epoch(b.Notice.Epoch), NoticeJSON: b.Notice.JWS(),
 		Brokers: p.Brokers, URL: p.URL,
 	}
 	if err := l.o.Store.Enrol(a, home.Credential{Epoch: a.NoticeEpoch, Username: b.Email, Password: o.password}); err != nil {
@@ -356,7 +356,7 @@ func (l *Link) grant(m *wire.Message, g *wire.Grant, keys wire.Keys) error {
 		return err
 	}
 	cred := home.Credential{Epoch: e, Username: in.Username, Password: in.Password, EpochSecret: in.Secret}
-	stale, err := l.o.Store.BeginEpoch(a.ID, cred, g.Notice.Hash(), g.Notice.JSON(), m.ID)
+	stale, err := l.o.Store.BeginEpoch(a.ID, cred, g.Notice.Hash(), g.Notice.JWS(), m.ID)
 	if err != nil {
 		return err
 	}
@@ -381,7 +381,7 @@ func (l *Link) asksAs(id string) bool {
 type presence struct {
 	Online  bool   `json:"online"`
 	Version string `json:"version"`
-	Boot    uint64 `json:"boot"`
+	Boot    uint64 `json:"boot,string"`
 }
 
 func (l *Link) status(online bool) *mqtt.Message {

@@ -1,7 +1,9 @@
 package cloudlink_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"net"
 	"sync"
 	"testing"
@@ -97,7 +99,7 @@ func (s *stage) hub0(h *house, o *cloudlink.Options) error {
 	n := s.notices[0]
 	return o.Store.Enrol(home.Account{
 		ID: house1, Email: email, ServiceKey: s.svc.Keys.Sign, ServiceSeal: s.svc.Keys.Seal,
-		Notice: n.Hash(), NoticeEpoch: 1, NoticeJSON: n.JSON(), Brokers: h.brokers(),
+		Notice: n.Hash(), NoticeEpoch: 1, NoticeJSON: n.JWS(), Brokers: h.brokers(),
 	}, home.Credential{})
 }
 
@@ -165,7 +167,24 @@ func (s *stage) put(raw []byte) {
 
 func (s *stage) post(n wire.Notice) {
 	s.h.t.Helper()
-	must(s.h.t, s.conn.Publish(mqtt.Message{Topic: wire.NoticeTopic(house1), Payload: n.JSON(), Retained: true}))
+	s.postText(n.JWS())
+}
+
+func (s *stage) postText(text []byte) {
+	s.h.t.Helper()
+	must(s.h.t, s.conn.Publish(mqtt.Message{Topic: wire.NoticeTopic(house1), Payload: text, Retained: true}))
+}
+
+// tamper returns a JWS whose payload was changed after it was signed.
+func tamper(t *testing.T, raw []byte, from, to string) []byte {
+	t.Helper()
+	parts := bytes.Split(raw, []byte("."))
+	payload, err := base64.RawURLEncoding.DecodeString(string(parts[1]))
+	if err != nil || !bytes.Contains(payload, []byte(from)) {
+		t.Fatalf("nothing to change: %s, %v", payload, err)
+	}
+	parts[1] = base64.RawURLEncoding.AppendEncode(nil, bytes.Replace(payload, []byte(from), []byte(to), 1))
+	return bytes.Join(parts, []byte("."))
 }
 
 // next returns the next message of the hub that has a body like T.

@@ -15,7 +15,7 @@ type DeviceState struct {
 	Name    string    `json:"name"`
 	Kind    string    `json:"kind"`
 	Verdict string    `json:"verdict"`
-	Epoch   uint64    `json:"epoch"`
+	Epoch   uint64    `json:"epoch,string"`
 	Since   time.Time `json:"since"`
 }
 

@@ -51,11 +51,16 @@ func (s *Service) load() error {
 	d.accounts, d.emails, d.members = map[string]*account{}, map[string]string{}, map[string]*member{}
 	d.devices, d.house = map[string]*bound{}, map[string]*house{}
 	d.present = map[string]presence{}
-	return s.st.View(func(tx *bbolt.Tx) error {
+	var renewed []*account
+	err := s.st.View(func(tx *bbolt.Tx) error {
 		err := each(tx, bktAccounts, func(a *account) error {
 			secret, err := s.st.key.Open(a.Secret, "epoch/"+a.ID)
 			if err != nil {
 				return err
+			}
+			if a.Notice.Epoch == 0 { // of an older format
+				a.Notice.Notice = s.id.SignNotice(wire.Notice{Account: a.ID, Epoch: a.Epoch, At: a.At, Cause: "changed", Via: DoorWeb})
+				renewed = append(renewed, a)
 			}
 			d.accounts[a.ID], d.emails[normal(a.Email)] = a, a.ID
 			d.house[a.ID] = &house{secret: home.SecretBytes(secret), members: map[string]bool{}, devices: map[string]bool{}}
@@ -92,6 +97,17 @@ func (s *Service) load() error {
 			}
 			return nil
 		})
+	})
+	if err != nil || len(renewed) == 0 {
+		return err
+	}
+	return s.st.Update(func(tx *bbolt.Tx) error {
+		for _, a := range renewed {
+			if err := put(tx, bktAccounts, []byte(a.ID), a); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -102,7 +102,7 @@ func (s *Service) enrol(m *wire.Message, e *wire.Enrol) (answer wire.Body, grant
 	}
 	s.dir.forget(out, gone)
 	s.dir.setMember(next)
-	enrolled := &wire.Enrolled{Account: a.ID, Keys: s.id.Keys, Notice: s.fresh(a), Proof: proof}
+	enrolled := &wire.Enrolled{Account: a.ID, Keys: s.id.Keys, Notice: a.Notice.Notice, Proof: proof}
 	if dev != nil {
 		s.dir.setDevices([]*bound{dev})
 	} else {

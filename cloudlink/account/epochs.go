@@ -50,8 +50,8 @@ func (s *Service) begin(t turn) (*account, error) {
 	a.Epoch, a.Reset, a.Closed = uint64(next), nil, false
 	a.Hash = s.st.key.Seal([]byte(t.phc), "hash/"+a.ID)
 	a.Secret = s.st.key.Seal([]byte(secret.Reveal()), "epoch/"+a.ID)
-	a.Notice = s.id.SignNotice(wire.Notice{
-		Account: a.ID, Epoch: a.Epoch, At: now.UnixMilli(), Issued: now.UnixMilli(), Cause: t.cause, Via: t.door, Prev: old.Notice.Hash(),
+	a.Notice.Notice = s.id.SignNotice(wire.Notice{
+		Account: a.ID, Epoch: a.Epoch, At: now.UnixMilli(), Cause: t.cause, Via: t.door, Prev: old.Notice.Hash(),
 	})
 	var grants []grantBox
 	var out, gone []string
@@ -131,7 +131,7 @@ func (s *Service) seal(a *account, m *member, secret, password home.Secret) (gra
 	if err != nil {
 		return grantBox{}, fmt.Errorf("grant for %s: %w", m.Name, err)
 	}
-	raw, err := json.Marshal(wire.Grant{Notice: a.Notice, Sealed: sealed})
+	raw, err := json.Marshal(wire.Grant{Notice: a.Notice.Notice, Sealed: sealed})
 	return grantBox{m.Name, raw}, err
 }
 
@@ -217,15 +217,9 @@ func (s *Service) announce(ctx context.Context, id string) error {
 	return s.conn.Publish(s.notice(a))
 }
 
-// notice returns the account's newest notice, signed anew: one that is old shows that a broker withholds newer ones.
+// notice returns the account's newest notice as it stands in its topic.
 func (s *Service) notice(a *account) mqtt.Message {
-	return mqtt.Message{Topic: wire.NoticeTopic(a.ID), Payload: s.fresh(a).JSON(), Retained: true}
-}
-
-func (s *Service) fresh(a *account) wire.Notice {
-	n := a.Notice
-	n.Issued = s.now().UnixMilli()
-	return s.id.SignNotice(n)
+	return mqtt.Message{Topic: wire.NoticeTopic(a.ID), Payload: a.Notice.JWS(), Retained: true}
 }
 
 // notices returns the notice of every account that has members.

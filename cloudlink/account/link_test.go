@@ -1,6 +1,8 @@
 package account_test
 
 import (
+	"encoding/base64"
+	"strings"
 	"testing"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
@@ -110,13 +112,13 @@ func TestWhatIsDroppedIsCountedAndChangesNothing(t *testing.T) {
 	hub.publish([]byte(`{"type":"nonsense","body":{}}`))
 	c.counted("malformed", 2)
 	raw, _ := hub.raw(&wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}})
-	for i := range raw { // a name in the body is another: the signature does not hold
-		if string(raw[i:i+8]) == gs[0].id {
-			copy(raw[i:], gs[1].id)
-			break
-		}
+	parts := strings.Split(string(raw), ".") // a name in the body is another: the signature does not hold
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
 	}
-	hub.publish(raw)
+	parts[1] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(payload), gs[0].id, gs[1].id, 1)))
+	hub.publish([]byte(strings.Join(parts, ".")))
 	c.counted("forged", 1)
 	expired := &wire.Message{ID: wire.NewID(), To: c.s.Name(), Seq: hub.seq + 1, At: 1, Exp: 2, Body: &wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}}}
 	late, err := hub.id.Sign(expired)

@@ -83,7 +83,7 @@ func (s *Service) found(r registration, now time.Time, consume func(*bbolt.Tx) e
 	secret := home.SecretBytes(wire.NewNonce())
 	a := &account{ID: r.Account, Email: r.Email, Hash: r.Hash, Epoch: 1, At: now.UnixMilli(), Lang: r.Lang}
 	a.Secret = s.st.key.Seal([]byte(secret.Reveal()), "epoch/"+a.ID)
-	a.Notice = s.id.SignNotice(wire.Notice{Account: a.ID, Epoch: 1, At: a.At, Issued: a.At, Cause: "registered", Via: r.Door})
+	a.Notice.Notice = s.id.SignNotice(wire.Notice{Account: a.ID, Epoch: 1, At: a.At, Cause: "registered", Via: r.Door})
 	err := s.st.Update(func(tx *bbolt.Tx) error {
 		email := []byte(normal(a.Email))
 		if tx.Bucket(bktEmails).Get(email) != nil {

@@ -178,7 +178,7 @@ func (s *Service) sees(account, door, id string) bool {
 // presence is what a member's status topic says, retained.
 type presence struct {
 	Online bool   `json:"online"`
-	Boot   uint64 `json:"boot"`
+	Boot   uint64 `json:"boot,string"`
 }
 
 // attend takes a hub's status. A late will may overtake a birth: the higher boot wins.

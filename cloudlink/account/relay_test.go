@@ -114,7 +114,7 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 		t.Errorf("an unknown device: %d", code)
 	}
 	// A hub that is gone says so itself, by its will.
-	if err := hub.conn.Publish(mqtt.Message{Topic: wire.StatusTopic(hub.id.Name), Payload: []byte(`{"online":false,"boot":9}`), Retained: true}); err != nil {
+	if err := hub.conn.Publish(mqtt.Message{Topic: wire.StatusTopic(hub.id.Name), Payload: []byte(`{"online":false,"boot":"9"}`), Retained: true}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the hub is known to be gone", func() bool {

@@ -51,6 +51,7 @@ var migrations = []func(*bbolt.Tx) error{
 	},
 	pendingRegistrations,
 	mailByDueTime,
+	membersNamedBySigningKey,
 }
 
 // pendingRegistrations turns accounts that nobody has activated into registrations.
@@ -99,18 +100,39 @@ func mailByDueTime(tx *bbolt.Tx) error {
 	return errors.Join(err, tx.Bucket(bktService).Put(waitingKey, be(uint64(len(boxes)))))
 }
 
+// membersNamedBySigningKey deletes all members, whose names derived from two keys: they enrol again under new names. What their
+// hubs held stays with the account. Notices were objects; load signs each account's anew.
+func membersNamedBySigningKey(tx *bbolt.Tx) error {
+	var err error
+	for _, b := range [][]byte{bktMembers, bktGrants, bktSeqs} {
+		err = errors.Join(err, drop(tx, b, ""))
+	}
+	return err
+}
+
+// newest is the newest notice as it is on disk: the text of its JWS. The object of an older format reads as no notice.
+type newest struct{ wire.Notice }
+
+// UnmarshalJSON reads a notice.
+func (n *newest) UnmarshalJSON(raw []byte) error {
+	if raw[0] == '{' {
+		return nil
+	}
+	return json.Unmarshal(raw, &n.Notice)
+}
+
 // account is one account, as it is on disk and, unchanged once it is there, in memory.
 type account struct {
-	ID     string      `json:"id"`
-	Email  string      `json:"email"` // as registered: devices hash it as it was typed
-	Hash   []byte      `json:"hash"`  // sealed; of the password, in PHC form
-	Epoch  uint64      `json:"epoch"`
-	Notice wire.Notice `json:"notice"`           // the newest
-	Secret []byte      `json:"secret"`           // sealed; of the epoch
-	Reset  []byte      `json:"reset,omitempty"`  // key of the live reset link, in links
-	At     int64       `json:"at"`               // registered, Unix milliseconds
-	Lang   string      `json:"lang,omitempty"`   // of its mails, a tag of package language
-	Closed bool        `json:"closed,omitempty"` // its password opens nothing: its owner disowned the change that set it
+	ID     string `json:"id"`
+	Email  string `json:"email"` // as registered: devices hash it as it was typed
+	Hash   []byte `json:"hash"`  // sealed; of the password, in PHC form
+	Epoch  uint64 `json:"epoch"`
+	Notice newest `json:"notice"`           // the newest
+	Secret []byte `json:"secret"`           // sealed; of the epoch
+	Reset  []byte `json:"reset,omitempty"`  // key of the live reset link, in links
+	At     int64  `json:"at"`               // registered, Unix milliseconds
+	Lang   string `json:"lang,omitempty"`   // of its mails, a tag of package language
+	Closed bool   `json:"closed,omitempty"` // its password opens nothing: its owner disowned the change that set it
 }
 
 // registration is an account that nobody has activated yet. An address may have several: each link activates its own.

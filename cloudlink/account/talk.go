@@ -42,7 +42,7 @@ func (c *talk) newest(account string, epoch uint64) wire.Body {
 
 func (c *talk) receipt(refused []wire.Outcome) wire.Body {
 	a, _ := c.s.dir.account(c.a.ID) // the newest: it may have changed meanwhile
-	return &wire.Receipt{Account: a.ID, Epoch: a.Epoch, Notice: c.s.fresh(a), Refused: refused}
+	return &wire.Receipt{Account: a.ID, Epoch: a.Epoch, Notice: a.Notice.Notice, Refused: refused}
 }
 
 // update is one transaction, with the member's sequence number.

@@ -181,7 +181,7 @@ func (m *memory) join(hub string, j wire.Joined) (changed bool, err error) {
 		s.Hub = hub
 		s.Account = &home.Account{
 			ID: home.AccountID(j.Account), ServiceKey: j.Service.Sign, ServiceSeal: j.Service.Seal, Brokers: j.Brokers,
-			Notice: j.Notice.Hash(), NoticeEpoch: home.Epoch(j.Notice.Epoch), NoticeJSON: j.Notice.JSON(),
+			Notice: j.Notice.Hash(), NoticeEpoch: home.Epoch(j.Notice.Epoch), NoticeJSON: j.Notice.JWS(),
 		}
 		return nil
 	})

@@ -59,11 +59,3 @@ func BenchmarkProofs(b *testing.B) {
 		s.Proofs()
 	}
 }
-
-func BenchmarkEncodeBegin256(b *testing.B) {
-	body := begin256()
-	b.ReportAllocs()
-	for b.Loop() {
-		wire.Encode("rekeyd/v1/message", body)
-	}
-}

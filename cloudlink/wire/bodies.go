@@ -25,7 +25,7 @@ type Enrolled struct {
 // Ask asks for every grant that is newer than Epoch, and for the newest notice. It is sent after every connect.
 type Ask struct {
 	Account string `json:"account"`
-	Epoch   uint64 `json:"epoch"`
+	Epoch   uint64 `json:"epoch,string"`
 }
 
 // Grant brings what a member needs to rekey to an epoch: a Granted, sealed to the member with GrantInfo.
@@ -37,7 +37,7 @@ type Grant struct {
 // Ack says that the grant of Epoch is on disk.
 type Ack struct {
 	Account string `json:"account"`
-	Epoch   uint64 `json:"epoch"`
+	Epoch   uint64 `json:"epoch,string"`
 }
 
 // Bind says that devices belong to the hub's account.
@@ -66,7 +66,7 @@ type Unbind struct {
 // Begin begins the sign-in of devices at an epoch.
 type Begin struct {
 	Account string  `json:"account"`
-	Epoch   uint64  `json:"epoch"`
+	Epoch   uint64  `json:"epoch,string"`
 	Devices []Nonce `json:"devices"`
 }
 
@@ -79,7 +79,7 @@ type Nonce struct {
 // Challenge answers Begin. The service proves itself first.
 type Challenge struct {
 	Account string       `json:"account"`
-	Epoch   uint64       `json:"epoch"`
+	Epoch   uint64       `json:"epoch,string"`
 	Devices []Challenged `json:"devices"`
 	Refused []Outcome    `json:"refused,omitempty"`
 }
@@ -97,7 +97,7 @@ type Challenged struct {
 // Proof answers Challenge.
 type Proof struct {
 	Account string   `json:"account"`
-	Epoch   uint64   `json:"epoch"`
+	Epoch   uint64   `json:"epoch,string"`
 	Devices []Proven `json:"devices"`
 }
 
@@ -110,7 +110,7 @@ type Proven struct {
 // Session answers Proof: these devices are signed in at the epoch, those were refused.
 type Session struct {
 	Account string    `json:"account"`
-	Epoch   uint64    `json:"epoch"`
+	Epoch   uint64    `json:"epoch,string"`
 	Devices []string  `json:"devices"`
 	Refused []Outcome `json:"refused,omitempty"`
 }
@@ -118,14 +118,14 @@ type Session struct {
 // Confirm ends a sign-in: the member saw each device hold the epoch, and has its session on disk.
 type Confirm struct {
 	Account string   `json:"account"`
-	Epoch   uint64   `json:"epoch"`
+	Epoch   uint64   `json:"epoch,string"`
 	Devices []string `json:"devices"`
 }
 
 // Receipt answers Ask, Ack, Bind, Unbind and Confirm: what they tell is on the service's disk.
 type Receipt struct {
 	Account string    `json:"account"`
-	Epoch   uint64    `json:"epoch"`             // the account's newest
+	Epoch   uint64    `json:"epoch,string"`      // the account's newest
 	Notice  Notice    `json:"notice"`            // the account's newest
 	Refused []Outcome `json:"refused,omitempty"` // devices of the message that were not taken
 }
@@ -196,10 +196,10 @@ type Statement struct {
 	Kind     string `json:"kind"`
 	Model    string `json:"model,omitempty"`
 	Name     string `json:"name,omitempty"`
-	Account  string `json:"account,omitempty"`   // empty when it belongs to none
-	Epoch    uint64 `json:"epoch,omitempty"`     // the newest it holds
-	Held     []byte `json:"held,omitempty"`      // HeldProof for Epoch and the probe's nonce
-	SignedIn uint64 `json:"signed_in,omitempty"` // the newest epoch at which the account signed it in
+	Account  string `json:"account,omitempty"`          // empty when it belongs to none
+	Epoch    uint64 `json:"epoch,omitempty,string"`     // the newest it holds
+	Held     []byte `json:"held,omitempty"`             // HeldProof for Epoch and the probe's nonce
+	SignedIn uint64 `json:"signed_in,omitempty,string"` // the newest epoch at which the account signed it in
 }
 
 // Done answers Join and Passed.
@@ -229,51 +229,39 @@ func (*Done) Type() string      { return "done" }
 func (*Relay) Type() string     { return "relay" }
 func (*Relayed) Type() string   { return "relayed" }
 
-// newBody returns an empty body of the type, or nil where there is none.
-func newBody(typ string) Body {
-	switch typ {
-	case "enrol":
-		return &Enrol{}
-	case "enrolled":
-		return &Enrolled{}
-	case "ask":
-		return &Ask{}
-	case "grant":
-		return &Grant{}
-	case "ack":
-		return &Ack{}
-	case "bind":
-		return &Bind{}
-	case "unbind":
-		return &Unbind{}
-	case "begin":
-		return &Begin{}
-	case "challenge":
-		return &Challenge{}
-	case "proof":
-		return &Proof{}
-	case "session":
-		return &Session{}
-	case "confirm":
-		return &Confirm{}
-	case "receipt":
-		return &Receipt{}
-	case "refusal":
-		return &Refusal{}
-	case "join":
-		return &Join{}
-	case "notice":
-		return &Passed{}
-	case "probe":
-		return &Probe{}
-	case "statement":
-		return &Statement{}
-	case "done":
-		return &Done{}
-	case "relay":
-		return &Relay{}
-	case "relayed":
-		return &Relayed{}
+// kind is a row of the table of messages.
+type kind struct {
+	use use
+	new func() Body
+}
+
+// kinds is the table of messages, by type. A type is accepted with the "typ" of its row only.
+var kinds = func() map[string]kind {
+	table := map[string]kind{}
+	add := func(u use, of ...func() Body) {
+		for _, n := range of {
+			table[n().Type()] = kind{u, n}
+		}
+	}
+	add(useMessage, body[Enrol], body[Enrolled], body[Ask], body[Grant], body[Ack], body[Bind], body[Unbind], body[Begin], body[Challenge],
+		body[Proof], body[Session], body[Confirm], body[Receipt], body[Refusal], body[Relay], body[Relayed])
+	add(useEndpoint, body[Join], body[Passed], body[Probe], body[Statement], body[Done])
+	return table
+}()
+
+func body[T any, P interface {
+	*T
+	Body
+}]() Body {
+	return P(new(T))
+}
+
+// newBody returns an empty body of the type, or nil where the table has none with this use.
+func newBody(u use, typ string) Body {
+	if k, ok := kinds[typ]; ok && k.use == u {
+		return k.new()
 	}
 	return nil
 }
+
+func useOf(typ string) use { return kinds[typ].use }

@@ -61,9 +61,9 @@ func newCast(t testing.TB) *cast {
 		memberNonce: repeated(0x44), serviceNonce: repeated(0x55), probeNonce: repeated(0x66),
 		at: 1767225600000, // 2026-01-01
 	}
-	c.first = c.service.SignNotice(wire.Notice{Account: c.account, Epoch: 1, At: c.at, Issued: c.at, Cause: "registered", Via: "web"})
+	c.first = c.service.SignNotice(wire.Notice{Account: c.account, Epoch: 1, At: c.at, Cause: "registered", Via: "web"})
 	c.second = c.service.SignNotice(wire.Notice{
-		Account: c.account, Epoch: 2, At: c.at + 60_000, Issued: c.at + 60_500, Cause: "reset", Via: "kasa", Prev: c.first.Hash(),
+		Account: c.account, Epoch: 2, At: c.at + 60_000, Cause: "reset", Via: "kasa", Prev: c.first.Hash(),
 	})
 	c.sealed = c.seal(t)
 	return c

@@ -14,7 +14,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Role is what a member of the link is. It is the first part of the member's name.
+// Role is the role of a member of the link. It is the first part of the member's name.
 type Role string
 
 // The roles of members, and of the service itself.
@@ -24,10 +24,10 @@ const (
 	RoleService Role = "svc"
 )
 
-// Identity is a member's two key pairs: Ed25519 to sign, X25519 to be sealed to. Its name is derived from both public
-// keys, so whoever shows keys that fit a name, and signs with them, is that member.
+// Identity is a member's two key pairs: Ed25519 to sign, X25519 to be sealed to. Its name derives from the signing key alone,
+// so whoever shows a key that fits a name, and signs with it, is that member. The sealing key can change.
 //
-// The private keys stand in functions, where reflection does not find them: fmt would print them of a struct that holds an
+// The private keys stand in functions, where reflection does not find them: fmt would print them from a struct that holds an
 // Identity in an unexported field.
 type Identity struct {
 	Name string
@@ -78,34 +78,23 @@ func (id *Identity) String() string { return id.Name }
 // Format prints the name for every verb and flag, of a pointer and of a copy: fmt would find the keys.
 func (id Identity) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, id.Name) }
 
-// Name returns the name of the member in role r whose keys these are: 130 bits of a hash of both.
+// Name returns the name of the member in role r with the signing key k.Sign: 130 bits of its hash.
 func (k Keys) Name(r Role) string {
-	h := sha256.Sum256(Encode("rekeyd/v1/member", k.Sign, k.Seal))
+	h := sha256.Sum256(k.Sign)
 	return string(r) + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(h[:])[:26])
 }
 
-// Is tells whether the keys are those of name, in any role.
+// Is returns whether name derives from the signing key, in any role.
 func (k Keys) Is(name string) bool {
-	if len(k.Sign) != ed25519.PublicKeySize || len(k.Seal) != 32 {
+	if len(k.Sign) != ed25519.PublicKeySize {
 		return false
 	}
 	role, _, ok := strings.Cut(name, "-")
 	return ok && k.Name(Role(role)) == name
 }
 
-// Signature returns an Ed25519 signature of msg, which is to come from Encode.
-func (id *Identity) Signature(msg []byte) []byte { return id.sign(msg) }
-
-// Verify checks a signature; it returns home.ErrForged.
-func (k Keys) Verify(msg, sig []byte) error {
-	if len(k.Sign) != ed25519.PublicKeySize || !ed25519.Verify(k.Sign, msg, sig) {
-		return home.ErrForged
-	}
-	return nil
-}
-
-// SealTo seals plain to the member with the keys k, with HPKE in base mode (RFC 9180; X25519, HKDF-SHA256,
-// ChaCha20-Poly1305). info is bound to it. The result says nothing of who sealed it: it goes into a signed message.
+// SealTo seals plain to the sealing key k.Seal, with HPKE in base mode (RFC 9180; X25519, HKDF-SHA256, ChaCha20-Poly1305).
+// info is bound to it. A seal does not show its sender: what is sealed stands in a signed message.
 func (k Keys) SealTo(info, plain []byte) ([]byte, error) {
 	pub, err := kem.NewPublicKey(k.Seal)
 	if err != nil {
@@ -114,16 +103,16 @@ func (k Keys) SealTo(info, plain []byte) ([]byte, error) {
 	return hpke.Seal(pub, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info, plain)
 }
 
-// Open opens what was sealed to this identity with info; it returns home.ErrForged.
+// Open opens a seal that was made to this identity with info; it returns home.ErrForged.
 func (id *Identity) Open(info, sealed []byte) ([]byte, error) {
 	plain, err := id.open(info, sealed)
 	if err != nil {
-		return nil, fmt.Errorf("open what was sealed to %s: %w", id.Name, home.ErrForged)
+		return nil, fmt.Errorf("open seal to %s: %w", id.Name, home.ErrForged)
 	}
 	return plain, nil
 }
 
-// ValidName tells whether s can name an account, a member or a device: 1 to 64 of [a-z0-9-]. Such a name can stand in a topic.
+// ValidName returns whether s can name an account, a member or a device: 1 to 64 of [a-z0-9-]. Such a name can stand in a topic.
 func ValidName(s string) bool {
 	if len(s) == 0 || len(s) > 64 {
 		return false

@@ -1,30 +1,42 @@
 package wire
 
 import (
-	"encoding/base64"
+	"encoding/json"
 	"fmt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Login returns the password with which the member connects to the embedded broker; its name is the user name. It is the
-// member's public keys and a signature, so the broker needs to know nobody beforehand. It is as static as any MQTT password,
-// and lets its bearer carry messages, not sign them.
-func (id *Identity) Login() home.Secret {
-	b := append(append([]byte{}, id.Keys.Sign...), id.Keys.Seal...)
-	b = append(b, id.Signature(Encode("rekeyd/v1/mqtt", id.Name))...)
-	return home.NewSecret(base64.RawURLEncoding.EncodeToString(b))
+// login is the payload of the JWS that a member shows to the embedded broker.
+type login struct {
+	Name string `json:"name"`
+	Sign []byte `json:"sign"`
 }
 
-// CheckLogin tells whether password is name's; it returns home.ErrForged.
+// Login returns the password with which the member connects to the embedded broker; its name is the user name. The password
+// carries the public key that gives the name, so the broker needs to know nobody beforehand. It is as static as any MQTT
+// password, and lets its bearer carry messages, not sign them.
+func (id *Identity) Login() home.Secret {
+	payload, _ := json.Marshal(login{id.Name, id.Keys.Sign}) // cannot fail
+	return home.NewSecret(string(id.signJWS(useLogin, payload)))
+}
+
+// maxLogin is the size of the longest login that is read, in bytes.
+const maxLogin = 1 << 10
+
+// CheckLogin checks that password is the login of name; it returns home.ErrForged.
 func CheckLogin(name, password string) error {
-	b, err := base64.RawURLEncoding.DecodeString(password)
-	if err != nil || len(b) != 32+32+64 {
-		return fmt.Errorf("login of %s: %w", clip(name), home.ErrForged)
+	forged := fmt.Errorf("login of %s: %w", clip(name), home.ErrForged)
+	if len(password) > maxLogin {
+		return forged
 	}
-	k := Keys{Sign: b[:32], Seal: b[32:64]}
-	if !k.Is(name) || k.Verify(Encode("rekeyd/v1/mqtt", name), b[64:]) != nil {
-		return fmt.Errorf("login of %s: %w", clip(name), home.ErrForged)
+	j, err := parseJWS([]byte(password))
+	var l login
+	if err != nil || j.use != useLogin || json.Unmarshal(j.payload, &l) != nil {
+		return forged
+	}
+	if k := (Keys{Sign: l.Sign}); l.Name != name || !k.Is(name) || j.verify(k.Sign) != nil {
+		return forged
 	}
 	return nil
 }

@@ -7,33 +7,80 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
+	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Notice is the account's word that an epoch has begun, signed by the account service. Notices are chained: each names the
-// hash of the one before, so that none can be left out or put in.
+// Notice announces that an epoch has begun. It is one JWS of the account service, unchanged for its life. Notices are chained:
+// each names the hash of the one before, so that none can be left out or put in.
+//
+// In JSON, and in its topic, a notice is the text of its JWS.
 type Notice struct {
 	Account string `json:"account"`
-	Epoch   uint64 `json:"epoch"`
-	At      int64  `json:"at"`     // when the epoch began, Unix milliseconds
-	Issued  int64  `json:"issued"` // when this copy was signed: a broker that withholds newer ones shows by its age
-	Cause   string `json:"cause"`  // "registered", "reset" or "changed"
-	Via     string `json:"via"`    // the door: "kasa", "tpcamera" or "web"
-	Prev    []byte `json:"prev"`   // hash of the notice before; empty for the first
-	Sig     []byte `json:"sig"`    // Ed25519
+	Epoch   uint64 `json:"epoch,string"`
+	At      int64  `json:"at"`                // when the epoch began, Unix milliseconds
+	Cause   string `json:"cause"`             // "registered", "reset" or "changed"
+	Via     string `json:"via"`               // the door: "kasa", "tpcamera" or "web"
+	Exposed bool   `json:"exposed,omitempty"` // somebody else may know the old password
+	Prev    []byte `json:"prev,omitempty"`    // hash of the notice before; absent in the first
+
+	text string // the JWS; empty before SignNotice
 }
 
-// Hash names the notice in the next one. It leaves out when this copy was signed, and the signature.
-func (n Notice) Hash() []byte {
-	h := sha256.Sum256(Encode("rekeyd/v1/notice-hash", n.Account, n.Epoch, n.At, n.Cause, n.Via, n.Prev))
-	return h[:]
-}
+// maxNotice is the size of the longest notice that is read, in bytes.
+const maxNotice = 4 << 10
 
 // SignNotice returns n signed by id.
 func (id *Identity) SignNotice(n Notice) Notice {
-	n.Sig = id.Signature(Encode("rekeyd/v1/notice", n))
+	type payload Notice                // without Notice's own JSON form
+	raw, _ := json.Marshal(payload(n)) // cannot fail: strings, numbers and bytes
+	n.text = string(id.signJWS(useNotice, raw))
 	return n
+}
+
+// ParseNotice reads a notice. Verify says whether to believe it.
+func ParseNotice(text []byte) (Notice, error) {
+	if len(text) > maxNotice {
+		return Notice{}, fmt.Errorf("notice of %d bytes, at most %d", len(text), maxNotice)
+	}
+	j, err := parseJWS(text)
+	if err != nil {
+		return Notice{}, fmt.Errorf("notice: %w", err)
+	}
+	type payload Notice
+	var p payload
+	if err := json.Unmarshal(j.payload, &p); err != nil {
+		return Notice{}, fmt.Errorf("notice: %w", err)
+	}
+	n := Notice(p)
+	n.text = string(text)
+	if j.use != useNotice {
+		return Notice{}, fmt.Errorf("notice: a JWS for another use")
+	}
+	return n, n.check()
+}
+
+func (n Notice) check() error { return first(names(n.Account), text(n.Cause, n.Via)) }
+
+// JWS returns the text of the JWS, as it stands in the notice's topic.
+func (n Notice) JWS() []byte { return []byte(n.text) }
+
+// MarshalText returns the text of the JWS.
+func (n Notice) MarshalText() ([]byte, error) { return n.JWS(), nil }
+
+// UnmarshalText is ParseNotice.
+func (n *Notice) UnmarshalText(text []byte) (err error) {
+	*n, err = ParseNotice(text)
+	return err
+}
+
+// Hash is the SHA-256 of the signed part of the JWS, the text before its second dot. Its successor names it. The signature is
+// left out: a library that reads base64 leniently could accept two texts of one signature.
+func (n Notice) Hash() []byte {
+	h := sha256.Sum256([]byte(n.text[:max(0, strings.LastIndexByte(n.text, '.'))]))
+	return h[:]
 }
 
 // Verify checks who signed the notice, and that it is the account's; it returns home.ErrForged.
@@ -41,8 +88,10 @@ func (n Notice) Verify(service Keys, account string) error {
 	if n.Account != account {
 		return fmt.Errorf("notice of account %s: %w", clip(n.Account), home.ErrForged)
 	}
-	if err := service.Verify(Encode("rekeyd/v1/notice", n), n.Sig); err != nil {
-		return fmt.Errorf("notice of epoch %d: %w", n.Epoch, err)
+	j, err := parseJWS([]byte(n.text))
+	signed, _ := ParseNotice([]byte(n.text)) // a field that was changed after signing is not signed
+	if err != nil || j.verify(service.Sign) != nil || !reflect.DeepEqual(signed, n) {
+		return fmt.Errorf("notice of epoch %d: %w", n.Epoch, home.ErrForged)
 	}
 	return nil
 }
@@ -65,23 +114,3 @@ func (n Notice) Follows(epoch home.Epoch, hash []byte) error {
 
 // ErrGap says that notices are missing: ask for the grants since.
 var ErrGap = errors.New("notices in between are missing")
-
-// ParseNotice reads a notice as it stands, retained, in its topic. Verify says whether to believe it.
-func ParseNotice(raw []byte) (Notice, error) {
-	var n Notice
-	if len(raw) > 4<<10 {
-		return n, fmt.Errorf("notice of %d bytes", len(raw))
-	}
-	if err := json.Unmarshal(raw, &n); err != nil {
-		return n, fmt.Errorf("notice: %w", err)
-	}
-	return n, n.check()
-}
-
-func (n Notice) check() error { return first(names(n.Account), text(n.Cause, n.Via)) }
-
-// JSON returns the notice as it goes into its topic.
-func (n Notice) JSON() []byte {
-	raw, _ := json.Marshal(n) // cannot fail: strings, numbers and bytes
-	return raw
-}

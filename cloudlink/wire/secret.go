@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -39,7 +40,7 @@ type granted struct {
 
 // GrantInfo binds a grant to its account, member and epoch.
 func GrantInfo(account, member string, epoch uint64) []byte {
-	return Encode("rekeyd/v1/grant", account, member, epoch)
+	return encode("rekeyd/v1/grant", account, member, decimal(epoch))
 }
 
 // SealGrant seals g to the member with the keys k.
@@ -65,15 +66,15 @@ func (id *Identity) OpenGrant(g *Grant) (Granted, error) {
 }
 
 // SecretInfo binds sealed binding secrets to the account and the member that sends them.
-func SecretInfo(account, member string) []byte { return Encode("rekeyd/v1/secrets", account, member) }
+func SecretInfo(account, member string) []byte { return encode("rekeyd/v1/secrets", account, member) }
 
 // JoinInfo binds a sealed Joined to the hub and the device.
-func JoinInfo(hub, device string) []byte { return Encode("rekeyd/v1/join", hub, device) }
+func JoinInfo(hub, device string) []byte { return encode("rekeyd/v1/join", hub, device) }
 
 // RelayInfo binds what is relayed to the account, who sends it to whom, the device, and the message (for an answer: the message that it
 // answers): what was sealed for one request opens for no other.
 func RelayInfo(account, from, to, device, message string) []byte {
-	return Encode("rekeyd/v1/relay", account, from, to, device, message)
+	return encode("rekeyd/v1/relay", account, from, to, device, message)
 }
 
 // Joined is what a device that speaks the link is told when it joins an account.
@@ -95,7 +96,7 @@ type SignIn struct {
 // key derives the sign-in's key. It takes both secrets: an old binding secret without a grant is worth nothing, and neither
 // is a grant without a binding secret.
 func (s SignIn) key() []byte {
-	info := Encode("rekeyd/v1/sign-in-key", s.Account, s.Member, s.Device, s.Epoch)
+	info := encode("rekeyd/v1/sign-in-key", s.Account, s.Member, s.Device, decimal(s.Epoch))
 	k, err := hkdf.Key(sha256.New, []byte(s.EpochSecret.Reveal()), []byte(s.BindingSecret.Reveal()), string(info), keySize)
 	if err != nil {
 		panic("wire: " + err.Error()) // only for an absurd length
@@ -109,7 +110,7 @@ func (s SignIn) Proofs() (service, member []byte) {
 	k := s.key()
 	prove := func(role string) []byte {
 		m := hmac.New(sha256.New, k)
-		m.Write(Encode("rekeyd/v1/sign-in", role, s.Account, s.Member, s.Device, s.Epoch, s.MemberNonce, s.ServiceNonce))
+		m.Write(encode("rekeyd/v1/sign-in", role, s.Account, s.Member, s.Device, decimal(s.Epoch), string(s.MemberNonce), string(s.ServiceNonce)))
 		return m.Sum(nil)
 	}
 	return prove("service"), prove("member")
@@ -118,16 +119,18 @@ func (s SignIn) Proofs() (service, member []byte) {
 // PairingProof proves knowledge of a pairing's secret: by the hub for its own keys, and by the service for its own.
 func PairingProof(secret home.Secret, prover Role, pairing, hub string, k Keys) []byte {
 	m := hmac.New(sha256.New, []byte(secret.Reveal()))
-	m.Write(Encode("rekeyd/v1/pairing", string(prover), pairing, hub, k))
+	m.Write(encode("rekeyd/v1/pairing", string(prover), pairing, hub, string(k.Sign), string(k.Seal)))
 	return m.Sum(nil)
 }
 
 // HeldProof proves to whoever holds the same epoch secret that the device holds it, too.
 func HeldProof(epochSecret home.Secret, account, device string, epoch uint64, nonce []byte) []byte {
 	m := hmac.New(sha256.New, []byte(epochSecret.Reveal()))
-	m.Write(Encode("rekeyd/v1/held", account, device, epoch, nonce))
+	m.Write(encode("rekeyd/v1/held", account, device, decimal(epoch), string(nonce)))
 	return m.Sum(nil)
 }
+
+func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // Equal compares two proofs in constant time.
 func Equal(a, b []byte) bool { return len(a) > 0 && hmac.Equal(a, b) }

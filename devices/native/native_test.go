@@ -27,10 +27,10 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{hub: identity(t, wire.RoleHub), service: identity(t, wire.RoleService)}
-	first := w.service.SignNotice(wire.Notice{Account: "acc-1", Epoch: 1, At: 1, Issued: 1, Cause: "registered", Via: "web"})
-	second := w.service.SignNotice(wire.Notice{Account: "acc-1", Epoch: 2, At: 2, Issued: 2, Cause: "reset", Via: "kasa", Prev: first.Hash()})
+	first := w.service.SignNotice(wire.Notice{Account: "acc-1", Epoch: 1, At: 1, Cause: "registered", Via: "web"})
+	second := w.service.SignNotice(wire.Notice{Account: "acc-1", Epoch: 2, At: 2, Cause: "reset", Via: "kasa", Prev: first.Hash()})
 	w.account = home.Account{
-		ID: "acc-1", Email: "anna@example.org", Epoch: 2, NoticeEpoch: 2, Notice: second.Hash(), NoticeJSON: second.JSON(),
+		ID: "acc-1", Email: "anna@example.org", Epoch: 2, NoticeEpoch: 2, Notice: second.Hash(), NoticeJSON: second.JWS(),
 		ServiceKey: w.service.Keys.Sign, ServiceSeal: w.service.Keys.Seal, Brokers: []string{"mqtt://127.0.0.1:1"},
 	}
 	for _, e := range []home.Epoch{2, 1} {

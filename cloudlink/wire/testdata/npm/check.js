@@ -1,171 +1,121 @@
-// The link protocol of ../../../PROTOCOL.md a second time, over cryptography that others wrote, to check ../vectors.json with.
+// The link protocol of ../../../PROTOCOL.md a second time, over a JOSE and an HPKE library that others wrote, to check ../vectors.json with.
 // Run where the packages of package.json are installed: node --input-type=module -e "$(cat check.js)" vectors.json
+import { createHash, createHmac, hkdfSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { CompactSign, compactVerify, importJWK } from 'jose'
 import { CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from '@hpke/core'
 import { Chacha20Poly1305 } from '@hpke/chacha20poly1305'
-import { ed25519 } from '@noble/curves/ed25519.js'
-import { hkdf } from '@noble/hashes/hkdf.js'
-import { hmac } from '@noble/hashes/hmac.js'
-import { sha256 } from '@noble/hashes/sha2.js'
 
 const suite = new CipherSuite({ kem: new DhkemX25519HkdfSha256(), kdf: new HkdfSha256(), aead: new Chacha20Poly1305() })
 
-// A value to encode is [type, value]; a type is a word, or for a structure the list of its fields, each [name, type].
-const utf8 = (s) => new TextEncoder().encode(s)
-const bytes = (hex) => Uint8Array.from(Buffer.from(hex, 'hex'))
+const bytes = (hex) => Buffer.from(hex, 'hex')
 const hex = (b) => Buffer.from(b).toString('hex')
-const uint32 = (n) => Buffer.from([n >>> 24, n >>> 16, n >>> 8, n])
-const uint64 = (n) => bytes(BigInt.asUintN(64, BigInt(n)).toString(16).padStart(16, '0'))
-const counted = (b) => Buffer.concat([uint32(b.length), b])
+const base64 = (s) => Buffer.from(s, 'base64')
+const sha256 = (b) => createHash('sha256').update(b).digest()
+const hmac = (key, b) => createHmac('sha256', key).update(b).digest()
+const whole = (b) => b.buffer.slice(b.byteOffset, b.byteOffset + b.byteLength)
 
-const encodeValue = ([type, v]) => {
-  if (Array.isArray(type)) return Buffer.concat(type.map(([name, t]) => encodeValue([t, v?.[name]])))
-  if (type.list) return Buffer.concat([uint32((v ?? []).length), ...(v ?? []).map((x) => encodeValue([type.list, x]))])
-  switch (type) {
-    case 'string': return counted(utf8(v ?? ''))
-    case 'bytes': return counted(typeof v === 'string' ? Buffer.from(v, 'base64') : v ?? bytes(''))
-    case 'uint64': case 'int64': return uint64(v ?? 0)
-    case 'bool': return Buffer.from([v ? 1 : 0])
-  }
-  throw new Error(`no encoding of ${type}`)
-}
-const encode = (label, ...values) => Buffer.concat([['string', label], ...values].map(encodeValue))
+// encode joins parts (text or bytes), each preceded by its length.
+const encode = (...parts) => Buffer.concat(parts.flatMap((p) => {
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(Buffer.byteLength(p))
+  return [length, Buffer.from(p)]
+}))
 
-const list = (list) => ({ list })
-const S = 'string', B = 'bytes', U = 'uint64', I = 'int64'
-const keys = [['sign', B], ['seal', B]]
-const notice = [['account', S], ['epoch', U], ['at', I], ['issued', I], ['cause', S], ['via', S], ['prev', B]]
-const outcome = [['id', S], ['code', S]]
-const device = [['id', S], ['kind', S], ['protocol', S], ['model', S], ['name', S], ['mac', S]]
-const about = [['account', S], ['epoch', U]]
-const bodies = {
-  enrol: [['keys', keys], ['name', S], ['version', S], ['pairing', S], ['proof', B], ['secret', B]],
-  enrolled: [['account', S], ['email', S], ['keys', keys], ['notice', notice], ['proof', B]],
-  ask: about,
-  grant: [['notice', notice], ['sealed', B]],
-  ack: about,
-  bind: [['account', S], ['devices', list(device)], ['secrets', B]],
-  unbind: [['account', S], ['devices', list(S)]],
-  begin: [...about, ['devices', list([['id', S], ['nonce', B]])]],
-  challenge: [...about, ['devices', list([['id', S], ['nonce', B], ['proof', B], ['own', 'bool'], ['signed_in', 'bool']])], ['refused', list(outcome)]],
-  proof: [...about, ['devices', list([['id', S], ['proof', B]])]],
-  session: [...about, ['devices', list(S)], ['refused', list(outcome)]],
-  confirm: [...about, ['devices', list(S)]],
-  receipt: [...about, ['notice', notice], ['refused', list(outcome)]],
-  refusal: [['code', S], ['detail', S]],
-  join: [['keys', keys], ['sealed', B]],
-  notice: [['notice', notice]],
-  probe: [['nonce', B]],
-  statement: [['keys', keys], ['kind', S], ['model', S], ['name', S], ['account', S], ['epoch', U], ['held', B], ['signed_in', U]],
-  done: [['code', S]],
-  relay: [['account', S], ['device', S], ['sealed', B]],
-  relayed: [['account', S], ['device', S], ['code', S], ['sealed', B]],
+const name = (role, sign) => {
+  let bits = ''
+  for (const b of sha256(sign)) bits += b.toString(2).padStart(8, '0')
+  return role + '-' + bits.match(/.{5}/g).slice(0, 26).map((five) => 'abcdefghijklmnopqrstuvwxyz234567'[parseInt(five, 2)]).join('')
 }
 
-// parse keeps numbers that a double cannot hold.
-const parse = (json) => JSON.parse(json.replace(/([:[,]\s*)(-?\d{15,})(?=\s*[,}\]])/g, '$1"$2"'))
+const jwk = (sign, seed) => importJWK({ kty: 'OKP', crv: 'Ed25519', x: sign.toString('base64url'), d: seed?.toString('base64url') }, 'EdDSA')
+
+// open verifies a JWS for one use and returns the payload's text.
+const open = async (jws, sign, typ) => {
+  const { payload, protectedHeader } = await compactVerify(jws, await jwk(sign), { algorithms: ['EdDSA'] })
+  same('header', Object.keys(protectedHeader).sort().join(), 'alg,typ')
+  same('typ', protectedHeader.typ, typ)
+  return new TextDecoder().decode(payload)
+}
+const sign = async (payload, typ, m) =>
+  new CompactSign(new TextEncoder().encode(payload)).setProtectedHeader({ alg: 'EdDSA', typ }).sign(await jwk(m.sign, m.seed))
 
 let checks = 0
 const same = (what, got, want) => {
   checks++
   if (got !== want) throw new Error(`${what}: got ${got}, want ${want}`)
 }
-const holds = (what, ok) => same(what, ok, true)
-
-const name = (role, k) => {
-  const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'
-  let bits = ''
-  for (const b of sha256(encode('rekeyd/v1/member', [B, k.sign], [B, k.seal]))) bits += b.toString(2).padStart(8, '0')
-  return role + '-' + bits.match(/.{5}/g).slice(0, 26).map((five) => alphabet[parseInt(five, 2)]).join('')
-}
 
 const v = JSON.parse(readFileSync(process.argv.at(-1)))
 
 const members = {}
 for (const m of v.members) {
-  const sealing = await suite.kem.deriveKeyPair(bytes(m.seal_seed).buffer)
-  const k = { sign: ed25519.getPublicKey(bytes(m.sign_seed)), seal: new Uint8Array(await suite.kem.serializePublicKey(sealing.publicKey)) }
-  same('sign', hex(k.sign), m.sign)
-  same('seal', hex(k.seal), m.seal)
-  same('name', name(m.role, k), m.name)
-  members[m.name] = { ...k, role: m.role, seed: bytes(m.sign_seed), sealing }
+  const sealing = await suite.kem.deriveKeyPair(whole(bytes(m.seal_seed)))
+  same('seal', hex(await suite.kem.serializePublicKey(sealing.publicKey)), m.seal)
+  same('name', name(m.role, bytes(m.sign)), m.name)
+  members[m.name] = { role: m.role, sign: bytes(m.sign), seal: bytes(m.seal), seed: bytes(m.sign_seed), sealing }
 }
-const service = Object.values(members).find((m) => m.role === 'svc')
+const byRole = (role) => v.members.find((m) => m.role === role).name
+const [hub, device, service] = [byRole('hub'), byRole('rk'), byRole('svc')]
 
-const value = (t) => {
-  const items = () => (t.items ?? []).map(value)
-  if (t.type === 'list') return [{ list: 'item' }, items()]
-  if (t.type === 'struct') return ['items', items()]
-  return [t.type, t.type === 'bytes' ? bytes(t.value) : t.type === 'bool' ? t.value === 'true' : t.value]
-}
-const encodeTyped = ([type, x]) => {
-  if (type.list) return Buffer.concat([uint32(x.length), ...x.map(encodeTyped)])
-  return type === 'items' ? Buffer.concat(x.map(encodeTyped)) : encodeValue([type, x])
-}
-for (const e of v.encodings) {
-  same(e.name, hex(Buffer.concat([encode(e.label), ...e.values.map(value).map(encodeTyped)])), e.bytes)
-}
+for (const e of v.encodings) same(e.name, hex(encode(...e.parts.map(bytes))), e.bytes)
 
-const checkNotice = (n) => holds('notice', ed25519.verify(Buffer.from(n.sig, 'base64'), encode('rekeyd/v1/notice', [notice, n]), service.sign))
+const hash = (notice) => hex(sha256(notice.split('.').slice(0, 2).join('.')))
 let before = ''
-for (const { json, hash } of v.notices) {
-  const n = parse(json)
-  checkNotice(n)
-  same('chain', n.prev === null ? '' : hex(Buffer.from(n.prev, 'base64')), before)
-  before = hex(sha256(encode('rekeyd/v1/notice-hash', [notice.filter(([f]) => f !== 'issued'), n])))
-  same('hash of a notice', before, hash)
+for (const n of v.notices) {
+  const payload = JSON.parse(await open(n.jws, members[service].sign, 'rekeyd-notice'))
+  same('chain', hex(base64(payload.prev ?? '')), before)
+  before = hash(n.jws)
+  same('hash of a notice', before, n.hash)
 }
 
-const envelope = [['type', S], ['id', S], ['re', S], ['from', S], ['to', S], ['seq', U], ['at', I], ['exp', I]]
-for (const { name: what, json } of v.messages) {
-  const m = parse(json)
-  const signed = encode('rekeyd/v1/message', [envelope, m], [bodies[m.type], m.body])
-  same(what, hex(ed25519.sign(signed, members[m.from].seed)), hex(Buffer.from(m.sig, 'base64')))
-  holds(what, ed25519.verify(Buffer.from(m.sig, 'base64'), signed, members[m.from].sign))
-  if (m.body.notice) checkNotice(m.body.notice)
-  if (m.body.keys) same(what, name(members[m.from].role, { sign: Buffer.from(m.body.keys.sign, 'base64'), seal: Buffer.from(m.body.keys.seal, 'base64') }), m.from)
+const endpoint = ['join', 'notice', 'probe', 'statement', 'done']
+for (const { name: what, jws } of v.messages) {
+  const from = JSON.parse(base64(jws.split('.')[1])).from
+  const typ = endpoint.includes(JSON.parse(base64(jws.split('.')[1])).type) ? 'rekeyd-endpoint' : 'rekeyd-message'
+  const payload = await open(jws, members[from].sign, typ)
+  same(what, await sign(payload, typ, members[from]), jws)
+  const { body } = JSON.parse(payload)
+  if (body.notice) await open(body.notice, members[service].sign, 'rekeyd-notice')
+  if (body.keys) same(what, name(members[from].role, base64(body.keys.sign)), from)
 }
-same('bodies', new Set(v.messages.map((m) => JSON.parse(m.json).type)).size, Object.keys(bodies).length)
 
-const whole = (b) => b.buffer.slice(b.byteOffset, b.byteOffset + b.byteLength)
 for (const s of v.sealed) {
   const b = bytes(s.sealed)
-  const to = { recipientKey: members[s.to].sealing.privateKey, info: whole(bytes(s.info)), enc: whole(b.slice(0, 32)) }
-  same(s.name, hex(new Uint8Array(await suite.open(to, whole(b.slice(32))))), s.plain)
+  const to = { recipientKey: members[s.to].sealing.privateKey, info: whole(bytes(s.info)), enc: whole(b.subarray(0, 32)) }
+  same(s.name, hex(await suite.open(to, whole(b.subarray(32)))), s.plain)
 }
-const [aHub, aDevice] = ['hub', 'rk'].map((role) => v.members.find((m) => m.role === role).name)
-const aService = v.members.find((m) => m.role === 'svc').name
-const relay = v.messages.map((m) => JSON.parse(m.json)).find((m) => m.type === 'relay')
-const relayed = (from, to) => ['rekeyd/v1/relay', [S, v.held.account], [S, from], [S, to], [S, relay.body.device], [S, relay.id]]
+const account = v.held.account
+const relay = v.messages.map((m) => JSON.parse(base64(m.jws.split('.')[1]))).find((m) => m.type === 'relay')
 const infos = {
-  'grant to a hub': ['rekeyd/v1/grant', [S, v.held.account], [S, aHub], [U, 2]],
-  'grant to a device': ['rekeyd/v1/grant', [S, v.held.account], [S, aDevice], [U, 2]],
-  'secrets of bind': ['rekeyd/v1/secrets', [S, v.held.account], [S, aHub]],
-  'secret of enrol': ['rekeyd/v1/secrets', [S, v.held.account], [S, aDevice]],
-  'join': ['rekeyd/v1/join', [S, aHub], [S, aDevice]],
-  'relay': relayed(aService, aHub),
-  'relayed': relayed(aHub, aService),
+  'grant to a hub': ['rekeyd/v1/grant', account, hub, '2'],
+  'grant to a device': ['rekeyd/v1/grant', account, device, '2'],
+  'secrets of bind': ['rekeyd/v1/secrets', account, hub],
+  'secret of enrol': ['rekeyd/v1/secrets', account, device],
+  'join': ['rekeyd/v1/join', hub, device],
+  'relay': ['rekeyd/v1/relay', account, service, hub, relay.body.device, relay.id],
+  'relayed': ['rekeyd/v1/relay', account, hub, service, relay.body.device, relay.id],
 }
 for (const s of v.sealed) same(s.name, hex(encode(...infos[s.name])), s.info)
 
 for (const s of v.sign_ins) {
-  const what = [[S, s.account], [S, s.member], [S, s.device], [U, s.epoch]]
-  const key = hkdf(sha256, bytes(s.epoch_secret), bytes(s.binding_secret), encode('rekeyd/v1/sign-in-key', ...what), 32)
-  const prove = (role) => hex(hmac(sha256, key, encode('rekeyd/v1/sign-in', [S, role], ...what, [B, bytes(s.member_nonce)], [B, bytes(s.service_nonce)])))
+  const about = [s.account, s.member, s.device, s.epoch]
+  const key = hkdfSync('sha256', bytes(s.epoch_secret), bytes(s.binding_secret), encode('rekeyd/v1/sign-in-key', ...about), 32)
+  const prove = (role) => hex(hmac(Buffer.from(key), encode('rekeyd/v1/sign-in', role, ...about, bytes(s.member_nonce), bytes(s.service_nonce))))
   same('proof of the service', prove('service'), s.service)
   same('proof of the member', prove('member'), s.proof)
 }
 
 const p = v.pairing
-const pairing = (role, k) => hex(hmac(sha256, utf8(p.secret), encode('rekeyd/v1/pairing', [S, role], [S, p.pairing], [S, p.hub], [keys, k])))
+const pairing = (role, m) => hex(hmac(p.secret, encode('rekeyd/v1/pairing', role, p.pairing, p.hub, m.sign, m.seal)))
 same('pairing proof of the hub', pairing('hub', members[p.hub]), p.by_hub)
 same('pairing proof of the service', pairing('svc', members[p.service]), p.by_service)
 
 const h = v.held
-same('held', hex(hmac(sha256, bytes(h.secret), encode('rekeyd/v1/held', [S, h.account], [S, h.device], [U, h.epoch], [B, bytes(h.nonce)]))), h.proof)
+same('held', hex(hmac(bytes(h.secret), encode('rekeyd/v1/held', h.account, h.device, h.epoch, bytes(h.nonce)))), h.proof)
 
-const hub = members[v.login.name]
-const login = Buffer.concat([hub.sign, hub.seal, ed25519.sign(encode('rekeyd/v1/mqtt', [S, v.login.name]), hub.seed)])
-same('login', login.toString('base64url'), v.login.password)
+const login = JSON.parse(await open(v.login.password, members[v.login.name].sign, 'rekeyd-login'))
+same('login', login.name, v.login.name)
+same('login', name('hub', base64(login.sign)), v.login.name)
 
 console.log(`${checks} checks hold`)

@@ -180,7 +180,7 @@ func oneByOne(devices int) traffic {
 	if err != nil {
 		panic(err) // the key has its size
 	}
-	notice := hub.SignNotice(wire.Notice{Account: account, Epoch: 2, At: 1767225600000, Issued: 1767225600000, Cause: "reset", Via: "web", Prev: key})
+	notice := hub.SignNotice(wire.Notice{Account: account, Epoch: 2, At: 1767225600000, Cause: "reset", Via: "web", Prev: key})
 	size := func(b wire.Body) int {
 		raw, err := hub.Sign(&wire.Message{Re: wire.NewID(), To: hub.Name, Seq: 1<<32 + 1, At: 1767225600000, Body: b})
 		if err != nil {

@@ -1,0 +1,25 @@
+package wire
+
+import (
+	"maps"
+	"slices"
+)
+
+// Encode, CheckObject and MaxNotice show tests what the package keeps to itself.
+var (
+	Encode      = encode
+	CheckObject = checkObject
+)
+
+// Types returns every type of the table of messages.
+func Types() []string { return slices.Sorted(maps.Keys(kinds)) }
+
+// NewBody returns an empty body of a type.
+func NewBody(typ string) Body { return kinds[typ].new() }
+
+// SignJWS signs any header and payload.
+func (id *Identity) SignJWS(header, payload string) []byte {
+	raw := b64.AppendEncode(nil, []byte(header))
+	raw = b64.AppendEncode(append(raw, '.'), []byte(payload))
+	return b64.AppendEncode(append(raw, '.'), id.sign(raw))
+}
