@@ -39,7 +39,7 @@ func TestErrandsThatComeWhileAConversationIsOpenShareTheNext(t *testing.T) {
 	})
 	began := time.Now()
 	for _, d := range b.devices {
-		if _, err := b.store.Observe(d, home.Verdict{State: home.Current, Epoch: 2}, time.Now()); err != nil {
+		if _, err := b.store.Observe(d, home.Verdict{State: home.Current, Epoch: 2}, 0, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		b.link.Wake()

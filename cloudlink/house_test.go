@@ -321,7 +321,7 @@ func (b *hub) see(e home.Epoch) {
 	var all sync.WaitGroup // they share commits
 	for _, d := range b.devices {
 		all.Go(func() {
-			if _, err := b.store.Observe(d, home.Verdict{State: home.Current, Epoch: e}, time.Now()); err != nil {
+			if _, err := b.store.Observe(d, home.Verdict{State: home.Current, Epoch: e}, 0, time.Now()); err != nil {
 				t.Error(err)
 			}
 		})

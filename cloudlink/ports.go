@@ -33,8 +33,8 @@ type Epochs interface {
 	Enrol(home.Account, home.Credential) error
 	// NoteNotice records a verified notice whose grant is outstanding.
 	NoteNotice(id home.AccountID, epoch home.Epoch, hash, raw []byte) error
-	// BeginEpoch records a grant with all that follows from it; message names it, for a grant that comes twice.
-	BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byte, message string) (stale int, err error)
+	// BeginEpoch records a grant with all its consequences. The same grant again changes nothing.
+	BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byte) (stale int, err error)
 	Record(home.Event) error
 }
 
@@ -43,6 +43,6 @@ type Outbox interface {
 	Errands(max int) ([]home.Errand, error) // oldest first
 	Queue([]home.Errand) error
 	Answered([]home.Errand) error
-	// SignedIn records sessions; message names what brought them.
-	SignedIn(id home.AccountID, epoch home.Epoch, devices []home.DeviceID, message string) error
+	// SignedIn records sessions.
+	SignedIn(id home.AccountID, epoch home.Epoch, devices []home.DeviceID) error
 }

@@ -356,7 +356,7 @@ func (l *Link) grant(m *wire.Message, g *wire.Grant, keys wire.Keys) error {
 		return err
 	}
 	cred := home.Credential{Epoch: e, Username: in.Username, Password: in.Password, EpochSecret: in.Secret}
-	stale, err := l.o.Store.BeginEpoch(a.ID, cred, g.Notice.Hash(), g.Notice.JWS(), m.ID)
+	stale, err := l.o.Store.BeginEpoch(a.ID, cred, g.Notice.Hash(), g.Notice.JWS())
 	if err != nil {
 		return err
 	}

@@ -144,7 +144,7 @@ func (l *Link) challenged(c *conversation, m *wire.Message, b *wire.Challenge) e
 		return err
 	}
 	if len(own) > 0 {
-		if err := l.signedIn(c, m.ID, own); err != nil {
+		if err := l.signedIn(c, own); err != nil {
 			return err
 		}
 		if err := l.answered(c, own); err != nil {
@@ -174,7 +174,7 @@ func (l *Link) session(c *conversation, m *wire.Message, b *wire.Session) error 
 		l.finish(m.Re)
 		return nil
 	}
-	if err := l.signedIn(c, m.ID, devices); err != nil {
+	if err := l.signedIn(c, devices); err != nil {
 		return err
 	}
 	for d := range c.signs {
@@ -187,9 +187,9 @@ func (l *Link) session(c *conversation, m *wire.Message, b *wire.Session) error 
 	return nil
 }
 
-func (l *Link) signedIn(c *conversation, message string, devices []string) error {
+func (l *Link) signedIn(c *conversation, devices []string) error {
 	ds := ids[home.DeviceID](devices)
-	if err := l.o.Store.SignedIn(home.AccountID(c.account), home.Epoch(c.epoch), ds, message); err != nil {
+	if err := l.o.Store.SignedIn(home.AccountID(c.account), home.Epoch(c.epoch), ds); err != nil {
 		return err
 	}
 	if l.o.SignedIn != nil {

@@ -37,7 +37,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.again(id, f.Verdict)
 		return
 	}
-	observed, err := r.observe(id, f.Verdict)
+	observed, err := r.observe(id, f)
 	if err != nil {
 		r.postpone(ctx, id, "record", err, b)
 		return
@@ -78,7 +78,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		f.Verdict = home.Verdict{State: home.Pending, Detail: err.Error()}
 	}
 	r.found(d, f)
-	observed, oerr := r.observe(id, f.Verdict)
+	observed, oerr := r.observe(id, f)
 	if oerr != nil {
 		r.postpone(ctx, id, "record", oerr, b)
 		return
@@ -166,8 +166,8 @@ func (r *Rekeyer) subject(id home.DeviceID) (d home.Device, b home.Binding, boun
 }
 
 // observe records what a probe found, and has the link told where the account service must hear of it.
-func (r *Rekeyer) observe(id home.DeviceID, v home.Verdict) (home.Binding, error) {
-	b, err := r.o.Ledger.Observe(id, v, time.Now().UTC().Round(0))
+func (r *Rekeyer) observe(id home.DeviceID, f home.Finding) (home.Binding, error) {
+	b, err := r.o.Ledger.Observe(id, f.Verdict, f.ProofRank(), time.Now().UTC().Round(0))
 	if err != nil {
 		return b, err
 	}

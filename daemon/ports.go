@@ -80,7 +80,7 @@ type Binder interface {
 type Progress interface {
 	// Observe records what a probe found, with all that follows from it: a device that was seen to hold the newest epoch has
 	// its intent forgotten and its sign-in queued. It returns the binding as it now is, or home.ErrNotFound.
-	Observe(home.DeviceID, home.Verdict, time.Time) (home.Binding, error)
+	Observe(home.DeviceID, home.Verdict, home.ProofRank, time.Time) (home.Binding, error)
 	// Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one.
 	Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error)
 	// Postpone records that a try did not bring the device to the newest epoch, and when the next may begin.

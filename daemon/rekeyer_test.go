@@ -63,7 +63,7 @@ func (h *house) open(dir string) {
 func (h *house) begin(e home.Epoch) {
 	h.t.Helper()
 	c := home.Credential{Epoch: e, Username: "Anna@example.org", Password: home.NewSecret("pw" + string(rune('0'+e))), EpochSecret: home.NewSecret("s" + string(rune('0'+e)))}
-	_, err := h.store.BeginEpoch(acct, c, []byte{byte(e)}, []byte("{}"), "")
+	_, err := h.store.BeginEpoch(acct, c, []byte{byte(e)}, []byte("{}"))
 	must(h.t, err)
 	h.engine.Began(e)
 }
@@ -251,7 +251,7 @@ func TestEveryDeviceFollowsANewEpoch(t *testing.T) {
 			if n := len(slices.DeleteFunc(es, func(e home.Errand) bool { return e.Kind != home.ErrandSignIn || e.Epoch != 2 })); n != 2 {
 				t.Errorf("%d sign-ins wait, want 2", n)
 			}
-			must(t, h.store.SignedIn(acct, 2, []home.DeviceID{front, back}, "m"))
+			must(t, h.store.SignedIn(acct, 2, []home.DeviceID{front, back}))
 			h.engine.SignedIn(2, []home.DeviceID{front, back})
 			if r := h.row(front); r.Verdict != home.Current || r.Epoch != 2 {
 				t.Errorf("shown as %v at %d after both ends were seen", r.Verdict, r.Epoch)
@@ -422,7 +422,7 @@ func TestARestartGoesOnFromTheIntent(t *testing.T) {
 		})
 		// The daemon died after the device was moved and before that was written down.
 		c := home.Credential{Epoch: 2, Username: "Anna@example.org", Password: home.NewSecret("pw2")}
-		_, err := h.store.BeginEpoch(acct, c, []byte{2}, []byte("{}"), "")
+		_, err := h.store.BeginEpoch(acct, c, []byte{2}, []byte("{}"))
 		must(t, err)
 		_, err = h.store.Intend(front, 1, 2, time.Now())
 		must(t, err)
@@ -458,14 +458,14 @@ func (l *eager) signIn() {
 	bs, _ := l.Store.Bindings()
 	for _, b := range bs {
 		if b.DeviceEpoch > b.CloudEpoch && l.engine.Load() != nil {
-			_ = l.Store.SignedIn(acct, b.DeviceEpoch, []home.DeviceID{b.Device}, "")
+			_ = l.Store.SignedIn(acct, b.DeviceEpoch, []home.DeviceID{b.Device})
 			l.engine.Load().SignedIn(b.DeviceEpoch, []home.DeviceID{b.Device})
 		}
 	}
 }
 
-func (l *eager) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Binding, error) {
-	b, err := l.Store.Observe(id, v, at)
+func (l *eager) Observe(id home.DeviceID, v home.Verdict, rank home.ProofRank, at time.Time) (home.Binding, error) {
+	b, err := l.Store.Observe(id, v, rank, at)
 	l.signIn()
 	return b, err
 }

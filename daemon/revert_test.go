@@ -33,7 +33,7 @@ func TestADeviceThatIsSetBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 			h.begin(2)
 			time.Sleep(10 * time.Second)
 			sign := func() {
-				must(t, h.store.SignedIn(acct, 2, []home.DeviceID{front}, ""))
+				must(t, h.store.SignedIn(acct, 2, []home.DeviceID{front}))
 				h.engine.SignedIn(2, []home.DeviceID{front})
 			}
 			sign()

@@ -36,11 +36,11 @@ func (l *fullDisk) Postpone(id home.DeviceID, next time.Time) error {
 	return l.Store.Postpone(id, next)
 }
 
-func (l *fullDisk) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Binding, error) {
+func (l *fullDisk) Observe(id home.DeviceID, v home.Verdict, rank home.ProofRank, at time.Time) (home.Binding, error) {
 	if l.full.Load() && l.observeToo.Load() {
 		return home.Binding{}, errDiskFull
 	}
-	return l.Store.Observe(id, v, at)
+	return l.Store.Observe(id, v, rank, at)
 }
 
 func TestPausesGrowWhileTheLedgerCannotBeWritten(t *testing.T) {

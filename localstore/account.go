@@ -4,47 +4,43 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
 // Account returns the account that the hub is enrolled with, or home.ErrNoAccount.
-func (s *Store) Account() (a home.Account, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		a, err = account(tx)
-		return err
-	})
-	return a, err
-}
+func (s *Store) Account() (home.Account, error) { return boltfile.View(s.file, s.account) }
 
-// account returns the one account: a hub belongs to one.
+// account reads the one account: a hub belongs to one.
 func account(tx *bbolt.Tx) (home.Account, error) {
-	k, _ := tx.Bucket(bAccounts).Cursor().First()
+	k, _ := accounts.bucket(tx).Cursor().First()
 	if k == nil {
 		return home.Account{}, home.ErrNoAccount
 	}
-	a, _, err := get[home.Account](tx.Bucket(bAccounts), k)
+	a, _, err := accounts.get(tx, string(k))
 	return a, err
 }
 
-// known is an account as it was last read.
-type known struct {
+// decodedAccount is an account with the bytes that it was decoded from.
+type decodedAccount struct {
 	raw []byte
 	a   home.Account
 }
 
-// account returns what the function of this name does. Every probe asks, and it changes with a reset only: it is decoded once. What
-// is in its slices is not to be written to.
+// account is the function account, which decodes only what has changed: every probe reads the account, and it changes with a
+// reset. The slices in it must not be written to.
 func (s *Store) account(tx *bbolt.Tx) (home.Account, error) {
-	_, raw := tx.Bucket(bAccounts).Cursor().First()
-	if k := s.known.Load(); k != nil && bytes.Equal(k.raw, raw) {
-		return k.a, nil
+	_, raw := accounts.bucket(tx).Cursor().First()
+	if d := s.decoded.Load(); d != nil && raw != nil && bytes.Equal(d.raw, raw) {
+		return d.a, nil
 	}
 	a, err := account(tx)
 	if err == nil {
-		s.known.Store(&known{clone(raw), a})
+		s.decoded.Store(&decodedAccount{bytes.Clone(raw), a})
 	}
 	return a, err
 }
@@ -58,15 +54,13 @@ func accountOf(tx *bbolt.Tx, id home.AccountID) (home.Account, error) {
 	return a, err
 }
 
-func putAccount(tx *bbolt.Tx, a home.Account) error {
-	return put(tx.Bucket(bAccounts), []byte(a.ID), a)
-}
+func putAccount(tx *bbolt.Tx, a home.Account) error { return accounts.put(tx, string(a.ID), a) }
 
 // Enrol makes the hub a member of an account, with the password that its owner typed (a zero credential where none was).
 // Enrolling again with the same account keeps bindings, credentials and epochs; another account is refused as long as
 // this one is not left.
 func (s *Store) Enrol(a home.Account, c home.Credential) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		old, err := account(tx)
 		switch {
 		case err == nil && old.ID != a.ID:
@@ -81,7 +75,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 		case err == nil && a.NoticeEpoch == old.NoticeEpoch && !bytes.Equal(a.Notice, old.Notice):
 			return fmt.Errorf("enrol with another notice of epoch %d: %w", a.NoticeEpoch, home.ErrForged)
 		}
-		a.Epoch = old.Epoch // what is in the vault; none before the first grant
+		a.Epoch = old.Epoch // that of the vault; 0 before the first grant
 		a.CleartextBind, a.CleartextAsked = old.CleartextBind, old.CleartextAsked
 		if err := putAccount(tx, a); err != nil {
 			return err
@@ -91,7 +85,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 			if err != nil {
 				return err
 			}
-			// The service has just checked what was typed, so it counts more than what was kept.
+			// The service has just checked the typed password, so it replaces the recorded one.
 			held.Username, held.Password = c.Username, c.Password
 			if err := s.putCredential(tx, a.ID, held); err != nil {
 				return err
@@ -104,7 +98,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 // NoteNotice records a verified notice whose grant is outstanding. Older than what is known is home.ErrOldEpoch; another of the same epoch is
 // home.ErrForged. The same again keeps the newer copy, which was signed later.
 func (s *Store) NoteNotice(id home.AccountID, e home.Epoch, hash, raw []byte) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		a, err := accountOf(tx, id)
 		if err != nil {
 			return err
@@ -126,90 +120,80 @@ func (s *Store) NoteNotice(id home.AccountID, e home.Epoch, hash, raw []byte) er
 	})
 }
 
-// BeginEpoch records a grant, with all that follows from it: the credential is in the vault, the account is at the epoch, its bindings
-// are stale, the grant's acknowledgement is queued, sign-ins at older epochs are dropped. It returns how many bindings are stale. The
-// same epoch again only sees that its acknowledgement is queued; an older one is home.ErrOldEpoch, another secret of that
-// epoch is home.ErrForged.
-func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byte, message string) (stale int, err error) {
-	err = s.update(func(tx *bbolt.Tx) error {
-		stale = 0
+// BeginEpoch records a grant with all its consequences: the credential is in the vault, the account is at the epoch, its bindings
+// are stale, the acknowledgement of the grant is queued, sign-ins at older epochs are dropped. It returns the number of stale
+// bindings. The same epoch again only queues its acknowledgement, where none waits; an older epoch is home.ErrOldEpoch, another
+// secret of the same epoch is home.ErrForged.
+func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byte) (stale int, err error) {
+	return boltfile.Update(s.file, func(tx *bbolt.Tx) (int, error) {
 		a, err := accountOf(tx, id)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if c.Epoch < a.Epoch || c.Epoch == 0 {
-			return fmt.Errorf("epoch %d after %d: %w", c.Epoch, a.Epoch, home.ErrOldEpoch)
+			return 0, fmt.Errorf("epoch %d after %d: %w", c.Epoch, a.Epoch, home.ErrOldEpoch)
 		}
 		ack := home.Errand{Kind: home.ErrandAck, Epoch: c.Epoch, At: now()}
 		held, err := s.getCredential(tx, id, c.Epoch)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		switch {
 		case c.Epoch == a.Epoch && !held.EpochSecret.Equal(c.EpochSecret):
-			return fmt.Errorf("another grant of epoch %d: %w", c.Epoch, home.ErrForged)
+			return 0, fmt.Errorf("another grant of epoch %d: %w", c.Epoch, home.ErrForged)
 		case c.Epoch == a.Epoch && queuedAt(tx, ack.Kind, "") == c.Epoch:
-			return nil
+			return 0, nil
 		case c.Epoch == a.Epoch:
-			return enqueue(tx, ack)
+			return 0, enqueue(tx, ack)
 		}
-		// What was typed may be of another moment than the grant: the grant counts.
 		if !c.Password.IsZero() {
-			held.Password = home.Secret{}
+			held.Password = home.Secret{} // the owner may have typed it at another moment: the grant counts
 		}
 		if held, err = merge(held, c); err != nil {
-			return err
-		}
-		if err := s.putCredential(tx, id, held); err != nil {
-			return err
+			return 0, err
 		}
 		a.Epoch = c.Epoch
 		if c.Epoch >= a.NoticeEpoch {
 			a.NoticeEpoch, a.Notice, a.NoticeJSON = c.Epoch, hash, raw
 		}
-		if err := putAccount(tx, a); err != nil {
-			return err
+		if err := errors.Join(s.putCredential(tx, id, held), putAccount(tx, a)); err != nil {
+			return 0, err
 		}
-		if stale, err = advance(tx, a); err != nil {
-			return err
+		stale, err := advance(tx, a)
+		if err != nil {
+			return 0, err
 		}
-		if err := enqueue(tx, ack); err != nil {
-			return err
-		}
-		if err := heard(tx, message); err != nil {
-			return err
-		}
-		return record(tx, home.Event{At: now(), What: "epoch begun", Epoch: a.Epoch, Detail: fmt.Sprintf("%d devices to rekey", stale)})
+		return stale, errors.Join(enqueue(tx, ack), recordBegun(tx, a.Epoch, stale))
 	})
-	return stale, err
 }
 
-// advance brings every binding in line with an epoch that has just begun, and returns how many are stale.
+func recordBegun(tx *bbolt.Tx, e home.Epoch, stale int) error {
+	return record(tx, home.Event{At: now(), What: "epoch begun", Epoch: e, Detail: fmt.Sprintf("%d devices to rekey", stale)})
+}
+
+// advance brings every binding in line with an epoch that has just begun, and returns the number of stale ones.
 func advance(tx *bbolt.Tx, a home.Account) (stale int, err error) {
-	bindings, err := all[home.Binding](tx.Bucket(bBindings))
+	all, err := bindings.all(tx)
 	if err != nil {
-		return stale, err
+		return 0, err
 	}
-	for _, b := range bindings {
+	for _, b := range all {
 		v := b.Verdict.Against(a.Epoch)
 		if !v.Same(b.Verdict) {
 			b.Verdict, b.Since = v, now()
 		}
-		b.Tries, b.Moved, b.Reverts = 0, noTime, 0
-		if v.State != home.LockedOut { // a lock-out is waited out, whatever the account does
-			b.Next = noTime
+		b.Tries, b.Moved, b.Reverts = 0, time.Time{}, 0
+		if v.State != home.LockedOut { // an epoch does not end a lock-out
+			b.Next = time.Time{}
 		}
 		if v.State == home.Stale {
 			stale++
 		}
-		if err := put(tx.Bucket(bBindings), []byte(b.Device), b); err != nil {
+		if err := errors.Join(bindings.put(tx, string(b.Device), b), dequeue(tx, home.ErrandSignIn, b.Device)); err != nil {
 			return stale, err
 		}
-		if err := dequeue(tx, home.ErrandSignIn, b.Device); err != nil {
-			return stale, err
-		}
-		if v.State == home.Current { // it was seen to be there before the grant
-			if err := follow(tx, a, b, now()); err != nil {
+		if v.State == home.Current { // a probe saw it hold the epoch before the grant came
+			if err := finish(tx, a, b, now()); err != nil {
 				return stale, err
 			}
 		}
@@ -217,9 +201,9 @@ func advance(tx *bbolt.Tx, a home.Account) (stale int, err error) {
 	return stale, nil
 }
 
-// SetBrokers keeps the MQTT brokers of the account, in the order in which they are tried.
+// SetBrokers records the MQTT brokers of the account, in the order in which they are tried.
 func (s *Store) SetBrokers(id home.AccountID, brokers []string) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		a, err := accountOf(tx, id)
 		if err != nil {
 			return err
@@ -229,9 +213,9 @@ func (s *Store) SetBrokers(id home.AccountID, brokers []string) error {
 	})
 }
 
-// AllowCleartextBind keeps the owner's word whether passwords may go nearly in the clear; see home.Account.
+// AllowCleartextBind records whether the owner allows passwords nearly in the clear; see home.Account.
 func (s *Store) AllowCleartextBind(allow bool) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		a, err := account(tx)
 		if err != nil {
 			return err
@@ -241,34 +225,33 @@ func (s *Store) AllowCleartextBind(allow bool) error {
 	})
 }
 
-// Leave ends the hub's membership, and with it every binding, intent and errand. The credentials stay in the vault, sealed, and are used
-// again only by the same account: a device that holds one can still be opened after a return. The history stays.
+// Leave ends the hub's membership, and with it every binding, intent and errand. The credentials stay in the vault, sealed, for
+// a return to the same account: a device that holds one of them can still be opened then. The history stays.
 func (s *Store) Leave(id home.AccountID) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		if _, err := accountOf(tx, id); err != nil {
 			return err
 		}
-		bindings, err := all[home.Binding](tx.Bucket(bBindings))
+		bound, err := bindings.all(tx)
 		if err != nil {
 			return err
 		}
-		for _, b := range bindings {
+		for _, b := range bound {
 			if err := forget(tx, b.Device); err != nil {
 				return err
 			}
 		}
-		errands, err := all[home.Errand](tx.Bucket(bOutbox).Bucket(bQueue))
+		waiting, err := queue.all(tx)
 		if err != nil {
 			return err
 		}
-		for _, e := range errands {
+		for _, e := range waiting {
 			if err := dequeue(tx, e.Kind, e.Device); err != nil {
 				return err
 			}
 		}
-		if err := tx.Bucket(bAccounts).Delete([]byte(id)); err != nil {
-			return err
-		}
-		return record(tx, home.Event{At: now(), What: "account left"})
+		return errors.Join(
+			boltfile.DeletePrefix(tx.Bucket(bLeftOut), nil), accounts.delete(tx, string(id)), record(tx, home.Event{At: now(), What: "account left"}),
+		)
 	})
 }

@@ -46,7 +46,7 @@ func house(b *testing.B) (*localstore.Store, []home.DeviceID) {
 func beginBench(b *testing.B, s *localstore.Store, e home.Epoch) {
 	b.Helper()
 	c := home.Credential{Epoch: e, Username: "owner@example.org", Password: home.NewSecret(fmt.Sprint("password ", e)), EpochSecret: home.NewSecret(fmt.Sprint("secret ", e))}
-	if _, err := s.BeginEpoch("a", c, []byte{byte(e)}, make([]byte, 700), fmt.Sprint("grant ", e)); err != nil {
+	if _, err := s.BeginEpoch("a", c, []byte{byte(e)}, make([]byte, 700)); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -58,7 +58,7 @@ func observeAll(b *testing.B, s *localstore.Store, ids []home.DeviceID, e home.E
 	for w := range 16 {
 		wg.Go(func() {
 			for i := w; i < len(ids); i += 16 {
-				if _, err := s.Observe(ids[i], home.Verdict{State: home.Current, Epoch: e}, time.Now()); err != nil {
+				if _, err := s.Observe(ids[i], home.Verdict{State: home.Current, Epoch: e}, 0, time.Now()); err != nil {
 					b.Error(err)
 					return
 				}
@@ -83,7 +83,7 @@ func signInAll(b *testing.B, s *localstore.Store, e home.Epoch) {
 		for i, e := range es {
 			ids[i] = e.Device
 		}
-		if err := s.SignedIn("a", e, ids, string("signed "+ids[0])); err != nil {
+		if err := s.SignedIn("a", e, ids); err != nil {
 			b.Fatal(err)
 		}
 		if err := s.Answered(es); err != nil {

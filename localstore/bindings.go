@@ -2,45 +2,22 @@ package localstore
 
 import (
 	"errors"
-	"fmt"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Bind binds devices to the account: each gets a binding, a random binding secret, and an errand that tells the account
-// service. A device that is bound already stays as it is.
+// Bind binds devices to the account: each gets a binding, a random binding secret, and an errand to the account service. A device
+// that is bound already keeps all three. A bound device is not left out any more.
 func (s *Store) Bind(id home.AccountID, ds []home.Device) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		if _, err := accountOf(tx, id); err != nil {
 			return err
 		}
 		for _, d := range ds {
-			if d.ID == "" {
-				return errors.New("bind: a device without a name")
-			}
-			if err := putDevice(tx, d); err != nil {
-				return err
-			}
-			if tx.Bucket(bBindings).Get([]byte(d.ID)) != nil {
-				continue
-			}
-			b := home.Binding{Device: d.ID, Account: id, Since: now()}
-			if err := put(tx.Bucket(bBindings), []byte(d.ID), b); err != nil {
-				return err
-			}
-			key := bindKey(d.ID)
-			if err := tx.Bucket(bVault).Put(key, s.key.Seal(random32(), "vault/"+string(key))); err != nil {
-				return err
-			}
-			if err := dequeue(tx, home.ErrandUnbind, d.ID); err != nil {
-				return err
-			}
-			if err := tell(tx, home.Errand{Kind: home.ErrandBind, Device: d.ID, At: now()}); err != nil {
-				return err
-			}
-			if err := record(tx, home.Event{At: now(), What: "device bound", Device: d.ID}); err != nil {
+			if err := s.bind(tx, id, d); err != nil {
 				return err
 			}
 		}
@@ -48,84 +25,92 @@ func (s *Store) Bind(id home.AccountID, ds []home.Device) error {
 	})
 }
 
-// Unbind ends bindings: nothing of them is kept but the errand that tells the account service.
+func (s *Store) bind(tx *bbolt.Tx, id home.AccountID, d home.Device) error {
+	if d.ID == "" {
+		return errors.New("bind: a device without an ID")
+	}
+	if err := errors.Join(putDevice(tx, d), setLeftOut(tx, d, false)); err != nil || bindings.has(tx, string(d.ID)) {
+		return err
+	}
+	key := bindKey(d.ID)
+	return errors.Join(
+		bindings.put(tx, string(d.ID), home.Binding{Device: d.ID, Account: id, Since: now()}),
+		tx.Bucket(bVault).Put(key, s.key.Seal(random32(), "vault/"+string(key))),
+		dequeue(tx, home.ErrandUnbind, d.ID),
+		announce(tx, home.Errand{Kind: home.ErrandBind, Device: d.ID, At: now()}),
+		record(tx, home.Event{At: now(), What: "device bound", Device: d.ID}),
+	)
+}
+
+// Unbind ends bindings. Of each device the store keeps the errand to the account service, and that its owner left it out.
+// Devices that are not bound are skipped.
 func (s *Store) Unbind(ids []home.DeviceID) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		for _, id := range ids {
-			if tx.Bucket(bBindings).Get([]byte(id)) == nil {
+			if !bindings.has(tx, string(id)) {
 				continue
 			}
-			if err := forget(tx, id); err != nil {
-				return err
-			}
-			if err := tell(tx, home.Errand{Kind: home.ErrandUnbind, Device: id, At: now()}); err != nil {
-				return err
-			}
-			if err := record(tx, home.Event{At: now(), What: "device unbound", Device: id}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// forget removes a binding and all that belongs to it: device, intent, binding secret, and what was still to be told of it.
-func forget(tx *bbolt.Tx, id home.DeviceID) error {
-	for _, b := range [][]byte{bBindings, bIntents, bDevices} {
-		if err := tx.Bucket(b).Delete([]byte(id)); err != nil {
-			return err
-		}
-	}
-	for _, k := range []home.ErrandKind{home.ErrandBind, home.ErrandSignIn} {
-		if err := dequeue(tx, k, id); err != nil {
-			return err
-		}
-	}
-	return tx.Bucket(bVault).Delete(bindKey(id))
-}
-
-// Bindings returns every binding.
-func (s *Store) Bindings() (bs []home.Binding, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		bs, err = all[home.Binding](tx.Bucket(bBindings))
-		return err
-	})
-	return bs, err
-}
-
-// Binding returns the device's binding, or home.ErrNotFound.
-func (s *Store) Binding(id home.DeviceID) (b home.Binding, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		b, err = binding(tx, id)
-		return err
-	})
-	return b, err
-}
-
-// Announced records that the account service knows the bindings. Devices that are not bound are passed over.
-func (s *Store) Announced(ids []home.DeviceID) error {
-	return s.update(func(tx *bbolt.Tx) error {
-		for _, id := range ids {
-			b, ok, err := get[home.Binding](tx.Bucket(bBindings), []byte(id))
+			d, _, err := devices.get(tx, string(id))
+			err = errors.Join(
+				err, forget(tx, id), setLeftOut(tx, d, true),
+				announce(tx, home.Errand{Kind: home.ErrandUnbind, Device: id, At: now()}),
+				record(tx, home.Event{At: now(), What: "device unbound", Device: id}),
+			)
 			if err != nil {
 				return err
 			}
-			if !ok {
-				continue
-			}
-			b.Announced = true
-			if err := put(tx.Bucket(bBindings), []byte(id), b); err != nil {
-				return err
-			}
 		}
 		return nil
 	})
 }
 
+// forget removes a binding with its device, intent, binding secret and waiting errands.
+func forget(tx *bbolt.Tx, id home.DeviceID) error {
+	return errors.Join(
+		bindings.delete(tx, string(id)), intents.delete(tx, string(id)), devices.delete(tx, string(id)), tx.Bucket(bVault).Delete(bindKey(id)),
+		dequeue(tx, home.ErrandBind, id), dequeue(tx, home.ErrandSignIn, id),
+	)
+}
+
+// setLeftOut records under each of the device's hardware keys whether its owner has left it out.
+func setLeftOut(tx *bbolt.Tx, d home.Device, out bool) error {
+	b := tx.Bucket(bLeftOut)
+	for _, key := range d.HardwareKeys() {
+		err := b.Delete([]byte(key))
+		if out {
+			err = boltfile.Put(b, []byte(key), leftOutRecord{now()})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LeftOut returns the hardware keys of the devices that the owner unbound and did not bind again.
+func (s *Store) LeftOut() ([]string, error) { return boltfile.View(s.file, leftOut) }
+
+func leftOut(tx *bbolt.Tx) (keys []string, err error) {
+	b := tx.Bucket(bLeftOut)
+	if b == nil {
+		return nil, nil // an older format, opened for reading
+	}
+	err = b.ForEach(func(k, _ []byte) error { keys = append(keys, string(k)); return nil })
+	return keys, err
+}
+
+// Bindings returns every binding.
+func (s *Store) Bindings() ([]home.Binding, error) { return boltfile.View(s.file, bindings.all) }
+
+// Binding returns the device's binding, or home.ErrNotFound.
+func (s *Store) Binding(id home.DeviceID) (home.Binding, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (home.Binding, error) { return binding(tx, id) })
+}
+
 func binding(tx *bbolt.Tx, id home.DeviceID) (home.Binding, error) {
-	b, ok, err := get[home.Binding](tx.Bucket(bBindings), []byte(id))
+	b, ok, err := bindings.get(tx, string(id))
 	if err == nil && !ok {
-		err = fmt.Errorf("binding of %s: %w", id, home.ErrNotFound)
+		err = notBound(id)
 	}
 	return b, err
 }

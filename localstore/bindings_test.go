@@ -64,7 +64,7 @@ func TestUnbindLeavesNothingButTheErrand(t *testing.T) {
 	must(t, s.Unbind([]home.DeviceID{front, "mac-unknown"}))
 	_, err = s.Binding(front)
 	wants(t, err, home.ErrNotFound)
-	_, err = s.Observe(front, at(home.Current, 2), noon)
+	_, err = s.Observe(front, at(home.Current, 2), 0, noon)
 	wants(t, err, home.ErrNotFound)
 	_, err = s.Intend(front, 1, 2, noon)
 	wants(t, err, home.ErrNotFound)
@@ -123,7 +123,7 @@ func TestWhatIsSeenAgainIsNotWritten(t *testing.T) {
 		observe(t, s, front, v)
 		unchanged(t, dir, string(v.State)+" again", func() {
 			v.Detail = "read tcp 127.0.0.1:51234: connection reset by peer"
-			b, err := s.Observe(front, v, noon.Add(time.Hour))
+			b, err := s.Observe(front, v, 0, noon.Add(time.Hour))
 			if must(t, err); !b.Since.Equal(noon) || b.Verdict.Detail != v.Detail {
 				t.Fatalf("%+v", b)
 			}
@@ -143,7 +143,7 @@ func TestASignInThatWasLostIsQueuedAgain(t *testing.T) {
 	must(t, s.Answered(es)) // answered, and the hub stopped before it wrote that the device is signed in
 	observe(t, s, front, at(home.Current, 1))
 	equal(t, "errands", errands(t, s), []string{"sign-in " + string(front) + " 1"})
-	must(t, s.SignedIn(acct, 1, []home.DeviceID{front}, "session-1"))
+	must(t, s.SignedIn(acct, 1, []home.DeviceID{front}))
 	es, err = s.Errands(10)
 	must(t, err)
 	must(t, s.Answered(es))
@@ -177,45 +177,33 @@ func TestSignInsNeverGoBack(t *testing.T) {
 	dir := t.TempDir()
 	s := enrolled(t, dir, front, back)
 	observe(t, s, front, at(home.Current, 1))
-	must(t, s.SignedIn(acct, 1, []home.DeviceID{front, back, "mac-unknown"}, "m1"))
+	must(t, s.SignedIn(acct, 1, []home.DeviceID{front, back, "mac-unknown"}))
 	begin(t, s, 2)
 	observe(t, s, front, at(home.Current, 2))
-	must(t, s.SignedIn(acct, 1, []home.DeviceID{front}, "m1")) // late, and twice
+	must(t, s.SignedIn(acct, 1, []home.DeviceID{front})) // late, and twice
 	if b, err := s.Binding(front); err != nil || b.CloudEpoch != 1 || b.Current(2) {
 		t.Fatalf("%+v, %v", b, err)
 	}
-	must(t, s.SignedIn(acct, 2, []home.DeviceID{front, back}, "m2"))
-	if b, err := s.Binding(front); err != nil || !b.Current(2) || !b.Announced {
+	must(t, s.SignedIn(acct, 2, []home.DeviceID{front, back}))
+	if b, err := s.Binding(front); err != nil || !b.Current(2) {
 		t.Fatalf("%+v, %v", b, err)
 	}
 	if b, err := s.Binding(back); err != nil || b.CloudEpoch != 0 {
 		t.Fatalf("signed in without holding the epoch: %+v, %v", b, err)
 	}
-	must(t, s.SignedIn(acct, 1, []home.DeviceID{front}, "m3"))
+	must(t, s.SignedIn(acct, 1, []home.DeviceID{front}))
 	if b, err := s.Binding(front); err != nil || b.CloudEpoch != 2 {
 		t.Fatalf("%+v, %v", b, err)
 	}
-	unchanged(t, dir, "the same session again", func() { must(t, s.SignedIn(acct, 2, []home.DeviceID{front}, "m2")) })
-	for _, m := range []string{"m1", "m2", "m3"} {
-		if seen, err := s.Seen(m); err != nil || !seen {
-			t.Fatalf("%s: %v %v", m, seen, err)
-		}
-	}
-	wants(t, s.SignedIn("acc-2", 2, nil, "m4"), home.ErrNoAccount)
-	if seen, err := s.Seen("m4"); err != nil || seen {
-		t.Fatal("a message that was refused counts as acted on", err)
-	}
-	must(t, s.Announced([]home.DeviceID{back, "mac-unknown"}))
-	if b, err := s.Binding(back); err != nil || !b.Announced {
-		t.Fatalf("%+v, %v", b, err)
-	}
+	unchanged(t, dir, "the same session again", func() { must(t, s.SignedIn(acct, 2, []home.DeviceID{front})) })
+	wants(t, s.SignedIn("acc-2", 2, nil), home.ErrNoAccount)
 }
 
 func TestRenamedDeviceKeepsWhatIsKnownOfIt(t *testing.T) {
 	dir := t.TempDir()
 	s := enrolled(t, dir, "iot-1", front)
 	observe(t, s, "iot-1", at(home.Current, 1))
-	must(t, s.SignedIn(acct, 1, []home.DeviceID{"iot-1"}, ""))
+	must(t, s.SignedIn(acct, 1, []home.DeviceID{"iot-1"}))
 	begin(t, s, 2)
 	_, err := s.Intend("iot-1", 1, 2, noon)
 	must(t, err)
@@ -255,5 +243,45 @@ func TestRenamedDeviceKeepsWhatIsKnownOfIt(t *testing.T) {
 	}
 	if bs, err := s.Bindings(); err != nil || len(bs) != 1 || bs[0].Device != front {
 		t.Fatalf("%+v, %v", bs, err)
+	}
+}
+
+func TestAnUnboundDeviceIsLeftOutUntilItIsBoundAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := enrolled(t, dir, front, back)
+	leftOut := func(want ...string) {
+		t.Helper()
+		keys, err := s.LeftOut()
+		must(t, err)
+		equal(t, "left out", keys, want)
+	}
+	leftOut()
+	must(t, s.Unbind([]home.DeviceID{front}))
+	s = reopen(t, s, dir)
+	leftOut("mac:" + string(front))
+	bind(t, s, front)
+	leftOut()
+	must(t, s.Unbind([]home.DeviceID{front}))
+	must(t, s.Leave(acct))
+	leftOut()
+}
+
+func TestTheProofRankOfADeviceNeverFalls(t *testing.T) {
+	s := enrolled(t, t.TempDir(), front)
+	for _, c := range []struct {
+		v          home.Verdict
+		rank, want home.ProofRank
+	}{
+		{at(home.Mismatch, 0), home.ProvesFirst, 0}, // it proved nothing
+		{at(home.Stale, 0), home.ToldFirst, home.ToldFirst},
+		{at(home.Current, 1), home.ProvesFirst, home.ProvesFirst},
+		{at(home.Current, 1), home.HashFirst, home.ProvesFirst},
+		{at(home.Unreachable, 0), 0, home.ProvesFirst},
+	} {
+		b, err := s.Observe(front, c.v, c.rank, noon)
+		must(t, err)
+		if onDisk, err := s.Binding(front); err != nil || b.ProofRank != c.want || onDisk.ProofRank != c.want {
+			t.Errorf("after %s at %s: %s, on disk %s, %v; want %s", c.v.State, c.rank, b.ProofRank, onDisk.ProofRank, err, c.want)
+		}
 	}
 }

@@ -1,12 +1,15 @@
 package localstore
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
 // A device may be sent so many sign-ins that can be wrong in an hour, and so many in a day: cameras lock their owner out after ten
@@ -16,21 +19,20 @@ const (
 	budgetDay  = 6
 )
 
-// Spend counts one sign-in that only the device can say is right. It returns home.ErrBudget, and then none may be sent, when the device
-// has had as many as it may have in an hour or a day, or is locked. It is on disk before Spend returns.
+// Spend counts one sign-in whose password only the device can judge. It returns home.ErrBudget, and the sign-in must not be sent,
+// when the device had as many as it may have in an hour or a day, or is locked. The count is on disk before Spend returns.
 func (s *Store) Spend(id home.DeviceID) error {
-	full := false
-	err := s.update(func(tx *bbolt.Tx) error {
-		b, bound, err := get[home.Binding](tx.Bucket(bBindings), []byte(id))
+	full, err := boltfile.Update(s.file, func(tx *bbolt.Tx) (full bool, err error) {
+		b, _, err := bindings.get(tx, string(id))
 		if err != nil {
-			return err
+			return false, err
 		}
-		if bound && now().Before(b.Locked) {
-			return fmt.Errorf("%s is locked: %w", id, home.ErrBudget)
+		if now().Before(b.Locked) {
+			return false, fmt.Errorf("%s is locked: %w", id, home.ErrBudget)
 		}
 		spent, err := spent(tx, id)
 		if err != nil {
-			return err
+			return false, err
 		}
 		lately := 0
 		for _, at := range spent {
@@ -41,10 +43,7 @@ func (s *Store) Spend(id home.DeviceID) error {
 		if full = lately >= budgetHour || len(spent) >= budgetDay; !full {
 			spent = append(spent, now())
 		}
-		if err := sweepBudget(tx); err != nil {
-			return err
-		}
-		return put(tx.Bucket(bBudget), []byte(id), spent)
+		return full, errors.Join(sweepBudget(tx), boltfile.Put(tx.Bucket(bBudget), []byte(id), spent))
 	})
 	if err == nil && full {
 		err = fmt.Errorf("it was sent %d sign-ins in an hour, or %d in a day: %w", budgetHour, budgetDay, home.ErrBudget)
@@ -52,9 +51,9 @@ func (s *Store) Spend(id home.DeviceID) error {
 	return err
 }
 
-// Good gives the last sign-in back: the device has taken it.
+// Good returns the last sign-in to the budget: the device accepted it.
 func (s *Store) Good(id home.DeviceID) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		spent, err := spent(tx, id)
 		if err != nil {
 			return err
@@ -62,13 +61,13 @@ func (s *Store) Good(id home.DeviceID) error {
 		if len(spent) < 2 {
 			return tx.Bucket(bBudget).Delete([]byte(id))
 		}
-		return put(tx.Bucket(bBudget), []byte(id), spent[:len(spent)-1])
+		return boltfile.Put(tx.Bucket(bBudget), []byte(id), spent[:len(spent)-1])
 	})
 }
 
-// spent returns when the sign-ins were that still count. What was in the future, for a clock that was set back since, counts as of now.
+// spent returns the times of the sign-ins that still count. A time in the future, from before the clock was set back, counts as now.
 func spent(tx *bbolt.Tx, id home.DeviceID) ([]time.Time, error) {
-	all, _, err := get[[]time.Time](tx.Bucket(bBudget), []byte(id))
+	all, _, err := boltfile.Get[[]time.Time](tx.Bucket(bBudget), []byte(id))
 	var kept []time.Time
 	for _, at := range all {
 		if at.After(now()) {
@@ -94,7 +93,7 @@ func moveBudget(tx *bbolt.Tx, from, to home.DeviceID) error {
 	if err := tx.Bucket(bBudget).Delete([]byte(from)); err != nil {
 		return err
 	}
-	return put(tx.Bucket(bBudget), []byte(to), append(was, has...))
+	return boltfile.Put(tx.Bucket(bBudget), []byte(to), append(was, has...))
 }
 
 // manyBudgets is how many devices are counted before those whose day has passed are forgotten.
@@ -109,7 +108,7 @@ func sweepBudget(tx *bbolt.Tx) error {
 	err := b.ForEach(func(k, _ []byte) error {
 		left, err := spent(tx, home.DeviceID(k))
 		if len(left) == 0 {
-			over = append(over, clone(k))
+			over = append(over, bytes.Clone(k))
 		}
 		return err
 	})

@@ -2,7 +2,6 @@ package localstore
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,15 +9,19 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Check walks the whole file, opens all that is sealed, and sees that what belongs together is there together. It returns home.ErrCorrupt.
+// Check reads the whole file, opens every sealed record, and compares the records that depend on one another. It returns
+// home.ErrCorrupt where something is wrong.
 func (s *Store) Check() error {
 	if err := s.file.Check(); err != nil {
 		return err
 	}
-	err := s.view(func(tx *bbolt.Tx) error {
-		return errors.Join(checkBindings(tx), s.checkVault(tx), checkQueue(tx.Bucket(bOutbox), ownErrand), checkQueue(tx.Bucket(bInbox), bytes.Equal), readable[home.Event](tx, bHistory))
+	err := s.file.View(func(tx *bbolt.Tx) error {
+		_, herr := boltfile.All[eventRecord](tx.Bucket(bHistory))
+		_, lerr := boltfile.All[leftOutRecord](tx.Bucket(bLeftOut))
+		return errors.Join(checkBindings(tx), s.checkVault(tx), checkOutbox(tx), herr, lerr)
 	})
 	if err != nil {
 		return &home.Error{Op: "check the store", Err: fmt.Errorf("%w: %w", home.ErrCorrupt, err), Hint: "put a copy from a backup in its place"}
@@ -26,43 +29,38 @@ func (s *Store) Check() error {
 	return nil
 }
 
-func readable[T any](tx *bbolt.Tx, bucket []byte) error {
-	_, err := all[T](tx.Bucket(bucket))
-	return err
-}
-
 // checkBindings: a binding has a device and a secret, and belongs to the hub's account; a device or an intent has a binding.
 func checkBindings(tx *bbolt.Tx) error {
-	bindings, err := all[home.Binding](tx.Bucket(bBindings))
+	all, err := bindings.all(tx)
 	if err != nil {
 		return err
 	}
 	bound := map[home.DeviceID]bool{}
-	for _, b := range bindings {
+	for _, b := range all {
 		bound[b.Device] = true
 		if _, err := accountOf(tx, b.Account); err != nil {
 			return fmt.Errorf("binding of %s: %w", b.Device, err)
 		}
-		if tx.Bucket(bDevices).Get([]byte(b.Device)) == nil || tx.Bucket(bVault).Get(bindKey(b.Device)) == nil {
+		if !devices.has(tx, string(b.Device)) || tx.Bucket(bVault).Get(bindKey(b.Device)) == nil {
 			return fmt.Errorf("binding of %s: device or secret is missing", b.Device)
 		}
 	}
-	devices, err := all[home.Device](tx.Bucket(bDevices))
+	ds, err := devices.all(tx)
 	if err != nil {
 		return err
 	}
-	for _, d := range devices {
+	for _, d := range ds {
 		if !bound[d.ID] {
 			return fmt.Errorf("device %s is not bound", d.ID)
 		}
 	}
-	intents, err := all[home.Intent](tx.Bucket(bIntents))
+	unfinished, err := intents.all(tx)
 	if err != nil {
 		return err
 	}
-	for _, i := range intents {
+	for _, i := range unfinished {
 		if !bound[i.Device] || !slices.Contains(i.Holds, i.To) || !slices.IsSorted(i.Holds) {
-			return fmt.Errorf("intent of %s does not hold together", i.Device)
+			return fmt.Errorf("intent of %s is inconsistent", i.Device)
 		}
 	}
 	return nil
@@ -77,21 +75,17 @@ func (s *Store) checkVault(tx *bbolt.Tx) error {
 	})
 }
 
-// checkQueue: queue and index say the same.
-func checkQueue(b *bbolt.Bucket, same func(key, value []byte) bool) error {
-	queue, index := b.Bucket(bQueue), b.Bucket(bIndex)
-	if q, i := queue.Stats().KeyN, index.Stats().KeyN; q != i {
-		return fmt.Errorf("a queue of %d with an index of %d", q, i)
+// checkOutbox: queue and index have the same errands.
+func checkOutbox(tx *bbolt.Tx) error {
+	index := outboxIndex(tx)
+	if q, i := queue.bucket(tx).Stats().KeyN, index.Stats().KeyN; q != i {
+		return fmt.Errorf("the outbox has %d errands, its index %d", q, i)
 	}
 	return index.ForEach(func(k, n []byte) error {
-		if !same(k, queue.Get(n)) {
-			return fmt.Errorf("the index leads from %q to something else", k)
+		e, ok, err := queue.get(tx, string(n))
+		if err == nil && (!ok || !bytes.Equal(errandKey(e.Kind, e.Device), k)) {
+			err = fmt.Errorf("the index of the outbox leads from %q to another errand", k)
 		}
-		return nil
+		return err
 	})
-}
-
-func ownErrand(key, value []byte) bool {
-	var e home.Errand
-	return json.Unmarshal(value, &e) == nil && bytes.Equal(errandKey(e.Kind, e.Device), key)
 }

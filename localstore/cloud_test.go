@@ -28,7 +28,7 @@ func TestAnAccountAtTheVendorsCloudCountsItsPasswords(t *testing.T) {
 	if err := s.Bind(a.ID, []home.Device{{ID: "mac-1"}}); err != nil {
 		t.Fatal(err)
 	}
-	b, err := s.Observe("mac-1", home.Verdict{State: home.Current, Epoch: 1}, time.Now())
+	b, err := s.Observe("mac-1", home.Verdict{State: home.Current, Epoch: 1}, 0, time.Now())
 	if err != nil || !b.Current(1) {
 		t.Errorf("what the device proves is all that can be seen: %+v, %v", b, err)
 	}
@@ -74,7 +74,7 @@ func TestALockIsRememberedWhileTheCameraIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []home.Verdict{{State: home.LockedOut, Until: time.Now().Add(time.Hour)}, {State: home.Unreachable}} {
-		if _, err := s.Observe("mac-1", v, time.Now()); err != nil {
+		if _, err := s.Observe("mac-1", v, 0, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Spend("mac-1"); !errors.Is(err, home.ErrBudget) {

@@ -46,7 +46,7 @@ func write(dir string) int {
 		for {
 			a, err := s.Account()
 			if err == nil {
-				_, err = s.BeginEpoch(acct, credential(a.Epoch+1), fmt.Append(nil, a.Epoch+1), nil, fmt.Sprint("grant-", a.Epoch+1))
+				_, err = s.BeginEpoch(acct, credential(a.Epoch+1), fmt.Append(nil, a.Epoch+1), nil)
 			}
 			if err != nil {
 				say("error %v", err)
@@ -73,7 +73,7 @@ func write(dir string) int {
 				if err == nil {
 					say("intent %d %d", i, a.Epoch)
 					var b home.Binding
-					if b, err = s.Observe(writer(i), at(home.Current, a.Epoch), time.Now()); err == nil {
+					if b, err = s.Observe(writer(i), at(home.Current, a.Epoch), 0, time.Now()); err == nil {
 						say("held %d %d", i, b.DeviceEpoch)
 					}
 				}
@@ -213,8 +213,8 @@ func TestPowerMayFailAtAnyPointOfACommit(t *testing.T) {
 		many[i] = device(writer(i))
 	}
 	for name, op := range map[string]func() error{
-		"observe":  func() error { return drop(s.Observe(front, at(home.Current, 1), noon)) },
-		"grant":    func() error { return drop(s.BeginEpoch(acct, credential(2), nil, nil, "m")) },
+		"observe":  func() error { return drop(s.Observe(front, at(home.Current, 1), 0, noon)) },
+		"grant":    func() error { return drop(s.BeginEpoch(acct, credential(2), nil, nil)) },
 		"intend":   func() error { return drop(s.Intend(back, 1, 9, noon)) },
 		"postpone": func() error { return s.Postpone(back, noon) },
 		"bind":     func() error { return s.Bind(acct, many) },

@@ -1,48 +1,39 @@
 package localstore
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"slices"
+	"reflect"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Devices returns every bound device as it was last written.
-func (s *Store) Devices() (ds []home.Device, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		ds, err = all[home.Device](tx.Bucket(bDevices))
-		return err
-	})
-	return ds, err
-}
+// Devices returns every bound device as it was when it was last saved.
+func (s *Store) Devices() ([]home.Device, error) { return boltfile.View(s.file, devices.all) }
 
 // Bound returns those of the devices that are bound.
-func (s *Store) Bound(ids []home.DeviceID) (ds []home.Device, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		ds = nil
+func (s *Store) Bound(ids []home.DeviceID) ([]home.Device, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (ds []home.Device, err error) {
 		for _, id := range ids {
-			d, ok, err := get[home.Device](tx.Bucket(bDevices), []byte(id))
+			d, ok, err := devices.get(tx, string(id))
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if ok {
 				ds = append(ds, d)
 			}
 		}
-		return nil
+		return ds, nil
 	})
-	return ds, err
 }
 
-// SaveDevices keeps where bound devices were last seen. Others are passed over, and so are those of which only the time is new.
+// SaveDevices records where bound devices were last seen. It skips other devices, and those of which only the time is new.
 func (s *Store) SaveDevices(ds []home.Device) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		for _, d := range ds {
-			if tx.Bucket(bBindings).Get([]byte(d.ID)) == nil {
+			if !bindings.has(tx, string(d.ID)) {
 				continue
 			}
 			if err := putDevice(tx, d); err != nil {
@@ -53,29 +44,28 @@ func (s *Store) SaveDevices(ds []home.Device) error {
 	})
 }
 
-// putDevice keeps a device, unless only the time at which it was seen is new: that is written with other changes.
+// putDevice records a device, unless only the time of its sighting is new: that is written with other changes.
 func putDevice(tx *bbolt.Tx, d home.Device) error {
 	d.Seen = utc(d.Seen)
-	old, ok, err := get[home.Device](tx.Bucket(bDevices), []byte(d.ID))
+	old, ok, err := devices.get(tx, string(d.ID))
 	if err != nil {
 		return err
 	}
 	if ok {
 		same := d
 		same.Seen = old.Seen
-		raw, err := json.Marshal(same)
-		if err != nil || bytes.Equal(raw, tx.Bucket(bDevices).Get([]byte(d.ID))) {
-			return err
+		if reflect.DeepEqual(deviceToDisk(same), deviceToDisk(old)) {
+			return nil
 		}
 	}
-	return put(tx.Bucket(bDevices), []byte(d.ID), d)
+	return devices.put(tx, string(d.ID), d)
 }
 
 // RenameDevice moves all that is known of a bound device to a new name, because a stronger identity of it was seen. The account service knows
 // devices by name: the old one is ended there, and the new one announced and signed in. Where the new name is bound already, both
 // were one device: what it may hold is kept together. It returns home.ErrNotFound where the old name is not bound.
 func (s *Store) RenameDevice(from, to home.DeviceID) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		b, err := binding(tx, from)
 		if err != nil || from == to {
 			return err
@@ -83,11 +73,11 @@ func (s *Store) RenameDevice(from, to home.DeviceID) error {
 		if to == "" {
 			return fmt.Errorf("rename %s: a device without a name", from)
 		}
-		intent, under, err := get[home.Intent](tx.Bucket(bIntents), []byte(from))
+		intent, under, err := intents.get(tx, string(from))
 		if err != nil {
 			return err
 		}
-		d, _, err := get[home.Device](tx.Bucket(bDevices), []byte(from))
+		d, _, err := devices.get(tx, string(from))
 		if err != nil {
 			return err
 		}
@@ -99,11 +89,11 @@ func (s *Store) RenameDevice(from, to home.DeviceID) error {
 		if err := forget(tx, from); err != nil {
 			return err
 		}
-		if err := tell(tx, home.Errand{Kind: home.ErrandUnbind, Device: from, At: now()}); err != nil {
+		if err := announce(tx, home.Errand{Kind: home.ErrandUnbind, Device: from, At: now()}); err != nil {
 			return err
 		}
-		if tx.Bucket(bBindings).Get([]byte(to)) == nil {
-			b.Device, b.CloudEpoch, b.Announced, d.ID = to, 0, false, to
+		if !bindings.has(tx, string(to)) {
+			b.Device, b.CloudEpoch, d.ID = to, 0, to
 			if err := s.settle(tx, b, d, secret); err != nil {
 				return err
 			}
@@ -122,7 +112,7 @@ func (s *Store) RenameDevice(from, to home.DeviceID) error {
 
 // settle writes a binding under a name that had none, with what the account service has to be told.
 func (s *Store) settle(tx *bbolt.Tx, b home.Binding, d home.Device, secret []byte) error {
-	if err := put(tx.Bucket(bBindings), []byte(b.Device), b); err != nil {
+	if err := bindings.put(tx, string(b.Device), b); err != nil {
 		return err
 	}
 	if err := putDevice(tx, d); err != nil {
@@ -135,18 +125,18 @@ func (s *Store) settle(tx *bbolt.Tx, b home.Binding, d home.Device, secret []byt
 	if err := dequeue(tx, home.ErrandUnbind, b.Device); err != nil {
 		return err
 	}
-	if err := tell(tx, home.Errand{Kind: home.ErrandBind, Device: b.Device, At: now()}); err != nil {
+	if err := announce(tx, home.Errand{Kind: home.ErrandBind, Device: b.Device, At: now()}); err != nil {
 		return err
 	}
 	if b.Verdict.State != home.Current {
 		return nil
 	}
-	return tell(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: b.DeviceEpoch, At: now()})
+	return announce(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: b.DeviceEpoch, At: now()})
 }
 
 // mergeIntent adds to the device's unfinished intent, where there is one, what another says that it may hold.
 func mergeIntent(tx *bbolt.Tx, id home.DeviceID, add home.Intent) error {
-	i, ok, err := get[home.Intent](tx.Bucket(bIntents), []byte(id))
+	i, ok, err := intents.get(tx, string(id))
 	if err != nil {
 		return err
 	}
@@ -155,16 +145,7 @@ func mergeIntent(tx *bbolt.Tx, id home.DeviceID, add home.Intent) error {
 	}
 	i.Device = id
 	for _, e := range add.Holds {
-		i.Holds = mayHold(i.Holds, e)
+		i = i.Holding(e)
 	}
-	return put(tx.Bucket(bIntents), []byte(id), i)
-}
-
-// mayHold returns es, ascending and without doubles, with e in it.
-func mayHold(es []home.Epoch, e home.Epoch) []home.Epoch {
-	at, found := slices.BinarySearch(es, e)
-	if found || e == 0 {
-		return es
-	}
-	return slices.Insert(slices.Clone(es), at, e)
+	return intents.put(tx, string(id), i)
 }

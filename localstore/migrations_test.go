@@ -45,6 +45,16 @@ var cases = []struct {
 			}
 		},
 	},
+	{
+		before: func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte("inbox")).Bucket([]byte("queue")).Put([]byte{1}, []byte("a message"))
+		},
+		after: func(t *testing.T, tx *bbolt.Tx) {
+			if tx.Bucket([]byte("inbox")) != nil || tx.Bucket([]byte("leftout")) == nil {
+				t.Error("the inbox is there, or no bucket leftout")
+			}
+		},
+	},
 }
 
 func TestMigrations(t *testing.T) {

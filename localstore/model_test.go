@@ -216,7 +216,7 @@ func TestStoreIsAsItsModel(t *testing.T) {
 				if want == nil && e == m.epoch && rapid.Bool().Draw(t, "forged") {
 					c.EpochSecret, want = home.NewSecret("another"), home.ErrForged
 				}
-				stale, err := s.BeginEpoch("a", c, modelHash(e), []byte("{}"), fmt.Sprint("grant ", e))
+				stale, err := s.BeginEpoch("a", c, modelHash(e), []byte("{}"))
 				is(t, err, want)
 				if want != nil {
 					return
@@ -260,7 +260,7 @@ func TestStoreIsAsItsModel(t *testing.T) {
 					v.Epoch = epoch()
 				}
 				_, bound := m.bindings[id]
-				b, err := s.Observe(id, v, clock)
+				b, err := s.Observe(id, v, 0, clock)
 				is(t, err, when(!bound, home.ErrNotFound))
 				if bound {
 					m.observe(id, v)
@@ -300,10 +300,10 @@ func TestStoreIsAsItsModel(t *testing.T) {
 			},
 			"signed in": func() {
 				e := epoch()
-				is(t, s.SignedIn("a", e, ids, fmt.Sprint("signed ", e)), nil)
+				is(t, s.SignedIn("a", e, ids), nil)
 				for id, b := range m.bindings {
 					if b.DeviceEpoch == e && b.CloudEpoch < e {
-						b.CloudEpoch, b.Announced = e, true
+						b.CloudEpoch = e
 						m.bindings[id] = b
 					}
 				}

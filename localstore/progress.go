@@ -1,6 +1,7 @@
 package localstore
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -8,16 +9,22 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-var noTime time.Time
-
-// maxDetail is how much is kept of what a device said.
+// maxDetail bounds the recorded part of a device's own words, in bytes.
 const maxDetail = 400
 
-// Observe records what a probe found of a bound device, with all that follows from it. It returns the binding as it now is,
-// or home.ErrNotFound. Where nothing has changed but what the device said in passing, nothing is written.
-func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Binding, error) {
+// observation is a binding before and after a probe.
+type observation struct {
+	account home.Account
+	was, is home.Binding
+	known   bool // nothing to write: the binding is the same, and so are its consequences
+}
+
+// Observe records the verdict of a probe of a bound device, with all its consequences, and the rank of the proof that came with it.
+// It returns the binding after that, or home.ErrNotFound. A new Detail alone is not written.
+func (s *Store) Observe(id home.DeviceID, v home.Verdict, rank home.ProofRank, at time.Time) (home.Binding, error) {
 	if !v.Until.IsZero() {
 		v.Until = utc(v.Until)
 	}
@@ -25,140 +32,130 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, at time.Time) (home.Bi
 		v.Detail = strings.ToValidUTF8(v.Detail[:maxDetail], "")
 	}
 	at = utc(at)
-	var a home.Account
-	var was, is home.Binding
-	var known bool
-	look := func(tx *bbolt.Tx) (err error) {
-		if a, err = s.account(tx); err != nil {
-			return err
+	look := func(tx *bbolt.Tx) (o observation, err error) {
+		if o.account, err = s.account(tx); err != nil {
+			return o, err
 		}
-		if was, err = binding(tx, id); err != nil {
-			return err
+		if o.was, err = binding(tx, id); err != nil {
+			return o, err
 		}
-		is = confirmed(a, was.Observed(v, a.Epoch, at))
-		quiet := is
-		quiet.Verdict.Detail = was.Verdict.Detail
-		known = quiet == was && (is.Verdict.State != home.Current || followed(tx, a, is))
-		return nil
+		o.is = confirmed(o.account, o.was.Observed(v, o.account.Epoch, at).Proved(v, rank))
+		quiet := o.is
+		quiet.Verdict.Detail = o.was.Verdict.Detail
+		o.known = quiet == o.was && (o.is.Verdict.State != home.Current || finished(tx, o.account, o.is))
+		return o, nil
 	}
-	// Most probes find what is known. That takes no turn among the writers.
-	if err := s.view(look); err != nil || known {
-		return is, err
+	// Most probes find what is known. They need no turn among the writers.
+	if o, err := boltfile.View(s.file, look); err != nil || o.known {
+		return o.is, err
 	}
-	err := s.update(func(tx *bbolt.Tx) error {
-		if err := look(tx); err != nil || known { // it may have changed since
-			return err
+	return boltfile.Update(s.file, func(tx *bbolt.Tx) (home.Binding, error) {
+		o, err := look(tx) // it may have changed since
+		if err != nil || o.known {
+			return o.is, err
 		}
-		if err := put(tx.Bucket(bBindings), []byte(id), is); err != nil {
-			return err
-		}
-		if is.Reverts > was.Reverts {
-			return record(tx, home.Event{At: at, What: "device gave the new password up", Device: id, Epoch: a.Epoch, Detail: string(v.State)})
-		}
-		if is.Verdict.State != home.Current {
-			return nil
-		}
-		if err := follow(tx, a, is, at); err != nil {
-			return err
-		}
-		if is.DeviceEpoch != was.DeviceEpoch {
-			return record(tx, home.Event{At: at, What: "device holds the new password", Device: id, Epoch: is.DeviceEpoch})
-		}
-		return nil
+		return o.is, o.write(tx, v, at)
 	})
-	return is, err
 }
 
-// confirmed is a binding of an account whose cloud confirms no sign-in to a hub: the device's own end is all that can be seen.
+func (o observation) write(tx *bbolt.Tx, v home.Verdict, at time.Time) error {
+	if err := bindings.put(tx, string(o.is.Device), o.is); err != nil {
+		return err
+	}
+	if o.is.Reverts > o.was.Reverts {
+		return record(tx, home.Event{
+			At: at, What: "device gave the new password up", Device: o.is.Device, Epoch: o.account.Epoch, Detail: string(v.State),
+		})
+	}
+	if o.is.Verdict.State != home.Current {
+		return nil
+	}
+	if err := finish(tx, o.account, o.is, at); err != nil || o.is.DeviceEpoch == o.was.DeviceEpoch {
+		return err
+	}
+	return record(tx, home.Event{At: at, What: "device holds the new password", Device: o.is.Device, Epoch: o.is.DeviceEpoch})
+}
+
+// confirmed sets the cloud's end of a binding where the cloud confirms no sign-in to a hub: only the device's end can be seen there.
 func confirmed(a home.Account, b home.Binding) home.Binding {
 	if a.Provider == home.TPLink && b.Verdict.State == home.Current {
-		b.CloudEpoch, b.Announced = b.DeviceEpoch, true
+		b.CloudEpoch = b.DeviceEpoch
 	}
 	return b
 }
 
-// followed tells whether all that follows from b being current is done.
-func followed(tx *bbolt.Tx, a home.Account, b home.Binding) bool {
-	return tx.Bucket(bIntents).Get([]byte(b.Device)) == nil &&
-		(b.CloudEpoch >= a.Epoch || queuedAt(tx, home.ErrandSignIn, b.Device) == a.Epoch)
+// finished reports whether finish has nothing left to do for a current binding.
+func finished(tx *bbolt.Tx, a home.Account, b home.Binding) bool {
+	return !intents.has(tx, string(b.Device)) && (b.CloudEpoch >= a.Epoch || queuedAt(tx, home.ErrandSignIn, b.Device) == a.Epoch)
 }
 
-// follow does what follows from b being current: its intent is forgotten and its sign-in queued.
-func follow(tx *bbolt.Tx, a home.Account, b home.Binding, at time.Time) error {
-	if err := tx.Bucket(bIntents).Delete([]byte(b.Device)); err != nil || followed(tx, a, b) || a.Provider == home.TPLink {
+// finish deletes the intent of a current binding and queues its sign-in.
+func finish(tx *bbolt.Tx, a home.Account, b home.Binding, at time.Time) error {
+	if err := intents.delete(tx, string(b.Device)); err != nil || finished(tx, a, b) || a.Provider == home.TPLink {
 		return err
 	}
 	return enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: b.DeviceEpoch, At: at})
 }
 
-// Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one. It refuses with
-// home.ErrOldEpoch to move a device to another epoch than the newest that is granted, and returns home.ErrNotFound where it is not bound.
-func (s *Store) Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (i home.Intent, err error) {
-	err = s.update(func(tx *bbolt.Tx) error {
-		if _, err := binding(tx, id); err != nil {
-			return err
+// Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one. A target older than
+// the newest granted epoch is home.ErrOldEpoch, and a device without a binding home.ErrNotFound.
+func (s *Store) Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error) {
+	return boltfile.Update(s.file, func(tx *bbolt.Tx) (i home.Intent, err error) {
+		if !bindings.has(tx, string(id)) {
+			return i, notBound(id)
 		}
 		a, err := account(tx)
 		if err != nil {
-			return err
+			return i, err
 		}
 		if to < a.Epoch || to == 0 {
-			return fmt.Errorf("move %s to epoch %d after %d: %w", id, to, a.Epoch, home.ErrOldEpoch)
+			return i, fmt.Errorf("move %s to epoch %d after %d: %w", id, to, a.Epoch, home.ErrOldEpoch)
 		}
-		old, ok, err := get[home.Intent](tx.Bucket(bIntents), []byte(id))
-		switch {
-		case err != nil:
-			return err
-		case ok:
-			if i, err = old.Supersede(to, utc(at)); err != nil {
-				return err
-			}
-			i.Holds = mayHold(i.Holds, from)
-		default:
+		i, under, err := intents.get(tx, string(id))
+		if err != nil {
+			return i, err
+		}
+		if !under {
 			i = home.NewIntent(id, from, to, utc(at))
+		} else if i, err = i.Supersede(to, utc(at)); err != nil {
+			return i, err
 		}
-		return put(tx.Bucket(bIntents), []byte(id), i)
+		i = i.Holding(from)
+		return i, intents.put(tx, string(id), i)
 	})
-	return i, err
 }
 
 // Intents returns the unfinished intents.
-func (s *Store) Intents() (is []home.Intent, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		is, err = all[home.Intent](tx.Bucket(bIntents))
-		return err
-	})
-	return is, err
-}
+func (s *Store) Intents() ([]home.Intent, error) { return boltfile.View(s.file, intents.all) }
 
-// Postpone records that a try did not bring the device to the newest epoch, and when the next may begin.
+// Postpone records that a try did not bring the device to the newest epoch, and when the next one may begin.
 func (s *Store) Postpone(id home.DeviceID, next time.Time) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		b, err := binding(tx, id)
 		if err != nil {
 			return err
 		}
 		b.Tries++
 		b.Next = utc(next)
-		return put(tx.Bucket(bBindings), []byte(id), b)
+		return bindings.put(tx, string(id), b)
 	})
 }
 
-// Retry forgets what was tried in vain with bound devices, because their owner wants it tried again. A lock-out is waited out all the same.
+// Retry resets the tries and pauses of bound devices, at their owner's wish. A lock-out is waited out all the same.
 func (s *Store) Retry(ids []home.DeviceID) error {
-	return s.update(func(tx *bbolt.Tx) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		for _, id := range ids {
-			b, ok, err := get[home.Binding](tx.Bucket(bBindings), []byte(id))
+			b, err := binding(tx, id)
+			if errors.Is(err, home.ErrNotFound) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
-			if !ok {
-				continue
-			}
 			if b.Tries, b.Reverts = 0, 0; b.Verdict.State != home.LockedOut {
-				b.Next = noTime
+				b.Next = time.Time{}
 			}
-			if err := put(tx.Bucket(bBindings), []byte(id), b); err != nil {
+			if err := bindings.put(tx, string(id), b); err != nil {
 				return err
 			}
 		}
@@ -166,26 +163,26 @@ func (s *Store) Retry(ids []home.DeviceID) error {
 	})
 }
 
-// SignedIn records that the account has signed devices in at an epoch; message names what said so. A device that does not hold the epoch,
-// or is not bound any more, stays as it is.
-func (s *Store) SignedIn(id home.AccountID, e home.Epoch, ids []home.DeviceID, message string) error {
-	return s.update(func(tx *bbolt.Tx) error {
+// SignedIn records that the account has signed devices in at an epoch. A device that does not hold the epoch, or is not bound any
+// more, is skipped.
+func (s *Store) SignedIn(id home.AccountID, e home.Epoch, ids []home.DeviceID) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
 		if _, err := accountOf(tx, id); err != nil {
 			return err
 		}
 		for _, d := range ids {
-			b, ok, err := get[home.Binding](tx.Bucket(bBindings), []byte(d))
+			b, ok, err := bindings.get(tx, string(d))
 			if err != nil {
 				return err
 			}
 			if !ok || b.CloudEpoch >= e || b.DeviceEpoch != e {
 				continue
 			}
-			b.CloudEpoch, b.Announced = e, true
-			if err := put(tx.Bucket(bBindings), []byte(d), b); err != nil {
+			b.CloudEpoch = e
+			if err := bindings.put(tx, string(d), b); err != nil {
 				return err
 			}
 		}
-		return heard(tx, message)
+		return nil
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
 // maxRemembered bounds what an owner remembers: every device may be asked for each.
@@ -15,19 +16,17 @@ const maxRemembered = 32
 
 func oldPrefix(id home.AccountID) []byte { return []byte("old/" + string(id) + "/") }
 
-// Remember adds to the vault earlier passwords of the account that its owner remembers. Which epoch they were of is not known: their
-// credentials have none. What the vault holds already is not added again; it returns how many were.
+// Remember adds to the vault earlier passwords of the account that its owner remembers. Their epochs are not known: their
+// credentials have none. A pair that the vault holds is not added again; it returns how many were new.
 func (s *Store) Remember(id home.AccountID, cs []home.Credential) (added int, err error) {
-	err = s.update(func(tx *bbolt.Tx) error {
-		added = 0
+	return boltfile.Update(s.file, func(tx *bbolt.Tx) (added int, err error) {
 		if _, err := accountOf(tx, id); err != nil {
-			return err
+			return 0, err
 		}
 		held, err := s.credentials(tx, id)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		b := tx.Bucket(bVault)
 		old := 0
 		for _, h := range held {
 			if h.Epoch == 0 {
@@ -39,32 +38,35 @@ func (s *Store) Remember(id home.AccountID, cs []home.Credential) (added int, er
 				continue
 			}
 			if old++; old > maxRemembered {
-				return &home.Error{Op: "remember a password", Err: fmt.Errorf("%d earlier passwords are remembered, and more are not tried", maxRemembered)}
+				return 0, &home.Error{Op: "remember a password", Err: fmt.Errorf("%d earlier passwords are remembered, and more are not tried", maxRemembered)}
 			}
-			n, err := b.NextSequence()
-			if err != nil {
-				return err
-			}
-			plain, err := json.Marshal(credential{Username: c.Username, Password: c.Password.Reveal()})
-			if err != nil {
-				return err
-			}
-			key := append(oldPrefix(id), bigEndian(n)...)
-			if err := b.Put(key, s.key.Seal(plain, "vault/"+string(key))); err != nil {
-				return err
+			if err := s.putRemembered(tx, id, c); err != nil {
+				return 0, err
 			}
 			held = append(held, home.Credential{Username: c.Username, Password: c.Password})
 			added++
 		}
 		if added == 0 {
-			return nil
+			return 0, nil
 		}
-		return record(tx, home.Event{At: now(), What: "earlier passwords remembered", Detail: fmt.Sprint(added)})
+		return added, record(tx, home.Event{At: now(), What: "earlier passwords remembered", Detail: fmt.Sprint(added)})
 	})
-	return added, err
 }
 
-// holds tells whether one of cs is the same pair.
+func (s *Store) putRemembered(tx *bbolt.Tx, id home.AccountID, c home.Credential) error {
+	n, err := tx.Bucket(bVault).NextSequence()
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(credentialRecord{Username: c.Username, Password: c.Password.Reveal()})
+	if err != nil {
+		return err
+	}
+	key := append(oldPrefix(id), boltfile.Key(n)...)
+	return tx.Bucket(bVault).Put(key, s.key.Seal(plain, "vault/"+string(key)))
+}
+
+// holds reports whether one of cs is the same pair.
 func holds(cs []home.Credential, c home.Credential) bool {
 	for _, h := range cs {
 		if h.Username == c.Username && h.Password.Equal(c.Password) {

@@ -2,28 +2,20 @@ package localstore
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
-
-// credential is a home.Credential on its way into the seal.
-type credential struct {
-	Username    string `json:",omitempty"`
-	Password    string `json:",omitempty"`
-	EpochSecret []byte `json:",omitempty"`
-}
 
 func credPrefix(id home.AccountID) []byte { return []byte("cred/" + string(id) + "/") }
 
 func credKey(id home.AccountID, e home.Epoch) []byte {
-	return append(credPrefix(id), bigEndian(uint64(e))...)
+	return append(credPrefix(id), boltfile.Key(uint64(e))...)
 }
 
 func (s *Store) putCredential(tx *bbolt.Tx, id home.AccountID, c home.Credential) error {
@@ -31,7 +23,7 @@ func (s *Store) putCredential(tx *bbolt.Tx, id home.AccountID, c home.Credential
 	if err != nil || held == c {
 		return err
 	}
-	plain, err := json.Marshal(credential{c.Username, c.Password.Reveal(), []byte(c.EpochSecret.Reveal())})
+	plain, err := json.Marshal(credentialRecord{c.Username, c.Password.Reveal(), []byte(c.EpochSecret.Reveal())})
 	if err != nil {
 		return err
 	}
@@ -44,12 +36,12 @@ func (s *Store) openCredential(key, box []byte) (home.Credential, error) {
 	if err != nil {
 		return home.Credential{}, err
 	}
-	var c credential
+	var c credentialRecord
 	if err := json.Unmarshal(plain, &c); err != nil {
 		return home.Credential{}, fmt.Errorf("vault: %w", home.ErrCorrupt)
 	}
 	return home.Credential{
-		Epoch: home.Epoch(number(key[len(key)-8:])), Username: c.Username,
+		Epoch: home.Epoch(boltfile.Number(key[len(key)-8:])), Username: c.Username,
 		Password: home.NewSecret(c.Password), EpochSecret: home.SecretBytes(c.EpochSecret),
 	}, nil
 }
@@ -65,12 +57,8 @@ func (s *Store) getCredential(tx *bbolt.Tx, id home.AccountID, e home.Epoch) (ho
 }
 
 // Credentials returns what the vault holds of an account: newest epoch first, and then those without an epoch.
-func (s *Store) Credentials(id home.AccountID) (cs []home.Credential, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		cs, err = s.credentials(tx, id)
-		return err
-	})
-	return cs, err
+func (s *Store) Credentials(id home.AccountID) ([]home.Credential, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) ([]home.Credential, error) { return s.credentials(tx, id) })
 }
 
 func (s *Store) credentials(tx *bbolt.Tx, id home.AccountID) ([]home.Credential, error) {
@@ -108,89 +96,69 @@ func merge(old, add home.Credential) (home.Credential, error) {
 	return old, nil
 }
 
-// AddCredentials adds to the vault what it lacks: earlier passwords that the owner remembers, or the password of an epoch whose
-// grant had none. It returns home.ErrForged, and changes nothing, where the vault holds something else of that epoch.
-func (s *Store) AddCredentials(id home.AccountID, cs []home.Credential) error {
-	return s.update(func(tx *bbolt.Tx) error {
-		for _, c := range cs {
-			if c.Epoch == 0 {
-				return errors.New("add credential: it has no epoch")
-			}
-			old, err := s.getCredential(tx, id, c.Epoch)
-			if err != nil {
-				return err
-			}
-			if c, err = merge(old, c); err != nil {
-				return err
-			}
-			if c == old {
-				continue // a seal is new each time, and would be written for nothing
-			}
-			if err := s.putCredential(tx, id, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// ForgetCredentials drops the credentials that no device needs: older than the newest keep of them, and neither held by a bound device
-// nor perhaps held by one with an unfinished intent. It returns how many.
+// ForgetCredentials drops the credentials that no device needs: older than the newest keep of them, neither held by a bound device
+// nor possibly held by one with an unfinished intent. It returns how many.
 func (s *Store) ForgetCredentials(id home.AccountID, keep int) (dropped int, err error) {
-	err = s.update(func(tx *bbolt.Tx) error {
-		dropped = 0
+	return boltfile.Update(s.file, func(tx *bbolt.Tx) (dropped int, err error) {
 		a, err := accountOf(tx, id)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		needed := map[home.Epoch]bool{a.Epoch: true}
-		bindings, err := all[home.Binding](tx.Bucket(bBindings))
-		if err != nil {
-			return err
+		needed, ok, err := neededEpochs(tx)
+		if err != nil || !ok {
+			return 0, err
 		}
-		for _, b := range bindings {
-			if b.DeviceEpoch == 0 {
-				return nil // nobody knows which password this device holds
-			}
-			needed[b.DeviceEpoch] = true
-		}
-		intents, err := all[home.Intent](tx.Bucket(bIntents))
-		if err != nil {
-			return err
-		}
-		for _, i := range intents {
-			for _, e := range i.Holds {
-				needed[e] = true
-			}
-		}
+		needed[a.Epoch] = true
 		prefix := credPrefix(id)
 		var keys [][]byte
 		c := tx.Bucket(bVault).Cursor()
 		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
 			if len(k) == len(prefix)+8 {
-				keys = append(keys, clone(k))
+				keys = append(keys, bytes.Clone(k))
 			}
 		}
 		for _, k := range keys[:max(0, len(keys)-max(1, keep))] {
-			if needed[home.Epoch(number(k[len(k)-8:]))] {
+			if needed[home.Epoch(boltfile.Number(k[len(k)-8:]))] {
 				continue
 			}
 			if err := tx.Bucket(bVault).Delete(k); err != nil {
-				return err
+				return 0, err
 			}
 			dropped++
 		}
-		return nil
+		return dropped, nil
 	})
-	return dropped, err
+}
+
+// neededEpochs returns the epochs that devices hold or may hold. ok is false where the epoch of a bound device is not known: it may
+// hold any of them.
+func neededEpochs(tx *bbolt.Tx) (needed map[home.Epoch]bool, ok bool, err error) {
+	needed = map[home.Epoch]bool{}
+	bound, err := bindings.all(tx)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, b := range bound {
+		if b.DeviceEpoch == 0 {
+			return nil, false, nil
+		}
+		needed[b.DeviceEpoch] = true
+	}
+	unfinished, err := intents.all(tx)
+	for _, i := range unfinished {
+		for _, e := range i.Holds {
+			needed[e] = true
+		}
+	}
+	return needed, err == nil, err
 }
 
 func bindKey(id home.DeviceID) []byte { return []byte("bind/" + string(id)) }
 
 // BindingSecrets returns the binding secrets of those devices that are bound.
 func (s *Store) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Secret, error) {
-	secrets := make(map[home.DeviceID]home.Secret, len(ids))
-	err := s.view(func(tx *bbolt.Tx) error {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (map[home.DeviceID]home.Secret, error) {
+		secrets := make(map[home.DeviceID]home.Secret, len(ids))
 		for _, id := range ids {
 			key := bindKey(id)
 			box := tx.Bucket(bVault).Get(key)
@@ -199,17 +167,10 @@ func (s *Store) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Secr
 			}
 			plain, err := s.key.Open(box, "vault/"+string(key))
 			if err != nil {
-				return err
+				return nil, err
 			}
 			secrets[id] = home.SecretBytes(plain)
 		}
-		return nil
+		return secrets, nil
 	})
-	return secrets, err
-}
-
-func random32() []byte {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b) // never fails (crypto/rand)
-	return b
 }

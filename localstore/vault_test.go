@@ -22,34 +22,30 @@ func epochs(t testing.TB, cs []home.Credential, err error) string {
 	return fmt.Sprint(es)
 }
 
-func TestCredentialsAreFilledInAndNeverReplaced(t *testing.T) {
+func TestATypedPasswordFillsInAGrantThatHadNone(t *testing.T) {
 	dir := t.TempDir()
 	s := enrolled(t, dir)
 	secretOnly := credential(3)
 	secretOnly.Password = home.Secret{}
-	must(t, second(s.BeginEpoch(acct, secretOnly, nil, nil, "")))
-	earlier := home.Credential{Epoch: 2, Username: "Anna@example.org", Password: home.NewSecret("remembered")}
-	must(t, s.AddCredentials(acct, []home.Credential{earlier, {Epoch: 3, Password: home.NewSecret("typed")}}))
-	unchanged(t, dir, "the same again", func() { must(t, s.AddCredentials(acct, []home.Credential{earlier})) })
-
-	wants(t, s.AddCredentials(acct, []home.Credential{{Epoch: 7, Password: home.NewSecret("new")}, {Epoch: 2, Password: home.NewSecret("other")}}), home.ErrForged)
-	wants(t, s.AddCredentials(acct, []home.Credential{{Epoch: 1, EpochSecret: home.NewSecret("other")}}), home.ErrForged)
-	if err := s.AddCredentials(acct, []home.Credential{{Password: home.NewSecret("x")}}); err == nil {
-		t.Fatal("a credential of no epoch was taken")
-	}
+	must(t, second(s.BeginEpoch(acct, secretOnly, []byte("3"), []byte("{}"))))
+	typed := home.Credential{Epoch: 3, Username: "Anna@example.org", Password: home.NewSecret("typed")}
+	must(t, s.Enrol(account(3), typed))
 	s = reopen(t, s, dir)
 	cs, err := s.Credentials(acct)
-	if got := epochs(t, cs, err); got != "[3 2 1]" {
+	if got := epochs(t, cs, err); got != "[3 1]" {
 		t.Fatalf("credentials of %s", got)
 	}
 	secretOnly.Password = home.NewSecret("typed")
-	if cs[0] != secretOnly || cs[1] != earlier || cs[2] != credential(1) {
+	if cs[0] != secretOnly || cs[1] != credential(1) {
 		t.Fatal("a credential came back as another")
 	}
 	// An account whose name begins like this one is another.
-	must(t, s.AddCredentials(acct+"/x", []home.Credential{credential(9)}))
+	must(t, s.Leave(acct))
+	other := account(9)
+	other.ID = acct + "/x"
+	must(t, s.Enrol(other, credential(9)))
 	cs, err = s.Credentials(acct)
-	if got := epochs(t, cs, err); got != "[3 2 1]" {
+	if got := epochs(t, cs, err); got != "[3 1]" {
 		t.Fatalf("credentials of %s", got)
 	}
 }
@@ -80,7 +76,7 @@ func TestCredentialsAreKeptWhileADeviceNeedsThem(t *testing.T) {
 	forget(1, "[6 2]")
 	observe(t, s, front, at(home.Current, 6))
 	forget(0, "[6]") // never the newest
-	must(t, s.AddCredentials(acct, []home.Credential{{Epoch: 7, Password: home.NewSecret("typed before its grant")}}))
+	must(t, s.Enrol(account(7), home.Credential{Epoch: 7, Password: home.NewSecret("typed before its grant")}))
 	must(t, s.Unbind([]home.DeviceID{front, back}))
 	forget(1, "[7 6]") // nor that of the epoch which the account is at
 	wants(t, second(s.ForgetCredentials("acc-2", 1)), home.ErrNoAccount)
@@ -94,7 +90,7 @@ func TestNoSecretIsInTheClear(t *testing.T) {
 	must(t, s.Enrol(account(1), home.Credential{Epoch: 1, Username: "Anna@example.org", Password: home.NewSecret(canaries["typed password"])}))
 	must(t, s.Bind(acct, []home.Device{device(front)}))
 	c := home.Credential{Epoch: 2, Username: "Anna@example.org", Password: home.NewSecret(canaries["password"]), EpochSecret: home.NewSecret(canaries["epoch secret"])}
-	must(t, second(s.BeginEpoch(acct, c, nil, nil, "m")))
+	must(t, second(s.BeginEpoch(acct, c, nil, nil)))
 	must(t, s.RenameDevice(front, back))
 	observe(t, s, back, at(home.Current, 2))
 	keys, err := s.HubKeys()

@@ -235,7 +235,7 @@ func (m *memory) NoteNotice(_ home.AccountID, e home.Epoch, hash, raw []byte) er
 	})
 }
 
-func (m *memory) BeginEpoch(_ home.AccountID, c home.Credential, hash, raw []byte, _ string) (int, error) {
+func (m *memory) BeginEpoch(_ home.AccountID, c home.Credential, hash, raw []byte) (int, error) {
 	return 1, m.change(func(s *state) error {
 		if s.Account == nil || c.Epoch <= s.Account.Epoch {
 			return home.ErrOldEpoch
@@ -283,7 +283,7 @@ func (m *memory) Answered(es []home.Errand) error {
 	})
 }
 
-func (m *memory) SignedIn(_ home.AccountID, e home.Epoch, ids []home.DeviceID, _ string) error {
+func (m *memory) SignedIn(_ home.AccountID, e home.Epoch, ids []home.DeviceID) error {
 	return m.change(func(s *state) error {
 		if slices.Contains(ids, m.self) {
 			s.SignedIn = max(s.SignedIn, e)

@@ -1,42 +1,45 @@
 package home
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// Binding is that a device belongs to an account, and how far each of its two ends has come.
+// Binding is the record that a device belongs to an account, and of the progress at both of its ends.
 type Binding struct {
 	Device      DeviceID
 	Account     AccountID
 	DeviceEpoch Epoch     // newest epoch that a probe saw the device hold; 0 when none was seen
 	CloudEpoch  Epoch     // newest epoch at which the account confirmed the device's sign-in; 0 when none
-	Announced   bool      // the account service has answered that it knows the binding
-	Verdict     Verdict   // what the last probe found
+	Verdict     Verdict   // of the last probe
 	Since       time.Time // when Verdict last changed, UTC
-	Tries       int       // rekeys begun since the device was last current
-	Next        time.Time // not to be touched before; zero when at once
-	Moved       time.Time // when it was first seen to hold DeviceEpoch; zero when that is long settled
-	Locked      time.Time // until when it said that it takes no sign-ins, whatever was found since
-	Reverts     int       // how often it was seen to have given DeviceEpoch up again, since it was moved there
+	Tries       int       // failed rekeys since the device was last current
+	Next        time.Time // no try before; zero for at once
+	Moved       time.Time // when it was first seen to hold DeviceEpoch; zero once the move is settled
+	Locked      time.Time // end of its last lock-out
+	Reverts     int       // how often it was found without DeviceEpoch after it was moved there
+	ProofRank   ProofRank // the strongest proof that the device ever gave of holding a credential; 0 for none
 }
 
-// Current tells whether both ends of the binding were seen to hold newest.
+// Current reports whether both ends of the binding were seen to hold newest.
 func (b Binding) Current(newest Epoch) bool {
 	return b.Verdict.State == Current && b.DeviceEpoch == newest && b.CloudEpoch == newest
 }
 
-// Observed returns the binding after a probe found v, with the account at newest. A device that gives an epoch up which it held (its cloud
-// or its firmware took it back) is moved there once more; when it gives that up, too, it is reverted, and its owner's business.
+// Observed returns the binding after a probe with verdict v, with the account at newest. A device's cloud or firmware can restore an
+// older credential. The first time, rekeyd moves the device again; the second time the binding becomes Reverted and waits for the
+// owner.
 func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 	v = v.Against(newest)
 	if v.State == Current && v.Epoch != newest {
-		v.State = Stale // ahead of what this hub has a grant for; current when the grant is here
+		v.State = Stale // ahead of the hub's newest grant; current when that grant is here
 	}
-	if b.DeviceEpoch == newest && newest != 0 && v.Epoch <= newest && b.Verdict.State.kept() && v.State.movable() {
+	if b.DeviceEpoch == newest && newest != 0 && v.Epoch <= newest && b.Verdict.State.mayStillHold() && v.State.outdated() {
 		b.Reverts++
 	}
-	if b.Reverts > 1 && v.State.movable() {
+	if b.Reverts > 1 && v.State.outdated() {
 		v.State = Reverted
 	}
 	if !v.Same(b.Verdict) {
@@ -47,7 +50,7 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 	switch {
 	case v.State == Current:
 		switch {
-		case was != "" && (b.DeviceEpoch != v.Epoch || !was.kept()):
+		case was != "" && (b.DeviceEpoch != v.Epoch || !was.mayStillHold()):
 			b.Moved = at
 		case !b.Moved.IsZero() && at.Sub(b.Moved) > SettleTime:
 			b.Moved, b.Reverts = time.Time{}, 0
@@ -63,15 +66,24 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 	return b
 }
 
-// When a device that was moved is looked at once more, and when that is settled: what its cloud takes back it takes back within minutes,
-// or when it next speaks to it.
+// Proved returns the binding after a probe with verdict v in a conversation of that rank. A rank counts where the verdict shows that
+// the device holds a credential; it never falls.
+func (b Binding) Proved(v Verdict, rank ProofRank) Binding {
+	switch v.State {
+	case Current, Stale, WrongCase, Default:
+		b.ProofRank = max(b.ProofRank, rank)
+	}
+	return b
+}
+
+// A device that was moved is probed again after GlanceTime and after SettleTime: what its cloud restores, it restores within minutes, or
+// at their next contact.
 const (
 	GlanceTime = 5 * time.Minute
 	SettleTime = 24 * time.Hour
 )
 
-// Glance returns when a device that was moved is to be looked at again at the latest, because it may have gone back; ok is false where
-// that is settled.
+// Glance returns the latest time for the next probe of a device that was moved and may revert; ok is false once the move is settled.
 func (b Binding) Glance(now time.Time) (at time.Time, ok bool) {
 	switch {
 	case b.Moved.IsZero() || b.Verdict.State != Current:
@@ -82,32 +94,55 @@ func (b Binding) Glance(now time.Time) (at time.Time, ok bool) {
 	return b.Moved.Add(SettleTime + time.Second), true
 }
 
-// Intent is written to disk before a device is touched and forgotten after its end was seen. After a crash it says what the
-// device may hold: a probe decides.
+// Intent is on disk before a device is touched, until a probe has seen the device hold the newest epoch. After a crash the engine reads
+// the intents at start: their devices are probed before all others, and the epochs in Holds are tried
+// right after the newest.
+// The vault keeps the credentials of these epochs.
 type Intent struct {
 	Device DeviceID
-	Holds  []Epoch // every epoch the device may hold, the target included; ascending, no doubles
+	Holds  []Epoch // every epoch that the device may hold, the target included; ascending, each once
 	To     Epoch
 	At     time.Time
 }
 
-// Supersede returns the intent to move the device to `to`, which may already be under way to an older epoch. It refuses
-// with ErrOldEpoch to go back.
+// NewIntent returns the intent to move a device that holds from (0 when that is unknown) to `to`.
+func NewIntent(d DeviceID, from, to Epoch, at time.Time) Intent {
+	return Intent{Device: d, To: to, At: at}.Holding(to).Holding(from)
+}
+
+// Supersede returns the intent to move the device to `to`, on top of an unfinished move. An older target than before is ErrOldEpoch.
 func (i Intent) Supersede(to Epoch, at time.Time) (Intent, error) {
 	if to < i.To {
 		return i, fmt.Errorf("intent for epoch %d, asked for %d: %w", i.To, to, ErrOldEpoch)
 	}
-	i.Holds = withEpoch(i.Holds, to)
+	i = i.Holding(to)
 	i.To, i.At = to, at
 	return i, nil
 }
 
-// NewIntent returns the intent to move a device that holds from (0 when that is unknown) to `to`.
-func NewIntent(d DeviceID, from, to Epoch, at time.Time) Intent {
-	i := Intent{Device: d, To: to, At: at}
-	i.Holds = withEpoch(i.Holds, to)
-	if from != 0 {
-		i.Holds = withEpoch(i.Holds, from)
+// Holding returns the intent of a device that may also hold e; 0 is no epoch.
+func (i Intent) Holding(e Epoch) Intent {
+	if e != 0 {
+		i.Holds = withEpoch(i.Holds, e)
 	}
 	return i
+}
+
+// Order returns credentials, newest first, in the order in which a device is to be tried after a crash: the newest stays first, the
+// other epochs that the device may hold follow, then the rest.
+func (i Intent) Order(cs []Credential) []Credential {
+	out := slices.Clone(cs)
+	if len(out) > 1 {
+		slices.SortStableFunc(out[1:], func(a, b Credential) int {
+			return cmp.Compare(i.rank(a.Epoch), i.rank(b.Epoch))
+		})
+	}
+	return out
+}
+
+func (i Intent) rank(e Epoch) int {
+	if e != 0 && slices.Contains(i.Holds, e) {
+		return 0
+	}
+	return 1
 }

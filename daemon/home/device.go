@@ -56,6 +56,23 @@ type Device struct {
 	Extra JSON   `json:"-"`          // see Sighting.Extra
 }
 
+// hardwareKeys are the classes of keys that a device keeps for life, strongest first: its signing key, its hardware address, and
+// the serial number that its maker gave it.
+var hardwareKeys = []string{"rk:", "mac:", "iot:"}
+
+// HardwareKeys returns those of the device's keys that it keeps for life, strongest first.
+func (d Device) HardwareKeys() []string {
+	var keys []string
+	for _, class := range hardwareKeys {
+		for _, k := range d.Keys {
+			if strings.HasPrefix(k, class) {
+				keys = append(keys, k)
+			}
+		}
+	}
+	return keys
+}
+
 // JSON is a value as somebody else said it, in the form in which it goes into other JSON.
 type JSON string
 

@@ -27,11 +27,11 @@ const (
 	Pending       State = "pending"         // it took the new credential and could not yet try it: it was offline to its cloud
 )
 
-// movable tells whether a device of the account that is found so can be given another credential.
-func (s State) movable() bool { return s == Stale || s == WrongCase || s == Default || s == Blank }
+// outdated reports whether a device of the account that is found so lacks the newest credential and can be given it.
+func (s State) outdated() bool { return s == Stale || s == WrongCase || s == Default || s == Blank }
 
-// kept tells whether a device that held a credential when it was last seen may hold it still, for all that is known.
-func (s State) kept() bool {
+// mayStillHold reports whether a device that is found so may hold the credential that it held before.
+func (s State) mayStillHold() bool {
 	return s == Current || s == Unreachable || s == LockedOut || s == ThirdPartyOff || s == Unasked
 }
 

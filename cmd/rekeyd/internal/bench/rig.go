@@ -304,7 +304,7 @@ func (r *rig) observe(e home.Epoch) error {
 	for w := range observers {
 		all.Go(func() {
 			for i := w; i < len(r.devices) && errs[w] == nil; i += observers {
-				_, errs[w] = r.store.Observe(r.devices[i], home.Verdict{State: home.Current, Epoch: e}, time.Now())
+				_, errs[w] = r.store.Observe(r.devices[i], home.Verdict{State: home.Current, Epoch: e}, 0, time.Now())
 				r.link.Wake()
 			}
 		})

@@ -2,7 +2,6 @@ package localstore_test
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,49 +34,6 @@ func TestErrandsWaitInOrderUntilAnswered(t *testing.T) {
 	must(t, s.Answered([]home.Errand{e(home.ErrandSignIn, front, 2, 4)}))
 	if left := errands(t, s); left != nil {
 		t.Fatal(left)
-	}
-	must(t, s.Check())
-}
-
-func TestNewestMessagesAreKnown(t *testing.T) {
-	s := enrolled(t, t.TempDir())
-	const n = 4096
-	name := func(i int) string { return fmt.Sprintf("{message %d", i) }
-	var wg sync.WaitGroup // in any order, so that they share commits
-	for part := range 8 {
-		wg.Go(func() {
-			for i := part; i < n/2; i += 8 {
-				must(t, s.SignedIn(acct, 1, nil, name(i)))
-			}
-		})
-	}
-	wg.Wait()
-	for i := range n { // the first half is known already, and stays as old as it is
-		if i < 16 || i >= n/2 {
-			must(t, s.SignedIn(acct, 1, nil, name(i)))
-		}
-	}
-	long := strings.Repeat("x", 1<<20)
-	must(t, s.SignedIn(acct, 1, nil, long))
-	known := 0
-	for i := range n {
-		seen, err := s.Seen(name(i))
-		must(t, err)
-		if seen {
-			known++
-		}
-		if !seen && i >= n/2 {
-			t.Fatalf("message %d of %d is forgotten", i, n)
-		}
-	}
-	// 4096 are kept: of the grant, n and the long one, two had to go.
-	if known != n-1 {
-		t.Fatalf("%d of %d are known", known, n)
-	}
-	for m, want := range map[string]bool{long: true, long + "x": false, "grant-1": false, "": false} {
-		if seen, err := s.Seen(m); err != nil || seen != want {
-			t.Fatalf("%.20s: %v, %v", m, seen, err)
-		}
 	}
 	must(t, s.Check())
 }

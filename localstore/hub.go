@@ -1,0 +1,57 @@
+package localstore
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
+)
+
+// HubKeys returns the hub's seeds, which were made with the store.
+func (s *Store) HubKeys() (home.HubKeys, error) {
+	box, err := s.copyOf(bHub, "keys")
+	if err != nil {
+		return home.HubKeys{}, err
+	}
+	plain, err := s.key.Open(box, "hub/keys")
+	if err != nil {
+		return home.HubKeys{}, err
+	}
+	var seeds [2][]byte
+	if err := json.Unmarshal(plain, &seeds); err != nil {
+		return home.HubKeys{}, fmt.Errorf("hub keys: %w", home.ErrCorrupt)
+	}
+	return home.HubKeys{Sign: home.SecretBytes(seeds[0]), Seal: home.SecretBytes(seeds[1])}, nil
+}
+
+// NextBoot counts this start of the hub, and returns its number.
+func (s *Store) NextBoot() (uint64, error) {
+	return boltfile.Update(s.file, func(tx *bbolt.Tx) (uint64, error) {
+		b := tx.Bucket(bHub)
+		n := boltfile.Number(b.Get([]byte("boot"))) + 1
+		return n, b.Put([]byte("boot"), boltfile.Key(n))
+	})
+}
+
+// Terminal returns the random name under which this hub signs in to account services, always the same: their limits are
+// kept by it.
+func (s *Store) Terminal() (string, error) {
+	return boltfile.Update(s.file, func(tx *bbolt.Tx) (string, error) {
+		b := tx.Bucket(bHub)
+		if name := b.Get([]byte("terminal")); name != nil {
+			return string(name), nil
+		}
+		name := rand.Text()
+		return name, b.Put([]byte("terminal"), []byte(name))
+	})
+}
+
+func random32() []byte {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return b
+}

@@ -1,0 +1,180 @@
+package localstore
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// What stands in the file. Each record has a type of its own, so that a field which is renamed in daemon/home changes no
+// file. A changed tag, or a field that means something else, is a new format: it needs a migration, a golden file
+// (testdata/format-N.db) and its expectation in TestEveryFormatIsReadFieldByField. Fields may be added freely; a
+// reader of an older file finds their zero values.
+
+type accountRecord struct {
+	ID             string   `json:"ID"`
+	Provider       string   `json:"Provider,omitempty"`
+	Email          string   `json:"Email"`
+	Epoch          uint64   `json:"Epoch"`
+	ServiceKey     []byte   `json:"ServiceKey"`
+	ServiceSeal    []byte   `json:"ServiceSeal"`
+	Notice         []byte   `json:"Notice"`
+	NoticeEpoch    uint64   `json:"NoticeEpoch"`
+	NoticeRaw      []byte   `json:"NoticeJSON"`
+	Brokers        []string `json:"Brokers"`
+	URL            string   `json:"URL"`
+	CleartextBind  bool     `json:"CleartextBind"`
+	CleartextAsked bool     `json:"CleartextAsked"`
+}
+
+func accountToDisk(a home.Account) accountRecord {
+	return accountRecord{
+		ID: string(a.ID), Provider: string(a.Provider), Email: a.Email, Epoch: uint64(a.Epoch), ServiceKey: a.ServiceKey, ServiceSeal: a.ServiceSeal,
+		Notice: a.Notice, NoticeEpoch: uint64(a.NoticeEpoch), NoticeRaw: a.NoticeJSON, Brokers: a.Brokers, URL: a.URL,
+		CleartextBind: a.CleartextBind, CleartextAsked: a.CleartextAsked,
+	}
+}
+
+func (r accountRecord) home() home.Account {
+	return home.Account{
+		ID: home.AccountID(r.ID), Provider: home.Provider(r.Provider), Email: r.Email, Epoch: home.Epoch(r.Epoch), ServiceKey: r.ServiceKey,
+		ServiceSeal: r.ServiceSeal, Notice: r.Notice, NoticeEpoch: home.Epoch(r.NoticeEpoch), NoticeJSON: r.NoticeRaw, Brokers: r.Brokers, URL: r.URL,
+		CleartextBind: r.CleartextBind, CleartextAsked: r.CleartextAsked,
+	}
+}
+
+type verdictRecord struct {
+	State  string    `json:"State"`
+	Epoch  uint64    `json:"Epoch"`
+	Until  time.Time `json:"Until"`
+	Detail string    `json:"Detail"`
+}
+
+type bindingRecord struct {
+	Device      string        `json:"Device"`
+	Account     string        `json:"Account"`
+	DeviceEpoch uint64        `json:"DeviceEpoch"`
+	CloudEpoch  uint64        `json:"CloudEpoch"`
+	Verdict     verdictRecord `json:"Verdict"`
+	Since       time.Time     `json:"Since"`
+	Tries       int           `json:"Tries"`
+	Next        time.Time     `json:"Next"`
+	Moved       time.Time     `json:"Moved"`
+	Locked      time.Time     `json:"Locked"`
+	Reverts     int           `json:"Reverts"`
+	ProofRank   uint8         `json:"ProofRank,omitempty"`
+}
+
+func bindingToDisk(b home.Binding) bindingRecord {
+	return bindingRecord{
+		Device: string(b.Device), Account: string(b.Account), DeviceEpoch: uint64(b.DeviceEpoch), CloudEpoch: uint64(b.CloudEpoch),
+		Verdict: verdictRecord{string(b.Verdict.State), uint64(b.Verdict.Epoch), b.Verdict.Until, b.Verdict.Detail},
+		Since:   b.Since, Tries: b.Tries, Next: b.Next, Moved: b.Moved, Locked: b.Locked, Reverts: b.Reverts, ProofRank: uint8(b.ProofRank),
+	}
+}
+
+func (r bindingRecord) home() home.Binding {
+	v := r.Verdict
+	return home.Binding{
+		Device: home.DeviceID(r.Device), Account: home.AccountID(r.Account), DeviceEpoch: home.Epoch(r.DeviceEpoch), CloudEpoch: home.Epoch(r.CloudEpoch),
+		Verdict: home.Verdict{State: home.State(v.State), Epoch: home.Epoch(v.Epoch), Until: v.Until, Detail: v.Detail},
+		Since:   r.Since, Tries: r.Tries, Next: r.Next, Moved: r.Moved, Locked: r.Locked, Reverts: r.Reverts, ProofRank: home.ProofRank(r.ProofRank),
+	}
+}
+
+type deviceRecord struct {
+	ID       string         `json:"ID"`
+	Name     string         `json:"Name"`
+	Kind     string         `json:"Kind"`
+	Protocol string         `json:"Protocol"`
+	Model    string         `json:"Model"`
+	Addr     netip.AddrPort `json:"Addr"`
+	Keys     []string       `json:"Keys"`
+	Seen     time.Time      `json:"Seen"`
+	Owner    string         `json:"Owner,omitempty"`
+}
+
+func deviceToDisk(d home.Device) deviceRecord {
+	return deviceRecord{string(d.ID), d.Name, string(d.Kind), string(d.Protocol), d.Model, d.Addr, d.Keys, d.Seen, d.Owner}
+}
+
+func (r deviceRecord) home() home.Device {
+	return home.Device{
+		ID: home.DeviceID(r.ID), Name: r.Name, Kind: home.Kind(r.Kind), Protocol: home.Protocol(r.Protocol), Model: r.Model, Addr: r.Addr,
+		Keys: r.Keys, Seen: r.Seen, Owner: r.Owner,
+	}
+}
+
+type intentRecord struct {
+	Device string    `json:"Device"`
+	Holds  []uint64  `json:"Holds"`
+	To     uint64    `json:"To"`
+	At     time.Time `json:"At"`
+}
+
+func intentToDisk(i home.Intent) intentRecord {
+	r := intentRecord{Device: string(i.Device), To: uint64(i.To), At: i.At}
+	for _, e := range i.Holds {
+		r.Holds = append(r.Holds, uint64(e))
+	}
+	return r
+}
+
+func (r intentRecord) home() home.Intent {
+	i := home.Intent{Device: home.DeviceID(r.Device), To: home.Epoch(r.To), At: r.At}
+	for _, e := range r.Holds {
+		i.Holds = append(i.Holds, home.Epoch(e))
+	}
+	return i
+}
+
+type errandRecord struct {
+	Kind   string    `json:"Kind"`
+	Device string    `json:"Device"`
+	Epoch  uint64    `json:"Epoch"`
+	At     time.Time `json:"At"`
+}
+
+func errandToDisk(e home.Errand) errandRecord {
+	return errandRecord{string(e.Kind), string(e.Device), uint64(e.Epoch), e.At}
+}
+
+func (r errandRecord) home() home.Errand {
+	return home.Errand{Kind: home.ErrandKind(r.Kind), Device: home.DeviceID(r.Device), Epoch: home.Epoch(r.Epoch), At: r.At}
+}
+
+type eventRecord struct {
+	At     time.Time `json:"at"`
+	What   string    `json:"what"`
+	Device string    `json:"device,omitempty"`
+	Epoch  uint64    `json:"epoch,omitempty"`
+	Detail string    `json:"detail,omitempty"`
+}
+
+func eventToDisk(e home.Event) eventRecord {
+	return eventRecord{utc(e.At), e.What, string(e.Device), uint64(e.Epoch), e.Detail}
+}
+
+func (r eventRecord) home() home.Event {
+	return home.Event{At: r.At, What: r.What, Device: home.DeviceID(r.Device), Epoch: home.Epoch(r.Epoch), Detail: r.Detail}
+}
+
+// credentialRecord is sealed before it is written; its epoch is in its key.
+type credentialRecord struct {
+	Username    string `json:"Username,omitempty"`
+	Password    string `json:"Password,omitempty"`
+	EpochSecret []byte `json:"EpochSecret,omitempty"`
+}
+
+// sessionRecord is sealed before it is written.
+type sessionRecord struct {
+	URL     string `json:"URL"`
+	Token   string `json:"Token"`
+	Refresh string `json:"Refresh"`
+}
+
+// leftOutRecord is when an owner unbound a device, under the device's hardware key.
+type leftOutRecord struct {
+	At time.Time `json:"At"`
+}
