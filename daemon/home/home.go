@@ -64,6 +64,13 @@ type Account struct {
 // HubKeys are the seeds of the hub's two key pairs, 32 random bytes each.
 type HubKeys struct{ Sign, Seal Secret }
 
+// SealingKey is a key to which the account service seals grants for this hub. The hub replaces it at each epoch and daily.
+type SealingKey struct {
+	Seed  Secret    // 32 random bytes
+	Made  time.Time // zero for the first, which was made with the store
+	Epoch Epoch     // the newest when it was made
+}
+
 // Credential is what opens a device at an epoch.
 type Credential struct {
 	Epoch       Epoch  // 0 for an earlier password that the owner remembers: which epoch it was of is not known

@@ -1,0 +1,45 @@
+package localstore_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+func TestSealingKeysAreReplacedOneAfterTheOther(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	first, err := s.HubKeys()
+	must(t, err)
+	key := func(b byte) home.SealingKey {
+		return home.SealingKey{Seed: home.SecretBytes(append(make([]byte, 31), b)), Made: time.Unix(int64(b), 0).UTC(), Epoch: home.Epoch(b)}
+	}
+	has := func(want ...home.SealingKey) {
+		t.Helper()
+		got, err := s.SealingKeys()
+		must(t, err)
+		if len(got) != len(want) {
+			t.Fatalf("%d keys, want %d", len(got), len(want))
+		}
+		for i := range got {
+			if !got[i].Seed.Equal(want[i].Seed) || !got[i].Made.Equal(want[i].Made) || got[i].Epoch != want[i].Epoch {
+				t.Errorf("key %d is not the one wanted", i)
+			}
+		}
+	}
+	made := home.SealingKey{Seed: first.Seal}
+	has(made)
+	must(t, s.AddSealingKey(key(1)))
+	has(key(1), made)
+	wants(t, s.KeepSealingKey(home.SecretBytes([]byte("unknown"))), home.ErrNotFound)
+	has(key(1), made)
+	must(t, s.KeepSealingKey(key(1).Seed))
+	has(key(1))
+	must(t, s.AddSealingKey(key(2)))
+	must(t, s.AddSealingKey(key(3)))
+	has(key(3), key(2))
+	must(t, s.Close())
+	s = open(t, dir)
+	has(key(3), key(2))
+}
