@@ -46,6 +46,9 @@ var may = map[string][]string{
 	"devices/smart":       {"daemon/home", "devices/keyring", "devices/klap", "devices/passthrough", "devices/post"},
 	"devices/kasacam":     {"daemon/home", "devices/post", "devices/xor"},
 	"devices/tpap":        {"daemon/home", "devices/post"},
+	"devices/tpap/ccm":    {},
+	"devices/tpap/record": {"devices/tpap/ccm"},
+	"devices/tpap/spake2": {},
 	"devices/tapocam":     {"daemon/home", "devices/keyring", "devices/post"},
 	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
 	"devices/native": {"daemon/home", "cloudlink/wire"},
@@ -53,7 +56,7 @@ var may = map[string][]string{
 }
 
 // anything is what may import everybody: the program itself, and what only tests and benchmarks use.
-var anything = []string{"cmd/rekeyd", "cloudlink/npmtest", "devices/drivertest", "devices/discover/nettest", "devices/discover/discovertest"}
+var anything = []string{"cmd/rekeyd", "cloudlink/npmtest", "devices/drivertest", "devices/tpap/vectors", "devices/discover/nettest", "devices/discover/discovertest"}
 
 func TestImportsRunOneWay(t *testing.T) {
 	for pkg, imports := range packages(t) {
