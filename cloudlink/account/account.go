@@ -51,7 +51,6 @@ type Service struct {
 	askers  *limit // by network address
 	sprays  *limit // failed logins, by network address
 	waiting *lanes // logins under way, by network address
-	guests  *crowd // connections
 
 	change  sync.Mutex // serialises what changes who belongs to whom, or an account: check, transaction, memory. Not for hot paths
 	dir     directory
@@ -99,7 +98,7 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), hash: newHasher(p), logins: newLock(p),
 		forgots: newLimit(p.ForgotPerHour, time.Hour, p.ForgotPause), askers: newLimit(p.ForgotFrom, 10*time.Minute, 0),
-		sprays: newLimit(p.LoginFrom, p.LoginWindow, 0), waiting: newLanes(loginsEach), guests: newCrowd(p.ConnectionsFrom, connectionsAll),
+		sprays: newLimit(p.LoginFrom, p.LoginWindow, 0), waiting: newLanes(loginsEach),
 		asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), epochs: make(chan struct{}, 1), news: map[string]bool{},
 	}
 	s.talks = newTalks(s)
@@ -171,12 +170,8 @@ const (
 	refusedLongest = time.Hour
 )
 
-// What is under way at once, beside what the policy says. A login waits for its turn to be hashed: what one neighbour may have waiting is
-// little, so that another's turn comes soon.
-const (
-	loginsEach     = 4
-	connectionsAll = 8192
-)
+// loginsEach is how many logins of one network address may wait for their hash, so that the turn of another address comes soon.
+const loginsEach = 4
 
 // Serve answers at l with h (Handler, or a website that has it) until ctx ends, with limits on time and size that a slow or flooding
 // client meets. Run is still needed.
@@ -195,7 +190,7 @@ func (s *Service) Serve(ctx context.Context, l net.Listener, h http.Handler) err
 			_ = srv.Close()
 		}
 	}()
-	err := srv.Serve(crowdListener{l, s.guests})
+	err := srv.Serve(l)
 	if ctx.Err() == nil {
 		return fmt.Errorf("account service: %w", err)
 	}

@@ -202,24 +202,11 @@ func from(ip string) *http.Client {
 
 func TestAFloodFromOneAddressDoesNotStopAnother(t *testing.T) {
 	c := open(t, func(p *account.Policy) {
-		p.ConnectionsFrom, p.LoginFrom, p.LoginFailures, p.HashMemory, p.HashTime = 32, 100_000, 1000, 8<<10, 2
+		p.LoginFrom, p.LoginFailures, p.HashMemory, p.HashTime = 100_000, 1000, 8<<10, 2
 	})
 	c.register()
 	addr := c.serve()
-	// One neighbour holds as many connections as it gets, without a word,
-	var held []net.Conn
-	for range 200 {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 66)}, Timeout: 2 * time.Second}
-		if conn, err := d.Dial("tcp", addr); err == nil {
-			held = append(held, conn)
-		}
-	}
-	defer func() {
-		for _, conn := range held {
-			_ = conn.Close()
-		}
-	}()
-	// another asks for as many sign-ins at once as it can,
+	// One client asks for as many sign-ins at once as it can,
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	flooder := from("127.0.0.77")
@@ -265,16 +252,6 @@ func TestAFloodFromOneAddressDoesNotStopAnother(t *testing.T) {
 	}
 	if m, f := quantile(mine, .5), quantile(theirs, .75); m > f/2 {
 		t.Errorf("the owner waited %v, and who floods %v", m, f)
-	}
-	open := 0
-	for _, conn := range held {
-		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
-		if _, err := conn.Read(make([]byte, 1)); err != io.EOF && !strings.Contains(fmt.Sprint(err), "reset") {
-			open++
-		}
-	}
-	if open > 32 {
-		t.Errorf("%d silent connections of one address are open, want at most 32", open)
 	}
 }
 

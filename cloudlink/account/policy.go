@@ -28,7 +28,7 @@ type Policy struct {
 	LoginLock     time.Duration
 	LoginFrom     int // failures from one network address in that window, whosever account: who sprays passwords is slowed
 
-	ConnectionsFrom int // open at once from one network address; /64 of IPv6
+	ConnectionsFrom int // open at once from one network address (/64 of IPv6), on all ports of the program
 
 	PasswordMin, PasswordMax int // printable ASCII characters; devices of this family can hold no more than 32
 

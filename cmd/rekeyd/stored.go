@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -18,7 +20,14 @@ func openExisting(state string, passphrase home.Secret) (*localstore.Store, erro
 			Op: "ask the daemon", Err: errNotRunning(state), Hint: "start it with: rekeyd run; or say where its state is with --state",
 		}
 	}
-	return localstore.OpenReadOnly(localstore.Options{Dir: state, Passphrase: passphrase, Log: slog.New(slog.DiscardHandler)})
+	store, err := localstore.OpenReadOnly(localstore.Options{Dir: state, Passphrase: passphrase, Log: slog.New(slog.DiscardHandler)})
+	if errors.Is(err, home.ErrLocked) {
+		return nil, &home.Error{
+			Op: "ask the daemon", Err: fmt.Errorf("it has the state in %s open, and does not answer yet: %w", state, home.ErrUnavailable),
+			Hint: "it may be starting: run this again in a moment",
+		}
+	}
+	return store, err
 }
 
 // storedStatus is the house as it stands in the store: what was last known.

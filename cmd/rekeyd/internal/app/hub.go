@@ -54,8 +54,9 @@ type Hub struct {
 // NewHub checks o and opens the store. Run opens the ports. Close closes the store, after Run has returned.
 func NewHub(o HubOptions) (_ *Hub, err error) {
 	h := &Hub{o: o, brokers: o.Brokers}
+	limit := newConnLimit(0, totalConns())
 	if o.Service != nil {
-		h.brokers = o.Service.Brokers()
+		h.brokers, limit = o.Service.Brokers(), o.Service.limit
 	}
 	defer func() {
 		if err != nil {
@@ -66,7 +67,7 @@ func NewHub(o HubOptions) (_ *Hub, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.page, err = newPort("page", o.Listen, "--listen"); err != nil {
+	if h.page, err = newPort("page", o.Listen, "--listen", limit); err != nil {
 		return nil, err
 	}
 	if h.control, err = newSocket("control socket", ControlSocket(o.State)); err != nil {

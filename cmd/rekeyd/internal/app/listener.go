@@ -15,11 +15,13 @@ import (
 
 // Listener is a named address of the program. The part that serves there opens it at each run; newPort and newSocket only check it.
 type Listener struct {
-	name  string
-	addr  string // host and port, or the path of a socket
-	flag  string // of the command line, by which addr is chosen; empty for a socket
-	tried chan struct{}
-	once  sync.Once // closes tried
+	name    string
+	network string     // tcp or unix
+	addr    string     // host and port, or the path of a socket
+	flag    string     // of the command line, by which the port is chosen
+	limit   *connLimit // of ports
+	tried   chan struct{}
+	once    sync.Once // closes tried
 
 	mu    sync.Mutex // guards first
 	first net.Listener
@@ -27,8 +29,8 @@ type Listener struct {
 
 // newPort checks a TCP address. Port 0 is opened at once and kept for the first run, so that the address is known from the start and
 // stays the same.
-func newPort(name, addr, flag string) (*Listener, error) {
-	l := &Listener{name: name, addr: addr, flag: flag, tried: make(chan struct{})}
+func newPort(name, addr, flag string, limit *connLimit) (*Listener, error) {
+	l := &Listener{name: name, network: "tcp", addr: addr, flag: flag, limit: limit, tried: make(chan struct{})}
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
@@ -55,7 +57,7 @@ func newSocket(name, path string) (*Listener, error) {
 		err := fmt.Errorf("its path is longer than %d bytes", maxSocketPath)
 		return nil, &home.Error{Op: "open the socket " + path, Err: err, Hint: "choose a state directory with a shorter path, with --state"}
 	}
-	return &Listener{name: name, addr: path, tried: make(chan struct{})}, nil
+	return &Listener{name: name, network: "unix", addr: path, tried: make(chan struct{})}, nil
 }
 
 // open opens the listener. The caller closes what it returns, and may then open it again.
@@ -65,17 +67,17 @@ func (l *Listener) open() (net.Listener, error) {
 	first := l.first
 	l.first = nil
 	l.mu.Unlock()
-	if first != nil {
-		return first, nil
-	}
-	if l.flag == "" {
+	switch {
+	case first != nil:
+		return l.limit.listener(first), nil
+	case l.network == "unix":
 		return l.openSocket()
 	}
 	open, err := net.Listen("tcp", l.addr)
 	if err != nil {
 		return nil, l.failure(err)
 	}
-	return open, nil
+	return l.limit.listener(open), nil
 }
 
 // openSocket replaces a socket that a killed process left: the lock of the store shows that no other process serves there.

@@ -39,23 +39,24 @@ type Service struct {
 	broker  *broker.Broker // nil where Brokers names others
 	pages   http.Handler
 	brokers []string
+	limit   *connLimit // of all ports of the process
 
 	listener, brokerListener *Listener // brokerListener is nil where broker is
 }
 
 // NewService checks o and opens the state. Run opens the ports. Close closes the state, after Run has returned.
 func NewService(o ServiceOptions) (_ *Service, err error) {
-	s := &Service{o: o, brokers: o.Brokers}
+	s := &Service{o: o, brokers: o.Brokers, limit: newConnLimit(o.Policy.ConnectionsFrom, totalConns())}
 	defer func() {
 		if err != nil {
 			s.Close()
 		}
 	}()
-	if s.listener, err = newPort("account service", o.Listen, o.ListenFlag); err != nil {
+	if s.listener, err = newPort("account service", o.Listen, o.ListenFlag, s.limit); err != nil {
 		return nil, err
 	}
 	if len(o.Brokers) == 0 {
-		if s.brokerListener, err = newPort("broker", o.Broker, "--broker-listen"); err != nil {
+		if s.brokerListener, err = newPort("broker", o.Broker, "--broker-listen", s.limit); err != nil {
 			return nil, err
 		}
 		s.brokers = []string{"mqtt://" + s.brokerListener.dialable()}
