@@ -35,6 +35,7 @@ type Options struct {
 type Rekeyer struct {
 	o       Options
 	changed chan struct{} // the schedule or the account has changed
+	alive   chan struct{} // receives once a round of Run, where Alive waits
 
 	reports *reports
 
@@ -99,7 +100,10 @@ func New(o Options) (*Rekeyer, error) {
 	if o.Told == nil {
 		o.Told = func(Row) {}
 	}
-	return &Rekeyer{o: o, changed: make(chan struct{}, 1), rows: map[home.DeviceID]*row{}, heirs: map[home.DeviceID]home.DeviceID{}, reports: newReports()}, nil
+	return &Rekeyer{
+		o: o, changed: make(chan struct{}, 1), alive: make(chan struct{}), rows: map[home.DeviceID]*row{},
+		heirs: map[home.DeviceID]home.DeviceID{}, reports: newReports(),
+	}, nil
 }
 
 // Run keeps the house until ctx ends.
@@ -129,6 +133,7 @@ func (r *Rekeyer) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-r.changed:
+		case r.alive <- struct{}{}:
 		case <-time.After(time.Until(next)):
 		}
 	}
