@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/supervisor"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -97,11 +99,27 @@ func runHub(ctx context.Context, o app.HubOptions) error {
 		return err
 	}
 	defer hub.Close()
-	if err := hub.Run(ctx); err != nil {
+	if err := supervise(ctx, hub, o.Log); err != nil {
 		return err
 	}
 	o.Log.Info("rekeyd stopped")
 	return nil
+}
+
+// supervise runs a hub, and reports its state to the service manager that started this process, if there is one.
+func supervise(ctx context.Context, hub *app.Hub, log *slog.Logger) error {
+	n := supervisor.NewNotifier(os.Getenv, os.Getpid(), log.With("part", "supervisor"))
+	if n == nil {
+		return hub.Run(ctx)
+	}
+	reporting, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() {
+		n.Run(reporting, supervisor.Program{Serving: hub.Serving(reporting), Waiting: hub.Waiting, Alive: hub.Engine().Alive})
+	})
+	return hub.Run(ctx)
 }
 
 // runBoth runs a hub with its own account service until ctx ends.

@@ -23,6 +23,9 @@ type Listener struct {
 	tried   chan struct{}
 	once    sync.Once // closes tried
 
+	opened     chan struct{} // closed when it was opened for the first time
+	onceOpened sync.Once     // closes opened
+
 	mu    sync.Mutex // guards first
 	first net.Listener
 }
@@ -30,7 +33,9 @@ type Listener struct {
 // newPort checks a TCP address. Port 0 is opened at once and kept for the first run, so that the address is known from the start and
 // stays the same.
 func newPort(name, addr, flag string, limit *connLimit) (*Listener, error) {
-	l := &Listener{name: name, network: "tcp", addr: addr, flag: flag, limit: limit, tried: make(chan struct{})}
+	l := &Listener{
+		name: name, network: "tcp", addr: addr, flag: flag, limit: limit, tried: make(chan struct{}), opened: make(chan struct{}),
+	}
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
@@ -57,7 +62,7 @@ func newSocket(name, path string) (*Listener, error) {
 		err := fmt.Errorf("its path is longer than %d bytes", maxSocketPath)
 		return nil, &home.Error{Op: "open the socket " + path, Err: err, Hint: "choose a state directory with a shorter path, with --state"}
 	}
-	return &Listener{name: name, network: "unix", addr: path, tried: make(chan struct{})}, nil
+	return &Listener{name: name, network: "unix", addr: path, tried: make(chan struct{}), opened: make(chan struct{})}, nil
 }
 
 // open opens the listener. The caller closes what it returns, and may then open it again.

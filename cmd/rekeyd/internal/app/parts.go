@@ -87,6 +87,7 @@ func listening(l *Listener, serve func(context.Context, net.Listener) error) par
 		if err != nil {
 			return err
 		}
+		l.onceOpened.Do(func() { close(l.opened) })
 		return serve(ctx, open)
 	}}
 }
