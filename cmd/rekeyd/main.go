@@ -58,7 +58,7 @@ After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
 	root.PersistentFlags().String("passphrase-file", "", "file that holds the passphrase under which the state is sealed; without it a key file beside the store serves")
 	root.AddCommand(
 		newRun(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(), newRekey(), newImport(),
-		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newVersion(),
+		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newInstall(), newVersion(),
 	)
 	root.AddCommand(play()...)
 	return root

@@ -7,16 +7,27 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/supervisor"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// defaultState follows the platform: systemd's StateDirectory, /var/lib for root, else the user's own place.
+// onOpenWrt reports whether this machine runs OpenWrt.
+func onOpenWrt() bool {
+	_, err := os.Stat("/etc/openwrt_release")
+	return err == nil
+}
+
+// defaultState follows the platform: systemd's StateDirectory, /var/lib for root (on OpenWrt /etc, since /var is lost at every start), else
+// the user's own place.
 func defaultState() string {
 	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
 		return d
 	}
-	if os.Geteuid() == 0 {
-		return "/var/lib/rekeyd"
+	switch {
+	case os.Geteuid() == 0 && onOpenWrt():
+		return supervisor.OpenWrtState
+	case os.Geteuid() == 0:
+		return supervisor.SystemdState
 	}
 	if d := os.Getenv("XDG_STATE_HOME"); d != "" {
 		return filepath.Join(d, "rekeyd")
