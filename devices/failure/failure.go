@@ -23,6 +23,7 @@ var (
 	ErrReclassified = errors.New("its firmware speaks another protocol now: the next discovery classifies it again")
 	ErrTryLater     = errors.New("it answers, and could not do it just now")
 	ErrNoPassword   = errors.New("this hub does not know the new password")
+	ErrNoCommand    = errors.New("no command is known that gives it a password")
 )
 
 // LockedError is the failure of a device that takes no sign-in for a while.
@@ -49,6 +50,7 @@ var meanings = []meaning{
 	{home.ErrForeign, home.ForeignHeld, nil, ""},
 	{ErrOtherDevice, home.Mismatch, home.ErrUnreachable, ""},
 	{ErrConsent, home.Unsupported, home.ErrRefused, allowHint},
+	{ErrNoCommand, home.Unsupported, home.ErrRefused, hintOfVerdict},
 	{ErrUncounted, home.Unsupported, home.ErrRefused, hintOfVerdict},
 	{ErrThirdParty, home.ThirdPartyOff, home.ErrRefused, hintOfVerdict},
 	{ErrReclassified, home.Unreachable, home.ErrUnreachable, ""},

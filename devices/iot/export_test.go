@@ -7,27 +7,31 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Introduce tells who is at the address of dev.
-func Introduce(ctx context.Context, d *Driver, dev home.Device) ([]string, home.Kind) {
-	t := d.talk(dev)
-	defer t.close()
-	s, err := t.ask(ctx)
+// IdentityAt returns keys and kind of whichever device answers at the address of dev.
+func IdentityAt(ctx context.Context, d *Driver, dev home.Device) ([]string, home.Kind) {
+	c := d.connect(dev)
+	defer c.close()
+	raw, err := c.exchange(ctx, []byte(identityRequest), d.o.Timeout)
 	if err != nil {
 		return nil, home.Other
 	}
-	return s.keys, s.kind
+	id, err := parseIdentity(raw)
+	if err != nil {
+		return nil, home.Other
+	}
+	return id.Keys, id.Kind
 }
 
-// Answered reads the answer to a probe as Probe does, and returns whose the device says it is.
-func Answered(raw []byte, d home.Device, email string) (home.Match, home.Device, bool) {
-	s, err := parseStatement(raw)
+// ReadAnswer reads the answer to a probe as Probe does: the owner that the device states, the device, and whether it is d.
+func ReadAnswer(raw []byte, d home.Device, email string) (home.Match, home.Device, bool) {
+	id, err := parseIdentity(raw)
 	if err != nil {
 		return home.Unknown, d, false
 	}
-	return s.whose(email), s.describe(d), s.is(d)
+	return id.owner(email), id.Describe(d), id.Names(d)
 }
 
-// Dial has d speak over the connections that f makes.
+// Dial has d use the connections that f makes.
 func Dial(d *Driver, f func() net.Conn) {
 	d.dial = func(context.Context, string, string) (net.Conn, error) { return f(), nil }
 }

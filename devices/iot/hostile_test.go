@@ -142,9 +142,9 @@ func TestRefusalsAreToldByTheirCode(t *testing.T) {
 		{`{"err_code":0}`, `{"err_code":-20675,"err_msg":"no: new-password for ann@example.org"}`, home.ErrRefused, "nor did it take the old one again: bind: code -20675"},
 		{`{"err_code":0}`, `{"err_code":-32}`, home.ErrBusy, "code -32"},
 		{`{"err_code":-32}`, "", home.ErrBusy, "code -32"},
-		{`{"err_code":0}`, `{"err_code":"no"}`, home.ErrUnreachable, "no answer of this protocol"},
-		{`{"err_code":0}`, `{}`, home.ErrUnreachable, "no answer of this protocol"},
-		{`{}`, "", home.ErrUnreachable, "no answer of this protocol"},
+		{`{"err_code":0}`, `{"err_code":"no"}`, home.ErrUnreachable, "does not speak its protocol"},
+		{`{"err_code":0}`, `{}`, home.ErrUnreachable, "does not speak its protocol"},
+		{`{}`, "", home.ErrUnreachable, "does not speak its protocol"},
 	} {
 		dev := hostile(t, func(conn net.Conn, asked string) {
 			switch {
@@ -173,7 +173,7 @@ func FuzzAnswerIsReadOrRefused(f *testing.F) {
 	f.Add([]byte(`{"system":null,"cnCloud":[]}`))
 	me := home.Device{ID: "mac-50c7bf010203", Keys: []string{"mac:50c7bf010203"}, Kind: home.Plug}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		match, told, same := iot.Answered(raw, me, email)
+		match, told, same := iot.ReadAnswer(raw, me, email)
 		if told.ID != me.ID || told.Keys[0] != me.Keys[0] {
 			t.Errorf("what was known of the device was changed: %+v", told)
 		}

@@ -7,117 +7,111 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/keyring"
-	"github.com/rekeyd/rekeyd/devices/klap"
 )
 
-// Rekey takes the device from the account and gives it back to it with the new password, and believes that it has it once the device has
-// proved so in a handshake of its own. Where it does not take the new password, it gets the old one again.
+// Rekey unbinds the device and binds it with the new password. The move is done once the device has proved the new password in a
+// handshake of its own. A device that refuses it is bound with the old one again.
 //
-// A device from which ctx, or the power, was taken in the midst holds nothing, or the old one: Probe finds out, and Rekey goes on there.
+// A device whose move was interrupted holds no credential, or the old one: Probe finds that, and another Rekey completes the move.
 func (d *KLAP) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
+	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
+}
+
+func (d *KLAP) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
-		return errUntold(dev.ID)
+		return failure.ErrNoPassword
 	}
-	t := d.open(dev, d.o.BindTimeout)
-	defer t.Close()
-	found, err := t.enter(ctx, keyring.Opening(m))
+	c := d.connect(dev, d.o.BindTimeout)
+	defer c.Close()
+	held, err := c.signIn(ctx, keyring.ForMove(m))
 	if err != nil {
-		return refusal(dev, err)
+		return err
 	}
-	s, err := t.ask(ctx)
+	id, err := c.identify(ctx)
+	k := held.Key
 	switch {
 	case err != nil:
-		return refusal(dev, err)
-	case s.cloud == nil:
+		return err
+	case id.cloud == nil:
 		return fmt.Errorf("it has no cloud module: %w", home.ErrRefused)
-	case s.whose(m.Account.Email) == home.Foreign:
+	case id.owner(m.Account.Email) == home.Foreign:
 		return home.ErrForeign
-	case found.Key.Username == username(m.Account, m.To) && found.Key.Password.Equal(m.To.Password) && s.cloud.binded != 0:
+	case k.Username == username(m.Account, m.To) && k.Password.Equal(m.To.Password) && id.cloud.binded != 0:
 		return nil
 	}
-	if k := found.Key; k.Verdict.State != home.Default && k.Verdict.State != home.Blank && !k.Password.Equal(m.To.Password) {
-		m.From = home.Credential{Epoch: k.Verdict.Epoch, Username: k.Username, Password: k.Password} // what it has proved counts
+	if k.Verdict.State != home.Default && k.Verdict.State != home.Blank && !k.Password.Equal(m.To.Password) {
+		// The credential that the device has proved is the old one, whatever was recorded.
+		m.From = home.Credential{Epoch: k.Verdict.Epoch, Username: k.Username, Password: k.Password}
 	}
-	if s.cloud.binded != 0 {
-		_, r, err := t.command(ctx, s.module, "unbind", struct{}{}, nil)
-		if err = outcome("unbind", r, err, m); err != nil && r.Code != codeNotBound && r.Code != codeBulbNotBound {
+	t, err := newTransfer(keyring.Recipient{Device: dev, Account: m.Account, Rank: home.ProvesFirst}, m)
+	if err != nil {
+		return err
+	}
+	if id.cloud.binded != 0 {
+		_, r, err := c.command(ctx, id.module, "unbind", struct{}{})
+		if err = commandError("unbind", r, err, m); err != nil && !r.notBound() {
 			return err
 		}
 	}
-	r, err := t.give(ctx, s.module, m, m.To)
+	r, err := c.bind(ctx, id.module, m, t.to)
 	if err == nil && r.Code == codeNoServer {
 		d.mu.Lock()
-		d.given[dev.ID] = bond{account: m.Account.ID, epoch: m.To.Epoch, offline: true, at: time.Now()}
+		d.offlines[dev.ID] = bindRecord{account: m.Account.ID, epoch: m.To.Epoch, offline: true, at: time.Now()}
 		d.mu.Unlock()
 		return fmt.Errorf("bind: code %d: %w", r.Code, home.ErrOffline)
 	}
-	refused := outcome("bind", r, err, m)
-	has, err := d.has(ctx, dev, m)
+	return d.verify(ctx, c, id.module, m, t, commandError("bind", r, err, m))
+}
+
+// verify completes a move whose bind was answered with refused, nil for success: it asks for a proof of the new credential, and gives the
+// old one back where the device has refused the new one.
+func (d *KLAP) verify(ctx context.Context, c *klapConn, module string, m home.Move, t transfer, refused error) error {
+	holds, err := d.holds(ctx, c.dev, m)
 	switch {
 	case err != nil:
-		return refusal(dev, err)
-	case has:
+		return err
+	case holds:
 		return nil
 	case refused == nil:
 		return fmt.Errorf("bind: it does not hold the new one: %w", home.ErrRefused)
-	case !errors.Is(refused, home.ErrRefused) || m.From.Password.IsZero() || m.From.Password.Equal(m.To.Password):
+	case !errors.Is(refused, home.ErrRefused) || t.from == (bindArgs{}):
 		return refused
 	}
-	if r, err := t.give(ctx, s.module, m, m.From); err != nil || r.Code != 0 {
-		return fmt.Errorf("%w; nor did it take the old one again: %w", refused, outcome("bind", r, err, m))
-	}
-	return fmt.Errorf("%w; it was given the old one again", refused)
+	r, err := c.bind(ctx, module, m, t.from)
+	return restoreError(refused, commandError("bind", r, err, m))
 }
 
-// give binds the device. What it holds between unbind and bind is not known: where it has ended the session, it is entered anew.
-func (t *chat) give(ctx context.Context, module string, m home.Move, c home.Credential) (result, error) {
-	args := struct {
-		Username string `json:"username"`
-		Password string `json:"password"`
-	}{username(m.Account, c), c.Password.Reveal()}
-	_, r, err := t.command(ctx, module, "bind", args, nil)
+// bind binds the device. Which credential it holds between unbind and bind is not known: where it has ended the session, this side
+// signs in again.
+func (c *klapConn) bind(ctx context.Context, module string, m home.Move, args bindArgs) (result, error) {
+	_, r, err := c.command(ctx, module, "bind", args)
 	if !errors.Is(err, home.ErrNotOpened) {
 		return r, err
 	}
-	if _, err := t.enter(ctx, keyring.Of(home.Candidates{Account: m.Account, Credentials: []home.Credential{m.To, m.From}})); err != nil {
+	keys := home.Candidates{Account: m.Account, Credentials: []home.Credential{m.To, m.From}}
+	if _, err := c.signIn(ctx, keyring.Candidates(keys)); err != nil {
 		return result{}, err
 	}
-	_, r, err = t.command(ctx, module, "bind", args, nil)
+	_, r, err = c.command(ctx, module, "bind", args)
 	return r, err
 }
 
-// has asks the device, in handshakes of their own, whether it holds the new credential. It asks twice: some hold two by turns.
-func (d *KLAP) has(ctx context.Context, dev home.Device, m home.Move) (bool, error) {
+// holds asks the device, in handshakes of their own, whether it holds the new credential. It asks twice: some devices alternate between
+// two.
+func (d *KLAP) holds(ctx context.Context, dev home.Device, m home.Move) (bool, error) {
 	key := []keyring.Key{{Username: username(m.Account, m.To), Password: m.To.Password}}
 	for range 2 {
-		t := d.open(dev, d.o.Timeout)
-		g, err := t.Greet(ctx)
-		t.Close()
+		c := d.connect(dev, d.o.Timeout)
+		p, err := c.Handshake(ctx)
+		c.Close()
 		if err != nil {
 			return false, err
 		}
-		if _, ok := g.Find(key); ok {
+		if _, ok := p.Match(key); ok {
 			return true, nil
 		}
 	}
 	return false, nil
-}
-
-// refusal turns what came of a device into an error of home's.
-func refusal(dev home.Device, err error) error {
-	if errors.Is(err, klap.ErrForbidden) {
-		return &home.Error{
-			Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err), Hint: home.Verdict{State: home.ThirdPartyOff}.Hint(string(dev.ID)),
-		}
-	}
-	return err
-}
-
-// errUntold says that this hub does not know what the device is to be given.
-func errUntold(id home.DeviceID) error {
-	return &home.Error{
-		Op: "rekey", Device: id, Err: errors.New("this hub was never told the new password"),
-		Hint: "sign in with the new password, with: rekeyd login",
-	}
 }

@@ -132,7 +132,7 @@ func TestAllElevenModelsOfAnotherSimulatorAreRekeyed(t *testing.T) {
 func stranger(t *testing.T, d *iot.Driver, addr string) home.Device {
 	t.Helper()
 	dev := home.Device{ID: "mdns-unknown", Protocol: home.IOT, Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 9999)}
-	keys, kind := iot.Introduce(t.Context(), d, dev)
+	keys, kind := iot.IdentityAt(t.Context(), d, dev)
 	if len(keys) != 2 {
 		t.Fatalf("%s tells %v", addr, keys)
 	}

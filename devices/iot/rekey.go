@@ -9,9 +9,12 @@ import (
 	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
+	"github.com/rekeyd/rekeyd/devices/keyring"
+	"github.com/rekeyd/rekeyd/devices/nameplate"
 )
 
-// Codes of the devices: devices/PROTOCOLS.md, section 4.
+// Codes of the devices: devices/PROTOCOLS.md, section 4.4.
 const (
 	codeNotBound     = -8
 	codeBulbNotBound = -4002
@@ -19,115 +22,144 @@ const (
 	codeBusy         = -32
 )
 
-// Rekey takes the device from the account and gives it back to it with the new password, which the device tries at its cloud
-// by itself. It asks whose the device is first. Where the device does not take the new password, it gets the old one again.
+// bindArgs are the arguments of bind.
+type bindArgs struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// transfer has the released credentials of a move. Both are released before the device is touched: it is not left without an account
+// because one of them may not be sent.
+type transfer struct {
+	to, from bindArgs // from is zero where the old password is not known, or is the new one
+}
+
+func newTransfer(r keyring.Recipient, m home.Move) (transfer, error) {
+	release := func(c home.Credential) (bindArgs, error) {
+		password, err := r.Release(c.Password)
+		return bindArgs{username(m.Account, c), password}, err
+	}
+	var t transfer
+	var err error
+	if t.to, err = release(m.To); err != nil || m.From.Password.IsZero() || m.From.Password.Equal(m.To.Password) {
+		return t, err
+	}
+	t.from, err = release(m.From)
+	return t, err
+}
+
+// username returns the e-mail address that belongs to a credential.
+func username(a home.Account, c home.Credential) string { return cmp.Or(c.Username, a.Email) }
+
+// Rekey unbinds the device and binds it with the new password, which the device tries at its cloud by itself. It asks for the
+// device's owner first. A device that refuses the new password is bound with the old one again.
 //
-// A device from which ctx, or the power, was taken in the midst is bound to nobody: Probe says so, and Rekey goes on there.
+// A device whose move was interrupted is bound to nobody: Probe finds that, and another Rekey completes the move.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
+	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
+}
+
+func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
-		return errUntold(dev.ID)
+		return failure.ErrNoPassword
 	}
-	if !m.Account.CleartextBind {
-		return &home.Error{
-			Op: "rekey", Device: dev.ID, Err: fmt.Errorf("it takes its password only as good as in the clear, which is not allowed: %w", home.ErrRefused),
-			Hint: "allow it, with: rekeyd bind --allow-cleartext-bind; or add the device again in its own app",
-		}
+	c := d.connect(dev)
+	defer c.close()
+	id, err := c.identify(ctx)
+	if err != nil {
+		return fmt.Errorf("identify: %w", err)
 	}
-	t := d.talk(dev)
-	defer t.close()
-	s, err := t.ask(ctx)
-	switch {
-	case err != nil:
-		return fmt.Errorf("ask whose it is: %w", err)
-	case !s.is(dev):
-		return fmt.Errorf("another device answers at its address: %w", home.ErrUnreachable)
-	case s.cloud == nil:
+	if id.cloud == nil {
 		return fmt.Errorf("it has no cloud module: %w", home.ErrRefused)
 	}
-	switch s.whose(m.Account.Email) {
-	case home.Ours:
-		d.forget(dev.ID)
-		r, err := t.command(ctx, s.module, "unbind", struct{}{}, d.o.Timeout)
-		if err = outcome("unbind", r, err, m); err != nil && r.Code != codeNotBound && r.Code != codeBulbNotBound {
-			return err
-		}
-	case home.Unbound:
-	default:
+	owner := id.owner(m.Account.Email)
+	if owner != home.Ours && owner != home.Unbound {
 		return home.ErrForeign
 	}
-	return d.bind(ctx, t, s.module, m)
-}
-
-// bind gives the device, which is bound to nobody now, the new credential.
-func (d *Driver) bind(ctx context.Context, t *talk, module string, m home.Move) error {
-	r, err := d.give(ctx, t, module, m.Account, m.To)
-	b := bond{account: m.Account.ID, epoch: m.To.Epoch}
-	switch {
-	case err == nil && r.Code == 0:
-		d.remember(t.dev.ID, b)
-		return nil
-	case err == nil && r.Code == codeNoServer:
-		b.offline = true
-		d.remember(t.dev.ID, b)
-		return fmt.Errorf("bind: code %d: %w", r.Code, home.ErrOffline)
-	}
-	err = outcome("bind", r, err, m)
-	if !errors.Is(err, home.ErrRefused) || m.From.Password.IsZero() || m.From.Password.Equal(m.To.Password) {
+	t, err := newTransfer(keyring.Recipient{Device: dev, Account: m.Account, Rank: home.ToldFirst}, m)
+	if err != nil {
 		return err
 	}
-	switch r, again := d.give(ctx, t, module, m.Account, m.From); {
-	case again == nil && r.Code == 0:
-		return fmt.Errorf("%w; it was given the old one again", err)
-	default:
-		return fmt.Errorf("%w; nor did it take the old one again: %w", err, outcome("bind", r, again, m))
+	if owner == home.Ours {
+		d.forgetBind(dev.ID)
+		r, err := c.command(ctx, id.module, "unbind", struct{}{}, d.o.Timeout)
+		if err = commandError("unbind", r, err, m); err != nil && !r.notBound() {
+			return err
+		}
 	}
+	return d.bind(ctx, c, id.module, m, t)
 }
 
-func (d *Driver) give(ctx context.Context, t *talk, module string, a home.Account, c home.Credential) (result, error) {
-	return t.command(ctx, module, "bind", struct {
-		Username string `json:"username"`
-		Password string `json:"password"`
-	}{cmp.Or(c.Username, a.Email), c.Password.Reveal()}, d.o.BindTimeout)
+// notBound reports that a device was bound to nobody before it was unbound.
+func (r result) notBound() bool { return r.Code == codeNotBound || r.Code == codeBulbNotBound }
+
+// bind gives a device that is bound to nobody the new credential, or the old one where it refuses the new one.
+func (d *Driver) bind(ctx context.Context, c *conn, module string, m home.Move, t transfer) error {
+	r, err := c.command(ctx, module, "bind", t.to, d.o.BindTimeout)
+	record := bindRecord{account: m.Account.ID, epoch: m.To.Epoch}
+	switch {
+	case err == nil && r.Code == 0:
+		d.recordBind(c.dev.ID, record)
+		return nil
+	case err == nil && r.Code == codeNoServer:
+		record.offline = true
+		d.recordBind(c.dev.ID, record)
+		return fmt.Errorf("bind: code %d: %w", r.Code, home.ErrOffline)
+	}
+	err = commandError("bind", r, err, m)
+	if !errors.Is(err, home.ErrRefused) || t.from == (bindArgs{}) {
+		return err
+	}
+	r, again := c.command(ctx, module, "bind", t.from, d.o.BindTimeout)
+	return restoreError(err, commandError("bind", r, again, m))
 }
 
-// outcome turns what came of a command into an error of home's, nil for success.
-func outcome(what string, r result, err error, m home.Move) error {
+// restoreError adds to the refusal of the new credential what the device answered to the old one.
+func restoreError(refused, restored error) error {
+	if restored != nil {
+		return fmt.Errorf("%w; nor did it take the old one again: %w", refused, restored)
+	}
+	return fmt.Errorf("%w; it was given the old one again", refused)
+}
+
+// commandError returns the error of a command: err, or one for a code other than 0.
+func commandError(command string, r result, err error, m home.Move) error {
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %w", command, err)
 	case r.Code == 0:
 		return nil
 	}
-	said := fmt.Sprintf("%s: code %d", what, r.Code)
+	text := fmt.Sprintf("%s: code %d", command, r.Code)
 	if words := quotable(r.Msg, m); words != "" {
-		said += fmt.Sprintf(" (%s)", words)
+		text += fmt.Sprintf(" (%s)", words)
 	}
 	if r.Code == codeBusy {
-		return fmt.Errorf("%s: %w", said, home.ErrBusy)
+		return fmt.Errorf("%s: %w", text, home.ErrBusy)
 	}
-	return fmt.Errorf("%s: %w", said, home.ErrRefused)
+	return fmt.Errorf("%s: %w", text, home.ErrRefused)
 }
 
-// longestWord and longestSaying bound what is quoted, in bytes.
+// Bounds of a quoted message, in bytes.
 const (
-	longestWord   = 16
-	longestSaying = 80
+	maxQuotedWord = 16
+	maxQuoted     = 80
 )
 
-// quotable returns what a device said of a failure, or nothing where that might tell what the device was told: only short words
-// of letters are quoted, which no hash or key consists of, and none with a credential of m among them, in the clear or in base64.
+// quotable returns a device's message about a failure, or nothing where the message could contain what the device received. Only short
+// words of letters are quoted, which no hash or key consists of, and none with a credential of m among them, in clear text or base64.
 func quotable(msg string, m home.Move) string {
-	msg = clean(msg)
-	if len(msg) > longestSaying {
+	msg = nameplate.Text(msg)
+	if len(msg) > maxQuoted {
 		return ""
 	}
 	for word := range strings.FieldsSeq(msg) {
-		if word = strings.Trim(word, ".,:;!?'()"); len(word) > longestWord || strings.ContainsFunc(word, notInWords) {
+		if word = strings.Trim(word, ".,:;!?'()"); len(word) > maxQuotedWord || strings.ContainsFunc(word, notInWords) {
 			return ""
 		}
 	}
 	for _, c := range []home.Credential{m.From, m.To} {
-		for _, secret := range []string{c.Password.Reveal(), cmp.Or(c.Username, m.Account.Email)} {
+		for _, secret := range []string{c.Password.Reveal(), username(m.Account, c)} {
 			for _, form := range []string{secret, base64.RawStdEncoding.EncodeToString([]byte(secret))} {
 				if secret != "" && strings.Contains(strings.ToLower(msg), strings.ToLower(form)) {
 					return ""

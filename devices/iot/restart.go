@@ -2,44 +2,38 @@ package iot
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
-// reboot has a device restart a second after it has answered, if it does.
+// reboot has a device restart a second after its answer.
 var reboot = map[string]int{"delay": 1}
 
-// Restart has the device switch itself off and on. Some sign in to their cloud anew then, and have what it knows.
+// Restart has the device restart. Some devices sign in to their cloud again then, and take over the credential that it knows.
 func (d *Driver) Restart(ctx context.Context, dev home.Device, _ home.Candidates) error {
-	t := d.talk(dev)
-	defer t.close()
-	s, err := t.ask(ctx)
-	switch {
-	case err != nil:
+	c := d.connect(dev)
+	defer c.close()
+	if _, err := c.identify(ctx); err != nil {
 		return err
-	case !s.is(dev):
-		return fmt.Errorf("%w: %w", home.ErrUnreachable, errAnother)
 	}
-	r, err := t.command(ctx, "system", "reboot", reboot, d.o.Timeout)
-	return outcome("restart", r, err, home.Move{})
+	r, err := c.command(ctx, "system", "reboot", reboot, d.o.Timeout)
+	return commandError("restart", r, err, home.Move{})
 }
 
-// Restart is Driver's, behind KLAP.
+// Restart is Driver.Restart inside KLAP.
 func (d *KLAP) Restart(ctx context.Context, dev home.Device, c home.Candidates) error {
-	t := d.open(dev, d.o.Timeout)
-	defer t.Close()
-	if _, err := t.enter(ctx, keyring.Of(c)); err != nil {
+	conn := d.connect(dev, d.o.Timeout)
+	defer conn.Close()
+	if _, err := conn.signIn(ctx, keyring.Candidates(c)); err != nil {
 		return err
 	}
-	if _, err := t.ask(ctx); err != nil {
+	if _, err := conn.identify(ctx); err != nil {
 		return err
 	}
-	_, r, err := t.command(ctx, "system", "reboot", reboot, nil)
+	_, r, err := conn.command(ctx, "system", "reboot", reboot)
 	d.mu.Lock()
-	d.known[dev.ID] = place{when: time.Time{}} // who answers there next may be another
+	delete(d.located, dev.ID) // another device may answer there next
 	d.mu.Unlock()
-	return outcome("restart", r, err, home.Move{})
+	return commandError("restart", r, err, home.Move{})
 }

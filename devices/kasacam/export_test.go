@@ -2,11 +2,11 @@ package kasacam
 
 import "github.com/rekeyd/rekeyd/daemon/home"
 
-// Opened is what a camera says in an answer.
-func Opened(answer []byte) []byte { return open(answer) }
+// Open returns the text of an answer.
+func Open(answer []byte) []byte { return open(answer) }
 
-// Stated reads what a camera says of itself.
-func Stated(raw []byte, email string) (home.Match, home.Device, bool) {
-	s, err := parseStatement(raw)
-	return s.whose(email), s.describe(home.Device{}), err == nil
+// ParseIdentity reads the answer of a camera: the owner that it states, and the device.
+func ParseIdentity(raw []byte, email string) (home.Match, home.Device, bool) {
+	id, err := parseIdentity(raw)
+	return id.owner(email), id.Describe(home.Device{}), err == nil
 }

@@ -1,29 +1,29 @@
-// Package kasacam is the driver for Kasa cameras: LINKIE over TLS on port 10443. Facts and their sources: devices/PROTOCOLS.md, section 5.1.
-// Nothing of it was ever tried on a camera.
+// Package kasacam is the driver for Kasa cameras: LINKIE over TLS on port 10443. Facts and sources: devices/PROTOCOLS.md, section 5. It was
+// never tried on a camera.
 //
-// It asks who a camera is and whose, and moves nothing: no command is known by which another password is given to one.
+// It reports the identity and the owner of a camera and moves nothing: no command is known that gives one another password.
 //
-// Such a camera agrees only to ciphers with RSA key exchange. Go offers those only where they are named (since Go 1.22, and still in
-// 1.26, whatever GODEBUG=tlsrsakex says); a test has a server for each that Go has.
+// Such a camera agrees only to ciphers with RSA key exchange. Go offers those only where they are named (since Go 1.22, and still in 1.26,
+// whatever GODEBUG=tlsrsakex says); a test has a server for each that Go has.
 package kasacam
 
 import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/post"
 	"github.com/rekeyd/rekeyd/devices/xor"
 )
 
-// Options are what New checks. The zero Options serve.
+// Options are the options of New. The zero Options serve.
 type Options struct {
-	Timeout time.Duration // for one question and its answer; 5 s when zero
+	Timeout time.Duration // for one request and its answer; 5 s when zero
 }
 
 // Driver speaks to cameras. It is safe for use by several goroutines.
@@ -37,77 +37,65 @@ func New(o Options) (*Driver, error) {
 	return &Driver{o}, nil
 }
 
-// The modules of cameras, and a question for who one is and whose. They want {} where nothing is said, and never null.
-const (
-	cloudModule = "smartlife.cam.ipcamera.cloud"
-	question    = `{"system":{"get_sysinfo":{}},"` + cloudModule + `":{"get_info":{}}}`
-)
+// identityRequest asks a camera for its identity and its owner. Cameras want {} for no arguments, and never null.
+const identityRequest = `{"system":{"get_sysinfo":{}},"smartlife.cam.ipcamera.cloud":{"get_info":{}}}`
 
-// login is the pair that all these cameras take: "admin" and its MD5. It protects nothing, and is no secret.
+// login is the pair that all these cameras accept: "admin" and its MD5. It protects nothing, and is no secret.
 const login = "Basic YWRtaW46MjEyMzJmMjk3YTU3YTVhNzQzODk0YTBlNGE4MDFmYzM="
 
-// Probe asks the camera who it is and whose. Which password it holds it does not tell.
+// Probe asks the camera for its identity and its owner. A camera does not reveal which password it holds.
 func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
-	s, err := d.ask(ctx, dev)
-	if ctx.Err() != nil {
-		return f, fmt.Errorf("probe: %w", ctx.Err())
+	id, err := d.identify(ctx, dev)
+	if err != nil {
+		return failure.Finding(ctx, f, err)
 	}
-	switch {
-	case errors.Is(err, errAnswer):
-		f.Verdict = home.Verdict{State: home.Unreachable, Detail: "what answers at its address does not speak its protocol"}
-		return f, nil
-	case err != nil:
-		f.Verdict = home.Verdict{State: home.Unreachable, Detail: "port 10443 does not answer"}
-		return f, nil
-	case !s.is(dev):
-		f.Verdict = home.Verdict{State: home.Mismatch, Detail: "another device answers at its address"}
-		return f, nil
-	}
-	f.Device = s.describe(dev)
-	f.Match = s.whose(c.Account.Email)
-	switch f.Match {
+	f.Device = id.Describe(dev)
+	switch f.Match = id.owner(c.Account.Email); f.Match {
 	case home.Foreign:
 		f.Verdict = home.Verdict{State: home.ForeignHeld}
 	case home.Unbound:
 		f.Verdict = home.Verdict{State: home.Blank}
 	case home.Ours:
-		f.Verdict = home.Verdict{State: home.Unsupported, Detail: "it is bound to the account, and does not tell which password it holds"}
+		const detail = "it is bound to the account, and does not reveal which password it holds"
+		f.Verdict = home.Verdict{State: home.Unsupported, Detail: detail}
 	default:
-		f.Verdict = home.Verdict{State: home.Unsupported, Detail: "it does not tell whose it is"}
+		f.Verdict = home.Verdict{State: home.Unsupported, Detail: "it does not state its owner"}
 	}
 	return f, nil
 }
 
-// Rekey refuses: how such a camera is given a password is not known.
+// Rekey refuses.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, _ home.Move) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", home.ErrUnreachable, ctx.Err())
+		return failure.Unreachable(ctx.Err())
 	}
-	return &home.Error{
-		Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: how Kasa cameras are given one is not known", home.ErrRefused),
-		Hint: fmt.Sprintf("change the password of %s in its own app", dev.ID),
-	}
+	return failure.Rekey(dev.ID, failure.ErrNoCommand)
 }
 
-// ask asks the camera who it is and whose.
-func (d *Driver) ask(ctx context.Context, dev home.Device) (statement, error) {
-	l := post.New(dev.Addr, post.Options{TLS: true, Suites: post.CameraSuites(), Timeout: d.o.Timeout})
-	defer l.Close()
-	form := url.Values{"content": {base64.StdEncoding.EncodeToString(xor.Seal([]byte(question)))}}.Encode()
-	a, err := l.Send(ctx, "/data/LINKIE2.json", http.Header{
+// identify asks the camera for its identity and its owner. It returns failure.ErrOtherDevice where another one answers.
+func (d *Driver) identify(ctx context.Context, dev home.Device) (identity, error) {
+	o := post.Options{TLS: true, Suites: post.CameraSuites(), Timeout: d.o.Timeout}
+	c := post.New(dev.Addr, o)
+	defer c.Close()
+	content := base64.StdEncoding.EncodeToString(xor.Seal([]byte(identityRequest)))
+	a, err := c.Send(ctx, "/data/LINKIE2.json", http.Header{
 		"Authorization": {login}, "Content-Type": {"application/x-www-form-urlencoded"},
-	}, []byte(form))
+	}, []byte(url.Values{"content": {content}}.Encode()))
 	if err != nil {
-		return statement{}, err
+		return identity{}, err
 	}
 	if a.Status != http.StatusOK {
-		return statement{}, errAnswer
+		return identity{}, failure.ErrProtocol
 	}
-	return parseStatement(open(a.Body))
+	id, err := parseIdentity(open(a.Body))
+	if err == nil && !id.Names(dev) {
+		err = failure.ErrOtherDevice
+	}
+	return id, err
 }
 
-// open returns what a camera says: sealed, or an error in the clear. That is none of base64.
+// open returns the text of an answer: sealed, or an error in clear text, which is not base64.
 func open(answer []byte) []byte {
 	sealed, err := base64.StdEncoding.DecodeString(string(answer))
 	if err != nil {

@@ -1,8 +1,9 @@
-// Package klap is the transport of devices of 2020 and later: a handshake in which the device proves which credential it holds before
-// anything is told to it, and encrypted requests over HTTP. Facts, with their sources and test vectors: devices/PROTOCOLS.md, section 7.
+// Package klap is the transport of devices of 2020 and later: a handshake in which the device proves which credential it holds
+// before it receives anything secret, and encrypted requests over HTTP. Facts, sources and test vectors: devices/PROTOCOLS.md,
+// section 7.
 //
-// One reply to the first handshake answers for any number of credentials, offline: Find tries them all, by the formulas of both versions,
-// and spends no login.
+// One answer to the first handshake is compared with any number of credentials offline, by the formulas of both versions: Match
+// spends no sign-in.
 package klap
 
 import (
@@ -15,11 +16,11 @@ import (
 	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
-// Version is which formulas a device uses.
+// Version selects the formulas of a device.
 type Version int
 
-// V1 is that of the first IOT devices with KLAP, V2 that of SMART devices and of newer IOT ones. Reports of which device uses which
-// conflict, so both are tried on each.
+// V1 is that of the first IOT devices with KLAP, V2 that of SMART devices and of newer IOT ones. Reports which device uses which
+// conflict, so both are compared.
 const (
 	V1 Version = 1
 	V2 Version = 2
@@ -30,8 +31,8 @@ const (
 	hashSize = 32
 )
 
-// auth is what a credential comes down to. It is as good as the password.
-func (v Version) auth(username, password string) []byte {
+// authHash returns the hash of a credential that all other values derive from. It is as good as the password.
+func (v Version) authHash(username, password string) []byte {
 	if v == V1 {
 		u, p := md5.Sum([]byte(username)), md5.Sum([]byte(password))
 		h := md5.Sum(append(u[:], p[:]...))
@@ -42,16 +43,16 @@ func (v Version) auth(username, password string) []byte {
 	return h[:]
 }
 
-// server is what a device that holds auth answers to local, with its own remote. Version 1 leaves remote out.
-func (v Version) server(local, remote, auth []byte) []byte {
+// deviceHash is the answer of a device that holds auth to the seed local, with its own seed remote. Version 1 leaves remote out.
+func (v Version) deviceHash(local, remote, auth []byte) []byte {
 	if v == V1 {
 		return sum(local, auth)
 	}
 	return sum(local, remote, auth)
 }
 
-// client is what the other end proves itself with.
-func (v Version) client(local, remote, auth []byte) []byte {
+// clientHash is this side's proof.
+func (v Version) clientHash(local, remote, auth []byte) []byte {
 	if v == V1 {
 		return sum(remote, auth)
 	}
@@ -63,32 +64,29 @@ func sum(parts ...[]byte) []byte {
 	return h[:]
 }
 
-// Greeting is a device's answer to the first handshake.
-type Greeting struct {
-	local, remote, server []byte
-	cookie                string
+// Proof is a device's answer to the first handshake: it proves which credential the device holds.
+type Proof struct {
+	local, remote, hash []byte
+	cookie              string
 }
 
-// Found is the key that a device holds, and by which formulas it said so.
-type Found struct {
+// Held is a key that a device has proved to hold, and the version of the proof.
+type Held struct {
 	Key     keyring.Key
 	Version Version
 
 	auth []byte
 }
 
-// Find returns the first of the keys that the device holds; ok is false when it is none of them.
-func (g Greeting) Find(keys []keyring.Key) (Found, bool) {
+// Match returns the first of the keys that the device holds; ok is false when it holds none of them.
+func (p Proof) Match(keys []keyring.Key) (held Held, ok bool) {
 	for _, k := range keys {
 		for _, v := range [...]Version{V2, V1} {
-			auth := v.auth(k.Username, k.Password.Reveal())
-			if subtle.ConstantTimeCompare(v.server(g.local, g.remote, auth), g.server) == 1 {
-				return Found{k, v, auth}, true
+			auth := v.authHash(k.Username, k.Password.Reveal())
+			if subtle.ConstantTimeCompare(v.deviceHash(p.local, p.remote, auth), p.hash) == 1 {
+				return Held{k, v, auth}, true
 			}
 		}
 	}
-	return Found{}, false
+	return Held{}, false
 }
-
-// keys are the one key that was found.
-func (f Found) keys() []keyring.Key { return []keyring.Key{f.Key} }

@@ -26,7 +26,7 @@ func count(from byte) []byte {
 	return b
 }
 
-// TestVectors are those of devices/PROTOCOLS.md, section 7: computed with node, and by an independent implementation.
+// TestVectors has those of devices/PROTOCOLS.md, section 7: computed with node, and by an independent implementation.
 func TestVectors(t *testing.T) {
 	local, remote := count(0), count(16)
 	for _, c := range []struct {
@@ -49,9 +49,9 @@ func TestVectors(t *testing.T) {
 			1654156118,
 		},
 	} {
-		auth := c.v.auth("user@example.com", "great_password")
-		s := newSession(local, remote, auth)
-		got := [][]byte{auth, c.v.server(local, remote, auth), c.v.client(local, remote, auth), s.key, s.iv, s.sig}
+		auth := c.v.authHash("user@example.com", "great_password")
+		s := newSessionCipher(local, remote, auth)
+		got := [][]byte{auth, c.v.deviceHash(local, remote, auth), c.v.clientHash(local, remote, auth), s.key, s.iv, s.sig}
 		for i, want := range []string{c.auth, c.server, c.client, c.key, c.iv, c.sig} {
 			if !bytes.Equal(got[i], hexed(t, want)) {
 				t.Errorf("version %d, value %d: %x, want %s", c.v, i, got[i], want)
@@ -60,11 +60,11 @@ func TestVectors(t *testing.T) {
 		if s.seq != c.seq {
 			t.Errorf("version %d begins at %d, want %d", c.v, s.seq, c.seq)
 		}
-		seq, body := s.next([]byte(`{"method":"get_device_info"}`))
+		seq, body := s.seal([]byte(`{"method":"get_device_info"}`))
 		if seq != c.seq+1 || !bytes.Equal(body, hexed(t, c.body)) {
 			t.Errorf("version %d, first request %d %x", c.v, seq, body)
 		}
-		// The answer has the same layout and number: what was sent opens.
+		// The answer has the same layout and number, so a sealed request opens.
 		if plain, err := s.open(body); err != nil || string(plain) != `{"method":"get_device_info"}` {
 			t.Errorf("%q %v", plain, err)
 		}
@@ -73,7 +73,7 @@ func TestVectors(t *testing.T) {
 			"another block": append(bytes.Clone(body[:len(body)-1]), 7), "too long": append(bytes.Clone(body), make([]byte, 16)...),
 		} {
 			if _, err := s.open(spoilt); err == nil {
-				t.Errorf("version %d: %s was taken", c.v, name)
+				t.Errorf("version %d: %s was accepted", c.v, name)
 			}
 		}
 	}
@@ -82,19 +82,19 @@ func TestVectors(t *testing.T) {
 		{"test@tp-link.net", "test", "a7317ea07dd83e3393fb702d9bf309a7", "7d5ae9ac18f5bb37843a4577867dd4348d8dff26c4b261ebff1b74d88adc063b"},
 		{"", "", "5873dd45edd01f09c1ef2e7819369e8e", "b8628ab91c74f531603f6d5b45e730e54c123a7247b8978272c03f1e13560cea"},
 	} {
-		if got := hex.EncodeToString(V1.auth(c.user, c.pw)); got != c.v1 {
+		if got := hex.EncodeToString(V1.authHash(c.user, c.pw)); got != c.v1 {
 			t.Errorf("%q: %s", c.user, got)
 		}
-		if got := hex.EncodeToString(V2.auth(c.user, c.pw)); got != c.v2 {
+		if got := hex.EncodeToString(V2.authHash(c.user, c.pw)); got != c.v2 {
 			t.Errorf("%q: %s", c.user, got)
 		}
 	}
 }
 
-func TestNumbersWrapAsTheDevicesDo(t *testing.T) {
-	s := newSession(count(0), count(1), count(2))
+func TestSequenceNumberWraps(t *testing.T) {
+	s := newSessionCipher(count(0), count(1), count(2))
 	s.seq = 1<<31 - 1
-	if seq, body := s.next([]byte("x")); seq != -1<<31 {
+	if seq, body := s.seal([]byte("x")); seq != -1<<31 {
 		t.Errorf("after the highest comes %d", seq)
 	} else if _, err := s.open(body); err != nil {
 		t.Error(err)
@@ -110,19 +110,19 @@ func eight() []keyring.Key {
 	return ks
 }
 
-func BenchmarkFindAmongEight(b *testing.B) {
+func BenchmarkMatchAmongEight(b *testing.B) {
 	ks := eight()
-	g := Greeting{local: count(0), remote: count(16), server: make([]byte, hashSize)}
+	p := Proof{local: count(0), remote: count(16), hash: make([]byte, hashSize)}
 	for b.Loop() {
-		if _, ok := g.Find(ks); ok {
+		if _, ok := p.Match(ks); ok {
 			b.Fatal("found")
 		}
 	}
 }
 
 func FuzzAnswer(f *testing.F) {
-	s := newSession(count(0), count(1), count(2))
-	_, body := s.next([]byte(`{"error_code":0}`))
+	s := newSessionCipher(count(0), count(1), count(2))
+	_, body := s.seal([]byte(`{"error_code":0}`))
 	f.Add(body)
 	f.Add([]byte{})
 	f.Add(make([]byte, 48))

@@ -1,6 +1,7 @@
 package smart
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"errors"
@@ -10,27 +11,28 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/keyring"
 	"github.com/rekeyd/rekeyd/devices/passthrough"
 )
 
-// AESOptions are what NewAES checks.
+// AESOptions are the options of NewAES.
 type AESOptions struct {
-	Budget  keyring.Budget // needed
-	Timeout time.Duration  // for one question and its answer; 5 s when zero
-	// Wrong is how many sign-ins a device is given in a day before one is right; 6 when zero. Such devices do not tell how many they have
+	Budget  keyring.Budget // required
+	Timeout time.Duration  // for one request and its answer; 5 s when zero
+	// Wrong is how many sign-ins a device receives in a day before one is right; 6 when zero. Such devices do not report how many they have
 	// counted, and whether they lock is not known: cameras do after ten.
 	Wrong int
 }
 
-const usualWrong = 6
+const defaultWrong = 6
 
-// AES is the driver for SMART devices of before KLAP. They prove nothing: which password one holds is learned by telling it one after the
-// other, and who has its address could be anybody. So nothing is told to it unless the owner has agreed (home.Account.CleartextBind), nor
-// where it says that it is another account's. It is safe for use by several goroutines.
+// AES is the driver for SMART devices of before KLAP. They prove nothing: the driver learns the password of a device by sending one after
+// the other, and any host can have its address. So it sends none without the owner's consent (home.Account.CleartextBind), nor to a
+// device that states another owner. It is safe for use by several goroutines.
 type AES struct {
 	o   AESOptions
-	key func() (*rsa.PrivateKey, error) // made once, when the first is needed
+	key func() (*rsa.PrivateKey, error) // made once, for the first conversation
 
 	mu    sync.Mutex // guards memos
 	memos map[home.DeviceID]memo
@@ -40,52 +42,39 @@ type AES struct {
 func NewAES(o AESOptions) (*AES, error) {
 	var errs []error
 	if o.Budget == nil {
-		errs = append(errs, errors.New("smart: budget is needed"))
+		errs = append(errs, errors.New("smart: budget is required"))
 	}
-	if o.Timeout < 0 {
-		errs = append(errs, errors.New("smart: timeout is not negative"))
+	if o.Timeout < 0 || o.Wrong < 0 {
+		errs = append(errs, errors.New("smart: timeout and wrong sign-ins are not negative"))
 	}
-	if o.Wrong < 0 {
-		errs = append(errs, errors.New("smart: wrong sign-ins are not negative"))
-	}
-	if o.Wrong == 0 {
-		o.Wrong = usualWrong
-	}
+	o.Wrong = cmp.Or(o.Wrong, defaultWrong)
 	return &AES{o: o, key: sync.OnceValues(passthrough.NewKey), memos: map[home.DeviceID]memo{}}, errors.Join(errs...)
 }
 
 // Probe finds which credential the device holds. It returns home.ErrBudget where that would cost a sign-in that is not to be spent now.
 func (d *AES) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
-	t, err := d.open(ctx, dev, c.Account, likeliest(keyring.Of(c), dev, c))
-	if err == nil {
-		defer t.close()
-		var who identity
-		if who, err = t.identify(ctx); err == nil {
-			f.Device = who.describe(dev)
-			f.Match, f.Verdict = meaning(t.key)
-			return f, nil
-		}
+	conn, err := d.signIn(ctx, dev, c.Account, likeliest(keyring.Candidates(c), dev, c))
+	if err != nil {
+		return failure.Finding(ctx, f, err)
 	}
-	switch {
-	case ctx.Err() != nil:
-		return f, fmt.Errorf("probe: %w", ctx.Err())
-	case errors.Is(err, home.ErrUnreachable), errors.Is(err, home.ErrNotOpened), errors.Is(err, errTrusting):
-	case errors.Is(err, home.ErrForeign):
-		f.Match = home.Foreign
-	default: // the budget, or what went wrong on this side
-		return f, fmt.Errorf("probe: %w", err)
+	defer conn.close()
+	plate, err := identify(ctx, conn, dev)
+	if err != nil {
+		return failure.Finding(ctx, f, err)
 	}
-	f.Verdict = verdictOf(err)
+	f.Device = plate.Describe(dev)
+	f.Match, f.Verdict = verdict(conn.key)
 	return f, nil
 }
 
-// likeliest puts first what the device was last seen to hold, or the factory's where it says that it is nobody's.
+// likeliest moves to the front the credential that the device was last seen to hold, or the factory's where it states no owner.
 func likeliest(keys []keyring.Key, dev home.Device, c home.Candidates) []keyring.Key {
 	first := func(k keyring.Key) int {
 		s := k.Verdict.State
-		unbound := s == home.Default || s == home.Blank
-		if c.Recorded != 0 && k.Verdict.Epoch == c.Recorded && s != home.WrongCase || unbound && dev.Claims(c.Account.Email) == home.Unbound {
+		recorded := c.Recorded != 0 && k.Verdict.Epoch == c.Recorded && s != home.WrongCase
+		factory := s == home.Default || s == home.Blank
+		if recorded || factory && dev.Claims(c.Account.Email) == home.Unbound {
 			return 0
 		}
 		return 1
@@ -94,42 +83,47 @@ func likeliest(keys []keyring.Key, dev home.Device, c home.Candidates) []keyring
 	return keys
 }
 
-// Rekey gives the device the new credential (set_qs_info), and believes that it has it once it has signed in with it anew.
+// Rekey gives the device the new credential (set_qs_info). The move is done once a sign-in with the new one has succeeded.
 func (d *AES) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
+	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
+}
+
+func (d *AES) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
-		return untold(dev)
+		return failure.ErrNoPassword
 	}
-	t, err := d.open(ctx, dev, m.Account, keyring.Opening(m))
+	conn, err := d.signIn(ctx, dev, m.Account, keyring.ForMove(m))
 	if err != nil {
-		return told(dev, err)
+		return err
 	}
-	defer t.close()
-	if _, err := t.identify(ctx); err != nil {
-		return told(dev, err)
+	defer conn.close()
+	if _, err := identify(ctx, conn, dev); err != nil {
+		return err
 	}
-	if t.key.Username == m.To.Username && t.key.Password.Equal(m.To.Password) {
+	if conn.key.Username == m.To.Username && conn.key.Password.Equal(m.To.Password) {
 		return nil
 	}
-	code, err := change(ctx, t, m.To)
+	r := keyring.Recipient{Device: dev, Account: m.Account, Rank: home.ToldFirst}
+	code, err := setAccount(ctx, conn, r, m.To)
 	if err != nil && !errors.Is(err, home.ErrUnreachable) && !errors.Is(err, passthrough.ErrWrong) {
-		return told(dev, err)
+		return err
 	}
-	err = t.anew(ctx, keyring.Key{Username: m.To.Username, Password: m.To.Password})
+	err = conn.renew(ctx, keyring.Key{Username: m.To.Username, Password: m.To.Password})
 	if errors.Is(err, passthrough.ErrWrong) {
 		return fmt.Errorf("set_qs_info: code %d, and it does not hold the new one: %w", code, home.ErrRefused)
 	}
-	return told(dev, err)
+	return err
 }
 
-// Talk passes an app's request on to the device: SMART commands, as its own app speaks them.
+// Talk passes an app's request on to the device: SMART commands, as its own app sends them.
 func (d *AES) Talk(ctx context.Context, dev home.Device, c home.Candidates, request []byte) ([]byte, error) {
-	t, err := d.open(ctx, dev, c.Account, likeliest(keyring.Of(c), dev, c))
+	conn, err := d.signIn(ctx, dev, c.Account, likeliest(keyring.Candidates(c), dev, c))
 	if err != nil {
 		return nil, err
 	}
-	defer t.close()
-	if _, err := t.identify(ctx); err != nil {
+	defer conn.close()
+	if _, err := identify(ctx, conn, dev); err != nil {
 		return nil, err
 	}
-	return t.Ask(ctx, request)
+	return conn.Exchange(ctx, request)
 }

@@ -133,7 +133,7 @@ func TestNothingIsToldWithoutTheOwnersWord(t *testing.T) {
 	vault, m := agreedBoth, agreedMove
 	vault.Account.CleartextBind, m.Account.CleartextBind = false, false
 	f := find(t, d, seen(p), vault, home.Unknown, home.Unsupported, 0)
-	if !strings.Contains(f.Verdict.Detail, "without proving who it is") {
+	if !strings.Contains(f.Verdict.Detail, "without a proof") {
 		t.Errorf("it says %q", f.Verdict.Detail)
 	}
 	if err := d.Rekey(t.Context(), seen(p), m); !errors.Is(err, home.ErrRefused) || !strings.Contains(home.HintOf(err), "rekeyd bind --allow-cleartext-bind") {

@@ -4,105 +4,88 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
+	"github.com/rekeyd/rekeyd/devices/nameplate"
 )
 
-var errAnswer = errors.New("no answer of this protocol")
-
-// asker carries a request to a device that one is signed in to, and its answer back, both in the clear: a transport.
-type asker interface {
-	Ask(ctx context.Context, request []byte) ([]byte, error)
+// exchanger carries a request to a device after a sign-in, and its answer back, both in clear text: a transport.
+type exchanger interface {
+	Exchange(ctx context.Context, request []byte) ([]byte, error)
 }
 
 // command runs one SMART command and returns its result and its code, 0 for success.
-func command(ctx context.Context, l asker, method string, params any) (result json.RawMessage, code int, err error) {
+func command(ctx context.Context, x exchanger, method string, params any) (result json.RawMessage, code int, err error) {
 	request, err := json.Marshal(struct {
 		Method string `json:"method"`
 		Params any    `json:"params,omitempty"`
 	}{method, params})
 	if err != nil {
-		return nil, 0, fmt.Errorf("%s: a request that cannot be written", method)
+		return nil, 0, fmt.Errorf("%s: the request cannot be encoded", method)
 	}
-	raw, err := l.Ask(ctx, request)
+	raw, err := x.Exchange(ctx, request)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", method, err)
 	}
+	result, code, err = parseAnswer(raw)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", method, err)
+	}
+	return result, code, nil
+}
+
+func parseAnswer(raw []byte) (result json.RawMessage, code int, err error) {
 	var a struct {
 		Code   *int            `json:"error_code"`
 		Result json.RawMessage `json:"result"`
 	}
 	if json.Unmarshal(raw, &a) != nil || a.Code == nil {
-		return nil, 0, fmt.Errorf("%s: %w: %w", method, home.ErrUnreachable, errAnswer)
+		return nil, 0, failure.Unreachable(failure.ErrProtocol)
 	}
 	return a.Result, *a.Code, nil
 }
 
-// identity is what a device says of itself.
-type identity struct {
-	mac, model, name, kind string
-}
-
-func askIdentity(ctx context.Context, l asker) (identity, error) {
-	raw, code, err := command(ctx, l, "get_device_info", nil)
+// identify asks the device for its nameplate. It returns failure.ErrOtherDevice where another device than dev answers.
+func identify(ctx context.Context, x exchanger, dev home.Device) (nameplate.Plate, error) {
+	raw, code, err := command(ctx, x, "get_device_info", nil)
 	if err != nil {
-		return identity{}, err
+		return nameplate.Plate{}, err
 	}
-	who, err := parseIdentity(raw)
-	if code != 0 || err != nil {
-		return identity{}, fmt.Errorf("get_device_info: code %d: %w: %w", code, home.ErrUnreachable, errAnswer)
+	p, err := parsePlate(raw)
+	switch {
+	case code != 0 || err != nil:
+		err = failure.Unreachable(failure.ErrProtocol)
+		return nameplate.Plate{}, fmt.Errorf("get_device_info: code %d: %w", code, err)
+	case !p.Names(dev):
+		return nameplate.Plate{}, failure.Unreachable(failure.ErrOtherDevice)
 	}
-	return who, nil
+	return p, nil
 }
 
-func parseIdentity(raw []byte) (identity, error) {
+func parsePlate(raw []byte) (nameplate.Plate, error) {
 	var i struct{ Type, Model, Mac, Nickname string }
 	if json.Unmarshal(raw, &i) != nil {
-		return identity{}, errAnswer
+		return nameplate.Plate{}, failure.ErrProtocol
 	}
-	who := identity{mac: strings.ToLower(strings.NewReplacer("-", "", ":", "").Replace(i.Mac)), model: text(i.Model), kind: i.Type}
-	if len(who.mac) != 12 || strings.Trim(who.mac, "0123456789abcdef") != "" {
-		return identity{}, errAnswer
+	mac := nameplate.MAC(i.Mac)
+	if mac == "" {
+		return nameplate.Plate{}, failure.ErrProtocol
 	}
-	if name, err := base64.StdEncoding.DecodeString(i.Nickname); err == nil {
-		who.name = text(string(name))
-	}
-	return who, nil
-}
-
-// text is s if it is short and can be shown, else nothing.
-func text(s string) string {
-	if len(s) > 64 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return ""
-	}
-	return s
-}
-
-// is tells whether this is the device that is meant: its hardware address is among those under which the device is known.
-func (i identity) is(dev home.Device) bool {
-	return string(dev.ID) == "mac-"+i.mac || slices.Contains(dev.Keys, "mac:"+i.mac)
-}
-
-// describe is dev with what it says of itself.
-func (i identity) describe(dev home.Device) home.Device {
-	if i.model != "" {
-		dev.Model = i.model
-	}
-	if i.name != "" {
-		dev.Name = i.name
-	}
+	kind := home.Other
 	switch {
-	case strings.Contains(i.kind, "PLUG"):
-		dev.Kind = home.Plug
-	case strings.Contains(i.kind, "SWITCH"):
-		dev.Kind = home.Switch
-	case strings.Contains(i.kind, "BULB"):
-		dev.Kind = home.Bulb
+	case strings.Contains(i.Type, "PLUG"):
+		kind = home.Plug
+	case strings.Contains(i.Type, "SWITCH"):
+		kind = home.Switch
+	case strings.Contains(i.Type, "BULB"):
+		kind = home.Bulb
 	}
-	return dev
+	name, err := base64.StdEncoding.DecodeString(i.Nickname)
+	if err != nil {
+		name = nil // not in base64: no name
+	}
+	return nameplate.New(mac, string(name), i.Model, kind), nil
 }

@@ -9,22 +9,23 @@ import (
 	"unicode/utf8"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
-// parrot answers everything with the same, and hears what it is asked.
-type parrot struct {
-	says  []byte
-	heard []string
+// echo answers every request with the same text, and records the requests.
+type echo struct {
+	answer   []byte
+	requests []string
 }
 
-func (p *parrot) Ask(_ context.Context, request []byte) ([]byte, error) {
-	p.heard = append(p.heard, string(request))
-	return p.says, nil
+func (e *echo) Exchange(_ context.Context, request []byte) ([]byte, error) {
+	e.requests = append(e.requests, string(request))
+	return e.answer, nil
 }
 
-// FuzzCommandsAreAnsweredOrRefused states that whatever a device answers comes to an identity that can be shown or to an error of home's,
-// and that a change carries no network along, whatever the device calls its time.
-func FuzzCommandsAreAnsweredOrRefused(f *testing.F) {
+// FuzzCommands states that every answer of a device leads to a nameplate that is fit to print or to an error of home, and that
+// setAccount never sends a network, whatever the device answers as its time.
+func FuzzCommands(f *testing.F) {
 	for _, s := range []string{
 		`{"error_code":0,"result":{"mac":"5C-E9-31-00-00-01","type":"SMART.TAPOPLUG","model":"P100","nickname":"RG9vcg=="}}`,
 		`{"error_code":0,"result":{"component_list":[{"id":"account"},{"id":"quick_setup"}],"mac":"5ce931000001"}}`,
@@ -36,26 +37,27 @@ func FuzzCommandsAreAnsweredOrRefused(f *testing.F) {
 	}
 	to := home.Credential{Epoch: 5, Username: "ann@example.org", Password: home.NewSecret("new-password")}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		who, err := askIdentity(t.Context(), &parrot{says: raw})
+		dev := home.Device{ID: "mac-5ce931000001"}
+		p, err := identify(t.Context(), &echo{answer: raw}, dev)
 		switch {
 		case err != nil && !errors.Is(err, home.ErrUnreachable):
 			t.Errorf("got %v", err)
-		case err == nil && (len(who.mac) != 12 || len(who.name) > 64 || len(who.model) > 64 || !utf8.ValidString(who.name+who.model)):
-			t.Errorf("told of %+v", who)
+		case err == nil && (len(p.Name) > 120 || len(p.Model) > 120 || !utf8.ValidString(p.Name+p.Model)):
+			t.Errorf("nameplate %+v", p)
 		}
-		p := &parrot{says: raw}
-		_, err = change(t.Context(), p, to)
+		e := &echo{answer: raw}
+		_, err = setAccount(t.Context(), e, keyring.Recipient{Device: dev, Rank: home.ProvesFirst}, to)
 		if err != nil && !errors.Is(err, home.ErrUnreachable) && !errors.Is(err, home.ErrRefused) {
 			t.Errorf("got %v", err)
 		}
-		for i, heard := range p.heard {
+		for i, request := range e.requests {
 			var q struct{ Params map[string]json.RawMessage }
-			if json.Unmarshal([]byte(heard), &q) != nil || q.Params["wireless"] != nil || i < 2 && strings.Contains(heard, "account") {
-				t.Errorf("it was asked %s", heard)
+			if json.Unmarshal([]byte(request), &q) != nil || q.Params["wireless"] != nil || i < 2 && strings.Contains(request, "account") {
+				t.Errorf("it received %s", request)
 			}
 		}
-		if err == nil && (len(p.heard) != 3 || !lists(resultOf(t, raw), "account", "quick_setup")) {
-			t.Errorf("changed by %d requests", len(p.heard))
+		if err == nil && (len(e.requests) != 3 || !hasComponents(resultOf(t, raw), "account", "quick_setup")) {
+			t.Errorf("changed by %d requests", len(e.requests))
 		}
 	})
 }

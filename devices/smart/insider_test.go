@@ -143,7 +143,7 @@ func TestAHostileDeviceInsideItsSession(t *testing.T) {
 			if err != nil || f.Verdict.State != c.state || (f.Match == home.Ours) != (c.state == home.Stale) {
 				t.Errorf("found %s, %s (%s), %v", f.Match, f.Verdict.State, f.Verdict.Detail, err)
 			}
-			if len(f.Device.Name) > 64 || len(f.Device.Model) > 64 || strings.ContainsAny(f.Device.Name, "\x01\x02\x03\x1b\n") {
+			if len(f.Device.Name) > 120 || len(f.Device.Model) > 120 || strings.ContainsAny(f.Device.Name, "\x01\x02\x03\x1b\n") {
 				t.Errorf("told of %q, %q", f.Device.Name, f.Device.Model)
 			}
 			if err := d.Rekey(t.Context(), dev, agreedMove); err == nil {

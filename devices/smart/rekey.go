@@ -9,78 +9,75 @@ import (
 	"slices"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/keyring"
-	"github.com/rekeyd/rekeyd/devices/klap"
-	"github.com/rekeyd/rekeyd/devices/passthrough"
 )
 
-// Rekey gives the device the new credential (set_qs_info), and believes that it has it once the device has proved so in a handshake of its
-// own: an L900 answered with an error and had taken it all the same (devices/PROTOCOLS.md, section 9).
+// Rekey gives the device the new credential (set_qs_info). The move is done once the device has proved the new one in a handshake of its
+// own: an L900 answered with an error and had accepted it (devices/PROTOCOLS.md, section 9.2).
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
+	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
+}
+
+func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
-		return untold(dev)
+		return failure.ErrNoPassword
 	}
-	l := d.open(dev)
-	defer l.Close()
-	g, err := l.Greet(ctx)
+	conn := d.connect(dev)
+	defer conn.Close()
+	p, held, err := prove(ctx, conn, dev, m.Account, keyring.ForMove(m))
 	if err != nil {
-		return told(dev, err)
+		return err
 	}
-	found, ok := g.Find(keyring.Opening(m))
-	switch {
-	case !ok && dev.Claims(m.Account.Email) == home.Foreign:
-		return fmt.Errorf("it says so itself: %w", home.ErrForeign)
-	case !ok:
-		return fmt.Errorf("%w: %w", home.ErrNotOpened, errNone)
+	if _, err := d.locate(ctx, conn, p, held, dev, 0); err != nil {
+		return err
 	}
-	if _, err := d.identify(ctx, l, g, found, dev, 0); err != nil {
-		return told(dev, err)
-	}
-	if found.Key.Username == m.To.Username && found.Key.Password.Equal(m.To.Password) {
+	if held.Key.Username == m.To.Username && held.Key.Password.Equal(m.To.Password) {
 		return nil
 	}
-	code, err := change(ctx, l, m.To)
+	r := keyring.Recipient{Device: dev, Account: m.Account, Rank: home.ProvesFirst}
+	code, err := setAccount(ctx, conn, r, m.To)
 	if err != nil && !errors.Is(err, home.ErrUnreachable) {
-		return told(dev, err)
+		return err
 	}
-	for range 2 { // some flap between two credentials
-		has, err := d.has(ctx, dev, m.To)
-		if err != nil {
-			return told(dev, err)
-		}
-		if has {
-			return nil
+	for range 2 { // some devices alternate between two credentials
+		holds, err := d.holds(ctx, dev, m.To)
+		if err != nil || holds {
+			return err
 		}
 	}
 	return fmt.Errorf("set_qs_info: code %d, and it does not hold the new one: %w", code, home.ErrRefused)
 }
 
-// change tells the device the credential. Nothing of the network it is in goes along: with a "wireless" block the same command would have
-// it join another.
-func change(ctx context.Context, l asker, to home.Credential) (code int, err error) {
-	raw, code, err := command(ctx, l, "component_nego", nil)
+// setAccount sends the credential to the device. The request has nothing about the network: with a "wireless" block the same command
+// would have the device join another one.
+func setAccount(ctx context.Context, x exchanger, r keyring.Recipient, to home.Credential) (code int, err error) {
+	raw, code, err := command(ctx, x, "component_nego", nil)
 	if err != nil {
 		return 0, err
 	}
-	if code != 0 || !lists(raw, "account", "quick_setup") {
-		return code, fmt.Errorf("its firmware does not say that it takes another account: %w", home.ErrRefused)
+	if code != 0 || !hasComponents(raw, "account", "quick_setup") {
+		return code, fmt.Errorf("its firmware does not list that it takes another account: %w", home.ErrRefused)
 	}
-	now, code, err := command(ctx, l, "get_device_time", nil)
+	now, code, err := command(ctx, x, "get_device_time", nil)
 	if err != nil {
 		return 0, err
 	}
 	if code != 0 || len(now) == 0 {
 		return code, fmt.Errorf("get_device_time: code %d: %w", code, home.ErrRefused)
 	}
+	password, err := r.Release(to.Password)
+	if err != nil {
+		return 0, err
+	}
 	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-	_, code, err = command(ctx, l, "set_qs_info", map[string]any{
-		"account": map[string]string{"username": b64(to.Username), "password": b64(to.Password.Reveal())}, "time": now,
-	})
+	account := map[string]string{"username": b64(to.Username), "password": b64(password)}
+	_, code, err = command(ctx, x, "set_qs_info", map[string]any{"account": account, "time": now})
 	return code, err
 }
 
-// lists tells whether the device lists all of the components.
-func lists(raw []byte, want ...string) bool {
+// hasComponents reports whether the answer to component_nego lists all of the components.
+func hasComponents(raw []byte, want ...string) bool {
 	var n struct {
 		List []struct{ ID string } `json:"component_list"`
 	}
@@ -95,36 +92,14 @@ func lists(raw []byte, want ...string) bool {
 	return true
 }
 
-// has asks the device, in a handshake of its own, whether it holds the credential.
-func (d *Driver) has(ctx context.Context, dev home.Device, c home.Credential) (bool, error) {
-	l := d.open(dev)
-	defer l.Close()
-	g, err := l.Greet(ctx)
+// holds asks the device, in a handshake of its own, whether it holds the credential.
+func (d *Driver) holds(ctx context.Context, dev home.Device, c home.Credential) (bool, error) {
+	conn := d.connect(dev)
+	defer conn.Close()
+	p, err := conn.Handshake(ctx)
 	if err != nil {
 		return false, err
 	}
-	_, ok := g.Find([]keyring.Key{{Username: c.Username, Password: c.Password}})
+	_, ok := p.Match([]keyring.Key{{Username: c.Username, Password: c.Password}})
 	return ok, nil
-}
-
-// untold is what comes of a move to a password that nobody has told this hub.
-func untold(dev home.Device) error {
-	return &home.Error{
-		Op: "rekey", Device: dev.ID, Err: errors.New("this hub was never told the new password"),
-		Hint: "sign in with the new password, with: rekeyd login",
-	}
-}
-
-// told turns what came of a device into an error of home's.
-func told(dev home.Device, err error) error {
-	hint := ""
-	switch {
-	case errors.Is(err, klap.ErrForbidden), errors.Is(err, passthrough.ErrForbidden):
-		hint = home.Verdict{State: home.ThirdPartyOff}.Hint(string(dev.ID))
-	case errors.Is(err, errTrusting):
-		hint = "allow it with: rekeyd bind --allow-cleartext-bind, or change its password in its own app"
-	default:
-		return err
-	}
-	return &home.Error{Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err), Hint: hint}
 }

@@ -23,7 +23,7 @@ func upperMD5(s string) string {
 	return upperHex(sum[:])
 }
 
-// hasher is what a firmware makes of a password. Which one it does, it does not say: devices/PROTOCOLS.md, section 10.
+// hasher is the hash that a firmware makes of a password. A camera does not say which one it uses: devices/PROTOCOLS.md, section 10.1.
 type hasher func(password string) string
 
 var (
@@ -31,46 +31,49 @@ var (
 	byMD5    hasher = upperMD5
 )
 
-// challenge is a sign-in that a camera has answered, with a proof of what it holds.
+// hashOf returns the hash of a password. It is as good as the password.
+func hashOf(f hasher, password home.Secret) home.Secret { return home.NewSecret(f(password.Reveal())) }
+
+// challenge is a camera's answer to the begin of a sign-in, with a proof of the password that it holds.
 type challenge struct{ cnonce, nonce, confirm string }
 
-// proves tells whether the camera has shown that it holds a password of which h is the hash.
-func (c challenge) proves(h string) bool {
-	want := upperSHA256(c.cnonce, h, c.nonce) + c.nonce + c.cnonce
+// provedBy reports whether the camera has proved that it holds the password with that hash.
+func (c challenge) provedBy(hash home.Secret) bool {
+	want := upperSHA256(c.cnonce, hash.Reveal(), c.nonce) + c.nonce + c.cnonce
 	return subtle.ConstantTimeCompare([]byte(want), []byte(c.confirm)) == 1
 }
 
-// digest proves to the camera that this side knows it, too.
-func (c challenge) digest(h string) string {
-	return upperSHA256(h, c.cnonce, c.nonce) + c.cnonce + c.nonce
+// digest is this side's proof. It reveals the hash to nobody who does not know it.
+func (c challenge) digest(hash home.Secret) string {
+	return upperSHA256(hash.Reveal(), c.cnonce, c.nonce) + c.cnonce + c.nonce
 }
 
-// held is a credential that a camera was shown to hold.
+// held is a password that a camera holds.
 type held struct {
 	key    keyring.Key
 	hasher hasher
-	hash   home.Secret // as good as the password
+	hash   home.Secret
 }
 
-// match returns which of the keys the camera holds. It asks nobody.
+// match returns the key that the camera has proved to hold.
 func (c challenge) match(keys []keyring.Key) (held, bool) {
 	for _, k := range keys {
 		for _, f := range []hasher{bySHA256, byMD5} {
-			if h := f(k.Password.Reveal()); c.proves(h) {
-				return held{k, f, home.NewSecret(h)}, true
+			if h := hashOf(f, k.Password); c.provedBy(h) {
+				return held{k, f, h}, true
 			}
 		}
 	}
 	return held{}, false
 }
 
-// keys returns what seals a session, and the first half of what its tags are made of.
-func (c challenge) keys(h string) (lsk, ivb [16]byte, tag string) {
-	k := upperSHA256(c.cnonce, h, c.nonce)
-	derive := func(what string) (out [16]byte) {
-		sum := sha256.Sum256([]byte(what + c.cnonce + c.nonce + k))
+// cipher returns the cipher of the session that follows.
+func (c challenge) cipher(hash home.Secret) *sessionCipher {
+	k := upperSHA256(c.cnonce, hash.Reveal(), c.nonce)
+	derive := func(label string) (out [16]byte) {
+		sum := sha256.Sum256([]byte(label + c.cnonce + c.nonce + k))
 		copy(out[:], sum[:])
 		return out
 	}
-	return derive("lsk"), derive("ivb"), upperSHA256(h, c.cnonce)
+	return &sessionCipher{derive("lsk"), derive("ivb"), upperSHA256(hash.Reveal(), c.cnonce)}
 }

@@ -166,7 +166,7 @@ func FuzzGreetingIsReadOrRefused(f *testing.F) {
 	f.Add(200, []byte(`{"error_code":-40401,"data":{"encrypt_type":"3"}}`))
 	f.Add(403, []byte(`null`))
 	f.Fuzz(func(t *testing.T, status int, raw []byte) {
-		ok, locked, stok, nonce := tapocam.Greeted(status, raw)
+		ok, locked, stok, nonce := tapocam.ParseGreeting(status, raw)
 		if ok && (locked || status != 200) || strings.ContainsAny(stok+nonce, "/?#% \n:@") || len(stok) > 128 || len(nonce) > 64 {
 			t.Errorf("%t %t %q %q", ok, locked, stok, nonce)
 		}
@@ -178,12 +178,12 @@ func FuzzIdentityIsReadOrRefused(f *testing.F) {
 	f.Add([]byte(`{"device_info":{"info":{"mac":"1c61b4010203"}}}`))
 	f.Add([]byte(`{"onboarding":{"scan":{"publicKey":"AAAA"}}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		mac, model, name, ok := tapocam.Identified(raw)
-		if ok && len(mac) != 12 || len(name) > 120 || strings.ContainsAny(model+name, "\n\r\x00\x1b") {
-			t.Errorf("%q %q %q", mac, model, name)
+		p, ok := tapocam.ParsePlate(raw)
+		if ok && len(p.Keys) != 1 || len(p.Name) > 120 || strings.ContainsAny(p.Model+p.Name, "\n\r\x00\x1b") {
+			t.Errorf("nameplate %+v", p)
 		}
-		tapocam.KeyRead(raw)
-		if out, err := tapocam.Opened(raw); err == nil && len(out) >= len(raw) {
+		tapocam.ParseKey(raw)
+		if out, err := tapocam.Decrypt(raw); err == nil && len(out) >= len(raw) {
 			t.Errorf("%d bytes of %d", len(out), len(raw))
 		}
 	})

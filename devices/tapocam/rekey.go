@@ -11,102 +11,68 @@ import (
 	"fmt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
-// Rekey gives the camera the new password, and believes that it has it once the camera has proven it. The accounts for RTSP and ONVIF,
-// which are others, stay as they are.
+// Rekey gives the camera the new password. The move is done once the camera has proved the new one. The accounts for RTSP and ONVIF are
+// others and stay as they are.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
+	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
+}
+
+func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
-		return &home.Error{
-			Op: "rekey", Device: dev.ID, Err: errors.New("this hub was never told the new password"),
-			Hint: "sign in with the new password, with: rekeyd login",
-		}
+		return failure.ErrNoPassword
 	}
-	t := d.talk(dev)
-	defer t.line.Close()
-	e, err := t.open(ctx, m.Account, keyring.EnteringCamera(m), true)
+	c := d.connect(dev, m.Account)
+	defer c.http.Close()
+	s, err := c.signIn(ctx, keyring.CameraForMove(m), true)
 	if err != nil {
-		return told(dev, err)
+		return err
 	}
-	defer e.session.forget()
-	who, err := e.session.who(ctx)
-	switch {
-	case err != nil:
-		return told(dev, err)
-	case !who.is(dev):
-		return fmt.Errorf("another device answers at its address: %w", home.ErrUnreachable)
+	defer s.device.forget()
+	if _, err := s.device.identify(ctx); err != nil {
+		return err
 	}
-	t.acquaint()
-	if e.key.Password.Equal(m.To.Password) {
+	c.recordCertificate()
+	if s.key.Password.Equal(m.To.Password) {
 		return nil
 	}
-	key, err := e.session.key(ctx)
+	key, err := s.device.sealingKey(ctx)
 	if err != nil {
-		return told(dev, err)
+		return err
 	}
-	code, err := e.session.change(ctx, key, e.held, m.To.Password)
-	if errors.Is(err, home.ErrRefused) || ctx.Err() != nil {
-		return told(dev, err)
+	code, err := s.device.changePassword(ctx, key, s.held, m.To.Password)
+	if errors.Is(err, home.ErrRefused) || errors.Is(err, failure.ErrConsent) || err != nil && ctx.Err() != nil {
+		return err
 	}
-	// Whatever it has answered, or whether: what it holds now is what it proves.
-	has, err := t.has(ctx, e, m.To)
+	// Neither the answer nor its absence says which password the camera holds now: its proof does.
+	holds, err := c.holds(ctx, s, m.To)
 	switch {
-	case err != nil:
-		return told(dev, err)
-	case has:
-		return nil
+	case err != nil || holds:
+		return err
 	case code == codeOldPassword:
 		return fmt.Errorf("change: code %d: %w", code, home.ErrNotOpened)
 	}
 	return fmt.Errorf("change: code %d, and it does not hold the new one: %w", code, home.ErrRefused)
 }
 
-// told turns what came of a camera into an error of home's.
-func told(dev home.Device, err error) error {
-	switch {
-	case errors.Is(err, errThirdParty):
-		return &home.Error{Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err), Hint: home.Verdict{State: home.ThirdPartyOff}.Hint(string(dev.ID))}
-	case errors.Is(err, errNone), errors.Is(err, errWrong):
-		return fmt.Errorf("%w: %w", home.ErrNotOpened, err)
-	case errors.Is(err, errOlder):
-		return &home.Error{
-			Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err),
-			Hint: "allow it with: rekeyd bind --allow-cleartext-bind, or change its password in its own app",
-		}
-	case errors.Is(err, errBlind):
-		return &home.Error{
-			Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: %w", home.ErrRefused, err), Hint: home.Verdict{State: home.Unsupported}.Hint(string(dev.ID)),
-		}
-	case errors.Is(err, home.ErrForeign):
-		return fmt.Errorf("it says so itself: %w", err)
-	case errors.Is(err, home.ErrUnreachable), errors.Is(err, home.ErrBudget):
-		return err
-	}
-	if l, ok := errors.AsType[lockedError](err); ok {
-		return fmt.Errorf("%w: %w", home.ErrBudget, l)
-	}
-	if errors.Is(err, errAnswer) {
-		return fmt.Errorf("%w: %w", home.ErrUnreachable, err)
-	}
-	return err
-}
-
-// has tells whether the camera holds the new password, by signing in anew. It asks a second time: some hold two by turns.
-func (t *talk) has(ctx context.Context, e entry, to home.Credential) (bool, error) {
-	key := []keyring.Key{{Username: "admin", Password: to.Password}}
+// holds reports whether the camera holds the new password, by a new sign-in. It asks twice: some cameras alternate between two.
+func (c *conn) holds(ctx context.Context, s signedIn, to home.Credential) (bool, error) {
+	key := []keyring.Key{{Username: keyring.CameraUser, Password: to.Password}}
 	for try := 0; ; try++ {
-		g, err := t.greet(ctx)
+		g, err := c.greet(ctx)
 		switch {
 		case err != nil:
 			return false, err
-		case g.old && e.session.seal != nil:
-			return false, errAnswer
+		case g.old && s.device.cipher != nil:
+			return false, failure.ErrProtocol
 		case g.old:
-			// What was wrong before may be right now.
-			t.d.note(t.dev.ID, func(m *memo) { m.right, m.wrong = home.Secret{}, nil })
-			_, err := t.try(ctx, &g, key[0])
-			if errors.Is(err, errWrong) {
+			// A password that was wrong before may be right now.
+			c.d.updateMemo(c.dev.ID, func(m *memo) { m.right, m.wrong = home.Secret{}, nil })
+			_, err := c.try(ctx, &g, key[0])
+			if errors.Is(err, errRefused) {
 				return false, nil
 			}
 			return err == nil, err
@@ -117,35 +83,51 @@ func (t *talk) has(ctx context.Context, e entry, to home.Credential) (bool, erro
 	}
 }
 
-// key asks the camera for the key with which a password is sealed for it.
-func (s *session) key(ctx context.Context) (*rsa.PublicKey, error) {
-	raw, code, err := s.call(ctx, "scanApList", map[string]any{"onboarding": map[string]any{"scan": map[string]any{}}})
+// sealingKey asks the camera for the key under which a password is encrypted for it.
+func (s *deviceSession) sealingKey(ctx context.Context) (*rsa.PublicKey, error) {
+	params := map[string]any{"onboarding": map[string]any{"scan": map[string]any{}}}
+	raw, code, err := s.call(ctx, "scanApList", params)
 	if err != nil {
 		return nil, err
 	}
 	if code != 0 {
-		return nil, fmt.Errorf("%w: code %d where it was asked for its key", home.ErrRefused, code)
+		return nil, fmt.Errorf("%w: code %d to the request for its key", home.ErrRefused, code)
 	}
 	return parseKey(raw)
 }
 
-// change tells the camera the new password, sealed with its key. That it is the password that is sealed, and not its hash, is a guess:
-// sources disagree (devices/PROTOCOLS.md, section 10). A camera that makes something else of it does not prove the new one afterwards.
-func (s *session) change(ctx context.Context, key *rsa.PublicKey, from held, to home.Secret) (code int, err error) {
-	//lint:ignore SA1019 it is what cameras open
-	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, key, []byte(to.Reveal()))
-	if err != nil {
-		return 0, fmt.Errorf("%w: the new password does not go into its key", home.ErrRefused)
+// changePassword sends the camera the new password, encrypted with its key. That the password is encrypted, and not its hash, is a guess:
+// sources disagree (devices/PROTOCOLS.md, section 10.3). A camera that expects the hash does not prove the new password afterwards.
+func (s *deviceSession) changePassword(ctx context.Context, key *rsa.PublicKey, from held, to home.Secret) (code int, err error) {
+	rank := home.ProvesFirst
+	if s.cipher == nil {
+		rank = home.HashFirst
 	}
-	_, code, err = s.call(ctx, "changeAdminPassword", map[string]any{"user_management": map[string]any{"change_admin_password": map[string]any{
-		"encrypt_type": "3", "secname": "root", "username": "admin",
-		"passwd": from.hasher(to.Reveal()), "old_passwd": from.hash.Reveal(), "ciphertext": base64.StdEncoding.EncodeToString(sealed),
-	}}})
+	r := s.c.recipient(rank)
+	password, err := r.Release(to)
+	if err != nil {
+		return 0, err
+	}
+	oldHash, err := r.Release(from.hash)
+	if err != nil {
+		return 0, err
+	}
+	//lint:ignore SA1019 cameras use this padding
+	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, key, []byte(password))
+	if err != nil {
+		return 0, fmt.Errorf("%w: the new password is too long for its key", home.ErrRefused)
+	}
+	change := map[string]any{
+		"encrypt_type": "3", "secname": "root", "username": keyring.CameraUser,
+		"passwd": from.hasher(password), "old_passwd": oldHash, "ciphertext": base64.StdEncoding.EncodeToString(sealed),
+	}
+	params := map[string]any{"user_management": map[string]any{"change_admin_password": change}}
+	_, code, err = s.call(ctx, "changeAdminPassword", params)
 	return code, err
 }
 
-// parseKey reads the key out of the answer to scanApList. A camera that gives none is not given a password: the key that others keep for
-// that is in every app, and protects nothing.
+// parseKey reads the key in the answer to scanApList. A camera that gives none receives no password: the key that clients fall back on is
+// in every copy of the app, and protects nothing.
 func parseKey(raw []byte) (*rsa.PublicKey, error) {
 	var got struct {
 		Onboarding struct {
@@ -155,15 +137,15 @@ func parseKey(raw []byte) (*rsa.PublicKey, error) {
 		} `json:"onboarding"`
 	}
 	if json.Unmarshal(raw, &got) != nil {
-		return nil, errAnswer
+		return nil, failure.ErrProtocol
 	}
-	any, err := x509.ParsePKIXPublicKey(got.Onboarding.Scan.Key)
+	parsed, err := x509.ParsePKIXPublicKey(got.Onboarding.Scan.Key)
 	if err != nil {
-		return nil, fmt.Errorf("%w: it gives no key to seal a password with", home.ErrRefused)
+		return nil, fmt.Errorf("%w: it gives no key to encrypt a password with", home.ErrRefused)
 	}
-	key, ok := any.(*rsa.PublicKey)
+	key, ok := parsed.(*rsa.PublicKey)
 	if !ok || key.N.BitLen() < 1024 || key.N.BitLen() > 4096 {
-		return nil, fmt.Errorf("%w: its key is none to seal a password with", home.ErrRefused)
+		return nil, fmt.Errorf("%w: its key is none to encrypt a password with", home.ErrRefused)
 	}
 	return key, nil
 }

@@ -33,11 +33,11 @@ func TestHashesAreThoseOfCameras(t *testing.T) {
 		}
 	}
 	for _, confirm := range []string{v.Confirm, m.Confirm} {
-		if i, ok := tapocam.Proven(cnonce, nonce, confirm, "other", "great_password"); !ok || i != 1 {
+		if i, ok := tapocam.Match(cnonce, nonce, confirm, "other", "great_password"); !ok || i != 1 {
 			t.Errorf("place %d, %t", i, ok)
 		}
 		for _, broken := range []string{"", confirm[:64], strings.Replace(confirm, confirm[:1], "0", 1), confirm + "0", confirm[:64] + cnonce + nonce} {
-			if _, ok := tapocam.Proven(cnonce, nonce, broken, "other", "great_password"); ok {
+			if _, ok := tapocam.Match(cnonce, nonce, broken, "other", "great_password"); ok {
 				t.Errorf("proven by %q", broken)
 			}
 		}
@@ -47,13 +47,13 @@ func TestHashesAreThoseOfCameras(t *testing.T) {
 func TestOnlyWhatWasSealedWellIsOpened(t *testing.T) {
 	for n := range 40 {
 		plain := strings.Repeat("x", n)
-		if got, err := tapocam.Opened(tapocam.Sealed([]byte(plain))); err != nil || string(got) != plain {
+		if got, err := tapocam.Decrypt(tapocam.Encrypt([]byte(plain))); err != nil || string(got) != plain {
 			t.Errorf("%d: %q, %v", n, got, err)
 		}
 	}
-	whole := tapocam.Sealed([]byte("0123456789abcdef"))
+	whole := tapocam.Encrypt([]byte("0123456789abcdef"))
 	for _, broken := range [][]byte{nil, whole[:1], whole[:17], whole[:16]} {
-		if got, err := tapocam.Opened(broken); err == nil {
+		if got, err := tapocam.Decrypt(broken); err == nil {
 			t.Errorf("%x is %q", broken, got)
 		}
 	}
@@ -67,7 +67,7 @@ func BenchmarkMatch8(b *testing.B) {
 	}
 	passwords = append(passwords, "great_password")
 	for b.Loop() {
-		if _, ok := tapocam.Proven("0001020304050607", "1011121314151617", v.Confirm, passwords...); !ok {
+		if _, ok := tapocam.Match("0001020304050607", "1011121314151617", v.Confirm, passwords...); !ok {
 			b.Fatal("not proven")
 		}
 	}

@@ -1,7 +1,10 @@
 package tpap
 
-// Parsed reads who a device says it is.
-func Parsed(raw []byte) (mac string, ok bool) {
-	mac, err := parse(raw)
-	return mac, err == nil
+// ParsePlate reads the answer of a device: its key, and whether it is one.
+func ParsePlate(raw []byte) (key string, ok bool) {
+	p, err := parsePlate(raw)
+	if err != nil {
+		return "", false
+	}
+	return p.Keys[0], true
 }

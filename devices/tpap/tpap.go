@@ -1,27 +1,26 @@
-// Package tpap is the driver for devices whose firmware speaks TPAP only. Facts and their sources: devices/PROTOCOLS.md, section 11. Nothing of it
-// was ever tried on a device.
+// Package tpap is the driver for devices whose firmware speaks TPAP only. Facts and sources: devices/PROTOCOLS.md, section 11. It was never
+// tried on a device.
 //
-// It recognises them, and says what their owner can do: such firmware speaks an older protocol, too, once Third-Party Compatibility is on.
-// What they hold cannot be asked: a sign-in tries one password, and costs one try. So none is tried here.
+// It recognises such devices and says what their owner can do: the firmware speaks an older protocol, too, once Third-Party Compatibility
+// is on. Which credential one holds cannot be compared offline: a sign-in tries one password, and the device counts it. So none is tried.
 package tpap
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
+	"github.com/rekeyd/rekeyd/devices/nameplate"
 	"github.com/rekeyd/rekeyd/devices/post"
 )
 
-// Options are what New checks. The zero Options serve.
+// Options are the options of New. The zero Options serve.
 type Options struct {
-	Timeout time.Duration // for one question and its answer; 5 s when zero
+	Timeout time.Duration // for one request and its answer; 5 s when zero
 }
 
 // Driver speaks to devices. It is safe for use by several goroutines.
@@ -35,66 +34,56 @@ func New(o Options) (*Driver, error) {
 	return &Driver{o}, nil
 }
 
-// question begins a sign-in no further than to be told how one signs in.
-const question = `{"method":"login","params":{"sub_method":"discover"}}`
+// discover asks a device how one signs in, and begins no sign-in.
+const discover = `{"method":"login","params":{"sub_method":"discover"}}`
 
-// plainPort is where devices speak HTTP without TLS.
+// plainPort is the port of devices that speak HTTP without TLS.
 const plainPort = 80
 
-// errAnswer says that what came is no answer of this protocol. It never quotes what came.
-var errAnswer = errors.New("no answer of this protocol")
-
-// Probe asks the device who it is.
+// Probe asks the device for its hardware address.
 func (d *Driver) Probe(ctx context.Context, dev home.Device, _ home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
-	mac, err := d.ask(ctx, dev)
-	if ctx.Err() != nil {
-		return f, fmt.Errorf("probe: %w", ctx.Err())
+	p, err := d.identify(ctx, dev)
+	if err != nil {
+		return failure.Finding(ctx, f, err)
 	}
-	switch {
-	case errors.Is(err, errAnswer):
-		f.Verdict = home.Verdict{State: home.Unreachable, Detail: "what answers at its address does not speak its protocol"}
-	case err != nil:
-		f.Verdict = home.Verdict{State: home.Unreachable, Detail: fmt.Sprintf("port %d does not answer", dev.Addr.Port())}
-	case !is(dev, mac):
-		f.Verdict = home.Verdict{State: home.Mismatch, Detail: "another device answers at its address"}
-	default:
-		if k := "mac:" + mac; !slices.Contains(dev.Keys, k) {
-			f.Device.Keys = append(slices.Clone(dev.Keys), k)
-		}
-		f.Verdict = home.Verdict{State: home.ThirdPartyOff, Detail: "its firmware speaks TPAP only, and lets no other program in"}
-	}
+	f.Device = p.Describe(dev)
+	const detail = "its firmware speaks TPAP only, and lets no other program in"
+	f.Verdict = home.Verdict{State: home.ThirdPartyOff, Detail: detail}
 	return f, nil
 }
 
-// Rekey refuses: how such a device is given a password is not known.
+// Rekey refuses: no command is known that gives such a device a password.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, _ home.Move) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", home.ErrUnreachable, ctx.Err())
+		return failure.Unreachable(ctx.Err())
 	}
-	return &home.Error{
-		Op: "rekey", Device: dev.ID, Err: fmt.Errorf("%w: its firmware speaks TPAP only", home.ErrRefused),
-		Hint: home.Verdict{State: home.ThirdPartyOff}.Hint(string(dev.ID)),
-	}
+	return failure.Rekey(dev.ID, failure.ErrThirdParty)
 }
 
-// ask asks the device for its hardware address.
-func (d *Driver) ask(ctx context.Context, dev home.Device) (string, error) {
-	// Which ciphers such devices want is not known: those of cameras are Go's own for all but the oldest, too.
-	l := post.New(dev.Addr, post.Options{TLS: dev.Addr.Port() != plainPort, Suites: post.CameraSuites(), Timeout: d.o.Timeout})
-	defer l.Close()
-	a, err := l.Send(ctx, "/", http.Header{"Content-Type": {"application/json"}}, []byte(question))
+// identify asks the device for its hardware address. It returns failure.ErrOtherDevice where another one answers.
+func (d *Driver) identify(ctx context.Context, dev home.Device) (nameplate.Plate, error) {
+	// Which TLS suites such devices want is not known: those of cameras include Go's own for all but the oldest.
+	o := post.Options{TLS: dev.Addr.Port() != plainPort, Suites: post.CameraSuites(), Timeout: d.o.Timeout}
+	c := post.New(dev.Addr, o)
+	defer c.Close()
+	a, err := c.Send(ctx, "/", http.Header{"Content-Type": {"application/json"}}, []byte(discover))
 	if err != nil {
-		return "", err
+		return nameplate.Plate{}, err
 	}
 	if a.Status != http.StatusOK {
-		return "", errAnswer
+		return nameplate.Plate{}, failure.ErrProtocol
 	}
-	return parse(a.Body)
+	p, err := parsePlate(a.Body)
+	if err == nil && !p.Names(dev) {
+		err = failure.ErrOtherDevice
+	}
+	return p, err
 }
 
-// parse reads the answer to question: the device's hardware address, twelve hexadecimal digits.
-func parse(raw []byte) (string, error) {
+// parsePlate reads the answer to discover. The code of the answer does not matter: which one a device gives together with its data is not
+// known.
+func parsePlate(raw []byte) (nameplate.Plate, error) {
 	var got struct {
 		Code   *int `json:"error_code"`
 		Result struct {
@@ -102,20 +91,13 @@ func parse(raw []byte) (string, error) {
 			TPAP json.RawMessage `json:"tpap"`
 		} `json:"result"`
 	}
-	if json.Unmarshal(raw, &got) != nil || got.Code == nil || len(got.Result.TPAP) == 0 || got.Result.TPAP[0] != '{' {
-		return "", errAnswer // what the code is of a device that tells all this is not known: it may be one for "sign in"
+	err := json.Unmarshal(raw, &got)
+	if err != nil || got.Code == nil || len(got.Result.TPAP) == 0 || got.Result.TPAP[0] != '{' {
+		return nameplate.Plate{}, failure.ErrProtocol
 	}
-	mac := strings.ToLower(strings.NewReplacer("-", "", ":", "").Replace(got.Result.MAC))
-	if len(mac) != 12 || strings.Trim(mac, "0123456789abcdef") != "" || mac == "000000000000" {
-		return "", errAnswer
+	mac := nameplate.MAC(got.Result.MAC)
+	if mac == "" {
+		return nameplate.Plate{}, failure.ErrProtocol
 	}
-	return mac, nil
-}
-
-// is tells whether the device is the one that was meant.
-func is(d home.Device, mac string) bool {
-	if want, ok := strings.CutPrefix(string(d.ID), "mac-"); ok {
-		return want == mac
-	}
-	return slices.Contains(d.Keys, "mac:"+mac)
+	return nameplate.New(mac, "", "", home.Other), nil
 }

@@ -44,20 +44,20 @@ func findTime(ctx context.Context) (hashing time.Duration, requests int32, err e
 		return 0, 0, err
 	}
 	requests = asked.Load()
-	line := klap.Open(at, post.Options{})
-	defer line.Close()
-	g, err := line.Greet(ctx)
+	conn := klap.New(at, post.Options{})
+	defer conn.Close()
+	p, err := conn.Handshake(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	keys := keyring.Of(c)
+	keys := keyring.Candidates(c)
 	if len(keys) != candidates {
 		return 0, 0, errors.New("the candidates are not as many as is said")
 	}
 	const n = 20_000
 	began := time.Now()
 	for range n {
-		g.Find(keys)
+		p.Match(keys)
 	}
 	return time.Since(began) / n, requests, nil
 }

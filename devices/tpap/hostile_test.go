@@ -127,8 +127,8 @@ func FuzzAnswerIsReadOrRefused(f *testing.F) {
 	f.Add([]byte(`{"error_code":-40401,"result":{"mac":"3c6ad2010203","tpap":{}}}`))
 	f.Add([]byte(`{"error_code":0,"result":null}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if mac, ok := tpap.Parsed(raw); ok && (len(mac) != 12 || strings.Trim(mac, "0123456789abcdef") != "") {
-			t.Errorf("%q", mac)
+		if key, ok := tpap.ParsePlate(raw); ok && (len(key) != len("mac:")+12 || strings.Trim(key[4:], "0123456789abcdef") != "") {
+			t.Errorf("%q", key)
 		}
 	})
 }

@@ -72,10 +72,10 @@ func TestAnswersAreThoseOfCameras(t *testing.T) {
 	if got := hex.EncodeToString(sum[:]); got != "88a6ee8932d55f796cd92449be1506a4c106225ee51fb84fd8e416e1dba75b3e" {
 		t.Errorf("sealed: %s", got)
 	}
-	if got := string(kasacam.Opened([]byte(sealed(plain)))); got != plain {
+	if got := string(kasacam.Open([]byte(sealed(plain)))); got != plain {
 		t.Errorf("opened: %s", got)
 	}
-	if got := string(kasacam.Opened([]byte(`{"err_code":-10008}`))); got != `{"err_code":-10008}` {
+	if got := string(kasacam.Open([]byte(`{"err_code":-10008}`))); got != `{"err_code":-10008}` {
 		t.Errorf("in the clear: %s", got)
 	}
 }
@@ -183,8 +183,8 @@ func FuzzAnswerIsReadOrRefused(f *testing.F) {
 	f.Add([]byte(sealed(good)))
 	f.Add([]byte(`{"system":{"get_sysinfo":{"err_code":0,"mac":"50C7BF010203","alias":"a\u0007\n"}}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		plain := kasacam.Opened(raw)
-		match, d, ok := kasacam.Stated(plain, email)
+		plain := kasacam.Open(raw)
+		match, d, ok := kasacam.ParseIdentity(plain, email)
 		if ok && len(d.Keys) != 1 || len(d.Name) > 120 || strings.ContainsAny(d.Name+d.Model, "\n\r\x00\x1b") {
 			t.Errorf("%+v", d)
 		}

@@ -1,0 +1,219 @@
+package smart
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
+	"github.com/rekeyd/rekeyd/devices/keyring"
+	"github.com/rekeyd/rekeyd/devices/passthrough"
+	"github.com/rekeyd/rekeyd/devices/post"
+)
+
+// login is one way to sign in.
+type login struct {
+	username string
+	password home.Secret
+	form     passthrough.Form
+}
+
+// memo is what a driver remembers about a device until the daemon ends.
+type memo struct {
+	form  passthrough.Form // the one that the device understands; 0 while that is not known
+	right login            // the last one that it accepted
+	wrong map[login]time.Time
+	sent  []time.Time // sign-ins within wrongTime since one was right, those without an answer included
+}
+
+// wrongTime is how long a sign-in that a device has refused is not tried again.
+const wrongTime = 24 * time.Hour
+
+func (d *AES) memo(id home.DeviceID) memo {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.memos[id]
+}
+
+func (d *AES) updateMemo(id home.DeviceID, f func(*memo)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m := d.memos[id]
+	f(&m)
+	d.memos[id] = m
+}
+
+// refused records that the device has refused l.
+func (m *memo) refused(l login) {
+	if m.right == l {
+		*m = memo{form: m.form, sent: m.sent} // the device has another credential now: any may be right
+	}
+	m.wrong = maps.Clone(m.wrong) // a copy of the memo may be read at the same time
+	if m.wrong == nil {
+		m.wrong = map[login]time.Time{}
+	}
+	m.wrong[l] = time.Now()
+}
+
+// recent returns those of the times that are within wrongTime.
+func recent(all []time.Time) []time.Time {
+	return slices.DeleteFunc(slices.Clone(all), func(at time.Time) bool { return time.Since(at) >= wrongTime })
+}
+
+// next returns the next sign-in to try: the last right one, then one that was never tried, then the one that was tried longest ago. While
+// the form is not known, all keys are tried in the likelier one first.
+func (m memo) next(keys []keyring.Key, likely passthrough.Form) (keyring.Key, login, bool) {
+	forms := []passthrough.Form{likely, likely.Other()}
+	if m.form != 0 {
+		forms = []passthrough.Form{m.form}
+	}
+	var best login
+	var key keyring.Key
+	for _, f := range forms {
+		for _, k := range keys {
+			l := login{k.Username, k.Password, f}
+			at, tried := m.wrong[l]
+			switch {
+			case l == m.right:
+				return k, l, true
+			case tried && time.Since(at) < wrongTime:
+			case best == login{}, at.Before(m.wrong[best]):
+				best, key = l, k
+			}
+		}
+	}
+	return key, best, best != login{}
+}
+
+// likelyForm returns the form that the device announced in discovery; the form of most devices where it announced none.
+func likelyForm(dev home.Device) passthrough.Form {
+	var extra struct {
+		Scheme *struct {
+			Level int `json:"lv"`
+		} `json:"mgt_encrypt_schm"`
+	}
+	err := json.Unmarshal([]byte(dev.Extra), &extra)
+	if err == nil && extra.Scheme != nil && extra.Scheme.Level != int(passthrough.Hashed) {
+		return passthrough.Plain
+	}
+	return passthrough.Hashed
+}
+
+// aesConn is a conversation with a device that proves nothing.
+type aesConn struct {
+	*passthrough.Conn
+	d       *AES
+	dev     home.Device
+	account home.Account
+	key     keyring.Key // of the last sign-in
+}
+
+func (c *aesConn) close() { c.Close() }
+
+// signIn begins a conversation and signs in with the key that the device accepts. Errors are home.ErrUnreachable, ErrForeign,
+// ErrNotOpened, ErrBudget, and failure.ErrConsent.
+func (d *AES) signIn(
+	ctx context.Context, dev home.Device, a home.Account, keys []keyring.Key,
+) (*aesConn, error) {
+	key, err := d.key()
+	if err != nil {
+		return nil, err
+	}
+	conn := passthrough.New(dev.Addr, key, post.Options{Timeout: d.o.Timeout})
+	c := &aesConn{Conn: conn, d: d, dev: dev, account: a}
+	if err := c.tryAll(ctx, keys); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *aesConn) tryAll(ctx context.Context, keys []keyring.Key) error {
+	if err := c.Handshake(ctx); err != nil { // it discloses nothing
+		return err
+	}
+	if c.dev.Claims(c.account.Email) == home.Foreign {
+		return fmt.Errorf("it states another owner: %w", home.ErrForeign)
+	}
+	for {
+		k, l, ok := c.d.memo(c.dev.ID).next(keys, likelyForm(c.dev))
+		if !ok {
+			return fmt.Errorf("%w: %w", home.ErrNotOpened, failure.ErrMismatch)
+		}
+		if err := c.try(ctx, k, l); !errors.Is(err, home.ErrNotOpened) {
+			return err
+		}
+		if err := c.Handshake(ctx); err != nil { // some devices may end the session after a wrong sign-in
+			return err
+		}
+	}
+}
+
+// try signs in with a credential that may be wrong, and records the result.
+func (c *aesConn) try(ctx context.Context, k keyring.Key, l login) error {
+	err := c.login(ctx, l)
+	if errors.Is(err, passthrough.ErrEnded) {
+		if err = c.Handshake(ctx); err == nil {
+			err = c.login(ctx, l)
+		}
+	} else if errors.Is(err, failure.ErrTryLater) {
+		err = c.login(ctx, l)
+	}
+	switch {
+	case err == nil:
+		c.key = k
+		c.d.updateMemo(c.dev.ID, func(m *memo) { *m = memo{form: l.form, right: l} })
+		return c.d.o.Budget.Good(c.dev.ID)
+	case errors.Is(err, home.ErrNotOpened):
+		c.d.updateMemo(c.dev.ID, func(m *memo) {
+			m.refused(l)
+			if errors.Is(err, passthrough.ErrForm) {
+				m.form = l.form.Other()
+			}
+		})
+	}
+	return err
+}
+
+// login sends one sign-in. It is counted before it is sent.
+func (c *aesConn) login(ctx context.Context, l login) error {
+	id := c.dev.ID
+	password, err := keyring.Recipient{Device: c.dev, Account: c.account, Rank: home.ToldFirst}.Release(l.password)
+	if err != nil {
+		return err
+	}
+	m := c.d.memo(id)
+	if n := len(recent(m.sent)); n >= c.d.o.Wrong && l != m.right {
+		return fmt.Errorf("%w: %d in a day, and none was right", home.ErrBudget, n)
+	}
+	if err := c.d.o.Budget.Spend(id); err != nil {
+		return err
+	}
+	c.d.updateMemo(id, func(m *memo) { m.sent = append(recent(m.sent), time.Now()) })
+	return c.Login(ctx, l.form, l.username, password)
+}
+
+// renew signs in with one key, in a session of its own.
+func (c *aesConn) renew(ctx context.Context, k keyring.Key) error {
+	if err := c.Handshake(ctx); err != nil {
+		return err
+	}
+	return c.try(ctx, k, login{k.Username, k.Password, c.d.memo(c.dev.ID).form})
+}
+
+// Exchange implements exchanger. Where the session has ended it signs in again, once, with the last right key.
+func (c *aesConn) Exchange(ctx context.Context, request []byte) ([]byte, error) {
+	raw, err := c.Conn.Exchange(ctx, request)
+	if !errors.Is(err, passthrough.ErrEnded) {
+		return raw, err
+	}
+	if err := c.renew(ctx, c.key); err != nil {
+		return nil, err
+	}
+	return c.Conn.Exchange(ctx, request)
+}
