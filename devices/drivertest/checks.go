@@ -130,7 +130,7 @@ func unseen(b *bench) error {
 }
 
 // patience is how long a call may go on after its context has ended, on a machine that is busy.
-const patience = 2 * time.Second
+const patience = 4 * time.Second
 
 func ended(b *bench) error {
 	ctx, stop := context.WithCancel(context.Background())

@@ -129,9 +129,9 @@ func TestARememberedPasswordIsGivenBackOverKLAP(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	s := klapPlay(t, nil, klapSpec(home.IOTKLAP2, capital, "long-ago", sim.Stubborn))[0]
+	s := play(t, nil, klapSpec(home.IOTKLAP2, capital, "long-ago", sim.Stubborn))[0]
 	d := klapDriver(t)
-	dev := klapSubject{subject{s}}.Seen()
+	dev := seen(s)
 	remembered := vault
 	remembered.Credentials = append(slices.Clone(vault.Credentials), home.Credential{Username: capital, Password: home.NewSecret("long-ago")})
 	if f, err := d.Probe(t.Context(), dev, remembered); err != nil || f.Verdict.State != home.Stale || f.Verdict.Epoch != 0 {

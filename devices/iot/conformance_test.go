@@ -11,36 +11,6 @@ import (
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
-// subject is a simulated device as drivertest wants it.
-type subject struct{ *sim.Device }
-
-func (s subject) Seen() home.Device { return seen(s.Device) }
-
-func (s subject) Hold(state home.State) {
-	switch state {
-	case home.Blank:
-		s.Device.Hold("", home.Secret{})
-	case home.Stale:
-		s.Device.Hold(email, oldPair.Password)
-	case home.ForeignHeld:
-		s.Device.Hold("bob@example.org", home.NewSecret("bobs"))
-	}
-}
-
-func (s subject) Holds() home.State {
-	switch {
-	case s.Username() == "":
-		return home.Blank
-	case s.Device.Holds(email, oldPair.Password):
-		return home.Stale
-	case s.Device.Holds(email, newPair.Password):
-		return home.Current
-	case s.Device.Holds("bob@example.org", home.NewSecret("bobs")):
-		return home.ForeignHeld
-	}
-	return home.Mismatch
-}
-
 func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
@@ -56,7 +26,7 @@ func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 			var all []drivertest.Device
 			for _, s := range play(t, nil, specs[:n]...) {
 				probe(t, d, seen(s), both) // it answers
-				all = append(all, subject{s})
+				all = append(all, drivertest.Simulated{Device: s, Old: oldPair, New: newPair})
 			}
 			return d, all
 		},

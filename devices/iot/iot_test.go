@@ -3,7 +3,6 @@ package iot_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/drivertest"
 	"github.com/rekeyd/rekeyd/devices/iot"
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
@@ -77,22 +77,22 @@ func house(t *testing.T) (*cloud, []*sim.Device) {
 	return c, play(t, c, specs...)
 }
 
-// play runs devices until the test ends.
+// play runs simulated devices until the test ends.
 func play(t *testing.T, c sim.Cloud, specs ...sim.Spec) []*sim.Device {
 	t.Helper()
-	h, err := sim.New(sim.Options{Cloud: c, Log: slog.New(slog.DiscardHandler)}, specs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	var run sync.WaitGroup
-	run.Go(func() {
-		if err := h.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() { stop(); run.Wait() })
-	return h.Devices()
+	return drivertest.Play(t, c, specs...)
+}
+
+func seen(d *sim.Device) home.Device { return drivertest.Seen(d) }
+
+func probe(t *testing.T, d drivertest.Driver, dev home.Device, c home.Candidates) home.Finding {
+	t.Helper()
+	return drivertest.Probe(t, d, dev, c)
+}
+
+func expect(t *testing.T, f home.Finding, m home.Match, s home.State, e home.Epoch) {
+	t.Helper()
+	drivertest.Expect(t, f, m, s, e)
 }
 
 func driver(t *testing.T, o iot.Options) *iot.Driver {
@@ -105,27 +105,6 @@ func driver(t *testing.T, o iot.Options) *iot.Driver {
 		t.Fatal(err)
 	}
 	return d
-}
-
-// seen returns the device as discovery tells of it.
-func seen(d *sim.Device) home.Device {
-	return home.Device{ID: d.ID(), Protocol: home.IOT, Addr: d.Addr(), Keys: []string{strings.Replace(string(d.ID()), "-", ":", 1)}}
-}
-
-func probe(t *testing.T, d *iot.Driver, dev home.Device, c home.Candidates) home.Finding {
-	t.Helper()
-	f, err := d.Probe(t.Context(), dev, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-func expect(t *testing.T, f home.Finding, m home.Match, s home.State, e home.Epoch) {
-	t.Helper()
-	if f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != e {
-		t.Errorf("found %s, %+v; want %s, %s %d", f.Match, f.Verdict, m, s, e)
-	}
 }
 
 func TestRekeyMovesEveryKindAndIsSeenToHold(t *testing.T) {

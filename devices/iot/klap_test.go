@@ -3,7 +3,6 @@ package iot_test
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -46,48 +45,6 @@ func klapSpec(p home.Protocol, username, password string, defects ...sim.Defect)
 	return sim.Spec{Kind: home.Plug, Protocol: p, Username: username, Password: home.NewSecret(password), Defects: defects}
 }
 
-func klapPlay(t *testing.T, c sim.Cloud, specs ...sim.Spec) []*sim.Device {
-	t.Helper()
-	ds := play(t, c, specs...)
-	for _, d := range ds {
-		for range 500 {
-			c, err := net.Dial("tcp", d.Addr().String())
-			if err == nil {
-				_ = c.Close()
-				break
-			}
-			time.Sleep(10 * time.Millisecond) // polls what the house's own goroutines do
-		}
-	}
-	return ds
-}
-
-type klapSubject struct{ subject }
-
-func (s klapSubject) Seen() home.Device {
-	d := seen(s.Device)
-	d.Protocol = s.Protocol()
-	return d
-}
-
-func (s klapSubject) Hold(state home.State) {
-	if state == home.Stale {
-		s.Device.Hold(capital, oldOne.Password)
-		return
-	}
-	s.subject.Hold(state)
-}
-
-func (s klapSubject) Holds() home.State {
-	switch {
-	case s.Device.Holds(capital, oldOne.Password):
-		return home.Stale
-	case s.Device.Holds(capital, newOne.Password):
-		return home.Current
-	}
-	return s.subject.Holds()
-}
-
 func TestKLAPDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
@@ -113,8 +70,8 @@ func TestKLAPDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 						specs = append(specs, s)
 					}
 					var all []drivertest.Device
-					for _, s := range klapPlay(t, nil, specs...) {
-						all = append(all, klapSubject{subject{s}})
+					for _, s := range play(t, nil, specs...) {
+						all = append(all, drivertest.Simulated{Device: s, Old: oldOne, New: newOne})
 					}
 					return klapDriver(t), all
 				},
@@ -128,7 +85,7 @@ func TestEachVerdictOverKLAPIsFound(t *testing.T) {
 		return
 	}
 	for _, p := range []home.Protocol{home.KLAP1, home.IOTKLAP2} {
-		ds := klapPlay(t, nil,
+		ds := play(t, nil,
 			klapSpec(p, capital, "new-password"), klapSpec(p, capital, "old-password"), klapSpec(p, strings.ToLower(capital), "old-password"),
 			klapSpec(p, "kasa@tp-link.net", "kasaSetup"), sim.Spec{Kind: home.Bulb, Protocol: p}, klapSpec(p, "bob@example.org", "bobs"),
 			klapSpec(p, capital, "old-password", sim.ThirdPartyOff), klapSpec(p, capital, "old-password", sim.Garbled), klapSpec(p, capital, "old-password", sim.Impostor),
@@ -152,7 +109,7 @@ func TestEachVerdictOverKLAPIsFound(t *testing.T) {
 			{home.Unknown, home.Mismatch, 0, "another device"},
 			{home.Ours, home.Current, 5, "not connected to its cloud"},
 		} {
-			f, err := d.Probe(t.Context(), klapSubject{subject{ds[i]}}.Seen(), vault)
+			f, err := d.Probe(t.Context(), seen(ds[i]), vault)
 			if err != nil || f.Match != want.match || f.Verdict.State != want.state || f.Verdict.Epoch != want.epoch || !strings.Contains(f.Verdict.Detail, want.says) {
 				t.Errorf("%s, device %d: %s, %+v, %v; want %s, %s %d", p, i, f.Match, f.Verdict, err, want.match, want.state, want.epoch)
 			}
@@ -165,7 +122,7 @@ func TestOverKLAPWhatADeviceProvesCountsAndNotWhatItAnswers(t *testing.T) {
 		return
 	}
 	p := home.IOTKLAP2
-	ds := klapPlay(t, nil,
+	ds := play(t, nil,
 		klapSpec(p, capital, "old-password"), klapSpec(p, capital, "old-password", sim.Stubborn), klapSpec(p, capital, "old-password", sim.Forgetful),
 		klapSpec(p, capital, "old-password", sim.Flapping), klapSpec(p, strings.ToLower(capital), "old-password"), klapSpec(p, "bob@example.org", "bobs"),
 		klapSpec(p, capital, "old-password", sim.Offline),
@@ -186,7 +143,7 @@ func TestOverKLAPWhatADeviceProvesCountsAndNotWhatItAnswers(t *testing.T) {
 	} {
 		var err error
 		for range 3 { // one that flaps is to be asked again
-			if err = d.Rekey(t.Context(), klapSubject{subject{ds[i]}}.Seen(), forward); i != 3 || err == nil {
+			if err = d.Rekey(t.Context(), seen(ds[i]), forward); i != 3 || err == nil {
 				break
 			}
 		}
@@ -195,7 +152,7 @@ func TestOverKLAPWhatADeviceProvesCountsAndNotWhatItAnswers(t *testing.T) {
 		}
 	}
 	// The one that cannot reach its cloud has what it was given, and proves it.
-	f, err := d.Probe(t.Context(), klapSubject{subject{ds[6]}}.Seen(), vault)
+	f, err := d.Probe(t.Context(), seen(ds[6]), vault)
 	if err != nil || f.Verdict.State != home.Current {
 		t.Errorf("the one without a cloud: %+v, %v", f, err)
 	}
@@ -205,8 +162,8 @@ func TestWhatACloudTakesBackIsSeenOverKLAP(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	p := klapPlay(t, nil, klapSpec(home.KLAP1, capital, "old-password", sim.Reverting))[0]
-	dev := klapSubject{subject{p}}.Seen()
+	p := play(t, nil, klapSpec(home.KLAP1, capital, "old-password", sim.Reverting))[0]
+	dev := seen(p)
 	if err := klapDriver(t).Rekey(t.Context(), dev, forward); err != nil {
 		t.Fatal(err)
 	}
@@ -227,9 +184,9 @@ func TestADeviceBehindKLAPIsRestartedAndSpokenTo(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	ds := klapPlay(t, nil, klapSpec(home.IOTKLAP2, capital, "old-password", sim.OneRequest), klapSpec(home.IOTKLAP2, "bob@example.org", "bobs"))
+	ds := play(t, nil, klapSpec(home.IOTKLAP2, capital, "old-password", sim.OneRequest), klapSpec(home.IOTKLAP2, "bob@example.org", "bobs"))
 	d := klapDriver(t)
-	mine, bobs := klapSubject{subject{ds[0]}}.Seen(), klapSubject{subject{ds[1]}}.Seen()
+	mine, bobs := seen(ds[0]), seen(ds[1])
 	if err := d.Restart(t.Context(), mine, vault); err != nil || !slices.Contains(ds[0].Told(), "system.reboot") {
 		t.Errorf("%v, told %q", err, ds[0].Told())
 	}
@@ -250,7 +207,7 @@ func TestAProbeIsOneRoundTrip(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	p := klapPlay(t, nil, klapSpec(home.IOTKLAP2, capital, "old-password"))[0]
+	p := play(t, nil, klapSpec(home.IOTKLAP2, capital, "old-password"))[0]
 	to, err := url.Parse("http://" + p.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +217,7 @@ func TestAProbeIsOneRoundTrip(t *testing.T) {
 	through.Transport = &http.Transport{DisableKeepAlives: true}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); through.ServeHTTP(w, r) }))
 	defer front.Close()
-	dev := klapSubject{subject{p}}.Seen()
+	dev := seen(p)
 	dev.Addr = netip.MustParseAddrPort(front.Listener.Addr().String())
 	many := vault
 	for e := range home.Epoch(8) {

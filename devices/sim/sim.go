@@ -43,6 +43,7 @@ type House struct {
 	devices []*Device
 	crier   *crier // nil where nothing is announced
 	ears    []*ear // hear broadcasts, one a port on which a device would
+	running chan struct{}
 }
 
 // New checks o and specs, and opens every socket of the house, its devices switched on. Run has them answer; Close lets go of
@@ -61,7 +62,7 @@ func New(o Options, specs []Spec) (_ *House, err error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &House{o: o}
+	h := &House{o: o, running: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			_ = h.Close()
@@ -135,7 +136,10 @@ func (h *House) listen(d *Device) error {
 // Devices returns the devices of the house, in the order of their specs.
 func (h *House) Devices() []*Device { return h.devices }
 
-// Run has the devices answer until ctx ends. It says goodbye for those that were announced and are on, and closes the house.
+// Running returns a channel that is closed once every part of Run has been started.
+func (h *House) Running() <-chan struct{} { return h.running }
+
+// Run has the devices answer until ctx ends. It is called once. It says goodbye for those that were announced and are on, and closes the house.
 func (h *House) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	for _, e := range h.ears {
@@ -147,6 +151,7 @@ func (h *House) Run(ctx context.Context) error {
 	for _, d := range h.devices {
 		parts.Go(func() { d.run(ctx) })
 	}
+	close(h.running)
 	parts.Wait()
 	return h.Close()
 }

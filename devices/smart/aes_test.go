@@ -67,7 +67,7 @@ func TestDriverOfOlderDevicesKeepsThePromisesOfEveryDriver(t *testing.T) {
 					}
 					var all []drivertest.Device
 					for _, d := range play(t, specs...) {
-						all = append(all, subject{d})
+						all = append(all, drivertest.Simulated{Device: d, Old: oldPair, New: newPair})
 					}
 					d, _ := eager(t)
 					return d, all

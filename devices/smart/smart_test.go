@@ -1,15 +1,10 @@
 package smart_test
 
 import (
-	"context"
 	"errors"
-	"io"
-	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -34,47 +29,17 @@ var (
 	move    = home.Move{Account: ann, From: oldPair, To: newPair}
 )
 
-// play runs devices until the test ends.
-func play(t *testing.T, specs ...sim.Spec) []*sim.Device {
-	t.Helper()
-	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, specs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	var run sync.WaitGroup
-	run.Go(func() {
-		if err := h.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() { stop(); run.Wait() })
-	for _, d := range h.Devices() {
-		answers(t, d.Addr())
-	}
-	return h.Devices()
-}
-
-// answers waits until the device answers, and not only its socket takes connections: all that runs of a device then runs.
-func answers(t *testing.T, at netip.AddrPort) {
-	t.Helper()
-	c, err := net.Dial("tcp", at.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-	if _, err := io.WriteString(c, "GET / HTTP/1.0\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadAll(c); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func plug(username, password string, defects ...sim.Defect) sim.Spec {
 	return sim.Spec{Kind: home.Plug, Protocol: home.KLAP2, Username: username, Password: home.NewSecret(password), Defects: defects}
 }
+
+// play runs simulated devices until the test ends.
+func play(t *testing.T, specs ...sim.Spec) []*sim.Device {
+	t.Helper()
+	return drivertest.Play(t, nil, specs...)
+}
+
+func seen(d *sim.Device) home.Device { return drivertest.Seen(d) }
 
 func driver(t *testing.T) *smart.Driver {
 	t.Helper()
@@ -83,11 +48,6 @@ func driver(t *testing.T) *smart.Driver {
 		t.Fatal(err)
 	}
 	return d
-}
-
-// seen returns the device as discovery tells of it.
-func seen(d *sim.Device) home.Device {
-	return home.Device{ID: d.ID(), Protocol: d.Protocol(), Addr: d.Addr(), Keys: []string{strings.Replace(string(d.ID()), "-", ":", 1)}}
 }
 
 func expect(t *testing.T, d *smart.Driver, dev home.Device, m home.Match, s home.State, e home.Epoch) {
@@ -99,34 +59,6 @@ func expect(t *testing.T, d *smart.Driver, dev home.Device, m home.Match, s home
 	if f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != e {
 		t.Errorf("found %s, %s %d (%s); want %s, %s %d", f.Match, f.Verdict.State, f.Verdict.Epoch, f.Verdict.Detail, m, s, e)
 	}
-}
-
-// subject is a simulated device as drivertest wants it.
-type subject struct{ *sim.Device }
-
-func (s subject) Seen() home.Device { return seen(s.Device) }
-
-func (s subject) Hold(state home.State) {
-	switch state {
-	case home.Blank:
-		s.Device.Hold("", home.Secret{})
-	case home.Stale:
-		s.Device.Hold(email, oldPair.Password)
-	case home.ForeignHeld:
-		s.Device.Hold("bob@example.org", home.NewSecret("bobs"))
-	}
-}
-
-func (s subject) Holds() home.State {
-	switch p := s.Password(); {
-	case s.Username() == "":
-		return home.Blank
-	case s.Username() == email && p.Equal(oldPair.Password):
-		return home.Stale
-	case s.Username() == email && p.Equal(newPair.Password):
-		return home.Current
-	}
-	return home.ForeignHeld
 }
 
 func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
@@ -145,7 +77,7 @@ func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 					}
 					var all []drivertest.Device
 					for _, d := range play(t, specs...) {
-						all = append(all, subject{d})
+						all = append(all, drivertest.Simulated{Device: d, Old: oldPair, New: newPair})
 					}
 					return driver(t), all
 				},

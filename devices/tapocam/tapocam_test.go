@@ -1,9 +1,6 @@
 package tapocam_test
 
 import (
-	"context"
-	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,27 +60,27 @@ func (b *budget) hour() {
 	clear(b.spent)
 }
 
-// play runs devices until the test ends.
-func play(t *testing.T, specs ...sim.Spec) []*sim.Device {
-	t.Helper()
-	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, specs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	var run sync.WaitGroup
-	run.Go(func() {
-		if err := h.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() { stop(); run.Wait() })
-	return h.Devices()
-}
-
 // camera is one that holds a password of the account.
 func camera(password string, defects ...sim.Defect) sim.Spec {
 	return sim.Spec{Kind: home.Camera, Protocol: home.TapoCam, Username: email, Password: home.NewSecret(password), Defects: defects}
+}
+
+// play runs simulated devices until the test ends.
+func play(t *testing.T, specs ...sim.Spec) []*sim.Device {
+	t.Helper()
+	return drivertest.Play(t, nil, specs...)
+}
+
+func seen(d *sim.Device) home.Device { return drivertest.Seen(d) }
+
+func probe(t *testing.T, d drivertest.Driver, dev home.Device, c home.Candidates) home.Finding {
+	t.Helper()
+	return drivertest.Probe(t, d, dev, c)
+}
+
+func expect(t *testing.T, f home.Finding, m home.Match, s home.State, e home.Epoch) {
+	t.Helper()
+	drivertest.Expect(t, f, m, s, e)
 }
 
 func driver(t *testing.T, o tapocam.Options) *tapocam.Driver {
@@ -96,57 +93,6 @@ func driver(t *testing.T, o tapocam.Options) *tapocam.Driver {
 		t.Fatal(err)
 	}
 	return d
-}
-
-// seen returns the device as discovery tells of it.
-func seen(d *sim.Device) home.Device {
-	return home.Device{ID: d.ID(), Protocol: home.TapoCam, Addr: d.Addr(), Keys: []string{strings.Replace(string(d.ID()), "-", ":", 1)}}
-}
-
-func probe(t *testing.T, d *tapocam.Driver, dev home.Device, c home.Candidates) home.Finding {
-	t.Helper()
-	f, err := d.Probe(t.Context(), dev, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-func expect(t *testing.T, f home.Finding, m home.Match, s home.State, e home.Epoch) {
-	t.Helper()
-	if f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != e {
-		t.Errorf("found %s, %s %d (%s); want %s, %s %d", f.Match, f.Verdict.State, f.Verdict.Epoch, f.Verdict.Detail, m, s, e)
-	}
-}
-
-// subject is a simulated camera as drivertest wants it.
-type subject struct{ *sim.Device }
-
-func (s subject) Seen() home.Device { return seen(s.Device) }
-
-func (s subject) Hold(state home.State) {
-	switch state {
-	case home.Blank:
-		s.Device.Hold("", home.Secret{})
-	case home.Stale:
-		s.Device.Hold(email, oldPair.Password)
-	case home.ForeignHeld:
-		s.Device.Hold("bob@example.org", home.NewSecret("bobs"))
-	}
-}
-
-func (s subject) Holds() home.State {
-	switch p := s.Password(); {
-	case s.Username() == "":
-		return home.Blank
-	case p.Equal(oldPair.Password):
-		return home.Stale
-	case p.Equal(newPair.Password):
-		return home.Current
-	case p.Reveal() == "bobs":
-		return home.ForeignHeld
-	}
-	return home.Mismatch
 }
 
 func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
@@ -169,7 +115,7 @@ func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 					var all []drivertest.Device
 					for _, s := range play(t, specs...) {
 						probe(t, d, seen(s), both) // it answers
-						all = append(all, subject{s})
+						all = append(all, drivertest.Simulated{Device: s, Old: oldPair, New: newPair})
 					}
 					return d, all
 				},
