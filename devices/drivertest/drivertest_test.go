@@ -72,7 +72,7 @@ func (d *toyDriver) reach(ctx context.Context, dev home.Device) (*toy, bool, err
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
-	_ = c.SetDeadline(time.Now().Add(2500 * time.Millisecond))
+	_ = c.SetDeadline(time.Now().Add(patience + 500*time.Millisecond))
 	b := make([]byte, 100)
 	n, err := c.Read(b)
 	if err != nil {
