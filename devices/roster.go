@@ -31,7 +31,8 @@ type Roster struct {
 	devs  map[string]*device             // by root key
 	ids   map[home.DeviceID]string       // to a key of the device
 	shown map[string]shown               // by the root of what was reported
-	swept time.Time                      // when room was last made
+	bound bound
+	swept time.Time // when room was last made
 }
 
 // Hold is how long an address holds against another one that claims the same key: three sweeps.
@@ -77,21 +78,7 @@ func NewRoster() *Roster {
 	}
 }
 
-// Restore takes in the devices that are known from disk. They count as absent until they are seen, and as changed then.
-func (r *Roster) Restore(list []home.Device) {
-	var all []home.Sighting
-	for _, d := range list {
-		if len(d.Keys) > 0 {
-			all = append(all, home.Sighting{
-				Source: onDisk, Protocol: d.Protocol, Keys: d.Keys, Name: d.Name, Kind: d.Kind, Model: d.Model, Addr: d.Addr, Owner: d.Owner, At: d.Seen,
-			})
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.see(all)
-}
-
+// onDisk is the source of the record of a bound device.
 const onDisk = "disk"
 
 // See takes sightings in and returns the devices that are new or have changed: in what is known of them, in having left, or

@@ -239,7 +239,7 @@ func TestRestoredDevicesAreAbsentUntilSeen(t *testing.T) {
 		ID: "mac-50c7bf010203", Name: "Hall", Kind: home.Plug, Protocol: home.IOT, Model: "HS100",
 		Addr: netip.MustParseAddrPort("10.0.0.1:9999"), Keys: []string{"mac:50c7bf010203", "iot:8006AB"}, Seen: at(-500),
 	}
-	r.Restore([]home.Device{saved})
+	r.Bind([]home.Device{saved})
 	if d, ok := r.Device(saved.ID); !ok || !reflect.DeepEqual(d, saved) || r.Here(saved.ID) {
 		t.Errorf("restored as %+v, here %v", d, r.Here(saved.ID))
 	}

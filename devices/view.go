@@ -85,13 +85,15 @@ func (r *Roster) kind(d *device) home.Kind {
 func (r *Roster) ranked(ds ...*device) []*face {
 	var all []*face
 	var newest time.Time
-	var disk netip.AddrPort
+	var disk home.Sighting // the newest record
 	for _, d := range ds {
 		for _, name := range d.faces {
 			f := r.faces[name]
 			all = append(all, f)
 			if f.Source == onDisk {
-				disk = f.Addr
+				if !disk.Addr.IsValid() || f.At.After(disk.At) {
+					disk = f.Sighting
+				}
 			} else if f.At.After(newest) {
 				newest = f.At
 			}
@@ -105,7 +107,7 @@ func (r *Roster) ranked(ds ...*device) []*face {
 			falseFirst(a.Protocol == "", b.Protocol == ""),
 		)
 		if c == 0 && live(a) {
-			c = cmp.Or(falseFirst(a.Addr != disk, b.Addr != disk), a.first.Compare(b.first))
+			c = cmp.Or(falseFirst(a.Addr != disk.Addr, b.Addr != disk.Addr), a.first.Compare(b.first))
 		}
 		return cmp.Or(c, b.At.Compare(a.At), compareSightings(a.Sighting, b.Sighting))
 	})
@@ -129,7 +131,7 @@ func (r *Roster) view(ds ...*device) shown {
 		v.Keys = append(v.Keys, d.keys...)
 	}
 	slices.SortFunc(v.Keys, compareKeys)
-	v.ID = idOf(v.Keys[0])
+	v.ID = r.idOf(v.Keys, rootsOf(ds))
 	for _, f := range r.ranked(ds...) {
 		v.here = v.here || r.here(f)
 		if v.Protocol == "" && f.Protocol != "" || !v.Addr.IsValid() {
@@ -229,7 +231,7 @@ func (r *Roster) Devices() []home.Device {
 	return sorted(out)
 }
 
-// Device returns the device of this ID. An ID that it had before more was known of it still names it.
+// Device returns the device of this ID. The names of its other keys lead to it, too: the returned device has the ID that counts.
 func (r *Roster) Device(id home.DeviceID) (home.Device, bool) {
 	v, ok := r.find(id)
 	return v.Device, ok
@@ -244,11 +246,11 @@ func (r *Roster) Here(id home.DeviceID) bool {
 func (r *Roster) find(id home.DeviceID) (shown, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := r.keys[r.ids[id]]
-	if k == nil {
-		return shown{}, false
+	root := r.holder(id)
+	if k := r.keys[r.ids[id]]; root == "" && k != nil {
+		root = k.root
 	}
-	ds := r.whole(k.root)
+	ds := r.whole(root)
 	if len(ds) == 0 {
 		return shown{}, false
 	}

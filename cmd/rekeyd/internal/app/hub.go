@@ -136,7 +136,7 @@ func (h *Hub) openEngine() error {
 		return err
 	}
 	roster := devices.NewRoster()
-	roster.Restore(known)
+	roster.Bind(known)
 	h.engine, err = daemon.New(daemon.Options{
 		Ledger: h.store, Roster: roster, Discovery: d, Drivers: ds, Log: h.o.Log.With("part", "rekeyer"), Wake: h.link.Wake,
 		Told: h.publish, Parallel: h.o.Parallel,
