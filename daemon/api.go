@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -62,8 +61,11 @@ func NewFace(o FaceOptions) (*Face, error) {
 }
 
 // Status returns the house as it is now.
-func (f *Face) Status() Status {
-	a, rows := f.o.Engine.House()
+func (f *Face) Status() (Status, error) {
+	a, rows, err := f.o.Engine.House()
+	if err != nil {
+		return Status{}, err
+	}
 	s := Status{Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: f.o.Hub, Link: "down", Devices: rows}
 	up, reason := f.o.Link()
 	if up {
@@ -72,24 +74,22 @@ func (f *Face) Status() Status {
 	s.Reason = reason
 	if f.o.Listed != nil && a.Provider == home.TPLink {
 		if list, ok := f.o.Listed(); ok {
-			s.Unseen = lay(list, s.Devices)
+			s.Unseen = compare(list, s.Devices)
 		}
 	}
 	if a.CleartextAsked {
 		s.CleartextBind = &a.CleartextBind
 	}
-	return s
+	return s, nil
 }
 
-// lay lays what a cloud lists beside what was seen: each row is told whether it is listed, and what is listed and was not seen is returned.
-func lay(list []home.Listed, rows []Row) []home.Listed {
+// compare sets in each row whether the list of a cloud has its device, and returns the listed devices that have no row.
+func compare(list []home.Listed, rows []Row) []home.Listed {
 	at := map[string]int{}
 	for i, r := range rows {
-		if mac, ok := strings.CutPrefix(string(r.ID), "mac-"); ok {
-			at[mac] = i
+		if r.MAC != "" {
+			at[r.MAC] = i
 		}
-	}
-	for i, r := range rows {
 		if r.Protocol != "" && r.Protocol != home.Native {
 			no := false
 			rows[i].Listed = &no
@@ -125,10 +125,14 @@ func (f *Face) Private() http.Handler {
 	f.order(mux, "rekey", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, false) })
 	f.order(mux, "restart", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, true) })
 	ask(mux, "probe", func(ctx context.Context, in struct {
-		Devices []home.DeviceID `json:"devices"`
+		Devices []string `json:"devices"`
 	},
 	) (any, error) {
-		return f.o.Engine.Probe(ctx, in.Devices)
+		ids, err := f.o.Engine.named(in.Devices)
+		if err != nil {
+			return nil, err
+		}
+		return f.o.Engine.Probe(ctx, ids)
 	})
 	ask(mux, "remember", func(_ context.Context, in struct {
 		Email     string   `json:"email"`
@@ -153,7 +157,14 @@ func (f *Face) Private() http.Handler {
 }
 
 func (f *Face) show(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, f.Status()) })
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		s, err := f.Status()
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		answer(w, s)
+	})
 	mux.HandleFunc("GET /v1/history", func(w http.ResponseWriter, r *http.Request) {
 		limit, err := strconv.Atoi(r.FormValue("limit"))
 		if err != nil || limit < 1 || limit > 10_000 {
@@ -168,13 +179,17 @@ func (f *Face) show(mux *http.ServeMux) {
 	})
 }
 
-// order adds a call that names devices.
+// order adds a call for devices, each by its ID or by a name that it alone has.
 func (f *Face) order(mux *http.ServeMux, name string, do func([]home.DeviceID) error) {
 	ask(mux, name, func(_ context.Context, in struct {
-		Devices []home.DeviceID `json:"devices"`
+		Devices []string `json:"devices"`
 	},
 	) (any, error) {
-		return struct{}{}, do(in.Devices)
+		ids, err := f.o.Engine.named(in.Devices)
+		if err != nil {
+			return nil, err
+		}
+		return struct{}{}, do(ids)
 	})
 }
 

@@ -31,7 +31,7 @@ func TestADeviceThatLeftIsShownSoAndForgottenLater(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 			d.sightings <- sighting("mac:50c7bf000002")
 			time.Sleep(10 * time.Second)
-			if _, rows := h.engine.House(); len(rows) != 1 || rows[0].ID != "mac-50c7bf000002" {
+			if _, rows, _ := h.engine.House(); len(rows) != 1 || rows[0].ID != "mac-50c7bf000002" {
 				t.Errorf("two hours later the house is %+v", rows)
 			}
 		})
@@ -68,7 +68,7 @@ func TestAFloodOfAnnouncementsLeavesRoomForRealDevices(t *testing.T) {
 			if r := h.row("mac-50c7bf000001"); r.Left {
 				t.Error("the real one is not here")
 			}
-			if _, rows := h.engine.House(); len(rows) > 5000 {
+			if _, rows, _ := h.engine.House(); len(rows) > 5000 {
 				t.Errorf("%d rows are kept", len(rows))
 			}
 		})

@@ -9,9 +9,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// What an owner can order.
+// The orders of an owner.
 
-// Bind binds devices to the account; whatever is not current is moved. Unknown devices are home.ErrNotFound.
+// Bind binds devices to the account; those that are not current are moved. Unknown devices are home.ErrNotFound.
 func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 	a, err := r.o.Ledger.Account()
 	if err != nil {
@@ -21,7 +21,7 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 	for _, id := range ids {
 		d, ok := r.o.Roster.Device(id)
 		if !ok {
-			return &home.Error{Op: "bind", Device: id, Err: home.ErrNotFound, Hint: "see which devices were found with: rekeyd devices"}
+			return notFound("bind", id)
 		}
 		if r.o.Drivers[d.Protocol] == nil {
 			return &home.Error{
@@ -29,9 +29,8 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 				Hint: "change its password in its own app",
 			}
 		}
-		r.mu.Lock()
-		foreign := r.row(d.ID).match == home.Foreign
-		r.mu.Unlock()
+		foreign := false
+		r.with(d.ID, func(m *memory) { foreign = m.match == home.Foreign })
 		if foreign {
 			return &home.Error{Op: "bind", Device: id, Err: home.ErrForeign, Hint: "remove it from the other account in its own app first"}
 		}
@@ -41,95 +40,117 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 		return err
 	}
 	r.o.Wake()
-	if err := r.load(); err != nil {
-		return err
+	defer r.reports.add(ids...)
+	return r.reload()
+}
+
+// notFound is the error of an order for a device that nobody knows.
+func notFound(op string, id home.DeviceID) error {
+	return &home.Error{Op: op, Device: id, Err: home.ErrNotFound, Hint: "see which devices were found with: rekeyd devices"}
+}
+
+// bound returns home.ErrNotFound with this hint where one of the devices is not bound.
+func (r *Rekeyer) bound(op, hint string, ids []home.DeviceID) error {
+	for _, id := range ids {
+		switch _, err := r.o.Ledger.Binding(id); {
+		case errors.Is(err, home.ErrNotFound):
+			return &home.Error{Op: op, Device: id, Err: home.ErrNotFound, Hint: hint}
+		case err != nil:
+			return err
+		}
 	}
-	r.tell(ids)
 	return nil
 }
 
-// Unbind has the account forget devices. They keep what they hold.
+// Unbind has the account forget devices. They keep the credential that they hold, and are left out until they are bound again.
 func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
-	r.mu.Lock()
-	for _, id := range ids {
-		if w := r.rows[id]; w == nil || !w.bound {
-			r.mu.Unlock()
-			return &home.Error{Op: "unbind", Device: id, Err: home.ErrNotFound, Hint: "see which devices are bound with: rekeyd status"}
-		}
+	if err := r.bound("unbind", "see which devices are bound with: rekeyd status", ids); err != nil {
+		return err
 	}
-	r.mu.Unlock()
 	if err := r.o.Ledger.Unbind(ids); err != nil {
 		return err
 	}
 	r.o.Wake()
-	if err := r.load(); err != nil {
-		return err
-	}
-	r.tell(ids)
-	return nil
-}
-
-// Rekey has devices looked at now, whatever pause they are in and however often they went back; all that are not current where ids is empty.
-// With restart, what cannot be moved is restarted where its protocol can do that: some devices have the newest password then, from their
-// own cloud.
-func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
-	ids, err := r.toRekey(ids)
-	if err != nil {
-		return err
-	}
-	if err := r.o.Ledger.Retry(ids); err != nil {
-		return err
-	}
-	if err := r.load(); err != nil {
+	if err := r.reload(); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	for _, id := range ids {
-		if w := r.rows[id]; w != nil { // else renamed meanwhile
-			w.restart, w.unrecorded = restart, 0
-			r.schedule(id, time.Now())
+		r.schedule(id, time.Now())
+		// A device that is not bound has the name of its strongest key.
+		if d, ok := r.o.Roster.Device(id); ok && d.ID != id {
+			m, old := r.remember(d.ID), r.memories[id]
+			if old != nil {
+				m.match, m.verdict, m.since, m.told, m.left = old.match, old.verdict, old.since, old.told, old.left
+			}
+			r.schedule(d.ID, time.Now())
+			r.reports.add(d.ID)
 		}
 	}
 	r.mu.Unlock()
+	r.reports.add(ids...)
 	return nil
 }
 
-// Remember takes earlier passwords of the account that its owner remembers, and has every device asked for them that holds none of those
-// that were known. email is how the address was spelled then; as it is registered where empty. It returns how many are new.
+// Rekey probes devices now, all that are not current where ids is empty, and moves those that can be moved. Pauses and the count of
+// reverts begin anew. With restart, a device that cannot be moved is restarted where its protocol can do that: some devices fetch the
+// newest password from their own cloud then.
+func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
+	if len(ids) == 0 {
+		h, err := r.o.Ledger.House()
+		if err != nil {
+			return err
+		}
+		for _, b := range h.Bindings {
+			if !b.Current(h.Account.Epoch) {
+				ids = append(ids, b.Device)
+			}
+		}
+	}
+	for _, id := range ids {
+		if err := r.bound("rekey", "bind it first, with: rekeyd bind "+string(id), []home.DeviceID{id}); err != nil {
+			return err
+		}
+	}
+	if err := r.o.Ledger.Retry(ids); err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, id := range ids {
+		r.with(id, func(m *memory) {
+			m.restart, m.unrecorded = restart, 0
+			r.schedule(id, now)
+		})
+	}
+	return nil
+}
+
+// Remember adds earlier passwords of the account to the vault, and probes every device that holds no known one. email is the
+// spelling of the address at that time; empty for the registered one. It returns how many passwords were new.
 func (r *Rekeyer) Remember(email string, passwords []home.Secret) (added int, err error) {
+	const op = "remember a password"
 	a, err := r.o.Ledger.Account()
 	if err != nil {
-		return 0, &home.Error{Op: "remember a password", Err: err, Hint: "sign in first, with: rekeyd login EMAIL"}
+		return 0, &home.Error{Op: op, Err: err, Hint: "sign in first, with: rekeyd login EMAIL"}
+	}
+	if slices.ContainsFunc(passwords, home.Secret.IsZero) {
+		return 0, &home.Error{Op: op, Err: errors.New("it is empty")}
 	}
 	cs := make([]home.Credential, 0, len(passwords))
 	for _, p := range passwords {
-		if p.IsZero() {
-			return 0, &home.Error{Op: "remember a password", Err: errors.New("it is empty")}
-		}
 		cs = append(cs, home.Credential{Username: cmp.Or(email, a.Email), Password: p})
 	}
 	if added, err = r.o.Ledger.Remember(a.ID, cs); err != nil {
 		return 0, err
 	}
-	if err := r.load(); err != nil {
+	if err := r.reload(); err != nil {
 		return added, err
 	}
-	r.lookAgain()
+	r.probeUnbound()
 	return added, nil
 }
 
-// lookAgain has devices looked at that are here and not bound; those that are bound load has seen to.
-func (r *Rekeyer) lookAgain() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for id, w := range r.rows {
-		if !w.bound && r.o.Drivers[w.device.Protocol] != nil && w.left.IsZero() {
-			r.schedule(id, time.Now())
-		}
-	}
-}
-
-// AllowCleartextBind takes the owner's word whether passwords may go nearly in the clear, to devices that know no better.
+// AllowCleartextBind records whether passwords may go nearly in the clear, for devices whose protocol has no other way.
 func (r *Rekeyer) AllowCleartextBind(allow bool) error {
 	if err := r.o.Ledger.AllowCleartextBind(allow); err != nil {
 		if errors.Is(err, home.ErrNoAccount) {
@@ -137,29 +158,9 @@ func (r *Rekeyer) AllowCleartextBind(allow bool) error {
 		}
 		return err
 	}
-	if err := r.Rekey(nil, false); err != nil { // which reads the ledger anew
+	if err := r.Rekey(nil, false); err != nil {
 		return err
 	}
-	r.lookAgain()
+	r.probeUnbound()
 	return nil
-}
-
-// toRekey returns the devices that an order to rekey means.
-func (r *Rekeyer) toRekey(ids []home.DeviceID) ([]home.DeviceID, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(ids) == 0 {
-		for id, w := range r.rows {
-			if w.bound && !w.binding.Current(r.account.Epoch) {
-				ids = append(ids, id)
-			}
-		}
-		slices.Sort(ids)
-	}
-	for _, id := range ids {
-		if w := r.rows[id]; w == nil || !w.bound {
-			return nil, &home.Error{Op: "rekey", Device: id, Err: home.ErrNotFound, Hint: "bind it first, with: rekeyd bind " + string(id)}
-		}
-	}
-	return ids, nil
 }

@@ -40,7 +40,12 @@ func text[T ~string](s T) string { return html.EscapeString(string(s)) }
 func (f *Face) page(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-	_, _ = w.Write([]byte(render(f.Status()))) // the client has gone
+	s, err := f.Status()
+	if err != nil {
+		http.Error(w, "the state of the hub cannot be read", http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write([]byte(render(s))) // an error means that the client has gone
 }
 
 func render(s Status) string {

@@ -1,7 +1,7 @@
-// Package daemon holds the engine that keeps every binding current, and its faces.
+// Package daemon holds the engine that keeps every binding current, with its API and page.
 //
-// This file is its edge: what the engine needs of the rest of the program. What fulfils an interface here does not import
-// this package; cmd/rekeyd introduces the two.
+// This file has its edges: the interfaces that the engine needs of the rest of the program. Packages that fulfil them do not
+// import this one; cmd/rekeyd/internal/app introduces the two. The story is in mend.go.
 package daemon
 
 import (
@@ -12,44 +12,53 @@ import (
 )
 
 // Driver speaks one protocol to devices on the LAN. Its methods may be called for many devices at once, and never twice at
-// once for one device. Both end when ctx does, and leave no goroutine or connection behind.
+// once for one device. They end when ctx does, and leave no goroutine or connection behind.
 type Driver interface {
-	// Probe asks the device what it holds and changes nothing. What the device is found to hold is the finding's verdict,
-	// an unreachable device's included: an error is for what went wrong on this side only.
+	// Probe asks the device which credential it holds, and changes nothing. The answer is the verdict of the finding, also for an
+	// unreachable device: an error means that something failed on this side.
 	Probe(context.Context, home.Device, home.Candidates) (home.Finding, error)
 
-	// Rekey gives the device the credential m.To. That it returns nil proves nothing, and neither does an error: the caller
-	// probes again. It returns home.ErrUnreachable, ErrNotOpened, ErrRefused, ErrForeign, ErrBusy (again in a second) or
-	// ErrOffline (the device has it, and could not try it).
+	// Rekey gives the device the credential m.To. Neither nil nor an error proves anything: the caller probes again. Errors are
+	// home.ErrUnreachable, ErrNotOpened, ErrRefused, ErrForeign, ErrBusy (again in a second) and ErrOffline (the device has
+	// the credential, and could not try it at its cloud).
 	Rekey(ctx context.Context, d home.Device, m home.Move) error
 }
 
-// Restarter is a driver of devices that can be switched off and on again: some have what their cloud knows only then.
+// Restarter is a driver that can restart its devices: some fetch a new credential from their own cloud at start only.
 type Restarter interface {
 	Restart(context.Context, home.Device, home.Candidates) error
 }
 
-// Nudger is a driver of devices that sign themselves in. Nudge has the device see now whether the account still knows it.
+// Nudger is a driver of devices that sign themselves in. Nudge makes the device check at once whether the account still knows it.
 type Nudger interface {
 	Nudge(context.Context, home.Device, home.Account) error
 }
 
-// Discovery finds devices until ctx ends. It hands every sighting to see, in batches, and never calls it twice at once.
+// Talker is a driver that can pass a request of an app to a device. Request and answer are the protocol's own. Errors are
+// home.ErrUnreachable, and ErrNotOpened where the device accepts none of the account's credentials.
+type Talker interface {
+	Talk(ctx context.Context, d home.Device, c home.Candidates, request []byte) ([]byte, error)
+}
+
+// Discovery finds devices until ctx ends. It passes its sightings to see in batches, and never calls it twice at once.
 type Discovery interface {
 	Run(ctx context.Context, see func([]home.Sighting)) error
 }
 
 // Roster joins sightings to devices. It is safe for use by several goroutines.
 type Roster interface {
-	// See takes sightings in and returns the devices that are new, or that have changed (also in being back after an absence).
+	// Bind replaces the set of bound devices: these keep their IDs, whatever keys they are seen with.
+	Bind([]home.Device)
+	// See takes sightings in, and returns the devices that are new or have changed (also by being back after an absence).
 	See([]home.Sighting) []home.Device
-	Devices() []home.Device
+	// Device returns the device of this ID. The ID of another key of the same device leads to it, too.
 	Device(home.DeviceID) (home.Device, bool)
-	// Here tells whether the device was seen, and neither said goodbye nor was missed for long.
+	// Here reports whether the device was sighted, and has neither said goodbye nor been missed for long.
 	Here(home.DeviceID) bool
 }
 
-// Ledger is what the engine keeps on disk. Every method is one transaction, and may share it with others' (group commit).
+// Ledger is the store of the engine, and authoritative for everything in it. Every method is one transaction, which may
+// share its commit with others.
 type Ledger interface {
 	Reader
 	Binder
@@ -57,42 +66,41 @@ type Ledger interface {
 	Wishes
 }
 
-// Reader tells what is known.
+// Reader reads the ledger.
 type Reader interface {
 	// Account returns home.ErrNoAccount before the hub has enrolled.
 	Account() (home.Account, error)
-	Credentials(home.AccountID) ([]home.Credential, error) // newest first
-	Bindings() ([]home.Binding, error)
-	Devices() ([]home.Device, error) // those that are bound, as they were last seen
+	House() (home.House, error)
+	Subject(home.DeviceID) (home.Subject, error)
+	// Binding returns home.ErrNotFound for a device that is not bound.
+	Binding(home.DeviceID) (home.Binding, error)
 }
 
-// Binder says what belongs to the account. Its methods queue what the account service has to be told.
+// Binder changes the set of bound devices. Its methods queue the errands to the account service.
 type Binder interface {
 	Bind(home.AccountID, []home.Device) error
 	Unbind([]home.DeviceID) error
-	// RenameDevice moves a bound device to the name that a stronger identity gives it.
-	RenameDevice(from, to home.DeviceID) error
-	// SaveDevices keeps where bound devices were last seen.
+	// SaveDevices records where bound devices were last seen. It skips others, and records that are the same.
 	SaveDevices([]home.Device) error
 }
 
-// Progress is how a binding moves.
+// Progress records how far a binding is.
 type Progress interface {
-	// Observe records what a probe found, with all that follows from it: a device that was seen to hold the newest epoch has
-	// its intent forgotten and its sign-in queued. It returns the binding as it now is, or home.ErrNotFound.
+	// Observe records the verdict of a probe and the rank of its proof, with all consequences: the intent of a device that holds the
+	// newest epoch is deleted, and its sign-in queued. It returns the binding after that, or home.ErrNotFound.
 	Observe(home.DeviceID, home.Verdict, home.ProofRank, time.Time) (home.Binding, error)
 	// Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one.
 	Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error)
-	// Postpone records that a try did not bring the device to the newest epoch, and when the next may begin.
+	// Postpone records that a try did not bring the device to the newest epoch, and when the next one may begin.
 	Postpone(id home.DeviceID, next time.Time) error
-	// Retry forgets what was tried in vain with devices. What is not bound is passed over.
+	// Retry resets the tries and pauses of devices. It skips those that are not bound.
 	Retry([]home.DeviceID) error
 }
 
-// Wishes is what an owner says beside.
+// Wishes are orders of the owner that the ledger keeps.
 type Wishes interface {
-	// Remember adds earlier passwords to the vault, and returns how many are new to it.
+	// Remember adds earlier passwords to the vault, and returns how many were new.
 	Remember(home.AccountID, []home.Credential) (added int, err error)
-	// AllowCleartextBind keeps the owner's word; see home.Account.
+	// AllowCleartextBind records the owner's consent; see home.Account.
 	AllowCleartextBind(bool) error
 }

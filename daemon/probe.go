@@ -1,8 +1,8 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -10,30 +10,33 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Probed is a device as a probe has just found it, and what an order to rekey would do to it.
+// Probed is the row of a device that was just probed, with what an order to rekey would do to it.
 type Probed struct {
 	Row
 	Plan string `json:"plan"`
 }
 
-// Probe asks devices what they hold, and changes nothing; all that are here and that a driver speaks to where ids is empty. Unknown devices
-// are home.ErrNotFound. A device that somebody works on is waited for, as long as ctx lasts.
+// Probe asks devices which credential they hold, and changes nothing; where ids is empty, all that are here and that a driver speaks to.
+// Unknown devices are home.ErrNotFound. A device that a job works on is waited for, until ctx ends.
 func (r *Rekeyer) Probe(ctx context.Context, ids []home.DeviceID) ([]Probed, error) {
-	r.mu.Lock()
 	if len(ids) == 0 {
-		for id, w := range r.rows {
-			if w.bound || w.left.IsZero() && r.o.Drivers[w.device.Protocol] != nil {
-				ids = append(ids, id)
+		_, rows, err := r.House()
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if row.Bound || !row.Left && r.o.Drivers[row.Protocol] != nil {
+				ids = append(ids, row.ID)
 			}
 		}
 	}
 	for _, id := range ids {
-		if r.rows[id] == nil {
-			r.mu.Unlock()
-			return nil, &home.Error{Op: "probe", Device: id, Err: home.ErrNotFound, Hint: "see which devices were found with: rekeyd devices"}
+		known := false
+		r.with(id, func(*memory) { known = true })
+		if !known {
+			return nil, notFound("probe", id)
 		}
 	}
-	r.mu.Unlock()
 	out := make([]Probed, len(ids))
 	free := make(chan struct{}, r.o.Parallel)
 	var all sync.WaitGroup
@@ -45,47 +48,49 @@ func (r *Rekeyer) Probe(ctx context.Context, ids []home.DeviceID) ([]Probed, err
 		})
 	}
 	all.Wait()
-	out = slices.DeleteFunc(out, func(p Probed) bool { return p.ID == "" }) // renamed meanwhile
-	slices.SortFunc(out, func(a, b Probed) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
+	out = slices.DeleteFunc(out, func(p Probed) bool { return p.ID == "" }) // forgotten meanwhile
+	slices.SortFunc(out, func(a, b Probed) int { return compareRows(a.Row, b.Row) })
 	return out, nil
 }
 
+// probeOne returns a zero Probed for a device that is not known any more.
 func (r *Rekeyer) probeOne(ctx context.Context, id home.DeviceID) Probed {
 	ctx, stop := context.WithTimeout(ctx, r.o.Patience)
 	defer stop()
-	d, c, err := r.borrow(ctx, id)
-	if err == nil {
-		defer r.release(id)
-	}
-	driver := r.o.Drivers[d.Protocol]
-	f := home.Finding{Match: home.Unknown, Device: d, Verdict: home.Verdict{State: home.Unsupported}}
-	switch {
-	case err != nil:
+	f := home.Finding{Match: home.Unknown}
+	t := task{}
+	err := r.acquire(ctx, id)
+	if err != nil {
 		f.Verdict = home.Verdict{State: home.Unreachable, Detail: err.Error()}
-	case driver != nil:
-		if f, err = probe(ctx, driver, d, c); err != nil {
+	} else {
+		defer r.release(id)
+		switch t, err = r.task(id); {
+		case errors.Is(err, errAlias), errors.Is(err, home.ErrNotFound):
+			return Probed{}
+		case err == nil && t.driver == nil:
+			f.Device, f.Verdict.State = t.device, home.Unsupported
+		case err == nil:
+			f, err = t.probe(ctx)
+		}
+		if err != nil {
 			f.Verdict = home.Verdict{State: home.Unasked, Detail: err.Error()}
+		} else {
+			r.keep(t, f)
 		}
 	}
-	if err == nil {
-		r.found(d, f)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	w := r.rows[id]
-	if w == nil {
+	h, err := r.o.Ledger.Subject(id)
+	d, ok := r.o.Roster.Device(id)
+	if err != nil || !ok {
 		return Probed{}
 	}
-	as := *w
-	as.match = f.Match
-	p := Probed{Row: r.present(&as, f.Verdict)}
-	p.Plan = plan(p.Row, f, r.account)
-	return p
+	s := sight{account: h.Account, device: d, binding: h.Binding, bound: h.Bound(), spoken: r.o.Drivers[d.Protocol] != nil}
+	r.with(id, func(m *memory) { s.memory = *m })
+	s.memory.match = f.Match
+	row := s.showAs(f.Verdict)
+	return Probed{row, plan(row, f, h.Account)}
 }
 
-// plan says what an order to rekey would do to a device that was found so.
+// plan describes what an order to rekey would do to a device that was found so.
 func plan(row Row, f home.Finding, a home.Account) string {
 	old := "what it holds"
 	switch v := f.Verdict; {
@@ -97,7 +102,7 @@ func plan(row Row, f home.Finding, a home.Account) string {
 		return "nothing: it is not bound; " + bindIt(row)
 	case v.State == home.Unreachable:
 		return "nothing now: it is moved when it is seen again"
-	case !movable(f):
+	case !mayReceive(f):
 		if row.Hint == "" {
 			return "nothing"
 		}
@@ -113,8 +118,4 @@ func plan(row Row, f home.Finding, a home.Account) string {
 		return "nothing: passwords may not go in the clear; " + allowIt
 	}
 	return fmt.Sprintf("would be moved from %s to password %d", old, a.Epoch)
-}
-
-func bindIt(row Row) string {
-	return "bind it with: rekeyd bind " + home.InCommand(cmp.Or(row.Name, string(row.ID)))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Options are what New checks.
+// Options are checked by New.
 type Options struct {
 	Ledger    Ledger
 	Roster    Roster
@@ -22,58 +22,34 @@ type Options struct {
 
 	// Wake is called when errands for the account service may wait. It must not block.
 	Wake func()
-	// Told is called with every row of the house that has changed, one at a time. While it blocks, only the newest row of each
+	// Changed is called with every row of the house that has changed, one at a time. While it blocks, only the newest row of each
 	// device is kept for it. It may be nil.
-	Told func(Row)
+	Changed func(Row)
 
 	Parallel int           // devices probed or moved at once; 16 when zero
-	Recheck  time.Duration // how often a current device is asked again; 6 h when zero
-	Patience time.Duration // how long one device may take; 1 min when zero
+	Recheck  time.Duration // pause between probes of a current device; 6 h when zero
+	Patience time.Duration // time limit of one job; 1 min when zero
 }
 
-// Rekeyer keeps every binding current: it probes what was sighted, and moves what is stale to the account's newest epoch.
+// Rekeyer keeps every binding current: it probes the devices that are sighted, and moves the stale ones to the newest epoch of
+// the account. This file is its scheduler; what happens to a device is in mend.go.
+//
+// The ledger is authoritative for the account and the bindings, the roster for the devices on the network. The Rekeyer itself knows only
+// what neither has: see memory.
 type Rekeyer struct {
 	o       Options
-	changed chan struct{} // the schedule or the account has changed
+	wake    chan struct{} // the schedule has changed
 	alive   chan struct{} // receives once a round of Run, where Alive waits
-
 	reports *reports
 
-	loading sync.Mutex // held while the ledger is read, so that the newest reading counts
-	mu      sync.Mutex // guards what follows; never held over I/O
-	account home.Account
-	creds   []home.Credential // newest first
-	rows    map[home.DeviceID]*row
-	swept   time.Time
-	full    bool                            // there are more rows than a house has
-	heirs   map[home.DeviceID]home.DeviceID // new names of devices that were renamed while a job was under way
-	due     schedule
-	stamp   uint64 // counts what was recorded of single bindings
+	mu       sync.Mutex // guards the fields below; never held over I/O
+	memories map[home.DeviceID]*memory
+	due      schedule
+	swept    time.Time
+	full     bool // there are more devices than a house has
 }
 
-// row is one device of the house: what the roster, the ledger and the last probe say of it.
-type row struct {
-	device     home.Device
-	binding    home.Binding
-	stamp      uint64 // when binding was last recorded by itself
-	bound      bool
-	match      home.Match
-	verdict    home.Verdict // of the last probe, for a device that is not bound; else the binding's counts
-	since      time.Time
-	busy       bool        // one job at a time for a device
-	again      bool        // due once more when the job ends
-	restart    bool        // its owner wants it restarted where it cannot be moved
-	says       home.Device // name, model and kind, as the device told its driver
-	misses     int         // probes in a row without an answer
-	missed     time.Time   // when the last of them was
-	nudges     int         // in a row
-	left       time.Time   // when it was last seen to leave; zero while it is here
-	unrecorded int         // tries in a row that the ledger could not record
-	trouble    error       // why the last try to move it did not; nil once it is current
-	told       Row
-}
-
-// New checks o, all of it, and returns a Rekeyer. Run starts it.
+// New checks o and returns a Rekeyer. Run starts it.
 func New(o Options) (*Rekeyer, error) {
 	var errs []error
 	if o.Ledger == nil || o.Roster == nil || o.Discovery == nil || o.Log == nil {
@@ -97,18 +73,17 @@ func New(o Options) (*Rekeyer, error) {
 	if o.Wake == nil {
 		o.Wake = func() {}
 	}
-	if o.Told == nil {
-		o.Told = func(Row) {}
+	if o.Changed == nil {
+		o.Changed = func(Row) {}
 	}
 	return &Rekeyer{
-		o: o, changed: make(chan struct{}, 1), alive: make(chan struct{}), rows: map[home.DeviceID]*row{},
-		heirs: map[home.DeviceID]home.DeviceID{}, reports: newReports(),
+		o: o, wake: make(chan struct{}, 1), alive: make(chan struct{}), memories: map[home.DeviceID]*memory{}, reports: newReports(),
 	}, nil
 }
 
-// Run keeps the house until ctx ends.
+// Run keeps the house current until ctx ends.
 func (r *Rekeyer) Run(ctx context.Context) error {
-	if err := r.load(); err != nil {
+	if err := r.start(); err != nil {
 		return err
 	}
 	var parts sync.WaitGroup
@@ -116,30 +91,30 @@ func (r *Rekeyer) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	parts.Go(func() { r.discover(ctx) })
-	parts.Go(func() { r.reports.drain(ctx, r.o.Told) })
+	parts.Go(func() { r.reports.drain(ctx, r.rowsOf, r.o.Changed) })
 
-	free := make(chan struct{}, r.o.Parallel)
+	busy := make(chan struct{}, r.o.Parallel)
 	for {
-		next, jobs := r.take(time.Now(), r.o.Parallel-len(free))
-		for _, id := range jobs {
-			free <- struct{}{}
+		next, ids := r.take(time.Now(), r.o.Parallel-len(busy))
+		for _, id := range ids {
+			busy <- struct{}{}
 			parts.Go(func() {
 				r.mend(ctx, id)
-				<-free
+				<-busy
 				r.poke()
 			})
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.changed:
+		case <-r.wake:
 		case r.alive <- struct{}{}:
 		case <-time.After(time.Until(next)):
 		}
 	}
 }
 
-// discover feeds the house what is sighted. When discovery fails it is started anew, more slowly each time.
+// discover runs the discovery. When it fails it is started anew, more slowly each time.
 func (r *Rekeyer) discover(ctx context.Context) {
 	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, time.Minute) {
 		err := r.o.Discovery.Run(ctx, r.see)
@@ -154,24 +129,14 @@ func (r *Rekeyer) discover(ctx context.Context) {
 	}
 }
 
-// row returns the device's row, a new one when there is none; r.mu is held.
-func (r *Rekeyer) row(id home.DeviceID) *row {
-	w, ok := r.rows[id]
-	if !ok {
-		w = &row{device: home.Device{ID: id}, match: home.Unknown}
-		r.rows[id] = w
-	}
-	return w
-}
-
-// schedule has the device looked at, at the given time, unless it goes by another name now; r.mu is held.
+// schedule plans a job for the device at the given time; r.mu is held.
 func (r *Rekeyer) schedule(id home.DeviceID, at time.Time) {
-	w := r.rows[id]
-	if w == nil {
-		return
+	m := r.memories[id]
+	if m == nil {
+		return // its device left, and was forgotten
 	}
-	if w.busy && !at.After(time.Now()) {
-		w.again = true
+	if m.busy && !at.After(time.Now()) {
+		m.again = true
 		return
 	}
 	r.due.add(id, at)
@@ -180,12 +145,12 @@ func (r *Rekeyer) schedule(id home.DeviceID, at time.Time) {
 
 func (r *Rekeyer) poke() {
 	select {
-	case r.changed <- struct{}{}:
+	case r.wake <- struct{}{}:
 	default:
 	}
 }
 
-// take returns up to n devices that are due, and when the next one is.
+// take returns up to n devices that are due and marks them busy, and the time at which the next one is due.
 func (r *Rekeyer) take(now time.Time, n int) (next time.Time, ids []home.DeviceID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -194,19 +159,17 @@ func (r *Rekeyer) take(now time.Time, n int) (next time.Time, ids []home.DeviceI
 		if !ok {
 			return r.due.next(now.Add(time.Hour)), ids
 		}
-		w := r.rows[id]
-		if w == nil {
-			continue // renamed meanwhile
+		switch m := r.memories[id]; {
+		case m == nil: // its device left, and was forgotten
+		case m.busy:
+			m.again = true
+		default:
+			m.busy = true
+			ids = append(ids, id)
 		}
-		if w.busy {
-			w.again = true
-			continue
-		}
-		w.busy = true
-		ids = append(ids, id)
 	}
-	return now.Add(time.Hour), ids // a job that ends pokes
+	return now.Add(time.Hour), ids // the end of a job pokes
 }
 
-// jitter spreads what would otherwise happen in one instant.
+// jitter spreads over time what would otherwise happen at once.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }

@@ -7,22 +7,24 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// reports is the queue of changed rows for the callback. It holds the newest row of each device only, so a slow callback
-// delays its own reports and nothing else.
+// reports is the queue of devices whose row may have changed. Rows are made when the queue is drained, so a slow callback gets
+// the newest row of each device, and delays nothing but its own reports.
 type reports struct {
-	mu      sync.Mutex // guards rows; never held while the callback runs
-	rows    map[home.DeviceID]Row
-	waiting chan struct{} // has room for one: more rows need no second signal
+	mu      sync.Mutex // guards ids; never held over I/O or while the callback runs
+	ids     map[home.DeviceID]bool
+	waiting chan struct{} // has room for one: more devices need no second signal
 }
 
 func newReports() *reports {
-	return &reports{rows: map[home.DeviceID]Row{}, waiting: make(chan struct{}, 1)}
+	return &reports{ids: map[home.DeviceID]bool{}, waiting: make(chan struct{}, 1)}
 }
 
-// add queues a row in place of an older one of the same device.
-func (q *reports) add(row Row) {
+// add queues devices.
+func (q *reports) add(ids ...home.DeviceID) {
 	q.mu.Lock()
-	q.rows[row.ID] = row
+	for _, id := range ids {
+		q.ids[id] = true
+	}
 	q.mu.Unlock()
 	select {
 	case q.waiting <- struct{}{}:
@@ -30,8 +32,9 @@ func (q *reports) add(row Row) {
 	}
 }
 
-// drain calls publish for each queued row, one at a time, until ctx ends.
-func (q *reports) drain(ctx context.Context, publish func(Row)) {
+// drain calls publish for each row that has changed, one at a time, until ctx ends.
+func (q *reports) drain(ctx context.Context, rowsOf func([]home.DeviceID) []Row, publish func(Row)) {
+	published := map[home.DeviceID]Row{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,14 +42,22 @@ func (q *reports) drain(ctx context.Context, publish func(Row)) {
 		case <-q.waiting:
 		}
 		q.mu.Lock()
-		rows := q.rows
-		q.rows = map[home.DeviceID]Row{}
+		ids := make([]home.DeviceID, 0, len(q.ids))
+		for id := range q.ids {
+			ids = append(ids, id)
+		}
+		clear(q.ids)
 		q.mu.Unlock()
-		for _, row := range rows {
-			if ctx.Err() != nil {
-				return
+		for len(ids) > 0 && ctx.Err() == nil {
+			// A few at a time: publish may take long, and the rows of the rest are to be the newest then.
+			some := ids[:min(len(ids), 64)]
+			ids = ids[len(some):]
+			for _, row := range rowsOf(some) {
+				if published[row.ID] != row && ctx.Err() == nil {
+					published[row.ID] = row
+					publish(row)
+				}
 			}
-			publish(row)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func TestABlockedCallbackStopsNoDeviceAndGetsTheNewestRowsLater(t *testing.T) {
 		h.engine, err = daemon.New(daemon.Options{
 			Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
 			Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
-			Told: func(r daemon.Row) {
+			Changed: func(r daemon.Row) {
 				<-unblock
 				mu.Lock()
 				calls[r.ID] = append(calls[r.ID], r)

@@ -3,32 +3,24 @@ package daemon
 import (
 	"context"
 	"time"
-
-	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// restartTime is after how long a device that was restarted is looked at again: it has to start, and to speak to its cloud.
+// restartTime is the pause before the probe of a device that was restarted: it has to start, and to reach its cloud.
 const restartTime = 2 * time.Minute
 
-// restart restarts a device that could not be moved, once, where its owner has asked for that.
-func (r *Rekeyer) restart(ctx context.Context, driver Driver, d home.Device, c home.Candidates) {
-	s, can := driver.(Restarter)
-	r.mu.Lock()
-	w := r.rows[d.ID]
-	wanted := w != nil && w.restart
-	if wanted {
-		w.restart = false
-	}
-	r.mu.Unlock()
-	if !wanted || !can {
+// restartOnce restarts a device that could not be moved, once, where its owner has ordered that.
+func (r *Rekeyer) restartOnce(ctx context.Context, t task) {
+	id := t.device.ID
+	driver, can := t.driver.(Restarter)
+	ordered := false
+	r.with(id, func(m *memory) { ordered, m.restart = m.restart, false })
+	if !ordered || !can {
 		return
 	}
-	if err := s.Restart(ctx, d, c); err != nil {
-		r.o.Log.Warn("device not restarted", "device", d.ID, "err", err)
+	if err := driver.Restart(ctx, t.device, t.subject.Candidates()); err != nil {
+		r.o.Log.Warn("device not restarted", "device", id, "err", err)
 		return
 	}
-	r.o.Log.Info("device restarted", "device", d.ID)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.schedule(d.ID, time.Now().Add(jitter(2*restartTime)))
+	r.o.Log.Info("device restarted", "device", id)
+	r.with(id, func(*memory) { r.schedule(id, time.Now().Add(jitter(2*restartTime))) })
 }

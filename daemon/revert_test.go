@@ -34,7 +34,7 @@ func TestADeviceThatIsSetBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			sign := func() {
 				must(t, h.store.SignedIn(acct, 2, []home.DeviceID{front}))
-				h.engine.SignedIn(2, []home.DeviceID{front})
+				h.engine.SignedIn([]home.DeviceID{front})
 			}
 			sign()
 			expect("moved", 1, home.Current)

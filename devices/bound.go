@@ -49,11 +49,15 @@ func (r *Roster) Bind(list []home.Device) {
 	r.report(renamed)
 }
 
-// idOf returns the ID of the device with these keys, strongest first, which belong to the devices with these roots: that of the bound device
-// that it is, else the name of its strongest key.
-func (r *Roster) idOf(keys []string, roots map[string]bool) home.DeviceID {
+// idOf returns the ID of the device that is shown for ds, with these keys, strongest first: that of the bound device that it is, else the
+// name of its strongest key.
+func (r *Roster) idOf(keys []string, ds []*device) home.DeviceID {
 	for _, k := range keys {
-		if id, ok := r.bound.owner[k]; ok && roots[r.holder(id)] {
+		id, ok := r.bound.owner[k]
+		if !ok {
+			continue
+		}
+		if root := r.holder(id); slices.ContainsFunc(ds, func(d *device) bool { return d.root == root }) {
 			return id
 		}
 	}
@@ -72,12 +76,4 @@ func (r *Roster) holder(id home.DeviceID) string {
 		}
 	}
 	return ""
-}
-
-func rootsOf(ds []*device) map[string]bool {
-	roots := map[string]bool{}
-	for _, d := range ds {
-		roots[d.root] = true
-	}
-	return roots
 }

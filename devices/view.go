@@ -131,7 +131,7 @@ func (r *Roster) view(ds ...*device) shown {
 		v.Keys = append(v.Keys, d.keys...)
 	}
 	slices.SortFunc(v.Keys, compareKeys)
-	v.ID = r.idOf(v.Keys, rootsOf(ds))
+	v.ID = r.idOf(v.Keys, ds)
 	for _, f := range r.ranked(ds...) {
 		v.here = v.here || r.here(f)
 		if v.Protocol == "" && f.Protocol != "" || !v.Addr.IsValid() {

@@ -1,7 +1,6 @@
 package localstore_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -197,53 +196,6 @@ func TestSignInsNeverGoBack(t *testing.T) {
 	}
 	unchanged(t, dir, "the same session again", func() { must(t, s.SignedIn(acct, 2, []home.DeviceID{front})) })
 	wants(t, s.SignedIn("acc-2", 2, nil), home.ErrNoAccount)
-}
-
-func TestRenamedDeviceKeepsWhatIsKnownOfIt(t *testing.T) {
-	dir := t.TempDir()
-	s := enrolled(t, dir, "iot-1", front)
-	observe(t, s, "iot-1", at(home.Current, 1))
-	must(t, s.SignedIn(acct, 1, []home.DeviceID{"iot-1"}))
-	begin(t, s, 2)
-	_, err := s.Intend("iot-1", 1, 2, noon)
-	must(t, err)
-	secrets, err := s.BindingSecrets([]home.DeviceID{"iot-1"})
-	must(t, err)
-	wants(t, s.RenameDevice("iot-2", back), home.ErrNotFound)
-	must(t, s.RenameDevice("iot-1", back))
-	must(t, s.Check())
-	s = reopen(t, s, dir)
-	_, err = s.Binding("iot-1")
-	wants(t, err, home.ErrNotFound)
-	b, err := s.Binding(back)
-	must(t, err)
-	if b.DeviceEpoch != 1 || b.CloudEpoch != 0 || b.Verdict.State != home.Stale {
-		t.Fatalf("%+v", b)
-	}
-	moved, err := s.BindingSecrets([]home.DeviceID{back})
-	must(t, err)
-	if moved[back] != secrets["iot-1"] || len(intents(t, s)) != 1 || intents(t, s)[0].Device != back {
-		t.Fatalf("secret or intent was lost: %v", intents(t, s))
-	}
-	for _, want := range []string{"unbind iot-1 0", "bind " + string(back) + " 0"} {
-		if !slices.Contains(errands(t, s), want) {
-			t.Fatalf("no %q in %v", want, errands(t, s))
-		}
-	}
-
-	// Bound under both names: what it may hold is kept together.
-	begin(t, s, 3)
-	_, err = s.Intend(front, 2, 3, noon)
-	must(t, err)
-	must(t, s.RenameDevice(back, front))
-	must(t, s.Check())
-	is := intents(t, s)
-	if len(is) != 1 || is[0].Device != front || is[0].To != 3 || fmt.Sprint(is[0].Holds) != "[1 2 3]" {
-		t.Fatalf("intents %+v", is)
-	}
-	if bs, err := s.Bindings(); err != nil || len(bs) != 1 || bs[0].Device != front {
-		t.Fatalf("%+v, %v", bs, err)
-	}
 }
 
 func TestAnUnboundDeviceIsLeftOutUntilItIsBoundAgain(t *testing.T) {

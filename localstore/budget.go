@@ -80,22 +80,6 @@ func spent(tx *bbolt.Tx, id home.DeviceID) ([]time.Time, error) {
 	return kept, err
 }
 
-// moveBudget counts for a device under its new name what was spent under the old one.
-func moveBudget(tx *bbolt.Tx, from, to home.DeviceID) error {
-	was, err := spent(tx, from)
-	if err != nil || len(was) == 0 {
-		return err
-	}
-	has, err := spent(tx, to)
-	if err != nil {
-		return err
-	}
-	if err := tx.Bucket(bBudget).Delete([]byte(from)); err != nil {
-		return err
-	}
-	return boltfile.Put(tx.Bucket(bBudget), []byte(to), append(was, has...))
-}
-
 // manyBudgets is how many devices are counted before those whose day has passed are forgotten.
 const manyBudgets = 256
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +23,7 @@ old cameras, are told the password nearly in the clear, or before they have prov
 network can read it. They are moved only if you allow that, once, with --allow-cleartext-bind; a terminal asks.`,
 	}
 	cleartext := c.Flags().Bool("allow-cleartext-bind", false, "allow passwords nearly in the clear on your network, or with =false forbid it again; alone it binds nothing")
-	all := c.Flags().Bool("all", false, "every device that is yours or nobody's")
+	all := c.Flags().Bool("all", false, "every device that is yours or nobody's, except those that you unbound")
 	c.RunE = func(c *cobra.Command, names []string) error {
 		said := c.Flags().Changed("allow-cleartext-bind")
 		if *all == (len(names) > 0) && (*all || !said) {
@@ -40,12 +39,12 @@ network can read it. They are moved only if you allow that, once, with --allow-c
 		var ids []home.DeviceID
 		if *all {
 			for _, r := range s.Devices {
-				if !r.Bound && r.Protocol != "" && (r.Match == home.Ours || r.Match == home.Unbound) {
+				if !r.Bound && !r.LeftOut && r.Protocol != "" && (r.Match == home.Ours || r.Match == home.Unbound) {
 					ids = append(ids, r.ID)
 				}
 			}
 		} else if len(names) > 0 {
-			if ids, err = named(s.Devices, names); err != nil {
+			if ids, err = daemon.Named(s.Devices, names); err != nil {
 				return err
 			}
 		}
@@ -143,7 +142,7 @@ func orderNamed(c *cobra.Command, what string, names []string) ([]home.DeviceID,
 		if err != nil {
 			return nil, err
 		}
-		if ids, err = named(s.Devices, names); err != nil {
+		if ids, err = daemon.Named(s.Devices, names); err != nil {
 			return nil, err
 		}
 	}
@@ -155,30 +154,4 @@ func order(c *cobra.Command, what string, ids []home.DeviceID) error {
 		Devices []home.DeviceID `json:"devices"`
 	}{ids}
 	return dialHub(stateOf(c)).call(c.Context(), http.MethodPost, "/v1/"+what, in, nil)
-}
-
-// named finds devices by id or, where it is the name of one device only, by name.
-func named(rows []daemon.Row, names []string) ([]home.DeviceID, error) {
-	var ids []home.DeviceID
-	for _, n := range names {
-		var found []home.DeviceID
-		for _, r := range rows {
-			if string(r.ID) == n {
-				found = []home.DeviceID{r.ID}
-				break
-			}
-			if strings.EqualFold(r.Name, n) {
-				found = append(found, r.ID)
-			}
-		}
-		switch len(found) {
-		case 0:
-			return nil, &home.Error{Op: "find " + n, Err: home.ErrNotFound, Hint: "see which devices were found with: rekeyd devices"}
-		case 1:
-			ids = append(ids, found[0])
-		default:
-			return nil, &home.Error{Op: "find " + n, Err: fmt.Errorf("%d devices have that name: %w", len(found), home.ErrNotFound), Hint: "name it by its id; see: rekeyd devices"}
-		}
-	}
-	return ids, nil
 }

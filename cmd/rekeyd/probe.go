@@ -88,7 +88,7 @@ func probed(c *cobra.Command, names []string) ([]daemon.Probed, error) {
 			return nil, err
 		}
 		var err error
-		if in.Devices, err = named(s.Devices, names); err != nil {
+		if in.Devices, err = daemon.Named(s.Devices, names); err != nil {
 			return nil, err
 		}
 	}

@@ -162,8 +162,8 @@ func TestAVerdictIsReadAgainstTheNewestEpoch(t *testing.T) {
 		if v.State != c.want || v.Epoch != c.epoch || v.Detail != "said" {
 			t.Errorf("%s of %d against %d: %+v, want %s", c.state, c.epoch, c.newest, v, c.want)
 		}
-		if v.Movable() != (c.want == home.Stale) {
-			t.Errorf("%s is movable: %t", v.State, v.Movable())
+		if v.HoldsOlder() != (c.want == home.Stale) {
+			t.Errorf("%s holds an older credential: %t", v.State, v.HoldsOlder())
 		}
 	}
 }

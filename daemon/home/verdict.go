@@ -59,8 +59,8 @@ func (v Verdict) Against(newest Epoch) Verdict {
 	return v
 }
 
-// Movable tells whether a driver may be asked to move the device to the newest epoch without asking its owner first.
-func (v Verdict) Movable() bool { return v.State == Stale || v.State == WrongCase }
+// HoldsOlder reports whether the device proved that it holds an older credential of the account, or one in other letter case.
+func (v Verdict) HoldsOlder() bool { return v.State == Stale || v.State == WrongCase }
 
 // InCommand is a device's name as it is typed in a command line.
 func InCommand(name string) string {

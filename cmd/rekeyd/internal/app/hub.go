@@ -103,8 +103,8 @@ func (h *Hub) openCloud() error {
 	h.link, err = cloudlink.New(cloudlink.Options{
 		Identity: h.identity, Store: linkStore{h.store}, Boot: boot, Version: h.o.Version, Name: name, Brokers: h.brokers,
 		Log:      h.o.Log.With("part", "link"),
-		Began:    func(e home.Epoch) { h.engine.Began(e) },
-		SignedIn: func(e home.Epoch, ids []home.DeviceID) { h.engine.SignedIn(e, ids) },
+		Began:    func(home.Epoch) { h.engine.AccountChanged() },
+		SignedIn: func(_ home.Epoch, ids []home.DeviceID) { h.engine.SignedIn(ids) },
 		States:   h.states,
 		Relay: func(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
 			return h.engine.Relay(ctx, id, request)
@@ -131,15 +131,9 @@ func (h *Hub) openEngine() error {
 	if err != nil {
 		return err
 	}
-	known, err := h.store.Devices()
-	if err != nil {
-		return err
-	}
-	roster := devices.NewRoster()
-	roster.Bind(known)
 	h.engine, err = daemon.New(daemon.Options{
-		Ledger: h.store, Roster: roster, Discovery: d, Drivers: ds, Log: h.o.Log.With("part", "rekeyer"), Wake: h.link.Wake,
-		Told: h.publish, Parallel: h.o.Parallel,
+		Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: ds, Log: h.o.Log.With("part", "rekeyer"), Wake: h.link.Wake,
+		Changed: h.publish, Parallel: h.o.Parallel,
 	})
 	if err != nil {
 		return err
@@ -223,7 +217,10 @@ func (h *Hub) Close() {
 
 // states returns the states of all bound devices, which the link publishes after each connect.
 func (h *Hub) states() []cloudlink.DeviceState {
-	_, rows := h.engine.House()
+	_, rows, err := h.engine.House()
+	if err != nil {
+		h.o.Log.Error("states not read", "err", err)
+	}
 	var states []cloudlink.DeviceState
 	for _, r := range rows {
 		if r.Bound {

@@ -15,11 +15,11 @@ import (
 // Login signs the hub in to an account, with its e-mail address and password or with a pairing word from the account's page.
 func (h *Hub) Login(ctx context.Context, in daemon.Login) error {
 	if in.Provider == home.TPLink {
-		epoch, err := h.vendor.Login(ctx, tplink.Login{URL: in.AccountURL, Email: in.Email, Password: in.Password, Code: in.Code})
+		_, err := h.vendor.Login(ctx, tplink.Login{URL: in.AccountURL, Email: in.Email, Password: in.Password, Code: in.Code})
 		if err != nil {
 			return err
 		}
-		h.engine.Began(epoch)
+		h.engine.AccountChanged()
 		return h.engine.Rekey(nil, false)
 	}
 	if !in.Pairing.IsZero() {
@@ -68,7 +68,7 @@ func (h *Hub) enrol(ctx context.Context, p pairing.Pairing, email string, passwo
 	if err := h.link.Enrol(ctx, p, email, password); err != nil {
 		return err
 	}
-	h.engine.Began(0)
+	h.engine.AccountChanged()
 	if password.IsZero() {
 		return nil
 	}

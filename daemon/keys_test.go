@@ -73,7 +73,7 @@ func sighting(keys ...string) []home.Sighting {
 	}}
 }
 
-func TestADeviceThatIsRenamedWhileItIsMovedIsWorkedOnByOneAlone(t *testing.T) {
+func TestAStrongerKeySeenDuringAMoveStartsNoSecondJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}}
@@ -81,7 +81,7 @@ func TestADeviceThatIsRenamedWhileItIsMovedIsWorkedOnByOneAlone(t *testing.T) {
 		h.run(func() {
 			d.sightings <- sighting("iot:8006AA")
 			time.Sleep(5 * time.Second)
-			_, rows := h.engine.House()
+			_, rows, _ := h.engine.House()
 			must(t, h.engine.Bind([]home.DeviceID{rows[0].ID}))
 			time.Sleep(4 * time.Second) // it is being moved
 			d.sightings <- sighting("mac:50c7bf000001", "iot:8006AA")
@@ -92,8 +92,8 @@ func TestADeviceThatIsRenamedWhileItIsMovedIsWorkedOnByOneAlone(t *testing.T) {
 			if most != 1 {
 				t.Errorf("%d jobs at once at one device", most)
 			}
-			_, rows = h.engine.House()
-			if len(rows) != 1 || rows[0].ID != "mac-50c7bf000001" || !rows[0].Bound {
+			_, rows, _ = h.engine.House()
+			if len(rows) != 1 || rows[0].ID != "iot-8006aa" || !rows[0].Bound {
 				t.Errorf("the house is %+v", rows)
 			}
 		})
@@ -126,7 +126,7 @@ func (d restarting) Restart(_ context.Context, dev home.Device, _ home.Candidate
 	return nil
 }
 
-func TestADeviceThatIsRenamedWhileItRestartsLeavesNoGhost(t *testing.T) {
+func TestAStrongerKeySeenDuringARestartAddsNoRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}, refuse: home.ErrRefused}
@@ -138,14 +138,48 @@ func TestADeviceThatIsRenamedWhileItRestartsLeavesNoGhost(t *testing.T) {
 		h.run(func() {
 			d.sightings <- sighting("iot:8006AA")
 			time.Sleep(5 * time.Second)
-			_, rows := h.engine.House()
+			_, rows, _ := h.engine.House()
 			must(t, h.engine.Bind([]home.DeviceID{rows[0].ID}))
 			must(t, h.engine.Rekey([]home.DeviceID{rows[0].ID}, true))
 			time.Sleep(10 * time.Second) // probed, not moved, probed: it restarts
 			d.sightings <- sighting("mac:50c7bf000001", "iot:8006AA")
 			time.Sleep(10 * time.Minute)
-			if _, rows = h.engine.House(); len(rows) != 1 || rows[0].ID != "mac-50c7bf000001" {
+			if _, rows, _ = h.engine.House(); len(rows) != 1 || rows[0].ID != "iot-8006aa" {
 				t.Errorf("the house is %+v", rows)
+			}
+		})
+	})
+}
+
+// A device that was bound under two IDs, before both of its keys were seen together, is kept current under one of them. The other
+// row says so.
+func TestADeviceThatIsBoundTwiceIsMovedOnceAndItsOwnerIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}, refuse: home.ErrRefused}
+		h.with(d)
+		h.run(func() {
+			d.sightings <- sighting("iot:8006AA")
+			time.Sleep(4 * time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{"iot-8006aa"}))
+			d.sightings <- sighting("mac:50c7bf000001")
+			time.Sleep(4 * time.Second)
+			must(t, h.engine.Bind([]home.DeviceID{"mac-50c7bf000001"}))
+			time.Sleep(time.Minute)
+			d.sightings <- sighting("mac:50c7bf000001", "iot:8006AA")
+			time.Sleep(2 * time.Minute)
+			d.mu.Lock()
+			d.most = 0
+			d.mu.Unlock()
+			must(t, h.engine.Rekey(nil, false))
+			time.Sleep(time.Minute)
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.most != 1 {
+				t.Errorf("%d jobs at once at one device", d.most)
+			}
+			if r := h.row("iot-8006aa"); r.Hint != "unbind it under this name with: rekeyd unbind iot-8006aa" || !strings.Contains(r.Detail, "mac-50c7bf000001") {
+				t.Errorf("the other row: hint %q, detail %q", r.Hint, r.Detail)
 			}
 		})
 	})

@@ -1,0 +1,102 @@
+package daemon
+
+import (
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// start schedules the bound devices. Those with an intent come first: a crash interrupted their moves, and nobody knows what they
+// hold.
+func (r *Rekeyer) start() error {
+	h, err := r.o.Ledger.House()
+	if err != nil {
+		return err
+	}
+	r.adopt(h)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	waits := map[home.DeviceID]bool{}
+	for _, b := range h.Bindings {
+		waits[b.Device] = b.Verdict.State == home.LockedOut
+	}
+	for _, i := range h.Intents {
+		if !waits[i.Device] {
+			r.schedule(i.Device, time.Time{}) // before every other time
+		}
+	}
+	return nil
+}
+
+// reload takes over a change of the account or of the bindings.
+func (r *Rekeyer) reload() error {
+	h, err := r.o.Ledger.House()
+	if err != nil {
+		return err
+	}
+	r.adopt(h)
+	return nil
+}
+
+// adopt passes the bound devices to the roster, and schedules those that are not current or may revert.
+func (r *Rekeyer) adopt(h home.House) {
+	r.o.Roster.Bind(h.Devices)
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range h.Bindings {
+		r.remember(b.Device)
+		if !b.Current(h.Account.Epoch) {
+			r.schedule(b.Device, later(now, b.Next))
+		} else if at, ok := b.Glance(now); ok {
+			r.schedule(b.Device, later(now, at))
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// AccountChanged tells the engine that the account on disk has changed, by a new epoch for example.
+func (r *Rekeyer) AccountChanged() {
+	if err := r.reload(); err != nil {
+		r.o.Log.Error("ledger not read", "err", err)
+		return
+	}
+	r.mu.Lock()
+	ids := make([]home.DeviceID, 0, len(r.memories))
+	for id, m := range r.memories {
+		m.unrecorded = 0
+		ids = append(ids, id)
+	}
+	r.mu.Unlock()
+	r.probeUnbound()
+	r.reports.add(ids...)
+}
+
+// SignedIn tells the engine that the sign-in of these devices to the account is on disk.
+func (r *Rekeyer) SignedIn(ids []home.DeviceID) { r.reports.add(ids...) }
+
+// probeUnbound schedules the devices that are here and not bound: what they hold depends on the account. Bound ones are scheduled by adopt.
+func (r *Rekeyer) probeUnbound() {
+	bound := map[home.DeviceID]bool{}
+	h, err := r.o.Ledger.House()
+	if err != nil {
+		r.o.Log.Error("ledger not read", "err", err)
+		return
+	}
+	for _, b := range h.Bindings {
+		bound[b.Device] = true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, m := range r.memories {
+		if !bound[id] && m.left.IsZero() {
+			r.schedule(id, time.Now())
+		}
+	}
+}

@@ -1,0 +1,25 @@
+package home
+
+// House is the content of the store that concerns the devices, read in one transaction.
+type House struct {
+	Account  Account // zero before the hub has enrolled
+	Bindings []Binding
+	Devices  []Device // the bound ones, as they were last recorded
+	Intents  []Intent
+	LeftOut  []string // hardware keys of devices that the owner unbound
+}
+
+// Subject is what the engine needs to probe or move one device, read in one transaction.
+type Subject struct {
+	Account     Account      // zero before the hub has enrolled
+	Credentials []Credential // in the order in which the device is to be tried: newest first, except after a crash (see Intent)
+	Binding     Binding      // zero where the device is not bound
+}
+
+// Bound reports whether the device is bound.
+func (s Subject) Bound() bool { return s.Binding.Device != "" }
+
+// Candidates returns what a probe may find the device to hold.
+func (s Subject) Candidates() Candidates {
+	return Candidates{Account: s.Account, Credentials: s.Credentials, Recorded: s.Binding.DeviceEpoch}
+}

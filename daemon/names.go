@@ -1,0 +1,50 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Named returns the IDs of the devices that names lead to: an ID, or a name that one device alone has, in any letter case. An unknown name
+// is home.ErrNotFound. So is a name that several devices share: the error lists their IDs.
+func Named(rows []Row, names []string) ([]home.DeviceID, error) {
+	var ids []home.DeviceID
+	for _, name := range names {
+		var found []string
+		for _, r := range rows {
+			if string(r.ID) == name {
+				found = []string{name}
+				break
+			}
+			if strings.EqualFold(r.Name, name) {
+				found = append(found, string(r.ID))
+			}
+		}
+		switch len(found) {
+		case 0:
+			return nil, &home.Error{Op: "find", Device: home.DeviceID(name), Err: home.ErrNotFound, Hint: "see which devices were found with: rekeyd devices"}
+		case 1:
+			ids = append(ids, home.DeviceID(found[0]))
+		default:
+			return nil, &home.Error{
+				Op: "find", Device: home.DeviceID(name), Err: fmt.Errorf("%d devices have that name, %s: %w", len(found), strings.Join(found, " and "), home.ErrNotFound),
+				Hint: "give the ID of the device that you mean, such as " + found[0],
+			}
+		}
+	}
+	return ids, nil
+}
+
+// named is Named for the devices of the house.
+func (r *Rekeyer) named(names []string) ([]home.DeviceID, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	_, rows, err := r.House()
+	if err != nil {
+		return nil, err
+	}
+	return Named(rows, names)
+}

@@ -1,0 +1,129 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Row is one device as people and programs see it.
+type Row struct {
+	ID       home.DeviceID `json:"id"`
+	Name     string        `json:"name"`
+	Kind     home.Kind     `json:"kind"`
+	Protocol home.Protocol `json:"protocol"`
+	Addr     string        `json:"addr"`
+	Bound    bool          `json:"bound"`
+	Verdict  home.State    `json:"verdict"`
+	Epoch    home.Epoch    `json:"epoch"`
+	Match    home.Match    `json:"account_match"`
+	Since    time.Time     `json:"since"`
+	Hint     string        `json:"hint"`
+	Model    string        `json:"model,omitempty"`
+	MAC      string        `json:"mac,omitempty"` // twelve lower hexadecimal digits
+	Detail   string        `json:"detail,omitempty"`
+	Left     bool          `json:"left,omitempty"`     // it said goodbye, or was missed for long
+	LeftOut  bool          `json:"left_out,omitempty"` // its owner unbound it
+	Extra    home.JSON     `json:"extra,omitempty"`    // other fields of its announcement
+	Listed   *bool         `json:"listed,omitempty"`   // whether the vendor's cloud lists it; absent where that was not asked
+}
+
+// sight is all that is known of one device: by the ledger, the roster and the engine.
+type sight struct {
+	account home.Account
+	device  home.Device
+	binding home.Binding
+	bound   bool
+	memory  memory
+	spoken  bool          // a driver speaks its protocol
+	alias   home.DeviceID // the ID under which it is kept current; empty where that is its own
+	leftOut bool
+}
+
+// verdict returns the verdict to show. A binding is shown as current when both of its ends are: until then it is stale, at the
+// lower epoch of the two.
+func (s sight) verdict() home.Verdict {
+	v := s.memory.verdict
+	switch {
+	case s.bound:
+		v = s.binding.Verdict
+		if v.State == home.Current && !s.binding.Current(s.account.Epoch) {
+			v = home.Verdict{
+				State: home.Stale, Epoch: min(s.binding.DeviceEpoch, s.binding.CloudEpoch),
+				Detail: "it holds the newest password; its sign-in to the account is under way",
+			}
+		}
+		v.State = cmp.Or(v.State, home.Unasked)
+	case v.State == "" && s.spoken:
+		v.State = home.Unasked
+	default:
+		v.State = cmp.Or(v.State, home.Unsupported)
+	}
+	return v
+}
+
+func (s sight) show() Row { return s.showAs(s.verdict()) }
+
+// showAs returns the row of a device with a given verdict.
+func (s sight) showAs(v home.Verdict) Row {
+	m := s.memory
+	out := Row{
+		ID: s.device.ID, Name: cmp.Or(m.told.Name, s.device.Name), Kind: s.device.Kind, Protocol: s.device.Protocol,
+		Model: cmp.Or(m.told.Model, s.device.Model), Bound: s.bound, Match: m.match, Since: m.since, Left: !m.left.IsZero(), LeftOut: s.leftOut,
+		Extra: s.device.Extra, Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail,
+	}
+	if m.told.Kind != "" && m.told.Kind != home.Other {
+		out.Kind = m.told.Kind
+	}
+	if s.bound {
+		out.Since = s.binding.Since
+	}
+	for _, k := range s.device.Keys {
+		if mac, ok := strings.CutPrefix(k, "mac:"); ok {
+			out.MAC = mac
+			break
+		}
+	}
+	if s.device.Addr.IsValid() {
+		out.Addr = s.device.Addr.String()
+	}
+	name := cmp.Or(out.Name, string(out.ID))
+	out.Hint = s.hint(out, v, name)
+	if s.bound && m.trouble != nil && v.State != home.Current {
+		out.Detail = cmp.Or(out.Detail, m.trouble.Error())
+		out.Hint = cmp.Or(out.Hint, home.HintOf(m.trouble))
+	}
+	if s.alias != "" {
+		out.Detail = fmt.Sprintf("it is bound twice, also as %s", s.alias)
+		out.Hint = "unbind it under this name with: rekeyd unbind " + string(out.ID)
+	}
+	out.mark(name)
+	return out
+}
+
+// hint returns what a person can do about a device, nothing where rekeyd needs no person.
+func (s sight) hint(row Row, v home.Verdict, name string) string {
+	late := mayAskConsent(s.device.Protocol)
+	switch {
+	case s.account.ID == "" && (v.State == home.Mismatch || v.State == home.Unsupported && late):
+		return "sign in, so that its password can be told: rekeyd login EMAIL"
+	case v.State == home.Unsupported && late && !s.account.CleartextBind:
+		return allowIt
+	case !s.bound && row.Match == home.Ours && (v.State == home.Current || v.HoldsOlder()):
+		return bindIt(row)
+	case s.bound && (v.State == home.Blank || v.State == home.Default):
+		return "" // the hub gives it the password by itself
+	}
+	return v.Hint(name)
+}
+
+// mayAskConsent reports whether devices of a protocol, or those of them with old firmware, need the owner's consent to passwords
+// in the clear.
+func mayAskConsent(p home.Protocol) bool { return p.Cleartext() || p == home.TapoCam }
+
+func bindIt(row Row) string {
+	return "bind it with: rekeyd bind " + home.InCommand(cmp.Or(row.Name, string(row.ID)))
+}
