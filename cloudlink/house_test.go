@@ -14,6 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+	"github.com/rekeyd/rekeyd/cloudlink/account/server"
+
 	"go.uber.org/goleak"
 
 	"github.com/rekeyd/rekeyd/cloudlink"
@@ -60,8 +64,8 @@ type house struct {
 	outer   string // address of a broker elsewhere; the embedded one when empty
 	log     *slog.Logger
 
-	mails   chan account.Mail
-	service atomic.Pointer[account.Service]
+	mails   chan mail.Mail
+	service atomic.Pointer[server.Server]
 	local   string // the broker's address
 	port    string // of the embedded broker, kept over restarts
 	stop    func() // of service and broker
@@ -69,7 +73,7 @@ type house struct {
 }
 
 // Send keeps a mail.
-func (h *house) Send(_ context.Context, m account.Mail) error {
+func (h *house) Send(_ context.Context, m mail.Mail) error {
 	h.mails <- m
 	return nil
 }
@@ -90,11 +94,11 @@ func policy() account.Policy {
 // open opens a house. outer is the address of a broker that runs already; empty for the embedded one.
 func open(t testing.TB, outer string) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), outer: outer, mails: make(chan account.Mail, 1000), log: quiet}
+	h := &house{t: t, dir: t.TempDir(), outer: outer, mails: make(chan mail.Mail, 1000), log: quiet}
 	if os.Getenv("LINK_LOG") != "" { // to see what a failure was about
 		h.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	h.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.service.Load().Handler().ServeHTTP(w, r) }))
+	h.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.service.Load().API().ServeHTTP(w, r) }))
 	t.Cleanup(h.web.Close)
 	var err error
 	h.api, err = v1.New(h.web.URL)
@@ -125,8 +129,10 @@ func (h *house) start() {
 		h.port = l.Addr().String()
 		h.local = h.port
 	}
-	s, err := account.New(account.Options{
-		Dir: h.dir, BaseURL: h.web.URL, Brokers: []string{"mqtt://" + h.local}, HubBrokers: h.brokers(),
+	st, err := boltstore.Open(h.dir, home.Secret{})
+	must(h.t, err)
+	s, err := server.New(server.Options{
+		Store: st, BaseURL: h.web.URL, Brokers: []string{"mqtt://" + h.local}, HubBrokers: h.brokers(),
 		Mail: h, Policy: policy(), Log: h.log.With("part", "account"),
 	})
 	must(h.t, err)

@@ -70,7 +70,7 @@ func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
 			}
 
 			g := want[*wire.Grant](t, hub.next(""))
-			if err := g.Notice.Verify(c.s.Keys(), hub.account); err != nil || g.Notice.Epoch != 2 || g.Notice.Via != door || g.Notice.Cause != "reset" {
+			if err := g.Notice.Verify(c.s.Identity().Keys, hub.account); err != nil || g.Notice.Epoch != 2 || g.Notice.Via != door || g.Notice.Cause != "reset" {
 				t.Fatalf("notice %+v: %v", g.Notice, err)
 			}
 			in, err := hub.id.OpenGrant(g)

@@ -118,7 +118,7 @@ func TestServeEndsWithItsContextAndSaysWhatIsWrongWithOptions(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- c.s.Serve(ctx, l, c.s.Handler()) }()
+	go func() { done <- c.s.Serve(ctx, l, c.s.API()) }()
 	resp, err := http.Get("http://" + l.Addr().String() + "/forgot")
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestServeEndsWithItsContextAndSaysWhatIsWrongWithOptions(t *testing.T) {
 	bad := account.DefaultPolicy()
 	bad.PasswordMin, bad.ResetLife = 3, 0
 	_, err = account.New(account.Options{BaseURL: "ftp://x", Policy: bad})
-	for _, s := range []string{"dir, mail and log", "base URL", "reset_life: 0s", "password_min: 3 is not within 6 to 32"} {
+	for _, s := range []string{"store and log", "base URL", "reset_life: 0s", "password_min: 3 is not within 6 to 32"} {
 		if err == nil || !strings.Contains(err.Error(), s) {
 			t.Errorf("error %v does not say %q", err, s)
 		}

@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -18,10 +19,10 @@ type picky struct {
 	stuck atomic.Int32
 }
 
-func (p *picky) Send(ctx context.Context, m account.Mail) error {
+func (p *picky) Send(ctx context.Context, m mail.Mail) error {
 	switch m.To {
 	case "gone@example.org":
-		return fmt.Errorf("no such user: %w", account.ErrNever)
+		return fmt.Errorf("no such user: %w", mail.ErrNever)
 	case "slow@example.org":
 		p.stuck.Add(1)
 		<-ctx.Done()

@@ -19,7 +19,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
-	"github.com/rekeyd/rekeyd/cloudlink/account/site"
+	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+	"github.com/rekeyd/rekeyd/cloudlink/account/server"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
@@ -36,10 +38,10 @@ const (
 type spool struct {
 	mu    sync.Mutex // guards both
 	dead  bool
-	mails []account.Mail
+	mails []mail.Mail
 }
 
-func (s *spool) Send(_ context.Context, m account.Mail) error {
+func (s *spool) Send(_ context.Context, m mail.Mail) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dead {
@@ -113,15 +115,17 @@ type cloud struct {
 	t      testing.TB
 	dir    string
 	policy account.Policy
-	s      *account.Service
+	s      *server.Server
 	api    *v1.Client
 	web    *httptest.Server
 	broker string
 	mail   *spool
-	mailer account.Mailer
+	mailer mail.Mailer
 	late   *spool // what was given up
 	log    *log
-	stop   func()
+
+	passphrase home.Secret
+	stop       func()
 
 	carried *log // every byte between the broker and its clients
 }
@@ -140,13 +144,13 @@ func open(t testing.TB, set func(*account.Policy)) *cloud {
 }
 
 // openWith is open with another mailer than the spool, where one is given.
-func openWith(t testing.TB, mail account.Mailer, set func(*account.Policy)) *cloud {
+func openWith(t testing.TB, mail mail.Mailer, set func(*account.Policy)) *cloud {
 	t.Helper()
 	return openAt(t, t.TempDir(), mail, set)
 }
 
 // openAt is openWith on the state in dir.
-func openAt(t testing.TB, dir string, mail account.Mailer, set func(*account.Policy)) *cloud {
+func openAt(t testing.TB, dir string, mail mail.Mailer, set func(*account.Policy)) *cloud {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
 	c := &cloud{t: t, dir: dir, policy: quick(), mail: &spool{}, mailer: mail, late: &spool{}, log: &log{}, carried: &log{}}
@@ -176,17 +180,18 @@ func (c *cloud) start() {
 	c.broker = "mqtt://" + l.Addr().String()
 	lg := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c.web = httptest.NewUnstartedServer(nil)
-	c.s, err = account.New(account.Options{
-		Dir: c.dir, BaseURL: "http://" + c.web.Listener.Addr().String(), Brokers: []string{c.broker}, Mail: c.mailer, GivenUp: c.late, Policy: c.policy, Log: lg,
+	st, err := boltstore.Open(c.dir, c.passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.s, err = server.New(server.Options{
+		Store: st, BaseURL: "http://" + c.web.Listener.Addr().String(), Brokers: []string{c.broker}, Mail: c.mailer, Undelivered: c.late,
+		Policy: c.policy, Log: lg,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := site.New(site.Options{Service: c.s, Log: lg})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.web.Config.Handler = pages.Handler()
+	c.web.Config.Handler = c.s.Handler()
 	c.web.Start()
 	b, err := broker.New(broker.Options{Directory: c.s, Service: c.s.Name(), Log: lg})
 	if err != nil {

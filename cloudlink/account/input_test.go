@@ -188,7 +188,7 @@ func (c *cloud) serve() (addr string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- c.s.Serve(ctx, l, c.s.Handler()) }()
+	go func() { done <- c.s.Serve(ctx, l, c.s.API()) }()
 	stop := c.stop
 	c.stop = func() { cancel(); <-done; stop() }
 	return l.Addr().String()

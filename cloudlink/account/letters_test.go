@@ -8,13 +8,15 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 )
 
 // last waits for the newest mail with a link to a page.
-func (c *cloud) last(page string) account.Mail {
+func (c *cloud) last(page string) mail.Mail {
 	c.t.Helper()
-	var found account.Mail
+	var found mail.Mail
 	eventually(c.t, "a mail with a link to "+page, func() bool {
 		c.mail.mu.Lock()
 		defer c.mail.mu.Unlock()

@@ -132,8 +132,8 @@ func (l *lock) open(key string) {
 	l.mu.Unlock()
 }
 
-// network returns what stands for one neighbour: the address itself, or of IPv6 its /64.
-func network(remote string) string {
+// Network returns what stands for one neighbour: the address itself, or of IPv6 its /64.
+func Network(remote string) string {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return remote

@@ -73,7 +73,7 @@ func (m *by) receive(msg mqtt.Message) {
 	if t, _ := wire.ParseTopic(msg.Topic); t.Leaf == "notice" {
 		n, err := wire.ParseNotice(msg.Payload)
 		if err == nil {
-			err = n.Verify(m.c.s.Keys(), m.account)
+			err = n.Verify(m.c.s.Identity().Keys, m.account)
 		}
 		if err != nil {
 			m.t.Error(err)
@@ -83,7 +83,7 @@ func (m *by) receive(msg mqtt.Message) {
 	}
 	got, err := wire.ParseMessage(msg.Payload)
 	if err == nil {
-		err = got.Verify(m.c.s.Keys(), m.id.Name)
+		err = got.Verify(m.c.s.Identity().Keys, m.id.Name)
 	}
 	if err != nil {
 		m.t.Error(err)
@@ -228,7 +228,7 @@ func (m *by) bind(devices []wire.Device, secrets []home.Secret) wire.Body {
 	for _, s := range secrets {
 		plain = append(plain, s.Reveal()...)
 	}
-	sealed, err := m.c.s.Keys().SealTo(wire.SecretInfo(m.account, m.id.Name), plain)
+	sealed, err := m.c.s.Identity().Keys.SealTo(wire.SecretInfo(m.account, m.id.Name), plain)
 	if err != nil {
 		m.t.Fatal(err)
 	}

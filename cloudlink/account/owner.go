@@ -1,92 +1,256 @@
 package account
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
-	"go.etcd.io/bbolt"
-
-	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cloudlink/pairing"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// owner answers what only a signed-in owner may ask.
-func (c *call) owner(method string) (result, error) {
-	a, sess, err := c.s.session(c.token, false)
+// Owner is the owner of an account, signed in. It is good for one request: a session can end at any time.
+type Owner struct {
+	s     *Service
+	a     Account
+	sess  Session
+	token string
+}
+
+// Owner returns the owner whose session's token this is. Error: v1.TokenExpired.
+func (s *Service) Owner(token string) (*Owner, error) {
+	a, sess, err := s.session(token, false)
 	if errors.Is(err, errSession) {
-		return nil, refused(v1.TokenExpired, "Token expired")
+		return nil, errSignedOut
 	}
 	if err != nil {
 		return nil, err
 	}
-	switch method {
-	case "getDeviceList":
-		return result{"deviceList": c.s.deviceList(a, sess.Door)}, nil
-	case "passthrough":
-		return c.passthrough(a, sess.Door)
-	case "createPairing":
-		p, err := c.s.pair(a, home.Secret{})
-		if err != nil {
-			return nil, err
-		}
-		return result{"pairing": p.Reveal()}, nil
-	case "listHubs":
-		return result{"hubs": c.s.hubs(a.ID)}, nil
-	case "getHistory":
-		es, err := c.s.history(a.ID)
-		return result{"events": es}, err
-	case "logoutAll":
-		return nil, c.s.logoutAll(a.ID, sess.Door)
-	case "removeHub":
-		var p struct{ Hub string }
-		if err := c.read(&p, "hub"); err != nil {
-			return nil, err
-		}
-		err := c.s.removeHub(a.ID, p.Hub)
-		if errors.Is(err, home.ErrNotFound) {
-			err = refused(v1.NotBound, "No such hub in this account")
-		}
-		return nil, err
-	}
-	var p struct{ DeviceID string } // unbindDevice
-	if err := c.read(&p, "deviceId"); err != nil {
-		return nil, err
-	}
-	p.DeviceID = strings.ToLower(p.DeviceID)
-	if !c.s.sees(a.ID, sess.Door, p.DeviceID) {
-		return nil, refused(v1.NotBound, "The device is not bound to this account")
-	}
-	out, err := c.s.unbind(a.ID, []string{p.DeviceID}, func(do func(tx *bbolt.Tx) error) error { return c.s.st.Update(do) })
-	if err == nil && len(out) > 0 {
-		err = refused(v1.NotBound, "The device is not bound to this account")
-	}
-	return nil, err
+	return &Owner{s, a, sess, token}, nil
 }
 
-func (s *Service) ownerOf(id string) (string, bool) {
-	s.dir.mu.RLock()
-	defer s.dir.mu.RUnlock()
-	if d, ok := s.dir.devices[strings.ToLower(id)]; ok {
-		return d.Account, true
+// Account returns the account's ID.
+func (o *Owner) Account() string { return o.a.ID }
+
+// Door returns the door of the session.
+func (o *Owner) Door() string { return o.sess.Door }
+
+// Email returns the address, as it was registered.
+func (o *Owner) Email() string { return o.a.Email }
+
+// Lang returns the language of the account's mails, a tag of package language; empty for the default.
+func (o *Owner) Lang() string { return o.a.Lang }
+
+// Devices returns the account's devices, each with its hub's report.
+func (o *Owner) Devices() ([]DeviceInfo, error) { return o.s.devices(o.a) }
+
+// Sees tells whether a device is of the account, and shown at the session's door. It returns the ID in its exact letter case.
+func (o *Owner) Sees(device string) (id string, ok bool, err error) {
+	d, err := o.s.st.Device(o.a.ID, strings.ToLower(device))
+	if errors.Is(err, home.ErrNotFound) {
+		return "", false, nil
+	}
+	return d.ID, err == nil && Shown(d.Model, o.sess.Door), err
+}
+
+// Unbind takes a device that the owner sees out of the account; home.ErrNotFound when there is none.
+func (o *Owner) Unbind(device string) error {
+	id, ok, err := o.Sees(device)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errNotHere
+	}
+	refused, err := o.s.st.Unbind(Said{}, o.a.ID, []string{id})
+	if err == nil && len(refused) > 0 {
+		err = errNotHere
+	}
+	o.s.Changes.Add(o.a.ID)
+	return err
+}
+
+// Hubs returns the account's hubs.
+func (o *Owner) Hubs() ([]Hub, error) { return o.s.Hubs(o.a.ID) }
+
+// History returns the history of the account, the newest first.
+func (o *Owner) History() ([]Event, error) { return o.s.st.History(o.a.ID) }
+
+// Pair makes a word that lets one hub into the account, once, for Policy.PairingLife. The password is asked for again: whoever finds a
+// browser signed in shall not add a hub, and the hub needs the password for devices that are new.
+func (o *Owner) Pair(ctx context.Context, password, from string) (pairing.Pairing, error) {
+	a, err := o.s.Authenticate(ctx, o.a.Email, password, Visitor{From: from})
+	if err != nil {
+		return pairing.Pairing{}, err
+	}
+	return o.s.pair(a, home.NewSecret(password))
+}
+
+// PairWithToken is Pair for an API client, which has the session's token only: the hub is not given the password.
+func (o *Owner) PairWithToken() (pairing.Pairing, error) { return o.s.pair(o.a, home.Secret{}) }
+
+// RemoveHub removes a hub with the devices that it holds; home.ErrNotFound when it is not in the account.
+func (o *Owner) RemoveHub(name string) error {
+	m, err := o.s.st.Member(name)
+	if err == nil {
+		err = o.s.st.RemoveHub(o.a.ID, name, Event{At: o.s.Now(), What: "hub removed", Detail: m.Label})
+	}
+	if err == nil {
+		o.s.Changes.Add(o.a.ID)
+	}
+	return err
+}
+
+// ChangePassword sets a new password, and begins an epoch: every session ends, this one too.
+func (o *Owner) ChangePassword(ctx context.Context, old, password, from string) (Begun, error) {
+	return o.s.ChangePassword(ctx, o.a.Email, old, password, DoorWeb, from)
+}
+
+// Watch returns a function that reads the account's progress, and a channel that is readable after a change until stop is called.
+func (o *Owner) Watch() (look func() (Progress, bool), changed <-chan struct{}, stop func()) {
+	changed, stop = o.s.Changes.watch(o.a.ID)
+	return func() (Progress, bool) {
+		if _, _, err := o.s.session(o.token, false); err != nil {
+			return Progress{}, false
+		}
+		return o.s.progress(o.a.ID)
+	}, changed, stop
+}
+
+// SetLanguage sets the language of the account's mails.
+func (o *Owner) SetLanguage(lang string) error {
+	if o.a.Lang == lang {
+		return nil
+	}
+	return o.s.st.SetLanguage(o.a.ID, lang)
+}
+
+// SessionInfo is a login: its tokens and refresh tokens together.
+type SessionInfo struct {
+	ID    string
+	Door  string
+	Since time.Time
+	This  bool // the one that asks
+}
+
+// Sessions returns the account's sessions, the newest first.
+func (o *Owner) Sessions() ([]SessionInfo, error) {
+	all, err := o.s.st.Sessions(o.a.ID)
+	by := map[string]SessionInfo{}
+	now := o.s.Now()
+	for _, v := range all {
+		if old, ok := by[v.Entry]; !now.After(v.Expires) && (!ok || v.At.Before(old.Since)) {
+			by[v.Entry] = SessionInfo{v.Entry, v.Door, v.At, v.Entry == o.sess.Entry}
+		}
+	}
+	newest := func(a, b SessionInfo) int { return b.Since.Compare(a.Since) }
+	return slices.SortedFunc(maps.Values(by), newest), err
+}
+
+// End ends one session, by its ID; home.ErrNotFound when there is none.
+func (o *Owner) End(id string) error {
+	all, err := o.s.st.Sessions(o.a.ID)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(v Session) bool { return v.Entry == id })
+	if i < 0 {
+		return errNotHere
+	}
+	err = o.s.st.EndSession(o.a.ID, id, Event{At: o.s.Now(), What: "session ended", Door: all[i].Door})
+	o.s.Changes.Add(o.a.ID)
+	return err
+}
+
+// EndAll ends every session, this one too.
+func (o *Owner) EndAll() error {
+	err := o.s.st.EndSessions(o.a.ID, Event{At: o.s.Now(), What: "all sessions ended", Door: o.sess.Door})
+	o.s.Changes.Add(o.a.ID)
+	return err
+}
+
+// SignOut ends this session.
+func (o *Owner) SignOut() error {
+	err := o.s.st.EndSession(o.a.ID, o.sess.Entry, Event{})
+	o.s.Changes.Add(o.a.ID)
+	return err
+}
+
+// Progress is how many devices of an account have signed in since its password was changed.
+type Progress struct {
+	Epoch    uint64
+	Hubs     int
+	SignedIn int // of Devices
+	Devices  []DeviceInfo
+}
+
+// progress reads the progress of an account; ok is false where the store cannot.
+func (s *Service) progress(account string) (p Progress, ok bool) {
+	a, err := s.st.Account(account)
+	if err != nil {
+		return Progress{}, false
+	}
+	devices, err1 := s.devices(a)
+	members, err2 := s.st.Members(account)
+	if err := errors.Join(err1, err2); err != nil {
+		s.o.Log.Error("progress not read", "account", account, "err", err)
+		return Progress{}, false
+	}
+	p = Progress{Epoch: a.Epoch, Devices: devices}
+	for _, m := range members {
+		if m.IsHub() {
+			p.Hubs++
+		}
+	}
+	for _, d := range devices {
+		if d.SignedIn {
+			p.SignedIn++
+		}
+	}
+	return p, true
+}
+
+// Watch returns a function that reads what the ticket of a Begun shows, and a channel that is readable after a change until stop is
+// called. ok is false for a ticket that is unknown, too old, or of a password that was changed again since.
+func (s *Service) Watch(word string) (look func() (Progress, bool), changed <-chan struct{}, stop func(), ok bool) {
+	t, ok := s.tickets.find(word, s.Now())
+	if !ok {
+		return nil, nil, nil, false
+	}
+	look = func() (Progress, bool) {
+		p, ok := s.progress(t.account)
+		return p, ok && p.Epoch == t.epoch && !s.Now().After(t.until)
+	}
+	if _, ok := look(); !ok {
+		return nil, nil, nil, false
+	}
+	changed, stop = s.Changes.watch(t.account)
+	return look, changed, stop, true
+}
+
+// AccountOf returns the account of a member, or one that has bound a native device which has not enrolled yet. It is for the broker.
+func (s *Service) AccountOf(name string) (string, bool) {
+	if m, err := s.st.Member(name); err == nil {
+		return m.Account, true
+	}
+	if invited, err := s.st.Invitations(name); err == nil && len(invited) > 0 {
+		return invited[0], true
 	}
 	return "", false
 }
 
-// history returns an account's history, newest first.
-func (s *Service) history(id string) ([]Event, error) {
-	es := []Event{}
-	err := s.st.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bktHistory).Cursor()
-		prefix := id + "/"
-		for k, v := c.Seek([]byte(prefix)); k != nil && strings.HasPrefix(string(k), prefix); k, v = c.Next() {
-			var e Event
-			if err := json.Unmarshal(v, &e); err != nil {
-				return home.ErrCorrupt
-			}
-			es = append([]Event{e}, es...)
-		}
-		return nil
-	})
-	return es, err
+// Holds tells whether a hub holds a device of its account. It is for the broker.
+func (s *Service) Holds(hub, device string) bool {
+	m, err := s.st.Member(hub)
+	if err != nil {
+		return false
+	}
+	d, err := s.st.Device(m.Account, device)
+	return err == nil && d.Holder == hub
 }
+
+var _ = wire.Device{} // TODO remove

@@ -134,7 +134,7 @@ func (s *Service) weak(why Weak) error {
 	case WeakSame:
 		text = "the new password is the old one"
 	}
-	return &weakPassword{refused(v1.BadNewPassword, text), why}
+	return &weakPassword{Refused(v1.BadNewPassword, text), why}
 }
 
 // checkPassword says what is wrong with a new password; empty when nothing is.

@@ -55,7 +55,7 @@ func (m *by) opens() (*wire.Message, *wire.Relay, string) {
 
 func (m *by) answers(to *wire.Message, b *wire.Relay, code, plain string) {
 	m.t.Helper()
-	sealed, err := m.c.s.Keys().SealTo(wire.RelayInfo(m.account, m.id.Name, m.c.s.Name(), b.Device, to.ID), []byte(plain))
+	sealed, err := m.c.s.Identity().Keys.SealTo(wire.RelayInfo(m.account, m.id.Name, m.c.s.Name(), b.Device, to.ID), []byte(plain))
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func TestOneNeighbourIsOneNetwork(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.7:80": "192.0.2.7", "[2001:db8::1]:80": "2001:db8::/64", "[2001:db8::ffff]:81": "2001:db8::/64", "[::ffff:192.0.2.7]:1": "192.0.2.7", "pipe": "pipe",
 	} {
-		if got := network(in); got != want {
+		if got := Network(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}

@@ -1,344 +1,176 @@
 package account
 
 import (
-	"bytes"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/localstore/boltfile"
-	"github.com/rekeyd/rekeyd/localstore/seal"
 )
 
-// The file, account.db. Keys that end in a number end in 8 bytes, big-endian, so that they stand in order.
+// Store keeps the state of the account service. Each method is one transaction: it happens whole or not at all, it checks its
+// conditions inside, and several instances of the service can share one store. Whatever is secret in it is sealed on disk.
+//
+// Package storetest is what every store must pass. A lookup of what is not there returns home.ErrNotFound.
+type Store interface {
+	Accounts
+	Registrations
+	Sessions
+	Members
+	Devices
+	mail.Store
+
+	// Identity returns the service's own keys; the first call makes them.
+	Identity() (*wire.Identity, error)
+	// WaitingMails returns how many mails wait.
+	WaitingMails() (int, error)
+	// Sweep deletes sessions, links, registrations and pairings that expired before now.
+	Sweep(now time.Time) error
+	Close() error
+}
+
+// The conditions that a change can fail on. Nothing was changed then.
 var (
-	bktService  = []byte("service")  // "seeds": sealed, the service's two key seeds
-	bktAccounts = []byte("accounts") // account -> account
-	bktEmails   = []byte("emails")   // normalised e-mail address -> account
-	bktLinks    = []byte("links")    // hash of a mailed token -> link
-	bktPending  = []byte("pending")  // hash of a mailed token -> registration
-	bktNewest   = []byte("newest")   // normalised e-mail address -> the key in pending of its newest registration
-	bktSessions = []byte("sessions") // account / hash of a token -> session
-	bktPairings = []byte("pairings") // pairing -> offer
-	bktMembers  = []byte("members")  // member -> member
-	bktGrants   = []byte("grants")   // member / epoch -> wire.Grant, sealed to the member
-	bktDevices  = []byte("devices")  // device -> device, its binding secret sealed
-	bktSignIns  = []byte("signins")  // device -> epochs of its session and of its confirmation
-	bktSeqs     = []byte("seqs")     // member -> the highest sequence number that was taken, as of the last durable change
-	bktMail     = []byte("mail")     // due / number -> sealed, a mail that waits; due in Unix milliseconds
-	bktHistory  = []byte("history")  // account / number -> Event
+	ErrEpoch    = errors.New("the account's password was changed meanwhile")
+	ErrUsed     = errors.New("it was used, or replaced")
+	ErrTaken    = errors.New("the e-mail address has an account")
+	ErrMembers  = errors.New("the account's members have changed meanwhile")
+	ErrReplayed = errors.New("the message was answered before")
 )
 
-// migrations only grow.
-var migrations = []func(*bbolt.Tx) error{
-	func(tx *bbolt.Tx) error {
-		for _, b := range [][]byte{
-			bktService, bktAccounts, bktEmails, bktLinks, bktSessions, bktPairings, bktMembers, bktGrants, bktDevices, bktSignIns, bktSeqs, bktMail, bktHistory,
-		} {
-			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-				return err
-			}
-		}
-		return nil
-	},
-	pendingRegistrations,
-	mailByDueTime,
-	membersNamedBySigningKey,
+// Accounts are the accounts, with the links in their mails.
+type Accounts interface {
+	Account(id string) (Account, error)
+	// AccountByEmail finds the account of an address in any letter case.
+	AccountByEmail(email string) (Account, error)
+	// CreateAccount stores a new account. use is the key of the registration that it ends, empty for none. Errors: ErrTaken; ErrUsed when
+	// there is no such registration.
+	CreateAccount(a Account, use string, history ...Event) error
+	// Rehash replaces the hash of the account's password. Errors: ErrEpoch when the account's epoch is another.
+	Rehash(account string, epoch uint64, hash home.Secret) error
+	SetLanguage(account, lang string) error
+	// BeginEpoch changes the password. Errors: ErrEpoch, ErrUsed, ErrMembers.
+	BeginEpoch(Turn) error
+	// OfferReset stores a reset link in place of earlier ones, and queues its mail. Errors: ErrEpoch when the account's epoch is not the link's.
+	OfferReset(l MailLink, m mail.Mail, e Event) error
+	// Disown answers "this was not me", and returns how many hubs it removed. Errors: ErrUsed.
+	Disown(Disowning) (removed int, err error)
+	MailLink(key string) (MailLink, error)
+	// History returns an account's history, the newest first.
+	History(account string) ([]Event, error)
 }
 
-// pendingRegistrations turns accounts that nobody has activated into registrations.
-func pendingRegistrations(tx *bbolt.Tx) error {
-	for _, b := range [][]byte{bktPending, bktNewest} {
-		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-			return err
-		}
-	}
-	type inactive struct {
-		account
-		Active bool   `json:"active"`
-		Reset  []byte `json:"reset"`
-	}
-	var all []*inactive
-	err := each(tx, bktAccounts, func(a *inactive) error {
-		if !a.Active {
-			all = append(all, a)
-		}
-		return nil
-	})
-	for _, a := range all {
-		l, ok, bad := get[link](tx, bktLinks, a.Reset)
-		err = errors.Join(err, bad)
-		if ok {
-			r := registration{Account: a.ID, Email: a.Email, Hash: a.Hash, Door: l.Door, Lang: a.Lang, At: a.At, Expires: l.Expires}
-			err = errors.Join(err, r.store(tx, a.Reset), tx.Bucket(bktLinks).Delete(a.Reset))
-		}
-		err = errors.Join(err, tx.Bucket(bktAccounts).Delete([]byte(a.ID)), tx.Bucket(bktEmails).Delete([]byte(normal(a.Email))),
-			drop(tx, bktHistory, a.ID+"/"))
-	}
-	return err
+// Turn is the change of an account's password: how an epoch begins. With it every session and the live reset link end.
+type Turn struct {
+	Account  Account  // as it is from now on. Its epoch is one more than before, else ErrEpoch
+	Use      string   // key of the link that entitles to the change, used up by it; empty for a change with the old password
+	Grants   []Grant  // of the new epoch, one for each member; ErrMembers where one that stays has none
+	LeaveOut []string // hubs that are removed with what they hold
+	AllLinks bool     // ends the links that disown earlier changes, too
+	Disown   MailLink // that disowns this change
+	Mail     mail.Mail
+	Event    Event
 }
 
-// mailByDueTime puts the due time before the number of each mail. Until now it was inside the sealed box, so all are due at once.
-func mailByDueTime(tx *bbolt.Tx) error {
-	b := tx.Bucket(bktMail)
-	boxes := map[string][]byte{}
-	err := b.ForEach(func(k, v []byte) error {
-		boxes[string(k)] = bytes.Clone(v)
-		return nil
-	})
-	for k, box := range boxes {
-		err = errors.Join(err, b.Delete([]byte(k)), b.Put(mailKey(time.Time{}, beOf([]byte(k))), box))
-	}
-	return errors.Join(err, tx.Bucket(bktService).Put(waitingKey, be(uint64(len(boxes)))))
+// Disowning is "this was not me": the account is closed to the password that was set, every session and unused pairing ends, the hubs
+// that enrolled since are removed with what they hold, and a reset mail is queued.
+type Disowning struct {
+	Account string
+	Use     string    // key of the link "this was not me"
+	Since   time.Time // of the change
+	Reset   MailLink
+	Mail    mail.Mail
+	Event   Event
 }
 
-// membersNamedBySigningKey deletes all members, whose names derived from two keys: they enrol again under new names. What their
-// hubs held stays with the account. Notices were objects; load signs each account's anew.
-func membersNamedBySigningKey(tx *bbolt.Tx) error {
-	var err error
-	for _, b := range [][]byte{bktMembers, bktGrants, bktSeqs} {
-		err = errors.Join(err, drop(tx, b, ""))
-	}
-	return err
+// Registrations are accounts that wait for their activation.
+type Registrations interface {
+	// Register stores a registration beside the others of its address, and queues its mail.
+	Register(r Registration, m mail.Mail) error
+	Registration(key string) (Registration, error)
+	// NewestRegistration finds the last registration of an address in any letter case.
+	NewestRegistration(email string) (Registration, error)
 }
 
-// newest is the newest notice as it is on disk: the text of its JWS. The object of an older format reads as no notice.
-type newest struct{ wire.Notice }
-
-// UnmarshalJSON reads a notice.
-func (n *newest) UnmarshalJSON(raw []byte) error {
-	if raw[0] == '{' {
-		return nil
-	}
-	return json.Unmarshal(raw, &n.Notice)
+// Sessions are the sessions of owners.
+type Sessions interface {
+	// OpenSession stores sessions of one login. Errors: ErrEpoch when the account's epoch is not the one that the password was checked at,
+	// or the account is closed: no session slips past a reset.
+	OpenSession(epoch uint64, ss ...Session) error
+	Session(account, key string) (Session, error)
+	// RenewSession stores a session that the refresh token with the key old renews; home.ErrNotFound when that has ended.
+	RenewSession(old string, s Session) error
+	Sessions(account string) ([]Session, error)
+	// EndSession ends all sessions of one entry; home.ErrNotFound when there is none.
+	EndSession(account, entry string, e Event) error
+	EndSessions(account string, e Event) error
 }
 
-// account is one account, as it is on disk and, unchanged once it is there, in memory.
-type account struct {
-	ID     string `json:"id"`
-	Email  string `json:"email"` // as registered: devices hash it as it was typed
-	Hash   []byte `json:"hash"`  // sealed; of the password, in PHC form
-	Epoch  uint64 `json:"epoch"`
-	Notice newest `json:"notice"`           // the newest
-	Secret []byte `json:"secret"`           // sealed; of the epoch
-	Reset  []byte `json:"reset,omitempty"`  // key of the live reset link, in links
-	At     int64  `json:"at"`               // registered, Unix milliseconds
-	Lang   string `json:"lang,omitempty"`   // of its mails, a tag of package language
-	Closed bool   `json:"closed,omitempty"` // its password opens nothing: its owner disowned the change that set it
+// Members are hubs and native devices, and what lets them in.
+type Members interface {
+	Member(name string) (Member, error)
+	// Members returns an account's members, hubs before devices, each by name.
+	Members(account string) ([]Member, error)
+	// Houses returns the accounts that have members.
+	Houses() ([]Account, error)
+	AddPairing(p Pairing, e Event) error
+	Pairing(name string) (Pairing, error)
+	// Enrol makes a member. Errors: ErrEpoch when the grant is of another epoch than the account's newest; ErrUsed when the pairing is
+	// missing, or was used by another hub; home.ErrNotFound when no hub of the account has bound the device; ErrReplayed.
+	Enrol(Enrolment) error
+	// Invitations returns the accounts that have bound a device which speaks the link: it can enrol with one of them.
+	Invitations(device string) ([]string, error)
+	// RemoveHub removes a hub with the devices that it holds; home.ErrNotFound when the account has no such hub.
+	RemoveHub(account, hub string, e Event) error
+	// Hello records what a member reports at its connect.
+	Hello(member string, boot uint64, clock time.Duration) error
+	// Acknowledge records that a grant is on the member's disk. Errors: ErrReplayed; home.ErrNotFound when it is no member of the account.
+	Acknowledge(s Said, a Acknowledgement) error
+	// Grants returns the member's grants of epochs newer than after, the oldest first.
+	Grants(member string, after uint64) ([]Grant, error)
+	// LastSeq returns the sequence number of the member's last change; 0 for none.
+	LastSeq(member string) (uint64, error)
 }
 
-// registration is an account that nobody has activated yet. An address may have several: each link activates its own.
-type registration struct {
-	Account string `json:"account"` // that it becomes
-	Email   string `json:"email"`
-	Hash    []byte `json:"hash"` // sealed; of the password, in PHC form
-	Door    string `json:"door"`
-	Lang    string `json:"lang,omitempty"`
-	At      int64  `json:"at"`      // registered, Unix milliseconds
-	Expires int64  `json:"expires"` // of its link
+// Enrolment is how a member enters an account. A member of another account is removed there with what it holds.
+type Enrolment struct {
+	Member  Member
+	Seq     uint64
+	Pairing string      // of a hub. A pairing that nobody has used accepts any Seq: a hub from a backup counts from there again
+	Secret  home.Secret // binding secret of a device
+	Grant   Grant
+	Event   Event // recorded at the first enrolment in the account
 }
 
-// store stores the registration under the key of its token.
-func (r registration) store(tx *bbolt.Tx, key []byte) error {
-	return errors.Join(put(tx, bktPending, key, r), tx.Bucket(bktNewest).Put([]byte(normal(r.Email)), key))
+// Acknowledgement says which grant is on a member's disk. The grants up to it are deleted: they hold passwords.
+type Acknowledgement struct {
+	Account string
+	Epoch   uint64
+	Seal    []byte // the member's new sealing key; empty where it keeps its own
+	// Verify checks the acknowledgement against the member and the account as they are in the transaction; nil for no check.
+	Verify func(Member, Account) error
 }
 
-// link is a token that was sent by mail. Only its hash is kept.
-type link struct {
-	Purpose string `json:"purpose"` // "reset" or "notme"
-	Account string `json:"account"`
-	Epoch   uint64 `json:"epoch"`
-	Door    string `json:"door"`
-	At      int64  `json:"at,omitempty"` // of the change, where a link disowns one; Unix milliseconds, as Expires
-	Expires int64  `json:"expires"`
+// Devices are the devices of accounts.
+type Devices interface {
+	Device(account, id string) (Device, error)
+	// Devices returns an account's devices by ID, without their secrets.
+	Devices(account string) ([]Device, error)
+	// Bind makes devices belong to the account of the member, held by it, and returns those it refused. An account has at most `most`.
+	Bind(s Said, ds []Device, most int) (refused []wire.Outcome, err error)
+	// Unbind deletes devices from an account. The zero Said is the owner.
+	Unbind(s Said, account string, ids []string) (refused []wire.Outcome, err error)
+	// SignIn records that devices are signed in at the account's newest epoch. A member signs in the devices that it holds, and itself.
+	// Errors: ErrEpoch when epoch is not the newest.
+	SignIn(s Said, account string, epoch uint64, ids []string) (refused []wire.Outcome, err error)
+	// View returns the member, its account, and those of the devices that are in the account, as of one instant.
+	View(member string, ids []string) (MemberView, error)
 }
 
-// session is a token of a signed-in owner, or a refresh token.
-type session struct {
-	Refresh  bool   `json:"refresh,omitempty"`
-	Entry    string `json:"entry"` // of the sign-in: its token, its refresh token, and whatever that renews
-	Door     string `json:"door"`
-	Terminal string `json:"terminal,omitempty"`
-	Expires  int64  `json:"expires"`
-	At       int64  `json:"at"`
+// MemberView is what is known of a member at one instant.
+type MemberView struct {
+	Member  Member
+	Account Account
+	Devices map[string]Device
 }
-
-// offer is a pairing that was made for an owner.
-type offer struct {
-	Account string `json:"account"`
-	Secret  []byte `json:"secret"` // sealed
-	Expires int64  `json:"expires"`
-
-	// The account's password, sealed, where its owner gave it for the hub to have, and the epoch whose it is.
-	Password []byte `json:"password,omitempty"`
-	Epoch    uint64 `json:"epoch,omitempty"`
-
-	Used string `json:"used,omitempty"` // by this hub: it may ask again, if the answer was lost
-}
-
-// member is a hub or a device that speaks the link.
-type member struct {
-	Name    string    `json:"name"`
-	Account string    `json:"account"`
-	Keys    wire.Keys `json:"keys"`
-	Label   string    `json:"label"` // for people
-	Version string    `json:"version"`
-	At      int64     `json:"at"`
-	Acked   uint64    `json:"acked"` // the newest epoch whose grant is on its disk
-}
-
-// device is a device that was bound.
-type device struct {
-	wire.Device
-	Account string `json:"account"`
-	Holder  string `json:"holder"`
-	Secret  []byte `json:"secret,omitempty"` // sealed; of a device that speaks the link, once it has enrolled
-}
-
-// Event is a line of an account's history.
-type Event struct {
-	At     int64  `json:"at"` // Unix milliseconds
-	What   string `json:"what"`
-	Door   string `json:"door,omitempty"`
-	Epoch  uint64 `json:"epoch,omitempty"`
-	Detail string `json:"detail,omitempty"`
-}
-
-// keepEvents is how long an account's history is.
-const keepEvents = 500
-
-// store is the file and the key that seals what is secret in it.
-type store struct {
-	*boltfile.File
-	key seal.Key
-}
-
-// openStore opens account.db in dir, and makes it at the first start, sealed with the passphrase where one is given.
-func openStore(dir string, passphrase home.Secret) (*store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, &home.Error{Op: "open the account service's state", Err: err, Hint: "see that this user may write to " + dir}
-	}
-	path := filepath.Join(dir, "account.db")
-	f, err := boltfile.Open(path, boltfile.Options{Migrations: migrations})
-	if err != nil {
-		return nil, err
-	}
-	fresh := true
-	err = f.View(func(tx *bbolt.Tx) error {
-		fresh = tx.Bucket(bktService).Get([]byte("seeds")) == nil
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	key, err := seal.Source{File: filepath.Join(dir, "account.key"), Passphrase: passphrase}.Load(fresh)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &store{f, key}, nil
-}
-
-// identity returns the service's own keys, made at the first start.
-func (st *store) identity() (*wire.Identity, error) {
-	var box []byte
-	err := st.View(func(tx *bbolt.Tx) error {
-		box = append(box, tx.Bucket(bktService).Get([]byte("seeds"))...)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the service's keys: %w", err)
-	}
-	var seeds []byte
-	if len(box) == 0 {
-		seeds = append(wire.NewSeed(), wire.NewSeed()...)
-		err = st.Update(func(tx *bbolt.Tx) error {
-			return tx.Bucket(bktService).Put([]byte("seeds"), st.key.Seal(seeds, "service/seeds"))
-		})
-	} else {
-		seeds, err = st.key.Open(box, "service/seeds")
-	}
-	if err != nil {
-		return nil, &home.Error{Op: "open the account service's keys", Err: err, Hint: "put account.key back from the backup in which account.db is"}
-	}
-	if len(seeds) != 64 {
-		return nil, &home.Error{Op: "open the account service's keys", Err: home.ErrCorrupt, Hint: "put account.db back from a backup"}
-	}
-	return wire.NewIdentity(wire.RoleService, seeds[:32], seeds[32:])
-}
-
-func be(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
-
-func beOf(key []byte) uint64 { return binary.BigEndian.Uint64(key) }
-
-func numbered(name string, n uint64) []byte { return append([]byte(name+"/"), be(n)...) }
-
-// put writes v as JSON.
-func put(tx *bbolt.Tx, bucket, key []byte, v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return tx.Bucket(bucket).Put(key, raw)
-}
-
-// get reads what put wrote; ok is false where there is nothing.
-func get[T any](tx *bbolt.Tx, bucket, key []byte) (v T, ok bool, err error) {
-	raw := tx.Bucket(bucket).Get(key)
-	if raw == nil {
-		return v, false, nil
-	}
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return v, false, fmt.Errorf("%s: %w", bucket, home.ErrCorrupt)
-	}
-	return v, true, nil
-}
-
-// drop deletes every key that begins with prefix.
-func drop(tx *bbolt.Tx, bucket []byte, prefix string) error {
-	var keys [][]byte
-	c := tx.Bucket(bucket).Cursor()
-	for k, _ := c.Seek([]byte(prefix)); k != nil && len(k) >= len(prefix) && string(k[:len(prefix)]) == prefix; k, _ = c.Next() {
-		keys = append(keys, append([]byte(nil), k...))
-	}
-	for _, k := range keys {
-		if err := tx.Bucket(bucket).Delete(k); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// record writes a line of history, and drops the oldest past the limit.
-func record(tx *bbolt.Tx, account string, e Event) error {
-	b := tx.Bucket(bktHistory)
-	n, err := b.NextSequence()
-	if err != nil {
-		return err
-	}
-	if err := put(tx, bktHistory, numbered(account, n), e); err != nil {
-		return err
-	}
-	prefix := account + "/"
-	c := b.Cursor()
-	lines := 0
-	var oldest []byte
-	for k, _ := c.Seek([]byte(prefix)); k != nil && len(k) > len(prefix) && string(k[:len(prefix)]) == prefix; k, _ = c.Next() {
-		if lines++; oldest == nil {
-			oldest = append([]byte(nil), k...)
-		}
-	}
-	if lines > keepEvents {
-		return b.Delete(oldest)
-	}
-	return nil
-}
-
-func (s *Service) now() time.Time { return s.o.Now().UTC().Round(0) }

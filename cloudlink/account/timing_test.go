@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -119,7 +121,7 @@ func times(t *testing.T, n, atOnce int, ways [2]func(i int) (url, body string)) 
 // deadServer takes a mail and never answers; with fail it refuses at once.
 type deadServer struct{ fail bool }
 
-func (d deadServer) Send(ctx context.Context, _ account.Mail) error {
+func (d deadServer) Send(ctx context.Context, _ mail.Mail) error {
 	if d.fail {
 		return home.ErrUnavailable
 	}
@@ -130,7 +132,7 @@ func (d deadServer) Send(ctx context.Context, _ account.Mail) error {
 const requests = 500 // each way
 
 func TestAnswerTimesDoNotTellWhoHasAnAccount(t *testing.T) {
-	for name, mail := range map[string]account.Mailer{"a mail server that works": nil, "one that does not answer": deadServer{}, "one that refuses": deadServer{fail: true}} {
+	for name, mail := range map[string]mail.Mailer{"a mail server that works": nil, "one that does not answer": deadServer{}, "one that refuses": deadServer{fail: true}} {
 		t.Run(name, func(t *testing.T) {
 			c := openWith(t, mail, func(p *account.Policy) {
 				p.ForgotAnswer, p.ForgotPause, p.ForgotPerHour, p.ForgotFrom = 60*time.Millisecond, 0, 1000, 100_000

@@ -207,9 +207,9 @@ func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 	for _, n := range []struct{ file, code, doc string }{
 		{"notice.go", "maxNotice = 4 << 10", "at most 4096 bytes"},
 		{"../link.go", "o.AskEvery = 15 * time.Minute", "every 15 minutes"},
-		{"../account/epochs.go", "keepGrants = 16", "keeps the last 16 of each"},
-		{"../account/epochs.go", "grantLife = 24 * time.Hour", "an `exp` of a day"},
-		{"../account/responder.go", "challengeLife = 30 * time.Second", "for 30 seconds, used once"},
+		{"../account/boltstore/members.go", "keepGrants = 16", "keeps the last 16 of each"},
+		{"../account/link/link.go", "grantLife = 24 * time.Hour", "an `exp` of a day"},
+		{"../account/link/signin.go", "challengeLife = 30 * time.Second", "for 30 seconds, used once"},
 		{"../account/policy.go", "PairingLife: 10 * time.Minute", "within ten minutes"},
 		{"../broker/broker.go", "= 16 << 10         // bytes of one retained message", "each at most 16 KiB"},
 		{"../device/door.go", "r.Body, 64<<10", "at most 65536 bytes"},

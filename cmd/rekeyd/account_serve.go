@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+
 	"github.com/spf13/cobra"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
@@ -164,13 +166,13 @@ func (m *accountOptions) apply(o *app.ServiceOptions) error {
 	if abs, err := filepath.Abs(dir); err == nil { // it is told to a person who may be elsewhere by then
 		dir = abs
 	}
-	folder := account.Folder{Dir: dir, From: m.from}
+	folder := mail.Folder{Dir: dir, From: m.from}
 	if m.smtp == "" {
 		o.Log.Info("mail goes to files", "dir", dir)
 		o.Mail = folder
 		return nil
 	}
-	server, err := account.NewSMTP(m.smtp, m.from)
+	server, err := mail.NewSMTP(m.smtp, m.from)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+
 	"github.com/spf13/cobra"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
@@ -41,11 +43,11 @@ func TestThePolicyInTheHelpIsTheDefault(t *testing.T) {
 func TestMailGoesWhereTheCommandLineSays(t *testing.T) {
 	state := t.TempDir()
 	const from = "rekeyd@localhost.localdomain"
-	files := func(dir string) account.Mailer { return account.Folder{Dir: dir, From: from} }
+	files := func(dir string) mail.Mailer { return mail.Folder{Dir: dir, From: from} }
 	for _, c := range []struct {
 		flags     string
-		over      bool           // SMTP
-		in, after account.Mailer // files in place of SMTP, and for what SMTP did not take
+		over      bool        // SMTP
+		in, after mail.Mailer // files in place of SMTP, and for what SMTP did not take
 	}{
 		{"", false, files(filepath.Join(state, "mail")), nil},
 		{"--mail-dir /srv/post", false, files("/srv/post"), nil},
@@ -57,12 +59,12 @@ func TestMailGoesWhereTheCommandLineSays(t *testing.T) {
 		ok(t, cmd.ParseFlags(strings.Fields(c.flags)))
 		o := app.ServiceOptions{State: state, Log: slog.New(slog.NewTextHandler(log, nil))}
 		ok(t, errors.Join(m.check(), m.apply(&o)))
-		_, over := o.Mail.(*account.SMTP)
+		_, over := o.Mail.(*mail.SMTP)
 		if over != c.over || !over && o.Mail != c.in || o.GivenUp != c.after {
 			t.Errorf("%q: %T, and then %v", c.flags, o.Mail, o.GivenUp)
 		}
-		for _, m := range []account.Mailer{c.in, c.after} {
-			if f, ok := m.(account.Folder); ok && !strings.Contains(log.String(), "dir="+f.Dir) {
+		for _, m := range []mail.Mailer{c.in, c.after} {
+			if f, ok := m.(mail.Folder); ok && !strings.Contains(log.String(), "dir="+f.Dir) {
 				t.Errorf("%q: the terminal does not say where: %s", c.flags, log)
 			}
 		}

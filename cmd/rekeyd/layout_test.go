@@ -28,10 +28,18 @@ var may = map[string][]string{
 	"cloudlink":         {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing"},
 	"cloudlink/device":  {"daemon/home", "cloudlink", "cloudlink/wire", "cloudlink/mqtt"},
 	"cloudlink/broker":  {"daemon/home", "cloudlink/wire"},
-	// The account service keeps a file of its own with the same care as the hub: it shares the two leaves that know nothing of either.
+	// The account service: terms and use cases in the middle, and around them the stores and the ends, which do not know one another.
 	"cloudlink/account/language": {},
+	"cloudlink/account/mail":     {"daemon/home", "cloudlink/account/language"},
+	"cloudlink/account":          {"daemon/home", "cloudlink/account/mail", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing", "cloudlink/v1"},
+	"cloudlink/account/api":      {"daemon/home", "cloudlink/v1", "cloudlink/wire", "cloudlink/account", "cloudlink/account/language"},
+	"cloudlink/account/link":     {"daemon/home", "cloudlink/v1", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/account"},
 	"cloudlink/account/site":     {"daemon/home", "cloudlink/v1", "cloudlink/account", "cloudlink/account/language"},
-	"cloudlink/account":          {"daemon/home", "cloudlink/account/language", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing", "cloudlink/v1", "localstore/boltfile", "localstore/seal"},
+	// Its store keeps a file with the same care as the hub's: it shares the two leaves that know neither.
+	"cloudlink/account/boltstore": {"daemon/home", "cloudlink/wire", "cloudlink/account", "cloudlink/account/mail", "localstore/boltfile", "localstore/seal"},
+	"cloudlink/account/server": {
+		"cloudlink/account", "cloudlink/account/api", "cloudlink/account/link", "cloudlink/account/mail", "cloudlink/account/site",
+	},
 
 	"devices":             {"daemon/home"},
 	"devices/discover":    {"daemon/home", "devices/xor"},
@@ -57,6 +65,26 @@ var may = map[string][]string{
 
 // anything is what may import everybody: the program itself, and what only tests and benchmarks use.
 var anything = []string{"cmd/rekeyd", "cloudlink/npmtest", "devices/drivertest", "devices/tpap/vectors", "devices/discover/nettest", "devices/discover/discovertest"}
+
+// TestOneStoreOfTheAccountServiceKnowsBbolt holds that a second store is a second folder.
+func TestOneStoreOfTheAccountServiceKnowsBbolt(t *testing.T) {
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}} {{join .TestImports \" \"}} {{join .XTestImports \" \"}}", "./cloudlink/...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var know []string
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if slices.Contains(fields[1:], "go.etcd.io/bbolt") {
+			know = append(know, strings.TrimPrefix(fields[0], module))
+		}
+	}
+	if !slices.Equal(know, []string{"cloudlink/account/boltstore"}) {
+		t.Errorf("these packages import bbolt: %v", know)
+	}
+}
 
 func TestImportsRunOneWay(t *testing.T) {
 	for pkg, imports := range packages(t) {

@@ -11,9 +11,13 @@ import (
 )
 
 func (w *Site) devices(v *visit) {
-	ds := v.owner.Devices()
+	ds, err := v.owner.Devices()
 	p := page{title: v.t.Devices, nav: "/account", script: true}
-	if len(ds) == 0 {
+	switch {
+	case err != nil:
+		w.log.Error("devices not read", "err", err)
+		p.problem = v.t.Busy
+	case len(ds) == 0:
 		p.body = el("p", v.t.NoDevices)
 	}
 	done := 0
@@ -30,9 +34,18 @@ func (w *Site) devices(v *visit) {
 	v.show(http.StatusOK, p)
 }
 
-func (v *visit) deviceTable(ds []account.Device) markup {
+// hubs returns the owner's hubs.
+func (v *visit) hubs() []account.Hub {
+	hs, err := v.owner.Hubs()
+	if err != nil {
+		v.w.log.Error("hubs not read", "err", err)
+	}
+	return hs
+}
+
+func (v *visit) deviceTable(ds []account.DeviceInfo) markup {
 	labels := map[string]string{}
-	for _, h := range v.owner.Hubs() {
+	for _, h := range v.hubs() {
 		labels[h.Name] = h.Label
 	}
 	rows := make([][]any, len(ds))
@@ -78,7 +91,7 @@ func (w *Site) hubs(v *visit) {
 }
 
 func (v *visit) showHubs(status int, said, problem string) {
-	hs := v.owner.Hubs()
+	hs := v.hubs()
 	body := el("p", v.t.NoHubs)
 	if len(hs) > 0 {
 		rows := make([][]any, len(hs))
@@ -101,21 +114,21 @@ func (v *visit) whose() markup {
 
 // addHub approves a hub: whoever is told the word, once and soon, is let in.
 func (w *Site) addHub(v *visit) {
-	p, err := v.owner.Pair(v.r.Context(), v.field("password"), v.r.RemoteAddr)
+	p, err := v.owner.Pair(v.r.Context(), v.field("password"), account.Network(v.r.RemoteAddr))
 	if err != nil {
 		status, problem := v.problem(err)
 		v.showHubs(status, "", problem)
 		return
 	}
 	v.show(http.StatusOK, page{title: v.t.Approved, nav: "/account/hubs", body: join(
-		el("p", v.t.ApprovedText(w.s.PairingLife())), el(`code class="word" id="word"`, p.Reveal()))})
+		el("p", v.t.ApprovedText(w.s.Policy().PairingLife)), el(`code class="word" id="word"`, p.Reveal()))})
 }
 
 // removeHub asks first: what the hub holds goes with it.
 func (w *Site) removeHub(v *visit) {
 	name := v.field("hub")
 	var hub *account.Hub
-	for _, h := range v.owner.Hubs() {
+	for _, h := range v.hubs() {
 		if h.Name == name {
 			hub = &h
 		}
@@ -204,13 +217,13 @@ func (w *Site) changePassword(v *visit) {
 		v.showPassword(http.StatusUnprocessableEntity, v.t.Differ)
 		return
 	}
-	ticket, err := v.owner.ChangePassword(v.r.Context(), v.field("old"), v.field("password"), v.r.RemoteAddr)
+	begun, err := v.owner.ChangePassword(v.r.Context(), v.field("old"), v.field("password"), account.Network(v.r.RemoteAddr))
 	if err != nil {
 		v.showPassword(v.problem(err))
 		return
 	}
 	v.setCookie(sessionCookie, "", 0)
-	v.setCookie(ticketCookie, ticket, time.Hour)
+	v.setCookie(ticketCookie, begun.Ticket, time.Hour)
 	v.goTo("/reset/done?changed")
 }
 
@@ -231,7 +244,7 @@ func (w *Site) history(v *visit) {
 		if !ok {
 			detail = e.Detail
 		}
-		rows[i] = []any{v.when(time.UnixMilli(e.At)), what, v.t.DoorName[e.Door], detail}
+		rows[i] = []any{v.when(e.At), what, v.t.DoorName[e.Door], detail}
 	}
 	if p.body = el("p", v.t.NoHistory); len(rows) > 0 {
 		p.body = table(v.t.History, []string{v.t.When, v.t.What, v.t.DoorLabel, v.t.Details}, rows)

@@ -52,7 +52,7 @@ func (v *visit) progress(p account.Progress) (said string, body markup) {
 }
 
 // state is how a device stands after a change: what the account knows comes first, and then what its hub says.
-func (v *visit) state(d account.Device) (word string, hint markup) {
+func (v *visit) state(d account.DeviceInfo) (word string, hint markup) {
 	if d.SignedIn {
 		return v.t.SignedIn, ""
 	}
@@ -67,7 +67,7 @@ func (v *visit) state(d account.Device) (word string, hint markup) {
 }
 
 // name is what people call a device.
-func name(d account.Device) string {
+func name(d account.DeviceInfo) string {
 	if d.Name != "" {
 		return d.Name
 	}

@@ -175,7 +175,8 @@ func table(caption string, columns []string, rows [][]any) markup {
 
 // newPassword is the two fields of a new password, with the rule and advice.
 func (v *visit) newPassword() markup {
-	least, most := v.w.s.PasswordLength()
+	p := v.w.s.Policy()
+	least, most := p.PasswordMin, p.PasswordMax
 	return join(input(v.t.NewPassword, "password", "password", "new-password", "", markup(` id="new" aria-describedby="rule strength"`)),
 		el(`p id="rule" class="hint"`, v.t.PasswordRule(least, most)),
 		el(`p id="strength" class="hint" aria-live="polite"`+attr("data-weak", v.t.Strength[0])+attr("data-fair", v.t.Strength[1])+attr("data-strong", v.t.Strength[2])),
@@ -211,7 +212,8 @@ func (v *visit) problem(err error) (int, string) {
 		if text, ok := v.t.Weak[string(account.Weakness(err))]; ok {
 			return wrong, text
 		}
-		return wrong, v.t.PasswordRule(v.w.s.PasswordLength())
+		p := v.w.s.Policy()
+		return wrong, v.t.PasswordRule(p.PasswordMin, p.PasswordMax)
 	}
 	return http.StatusServiceUnavailable, v.t.Busy
 }

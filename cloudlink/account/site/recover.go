@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 )
 
 func (w *Site) forgotForm(v *visit) { v.showForgot(http.StatusOK, "") }
@@ -16,7 +18,7 @@ func (v *visit) showForgot(status int, problem string) {
 // forgot answers the same for every address, at the same instant after the request.
 func (w *Site) forgot(v *visit) {
 	email := v.field("email")
-	if !w.s.Forgot(v.r.Context(), email, v.r.RemoteAddr, v.tag) {
+	if !w.s.Forgot(v.r.Context(), email, account.DoorWeb, account.Network(v.r.RemoteAddr), v.tag) {
 		v.showForgot(http.StatusUnprocessableEntity, v.t.BadEmail)
 		return
 	}
@@ -32,7 +34,7 @@ func (w *Site) resetForm(v *visit) { v.showCode(http.StatusOK, "/reset", v.t.Res
 // the token up.
 func (w *Site) reset(v *visit) {
 	token := v.field("token")
-	l, err := w.s.LinkOf(token, "reset")
+	l, err := w.s.LinkOf(token, account.PurposeReset)
 	if err != nil {
 		status, problem := v.problem(err)
 		v.showCode(status, "/reset", v.t.Reset, "", v.t.GoOn, problem)
@@ -75,13 +77,13 @@ func (w *Site) reset(v *visit) {
 			leaveOut = append(leaveOut, h.Name)
 		}
 	}
-	ticket, err := w.s.Reset(v.r.Context(), token, v.field("password"), leaveOut)
+	begun, err := w.s.Reset(v.r.Context(), token, v.field("password"), leaveOut)
 	if err != nil {
 		show(v.problem(err))
 		return
 	}
 	v.setCookie(sessionCookie, "", 0) // it has ended
-	v.setCookie(ticketCookie, ticket, time.Hour)
+	v.setCookie(ticketCookie, begun.Ticket, time.Hour)
 	v.goTo("/reset/done")
 }
 

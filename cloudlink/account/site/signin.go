@@ -2,6 +2,8 @@ package site
 
 import (
 	"net/http"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 )
 
 // front is where everybody begins: an owner who is signed in goes to the devices.
@@ -33,17 +35,19 @@ func (v *visit) signInForm(status int, next, said, problem string) {
 func (v *visit) frontLinks() markup { return el("p", link("/", v.t.Account)) }
 
 func (w *Site) signIn(v *visit) {
-	token, err := w.s.SignIn(v.r.Context(), v.field("email"), v.field("password"), v.r.RemoteAddr)
+	in, err := w.s.Login(v.r.Context(), account.Login{
+		Email: v.field("email"), Password: v.field("password"), Door: account.DoorWeb, From: account.Network(v.r.RemoteAddr),
+	})
 	next := v.field("next")
 	if err != nil {
 		status, problem := v.problem(err)
 		v.signInForm(status, next, "", problem)
 		return
 	}
-	v.setCookie(sessionCookie, token, cookieLife)
+	v.setCookie(sessionCookie, in.Token, cookieLife)
 	v.setCookie(ticketCookie, "", 0)
-	if o, err := w.s.Owner(token); err == nil && o.Lang() == "" {
-		if err := o.Speak(v.tag); err != nil {
+	if o, err := w.s.Owner(in.Token); err == nil && o.Lang() == "" {
+		if err := o.SetLanguage(v.tag); err != nil {
 			w.log.Warn("language not kept", "err", err)
 		}
 	}
@@ -81,11 +85,11 @@ func (w *Site) register(v *visit) {
 		v.showRegister(http.StatusUnprocessableEntity, v.t.Differ)
 		return
 	}
-	active, err := w.s.Register(v.r.Context(), v.field("email"), v.field("password"), v.tag)
+	err := w.s.Register(v.r.Context(), v.field("email"), v.field("password"), account.DoorWeb, v.tag)
 	switch {
 	case err != nil:
 		v.showRegister(v.problem(err))
-	case active:
+	case !w.s.NeedsActivation():
 		v.signInForm(http.StatusOK, "", v.t.Registered, "")
 	default:
 		v.show(http.StatusOK, page{title: v.t.Mailed, said: v.t.RegisterMailed})

@@ -17,12 +17,14 @@ import (
 // Options are what New checks.
 type Options struct {
 	Service *account.Service
+	API     http.Handler // answers POST /; nil for none
 	Log     *slog.Logger
 }
 
 // Site is the website.
 type Site struct {
 	s      *account.Service
+	api    http.Handler
 	log    *slog.Logger
 	live   chan struct{} // a slot for each page that is told of progress
 	secure bool          // people reach it over https
@@ -48,10 +50,12 @@ func New(o Options) (*Site, error) {
 	if o.Service == nil || o.Log == nil {
 		return nil, errors.New("website: service and log are needed")
 	}
-	return &Site{s: o.Service, log: o.Log, live: make(chan struct{}, maxLive), secure: strings.HasPrefix(o.Service.BaseURL(), "https://")}, nil
+	return &Site{
+		s: o.Service, api: o.API, log: o.Log, live: make(chan struct{}, maxLive), secure: strings.HasPrefix(o.Service.BaseURL(), "https://"),
+	}, nil
 }
 
-// Handler answers the website, and the JSON API at POST /.
+// Handler answers the website, and passes POST / on to the API.
 func (w *Site) Handler() http.Handler {
 	pages := http.NewServeMux()
 	pages.HandleFunc("GET /page.css", asset("text/css; charset=utf-8", style))
@@ -75,7 +79,9 @@ func (w *Site) Handler() http.Handler {
 	}
 	all := http.NewServeMux()
 	all.Handle("/", http.NewCrossOriginProtection().Handler(pages))
-	all.Handle("POST /{$}", w.s.Handler())
+	if w.api != nil {
+		all.Handle("POST /{$}", w.api)
+	}
 	return all
 }
 

@@ -15,10 +15,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+	"github.com/rekeyd/rekeyd/cloudlink/account/server"
+	"github.com/rekeyd/rekeyd/daemon/home"
+
 	"go.uber.org/goleak"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
-	"github.com/rekeyd/rekeyd/cloudlink/account/site"
 )
 
 const (
@@ -31,10 +35,10 @@ const (
 // box is a mail box.
 type box struct {
 	mu    sync.Mutex // guards mails
-	mails []account.Mail
+	mails []mail.Mail
 }
 
-func (b *box) Send(_ context.Context, m account.Mail) error {
+func (b *box) Send(_ context.Context, m mail.Mail) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.mails = append(b.mails, m)
@@ -62,13 +66,13 @@ func visit(t *testing.T, set func(*account.Policy)) *visitor {
 		set(&p)
 	}
 	v := &visitor{t: t, url: "http://" + web.Listener.Addr().String(), mail: &box{}, lang: "en", used: map[string]bool{}}
-	s, err := account.New(account.Options{
-		Dir: t.TempDir(), BaseURL: v.url, Brokers: []string{"mqtt://127.0.0.1:1"}, Mail: v.mail, Policy: p, Log: slog.New(slog.DiscardHandler),
+	st, err := boltstore.Open(t.TempDir(), home.Secret{})
+	must(t, err)
+	s, err := server.New(server.Options{
+		Store: st, BaseURL: v.url, Brokers: []string{"mqtt://127.0.0.1:1"}, Mail: v.mail, Policy: p, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
-	w, err := site.New(site.Options{Service: s, Log: slog.New(slog.DiscardHandler)})
-	must(t, err)
-	web.Config.Handler = w.Handler()
+	web.Config.Handler = s.Handler()
 	web.Start()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -9,8 +9,11 @@ import (
 	"net/url"
 	"path/filepath"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+	"github.com/rekeyd/rekeyd/cloudlink/account/server"
+
 	"github.com/rekeyd/rekeyd/cloudlink/account"
-	"github.com/rekeyd/rekeyd/cloudlink/account/site"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -25,8 +28,8 @@ type ServiceOptions struct {
 	BaseURL    string // the service's URL in mails; its own address when empty
 	Brokers    []string
 	HubBrokers []string // URLs that hubs get; Brokers when empty
-	Mail       account.Mailer
-	GivenUp    account.Mailer // see account.Options
+	Mail       mail.Mailer
+	GivenUp    mail.Mailer    // gets what Mail did not accept in time; nil for none
 	Policy     account.Policy // the default when zero
 	Passphrase home.Secret
 	Log        *slog.Logger
@@ -35,7 +38,7 @@ type ServiceOptions struct {
 // Service is the account service with its website, and with an embedded broker unless Brokers names others.
 type Service struct {
 	o       ServiceOptions
-	account *account.Service
+	account *server.Server
 	broker  *broker.Broker // nil where Brokers names others
 	pages   http.Handler
 	brokers []string
@@ -73,18 +76,18 @@ func (s *Service) open() (err error) {
 	if base == "" {
 		base = s.URL()
 	}
-	s.account, err = account.New(account.Options{
-		Dir: filepath.Join(s.o.State, "account"), BaseURL: base, Brokers: s.brokers, HubBrokers: s.hubBrokers(),
-		Passphrase: s.o.Passphrase, Mail: s.o.Mail, GivenUp: s.o.GivenUp, Policy: s.o.Policy, Log: s.o.Log.With("part", "account"),
+	store, err := boltstore.Open(filepath.Join(s.o.State, "account"), s.o.Passphrase)
+	if err != nil {
+		return err
+	}
+	s.account, err = server.New(server.Options{
+		Store: store, BaseURL: base, Brokers: s.brokers, HubBrokers: s.hubBrokers(), Mail: s.o.Mail, Undelivered: s.o.GivenUp, Policy: s.o.Policy,
+		Log: s.o.Log.With("part", "account"),
 	})
 	if err != nil {
 		return err
 	}
-	pages, err := site.New(site.Options{Service: s.account, Log: s.o.Log.With("part", "website")})
-	if err != nil {
-		return err
-	}
-	s.pages = pages.Handler()
+	s.pages = s.account.Handler()
 	if s.brokerListener == nil {
 		return nil
 	}

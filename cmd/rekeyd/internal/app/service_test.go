@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
@@ -49,7 +51,7 @@ func testServiceOptions(t *testing.T) (ServiceOptions, *logBuffer) {
 	o := ServiceOptions{State: t.TempDir(), Listen: "127.0.0.1:0", Broker: "127.0.0.1:0", Log: slog.New(slog.NewTextHandler(log, nil))}
 	o.Policy = account.DefaultPolicy()
 	o.Policy.Activation, o.Policy.HashMemory, o.Policy.HashTime = false, 64, 1
-	o.Mail = account.Folder{Dir: filepath.Join(o.State, "mail"), From: "rekeyd@localhost.localdomain"}
+	o.Mail = mail.Folder{Dir: filepath.Join(o.State, "mail"), From: "rekeyd@localhost.localdomain"}
 	return o, log
 }
 

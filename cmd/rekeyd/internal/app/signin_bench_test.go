@@ -14,6 +14,7 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
@@ -64,8 +65,8 @@ func (h *heldStore) Errands(n int) ([]home.Errand, error) {
 
 var resetToken = regexp.MustCompile(`reset#t=([A-Z2-7]+)`)
 
-// Send is account.Mailer.
-func (h *benchHouse) Send(_ context.Context, m account.Mail) error {
+// Send is mail.Mailer.
+func (h *benchHouse) Send(_ context.Context, m mail.Mail) error {
 	if t := resetToken.FindStringSubmatch(m.Text); t != nil {
 		h.mail <- t[1]
 	}

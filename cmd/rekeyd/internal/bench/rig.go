@@ -17,6 +17,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+	"github.com/rekeyd/rekeyd/cloudlink/account/server"
+
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
@@ -39,7 +43,7 @@ const owner = "owner@example.org"
 type rig struct {
 	dir       string
 	hub       *wire.Identity
-	service   *account.Service
+	service   *server.Server
 	store     *held
 	link      *cloudlink.Link
 	api       *v1.Client
@@ -80,7 +84,7 @@ type mailbox chan string
 
 var tokenIn = regexp.MustCompile(`reset#t=([A-Z2-7]+)`)
 
-func (b mailbox) Send(_ context.Context, m account.Mail) error {
+func (b mailbox) Send(_ context.Context, m mail.Mail) error {
 	if t := tokenIn.FindStringSubmatch(m.Text); t != nil {
 		b <- t[1]
 	}
@@ -122,8 +126,12 @@ func buildRig(ctx context.Context, o options, url string, own net.Listener) (_ *
 	policy := account.DefaultPolicy()
 	policy.Activation = false
 	policy.ForgotPause, policy.ForgotPerHour, policy.ForgotFrom, policy.ForgotAnswer = 0, 1000, 100_000, o.answer // the owner of this one forgets often
-	r.service, err = account.New(account.Options{
-		Dir: filepath.Join(r.dir, "account"), BaseURL: base, Brokers: []string{url}, Mail: r.mail, Policy: policy, Log: log,
+	store, err := boltstore.Open(filepath.Join(r.dir, "account"), home.Secret{})
+	if err != nil {
+		return nil, err
+	}
+	r.service, err = server.New(server.Options{
+		Store: store, BaseURL: base, Brokers: []string{url}, Mail: r.mail, Policy: policy, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -137,7 +145,7 @@ func buildRig(ctx context.Context, o options, url string, own net.Listener) (_ *
 		r.start(ctx, func(ctx context.Context) error { return b.Serve(ctx, own) })
 	}
 	r.start(ctx, r.service.Run)
-	srv := &http.Server{Handler: r.service.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{Handler: r.service.API(), ReadHeaderTimeout: 5 * time.Second}
 	r.parts.Go(func() { _ = srv.Serve(web) })
 	context.AfterFunc(ctx, func() { _ = srv.Close() })
 	r.base = base

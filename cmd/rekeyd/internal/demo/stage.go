@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
@@ -55,7 +57,7 @@ func newStage(o demoOptions) (_ *stage, err error) {
 	if s.sink, err = newMailSink(); err != nil {
 		return nil, err
 	}
-	mail, err := account.NewSMTP(s.sink.url(), "rekeyd@localhost.localdomain")
+	server, err := mail.NewSMTP(s.sink.url(), "rekeyd@localhost.localdomain")
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func newStage(o demoOptions) (_ *stage, err error) {
 	policy := account.DefaultPolicy()
 	policy.ConnectionsFrom = 100_000 // the whole house is one address here
 	s.service, err = app.NewService(app.ServiceOptions{
-		State: s.dir, Listen: anyPort, Broker: anyPort, Mail: mail, Policy: policy, Log: s.log,
+		State: s.dir, Listen: anyPort, Broker: anyPort, Mail: server, Policy: policy, Log: s.log,
 	})
 	if err != nil {
 		return nil, err

@@ -1,25 +1,22 @@
-package account_test
+package boltstore_test
 
 import (
 	"errors"
-	"log/slog"
 	"testing"
 
-	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 func TestAPassphraseSealsTheState(t *testing.T) {
 	dir := t.TempDir()
 	open := func(passphrase string) error {
-		s, err := account.New(account.Options{
-			Dir: dir, BaseURL: "http://127.0.0.1:1", Brokers: []string{"mqtt://127.0.0.1:1"}, Mail: &spool{}, Log: slog.New(slog.DiscardHandler),
-			Passphrase: home.NewSecret(passphrase),
-		})
+		s, err := boltstore.Open(dir, home.NewSecret(passphrase))
 		if err != nil {
 			return err
 		}
-		return s.Close()
+		_, err = s.Identity()
+		return errors.Join(err, s.Close())
 	}
 	if err := open("correct-horse"); err != nil {
 		t.Fatal(err)

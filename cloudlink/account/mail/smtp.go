@@ -1,4 +1,4 @@
-package account
+package mail
 
 import (
 	"context"
@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/emersion/go-sasl"
@@ -16,36 +14,6 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
-
-// Folder is a Mailer that writes each mail into a folder, as an .eml file, for a house without a mail server.
-type Folder struct {
-	Dir  string
-	From string // address
-}
-
-// Send writes the file; it is there whole or not at all.
-func (f Folder) Send(_ context.Context, m Mail) error {
-	msg, err := letter(f.From, m, true)
-	if err != nil {
-		return fmt.Errorf("mail: %w", err)
-	}
-	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
-		return fmt.Errorf("mail: %w", err)
-	}
-	tmp, err := os.CreateTemp(f.Dir, ".mail-*") // 0600
-	if err != nil {
-		return fmt.Errorf("mail: %w", err)
-	}
-	_, err = tmp.Write(msg)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), filepath.Join(f.Dir, m.ID+".eml"))
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-		return fmt.Errorf("mail: %w", err)
-	}
-	return nil
-}
 
 // SMTP is a Mailer that hands mails to a server.
 type SMTP struct {
@@ -62,7 +30,7 @@ func NewSMTP(server, from string) (*SMTP, error) {
 	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" {
 		return nil, &home.Error{Op: "set up mail", Err: errors.New("want a URL like smtps://user:password@mail.example.org"), Hint: "correct --smtp"}
 	}
-	if !validEmail(from) {
+	if !ValidAddress(from) {
 		return nil, &home.Error{Op: "set up mail", Err: fmt.Errorf("sender %q is no e-mail address", from), Hint: "correct --mail-from"}
 	}
 	port := 587
@@ -89,7 +57,7 @@ func NewSMTP(server, from string) (*SMTP, error) {
 
 // Send returns nil once the server has accepted the mail.
 func (s *SMTP) Send(ctx context.Context, m Mail) error {
-	ctx, stop := context.WithTimeout(ctx, mailTimeout)
+	ctx, stop := context.WithTimeout(ctx, sendTimeout)
 	defer stop()
 	c, err := s.dial(ctx)
 	if err != nil {

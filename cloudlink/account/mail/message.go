@@ -1,4 +1,4 @@
-package account
+package mail
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 // letter is a mail in the form of RFC 5322. Where it goes over eight bits its text stands as it is, so that whoever reads the file can copy
 // the link: our lines are short.
 func letter(from string, m Mail, eightBit bool) ([]byte, error) {
-	if !validEmail(from) || !validEmail(m.To) || strings.ContainsAny(m.ID+m.Lang, "\r\n") {
+	if !ValidAddress(from) || !ValidAddress(m.To) || strings.ContainsAny(m.ID+m.Lang, "\r\n") {
 		return nil, errors.New("an address is malformed")
 	}
 	_, domain, _ := strings.Cut(from, "@")

@@ -1,9 +1,10 @@
-package account
+package api
 
 import (
 	"encoding/base64"
 	"strings"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -24,13 +25,7 @@ type listed struct {
 	HwID         string `json:"hwId"`
 	FwID         string `json:"fwId"`
 	IsSameRegion bool   `json:"isSameRegion"`
-	Status       int    `json:"status"` // 1 when signed in and confirmed at the newest epoch
-}
-
-// shown tells whether a device is shown at a door: cameras of the NC class at tpCamera only, as the vendor has it; all else at each. The
-// website shows its owner all of them.
-func shown(model, door string) bool {
-	return door == DoorTPCamera || !strings.HasPrefix(strings.ToUpper(model), "NC")
+	Status       int    `json:"status"` // 1 when signed in at the newest epoch
 }
 
 // deviceTypes is how the vendor names the types of a family of devices, and how it writes their names.
@@ -63,11 +58,11 @@ func (t deviceTypes) of(k home.Kind) string {
 	return t.plug
 }
 
-// deviceList lists an account's devices to a door. A protocol that this version does not know is listed as an IOT device.
-func (s *Service) deviceList(a *account, door string) []listed {
+// deviceList lists devices to a door. A protocol that this version does not know is listed as an IOT device.
+func deviceList(ds []account.DeviceInfo, door, base string) []listed {
 	ls := []listed{}
-	for _, d := range s.dir.devicesOf(a.ID) {
-		if !shown(d.Model, door) {
+	for _, d := range ds {
+		if !account.Shown(d.Model, door) {
 			continue
 		}
 		types, ok := typesOf[home.Protocol(d.Protocol)]
@@ -75,7 +70,7 @@ func (s *Service) deviceList(a *account, door string) []listed {
 			types = iotTypes
 		}
 		l := listed{
-			DeviceType: types.of(home.Kind(d.Kind)), AppServerURL: s.base, DeviceRegion: "local", DeviceID: d.ID, DeviceName: d.Model,
+			DeviceType: types.of(home.Kind(d.Kind)), AppServerURL: base, DeviceRegion: "local", DeviceID: d.ID, DeviceName: d.Model,
 			Alias: d.Name, DeviceMac: strings.ToUpper(d.MAC), DeviceModel: d.Model, IsSameRegion: true,
 		}
 		if types.base64Alias {

@@ -1,4 +1,4 @@
-package account_test
+package mail_test
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net"
-	"net/mail"
+	netmail "net/mail"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +22,7 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
-	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 )
 
 // sink is a mail server that takes everything.
@@ -45,14 +45,14 @@ func (v *visit) Data(r io.Reader) error {
 	return err
 }
 
-var letter = account.Mail{
+var letter = mail.Mail{
 	ID: "1.2", To: "Anna@example.org", Subject: "Reset your password", Text: "open this link:\n\nhttp://x/reset#t=ABC\n",
 	At: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
 }
 
 func checkLetter(t *testing.T, raw []byte) {
 	t.Helper()
-	m, err := mail.ReadMessage(bytes.NewReader(raw))
+	m, err := netmail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestMailGoesToAServer(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(l) }()
-	m, err := account.NewSMTP("smtp://"+l.Addr().String(), "noreply@rekeyd.example")
+	m, err := mail.NewSMTP("smtp://"+l.Addr().String(), "noreply@rekeyd.example")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,18 +91,18 @@ func TestMailGoesToAServer(t *testing.T) {
 		t.Error("no error though nobody took it")
 	}
 	for _, bad := range []string{"", "http://x", "smtp://", "smtp://h:99999"} {
-		if _, err := account.NewSMTP(bad, "a@b.c"); err == nil {
+		if _, err := mail.NewSMTP(bad, "a@b.c"); err == nil {
 			t.Errorf("%q taken", bad)
 		}
 	}
-	if _, err := account.NewSMTP("smtps://user:geheim@[::1", "a@b.c"); err == nil || strings.Contains(err.Error(), "geheim") {
+	if _, err := mail.NewSMTP("smtps://user:geheim@[::1", "a@b.c"); err == nil || strings.Contains(err.Error(), "geheim") {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestMailGoesToAFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mail")
-	f := account.Folder{Dir: dir, From: "noreply@rekeyd.example"}
+	f := mail.Folder{Dir: dir, From: "noreply@rekeyd.example"}
 	for range 2 { // a second try is the same file
 		if err := f.Send(t.Context(), letter); err != nil {
 			t.Fatal(err)
@@ -218,7 +218,7 @@ func TestMailGoesOverTLSWithAPasswordOrNotAtAll(t *testing.T) {
 	}
 	send := func(url string, roots *x509.CertPool) error {
 		t.Helper()
-		m, err := account.NewSMTP(url, "noreply@rekeyd.example")
+		m, err := mail.NewSMTP(url, "noreply@rekeyd.example")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func TestMailGoesOverTLSWithAPasswordOrNotAtAll(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		checkLetter(t, <-r.got)
-		if err := send(name+"://anna:geheim-wrong@"+r.addr, pool); err == nil || errors.Is(err, account.ErrNever) {
+		if err := send(name+"://anna:geheim-wrong@"+r.addr, pool); err == nil || errors.Is(err, mail.ErrNever) {
 			t.Errorf("%s with a wrong password: %v; its owner may correct it in time", name, err)
 		}
 		if err := send(name+"://anna:geheim-12345@"+r.addr, nil); err == nil {
@@ -260,23 +260,23 @@ func TestAMailThatIsRefusedForGoodIsToldApart(t *testing.T) {
 		}
 		return &smtp.SMTPError{Code: 450, Message: "later"}
 	}, nil)
-	m, err := account.NewSMTP("smtp://"+r.addr, "noreply@rekeyd.example")
+	m, err := mail.NewSMTP("smtp://"+r.addr, "noreply@rekeyd.example")
 	if err != nil {
 		t.Fatal(err)
 	}
 	gone, later := letter, letter
 	gone.To, later.To = "gone@example.org", "later@example.org"
-	if err := m.Send(t.Context(), gone); !errors.Is(err, account.ErrNever) {
+	if err := m.Send(t.Context(), gone); !errors.Is(err, mail.ErrNever) {
 		t.Error(err)
 	}
-	if err := m.Send(t.Context(), later); err == nil || errors.Is(err, account.ErrNever) {
+	if err := m.Send(t.Context(), later); err == nil || errors.Is(err, mail.ErrNever) {
 		t.Error(err)
 	}
 }
 
 func TestAMailInRussianIsReadable(t *testing.T) {
 	dir := t.TempDir()
-	f := account.Folder{Dir: dir, From: "noreply@rekeyd.example"}
+	f := mail.Folder{Dir: dir, From: "noreply@rekeyd.example"}
 	m := letter
 	m.Lang, m.Subject, m.Text, m.HTML = "ru", "Сброс пароля", "Откройте ссылку:\n\nhttp://x/reset#t=ABC\n", "<p>Откройте ссылку</p>"
 	if err := f.Send(t.Context(), m); err != nil {
@@ -289,7 +289,7 @@ func TestAMailInRussianIsReadable(t *testing.T) {
 	if !bytes.Contains(raw, []byte("\nhttp://x/reset#t=ABC\r\n")) {
 		t.Error("the link cannot be copied from the file")
 	}
-	msg, err := mail.ReadMessage(bytes.NewReader(raw))
+	msg, err := netmail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}

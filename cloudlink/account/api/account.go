@@ -1,0 +1,138 @@
+package api
+
+import (
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+)
+
+func (c *call) login() (result, error) {
+	var p struct {
+		AppType, CloudUserName, CloudPassword, TerminalUUID string
+		RefreshTokenNeeded                                  bool
+	}
+	if err := c.read(&p, "appType", "cloudUserName", "cloudPassword", "terminalUUID"); err != nil {
+		return nil, err
+	}
+	if len(p.TerminalUUID) > 128 {
+		return nil, account.Refused(v1.InvalidInput, "terminalUUID is too long")
+	}
+	in, err := c.s.Login(c.ctx, account.Login{
+		Email: p.CloudUserName, Password: p.CloudPassword, Door: account.DoorOf(p.AppType), Terminal: p.TerminalUUID, From: c.from,
+		Refresh: p.RefreshTokenNeeded,
+	})
+	if err != nil {
+		return nil, err
+	}
+	res := result{
+		"accountId": in.Account.ID, "regTime": in.Account.At.Format(time.DateTime), "countryCode": "", "riskDetected": 0, "nickname": "",
+		"email": in.Account.Email, "token": in.Token,
+	}
+	if in.Refresh != "" {
+		res["refreshToken"] = in.Refresh
+	}
+	return res, nil
+}
+
+func (c *call) refreshToken() (result, error) {
+	var p struct{ AppType, TerminalUUID, RefreshToken string }
+	if err := c.read(&p, "appType", "terminalUUID", "refreshToken"); err != nil {
+		return nil, err
+	}
+	token, err := c.s.Renew(p.RefreshToken, p.TerminalUUID)
+	return result{"token": token}, err
+}
+
+func (c *call) register() (result, error) {
+	var p struct{ Email, Password, AppType string }
+	if err := c.read(&p, "email", "password"); err != nil {
+		return nil, err
+	}
+	return nil, c.s.Register(c.ctx, p.Email, p.Password, account.DoorOf(p.AppType), c.lang)
+}
+
+func (c *call) activate() (result, error) {
+	var p struct{ Token string }
+	if err := c.read(&p, "token"); err != nil {
+		return nil, err
+	}
+	return nil, c.s.Activate(p.Token)
+}
+
+func (c *call) forgot() (result, error) {
+	var p struct{ Email, AppType, Door string }
+	if err := c.read(&p, "email"); err != nil {
+		return nil, err
+	}
+	if p.Door == "" {
+		p.Door = account.DoorOf(p.AppType)
+	}
+	if !account.IsDoor(p.Door) {
+		return nil, account.Refused(v1.InvalidInput, "door: want kasa, tpcamera or web")
+	}
+	if !c.s.Forgot(c.ctx, p.Email, p.Door, c.from, c.lang) {
+		return nil, account.Refused(v1.InvalidEmail, "Invalid email")
+	}
+	return nil, nil
+}
+
+func (c *call) resetInfo() (result, error) {
+	var p struct{ Token string }
+	if err := c.read(&p, "token"); err != nil {
+		return nil, err
+	}
+	l, err := c.s.LinkOf(p.Token, account.PurposeReset)
+	if err != nil {
+		return nil, err
+	}
+	return result{"email": l.Email, "door": l.Door, "hubs": l.Hubs}, nil
+}
+
+func (c *call) resetPassword() (result, error) {
+	var p struct {
+		Token, NewPassword string
+		LeaveOut           []string
+	}
+	if err := c.read(&p, "token", "newPassword"); err != nil {
+		return nil, err
+	}
+	b, err := c.s.Reset(c.ctx, p.Token, p.NewPassword, p.LeaveOut)
+	if err != nil {
+		return nil, err
+	}
+	hubs, devices, err := c.s.House(b.Account)
+	return result{"epoch": b.Epoch, "hubs": hubs, "devices": devices}, err
+}
+
+func (c *call) modifyPassword() (result, error) {
+	var p struct{ CloudUserName, OldCloudPassword, NewCloudPassword, AppType string }
+	if err := c.read(&p, "cloudUserName", "oldCloudPassword", "newCloudPassword"); err != nil {
+		return nil, err
+	}
+	_, err := c.s.ChangePassword(c.ctx, p.CloudUserName, p.OldCloudPassword, p.NewCloudPassword, account.DoorOf(p.AppType), c.from)
+	return nil, err
+}
+
+// status answers the same for every address.
+func (c *call) status() (result, error) {
+	var p struct{ AppType, CloudUserName string }
+	if err := c.read(&p, "appType", "cloudUserName"); err != nil {
+		return nil, err
+	}
+	return result{"accountStatus": 1, "appServerUrl": c.s.BaseURL()}, nil
+}
+
+// bindDevice is how a device of the vendor's signs itself in, with the password that it was given. It does not make the device part of a
+// house: a hub binds it. Devices are scoped by account, so the answer depends on nothing in another account.
+func (c *call) bindDevice() (result, error) {
+	var p struct{ DeviceID, CloudUserName, CloudPassword string }
+	if err := c.read(&p, "deviceId", "cloudUserName", "cloudPassword"); err != nil {
+		return nil, err
+	}
+	a, err := c.s.Authenticate(c.ctx, p.CloudUserName, p.CloudPassword, account.Visitor{From: c.from, Device: true})
+	if err != nil {
+		return nil, err
+	}
+	return result{"accountId": a.ID}, nil
+}

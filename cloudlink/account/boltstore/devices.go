@@ -1,0 +1,218 @@
+package boltstore
+
+import (
+	"errors"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
+)
+
+func isNative(d deviceRecord) bool { return d.Protocol == string(home.Native) }
+
+func bindingPlace(d deviceRecord) string { return "binding/" + d.Account + "/" + d.ID }
+
+// device makes a device of a record, without its secret.
+func (r deviceRecord) device(signedIn uint64) account.Device {
+	return account.Device{
+		Device:  wire.Device{ID: r.ID, Kind: r.Kind, Protocol: r.Protocol, Model: r.Model, Name: r.Name, MAC: r.MAC},
+		Account: r.Account, Holder: r.Holder, SignedIn: signedIn,
+	}
+}
+
+// binding opens the binding secret of a device. Up to format 3 its box was not bound to the account.
+func (s *Store) binding(r deviceRecord) (home.Secret, error) {
+	secret, err := s.open(r.Secret, bindingPlace(r))
+	if err != nil {
+		secret, err = s.open(r.Secret, "binding/"+r.ID)
+	}
+	return secret, err
+}
+
+func (s *Store) findDevice(tx *bbolt.Tx, id, device string) (account.Device, error) {
+	r, err := find[deviceRecord](tx, bktDevices, under(id, []byte(device)))
+	if err != nil {
+		return account.Device{}, err
+	}
+	d := r.device(signedIn(tx, r))
+	d.Secret, err = s.binding(r)
+	return d, err
+}
+
+func signedIn(tx *bbolt.Tx, r deviceRecord) uint64 {
+	return boltfile.Number(tx.Bucket(bktSignIns).Get(under(r.Account, []byte(r.ID))))
+}
+
+// Device returns a device of an account.
+func (s *Store) Device(id, device string) (account.Device, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (account.Device, error) { return s.findDevice(tx, id, device) })
+}
+
+// Devices returns an account's devices by ID, without their secrets.
+func (s *Store) Devices(id string) ([]account.Device, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (ds []account.Device, err error) {
+		err = boltfile.Each(tx.Bucket(bktDevices), under(id, nil), func(_ []byte, r deviceRecord) error {
+			ds = append(ds, r.device(signedIn(tx, r)))
+			return nil
+		})
+		return ds, err
+	})
+}
+
+// Bind makes devices belong to the account of the member.
+func (s *Store) Bind(said account.Said, ds []account.Device, most int) ([]wire.Outcome, error) {
+	return s.once(said, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
+		m, err := find[memberRecord](tx, bktMembers, []byte(said.Member))
+		if err != nil {
+			return nil, err
+		}
+		room := most - len(parts(tx, bktDevices, m.Account))
+		for _, d := range ds {
+			old, known, err := boltfile.Get[deviceRecord](tx.Bucket(bktDevices), under(m.Account, []byte(d.ID)))
+			if err != nil {
+				return nil, err
+			}
+			if !known {
+				if room--; room < 0 {
+					refused = append(refused, wire.Outcome{ID: d.ID, Code: wire.CodeBusy})
+					continue
+				}
+			}
+			if err := s.bind(tx, m, d, old); err != nil {
+				return nil, err
+			}
+		}
+		return refused, nil
+	})
+}
+
+// bind stores one device; old is its record in the account, zero for none. With another secret its sign-in is void.
+func (s *Store) bind(tx *bbolt.Tx, m memberRecord, d account.Device, old deviceRecord) error {
+	r := deviceRecord{
+		ID: d.ID, Kind: d.Kind, Protocol: d.Protocol, Model: d.Model, Name: d.Name, MAC: d.MAC, Account: m.Account, Holder: m.Name,
+	}
+	key := under(r.Account, []byte(r.ID))
+	native := isNative(r)
+	same := native && isNative(old) // what it enrolled with stays
+	if !native && len(old.Secret) > 0 {
+		secret, err := s.binding(old)
+		same = err == nil && secret.Equal(d.Secret)
+	}
+	var err error
+	switch {
+	case same:
+		r.Secret = old.Secret
+	case !native:
+		r.Secret = s.seal(d.Secret, bindingPlace(r))
+		fallthrough
+	default:
+		err = tx.Bucket(bktSignIns).Delete(key)
+	}
+	if native {
+		err = errors.Join(err, tx.Bucket(bktNatives).Put(under(r.ID, []byte(r.Account)), nil))
+	}
+	return errors.Join(err, boltfile.Put(tx.Bucket(bktDevices), key, r))
+}
+
+// dropDevice deletes a device. A native device of the account is no member any more.
+func dropDevice(tx *bbolt.Tx, d deviceRecord) error {
+	key := under(d.Account, []byte(d.ID))
+	err := errors.Join(tx.Bucket(bktDevices).Delete(key), tx.Bucket(bktSignIns).Delete(key))
+	if !isNative(d) {
+		return err
+	}
+	err = errors.Join(err, tx.Bucket(bktNatives).Delete(under(d.ID, []byte(d.Account))))
+	m, ok, bad := boltfile.Get[memberRecord](tx.Bucket(bktMembers), []byte(d.ID))
+	if ok && m.Account == d.Account {
+		err = errors.Join(err, expel(tx, m))
+	}
+	return errors.Join(err, bad)
+}
+
+// Unbind deletes devices from an account.
+func (s *Store) Unbind(said account.Said, id string, ids []string) ([]wire.Outcome, error) {
+	return s.once(said, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
+		for _, device := range ids {
+			d, ok, err := boltfile.Get[deviceRecord](tx.Bucket(bktDevices), under(id, []byte(device)))
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				refused = append(refused, wire.Outcome{ID: device, Code: wire.CodeUnknown})
+				continue
+			}
+			if err := dropDevice(tx, d); err != nil {
+				return nil, err
+			}
+		}
+		return refused, nil
+	})
+}
+
+// SignIn records that devices are signed in.
+func (s *Store) SignIn(said account.Said, id string, epoch uint64, ids []string) ([]wire.Outcome, error) {
+	return s.once(said, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
+		a, err := find[accountRecord](tx, bktAccounts, []byte(id))
+		if err == nil && a.Epoch != epoch {
+			err = account.ErrEpoch
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, device := range ids {
+			key := under(id, []byte(device))
+			d, ok, err := boltfile.Get[deviceRecord](tx.Bucket(bktDevices), key)
+			switch {
+			case err != nil:
+				return nil, err
+			case !ok:
+				refused = append(refused, wire.Outcome{ID: device, Code: wire.CodeUnknown})
+				continue
+			case d.Holder != said.Member && d.ID != said.Member:
+				refused = append(refused, wire.Outcome{ID: device, Code: wire.CodeForeign})
+				continue
+			}
+			if err := tx.Bucket(bktSignIns).Put(key, boltfile.Key(epoch)); err != nil {
+				return nil, err
+			}
+		}
+		return refused, nil
+	})
+}
+
+// View returns a member with its account and devices as of one instant.
+func (s *Store) View(member string, ids []string) (account.MemberView, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (account.MemberView, error) {
+		m, err := find[memberRecord](tx, bktMembers, []byte(member))
+		if err != nil {
+			return account.MemberView{}, err
+		}
+		v := account.MemberView{Member: m.member(), Devices: map[string]account.Device{}}
+		if v.Account, err = s.findAccount(tx, m.Account); err != nil {
+			return account.MemberView{}, err
+		}
+		for _, id := range ids {
+			d, err := s.findDevice(tx, m.Account, id)
+			switch {
+			case err == nil:
+				v.Devices[id] = d
+			case !errors.Is(err, home.ErrNotFound):
+				return account.MemberView{}, err
+			}
+		}
+		return v, nil
+	})
+}
+
+// before is the first half of a key of an index.
+func before(key []byte) string {
+	for i, c := range key {
+		if c == '/' {
+			return string(key[:i])
+		}
+	}
+	return string(key)
+}

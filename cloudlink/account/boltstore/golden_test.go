@@ -1,0 +1,115 @@
+package boltstore_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// golden opens a copy of a file in testdata.
+func golden(t *testing.T, name string) *boltstore.Store {
+	t.Helper()
+	dir := t.TempDir()
+	for from, to := range map[string]string{name: "account.db", "account.key": "account.key"} {
+		raw, err := os.ReadFile(filepath.Join("testdata", from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, to), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := boltstore.Open(dir, home.Secret{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// must returns v; the error is the test's end.
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// TestAFileOfFormat1IsBroughtUpToDate opens a file that the first version wrote. Anna has two plugs and a native camera behind a hub, has
+// reset her password once, and has asked for another reset; Bob has registered and not activated.
+func TestAFileOfFormat1IsBroughtUpToDate(t *testing.T) {
+	s := golden(t, "format-1.db")
+	id := must(s.Identity())(t)
+	a := must(s.AccountByEmail("ANNA.owner@example.org"))(t)
+	if a.Email != "Anna.Owner@example.org" || a.Epoch != 2 || len(a.Secret.Reveal()) != 32 || a.Hash.Reveal()[:10] != "$argon2id$" || a.At.Year() != 2026 {
+		t.Errorf("account %+v", a)
+	}
+	if err := a.Notice.Verify(id.Keys, a.ID); err != nil || a.Notice.Epoch != 2 {
+		t.Errorf("the notice was not signed anew: %+v, %v", a.Notice, err)
+	}
+	if ms := must(s.Members(a.ID))(t); len(ms) != 0 {
+		t.Errorf("members %v have names of before", ms)
+	}
+	ds := must(s.Devices(a.ID))(t)
+	var ids []string
+	for _, d := range ds {
+		ids = append(ids, d.ID)
+	}
+	const cam = "rk-nvavd6pluobagjhht6rri6ukmm"
+	if !slices.Equal(ids, []string{"plug-aaa", "plug-aab", cam}) {
+		t.Fatalf("devices %v", ids)
+	}
+	if ds[0].SignedIn != 2 || ds[1].SignedIn != 1 || ds[2].SignedIn != 0 || ds[2].Model != "NV1" || ds[2].MAC != "50c7bf010203" {
+		t.Errorf("devices %+v", ds)
+	}
+	for _, id := range ids {
+		if d := must(s.Device(a.ID, id))(t); len(d.Secret.Reveal()) != 32 {
+			t.Errorf("%s has lost its binding secret", id)
+		}
+	}
+	if in := must(s.Invitations(cam))(t); !slices.Equal(in, []string{a.ID}) {
+		t.Errorf("the camera may enrol with %v", in)
+	}
+	var history []string
+	for _, e := range must(s.History(a.ID))(t) {
+		history = append(history, e.What)
+	}
+	want := []string{
+		"reset requested", "password changed", "reset requested", "device enrolled", "pairing made", "hub enrolled", "pairing made",
+		"account registered",
+	}
+	if !slices.Equal(history, want) {
+		t.Errorf("history %q, want %q", history, want)
+	}
+	if ss := must(s.Sessions(a.ID))(t); len(ss) != 2 || ss[0].Door != account.DoorTPCamera || ss[0].Entry != ss[1].Entry {
+		t.Errorf("sessions %+v", ss)
+	}
+
+	if _, err := s.AccountByEmail("bob@example.org"); err == nil {
+		t.Error("an account that nobody has activated is one")
+	}
+	r := must(s.NewestRegistration("BOB@example.org"))(t)
+	if r.Email != "Bob@example.org" || r.Hash.Reveal()[:10] != "$argon2id$" || r.Door != account.DoorWeb || r.Expires.Sub(r.At) != 24*time.Hour {
+		t.Errorf("registration %+v", r)
+	}
+	if n := must(s.WaitingMails())(t); n != 2 {
+		t.Errorf("%d mails wait, want 2", n)
+	}
+	due, _, err := s.ClaimMails(time.Now(), time.Now().Add(time.Minute), 10)
+	if err != nil || len(due) != 2 || due[0].Tries == 0 || due[0].Subject == "" || due[0].Expires.Before(due[0].At) {
+		t.Errorf("mails %+v, %v", due, err)
+	}
+	b := account.Account{ID: r.Account, Email: r.Email, Hash: r.Hash, Epoch: 1, Secret: a.Secret, Notice: a.Notice}
+	if err := s.CreateAccount(b, r.Key); err != nil {
+		t.Errorf("Bob's activation: %v", err)
+	}
+}

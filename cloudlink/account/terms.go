@@ -1,0 +1,134 @@
+package account
+
+import (
+	"strings"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// Account is one e-mail address with a password.
+type Account struct {
+	ID     string
+	Email  string      // as registered: devices hash it in the letter case in which it was typed
+	Hash   home.Secret // of the password, in PHC form
+	Epoch  uint64
+	Notice wire.Notice // of the newest epoch
+	Secret home.Secret // of the newest epoch, 32 bytes
+	Closed bool        // the password opens nothing: the owner disowned the change that set it
+	Lang   string      // of its mails, a tag of package language
+	At     time.Time   // of the registration
+}
+
+// recipient is where the account's mail goes.
+func (a Account) recipient() mail.Recipient {
+	return mail.Recipient{Account: a.ID, Email: a.Email, Lang: a.Lang}
+}
+
+// Registration is an account that nobody has activated yet. An address can have several: each link activates its own.
+type Registration struct {
+	Key     string // hash of the token in the mail
+	Account string // ID of the account that it becomes
+	Email   string
+	Hash    home.Secret
+	Door    string
+	Lang    string
+	At      time.Time
+	Expires time.Time
+}
+
+// The purposes of a link in a mail.
+const (
+	PurposeReset  = "reset"
+	PurposeDisown = "notme" // "this was not me"
+)
+
+// MailLink is a link that was sent by mail.
+type MailLink struct {
+	Key     string // hash of the token; the token itself is kept nowhere
+	Purpose string
+	Account string
+	Epoch   uint64 // of the account when the link was made
+	Door    string
+	At      time.Time
+	Expires time.Time
+}
+
+// Session is a token of a signed-in owner, or a refresh token.
+type Session struct {
+	Key      string // hash of the token
+	Account  string
+	Entry    string // of the login: the same for its token, its refresh token, and all that this renews
+	Refresh  bool
+	Door     string
+	Terminal string
+	At       time.Time
+	Expires  time.Time
+}
+
+// Pairing lets one hub into an account.
+type Pairing struct {
+	Name     string
+	Account  string
+	Secret   home.Secret
+	Password home.Secret // of the account, where its owner gave it for the hub; else zero
+	Epoch    uint64      // that the password belongs to
+	Used     string      // by this hub, which may ask again when the answer was lost
+	Expires  time.Time
+}
+
+// Member is a hub, or a device that speaks the link itself.
+type Member struct {
+	Name    string
+	Account string
+	Keys    wire.Keys
+	Seal    []byte // the sealing key that it announced last; empty while that is the one in Keys
+	Label   string // for people
+	Version string
+	At      time.Time // when it enrolled
+	Acked   uint64    // the newest epoch whose grant is on its disk
+	Boot    uint64    // number of its last start
+	Clock   time.Duration
+}
+
+// IsHub tells that a member's name is that of a hub.
+func IsHub(name string) bool { return strings.HasPrefix(name, string(wire.RoleHub)+"-") }
+
+// IsHub tells that the member is a hub.
+func (m Member) IsHub() bool { return IsHub(m.Name) }
+
+// Device is a device that a hub has bound. It is one of its account: another account can have one of the same ID.
+type Device struct {
+	wire.Device
+	Account  string
+	Holder   string      // the hub that holds it
+	Secret   home.Secret // of the binding; zero for a device that speaks the link, until it has enrolled
+	SignedIn uint64      // the newest epoch at which it signed in; 0 for none
+}
+
+// Native tells that the device speaks the link itself: then it is a member of the same name, once it has enrolled.
+func (d Device) Native() bool { return d.Protocol == string(home.Native) }
+
+// Grant gives a member the secrets of an epoch, sealed to it.
+type Grant struct {
+	Member string
+	Notice wire.Notice
+	Sealed []byte
+}
+
+// Event is a line of an account's history. The zero Event is none.
+type Event struct {
+	At     time.Time
+	What   string // constant words, which package language translates
+	Door   string
+	Epoch  uint64
+	Detail string
+}
+
+// Said is a message of a member: each changes the store once.
+type Said struct {
+	Member string
+	Seq    uint64 // grows with each message of the member
+}
