@@ -38,6 +38,16 @@ const (
 	Updated       Defect = "updated"         // its firmware speaks another protocol since
 )
 
+// The defects of devices that speak TPAP.
+const (
+	Crypt     Defect = "crypt"     // firmware that names sha256-crypt, as that of a C200
+	Unhashed  Defect = "unhashed"  // firmware that takes address and password themselves
+	Reticent  Defect = "reticent"  // firmware that does not answer who it is, as that of a C510W
+	Restless  Defect = "restless"  // takes no sign-in for two seconds after a session, and counts it as wrong, as a C200 does
+	Faithless Defect = "faithless" // cannot prove that it knows the password that it takes
+	Suite2    Defect = "suite2"    // answers in a suite that was not asked for
+)
+
 // iotDefects are those of the iot protocol.
 func iotDefects() []Defect {
 	return []Defect{Mute, Garbled, Impostor, Curt, Busy, Faint, Stubborn, Forgetful, Boastful, Offline}

@@ -41,7 +41,7 @@ func TestWhatADeviceCannotHaveIsRefusedWithItsField(t *testing.T) {
 		`[{"kind":"camera","protocol":"tapocam","locks":-1}]`:               `"locks"`,
 		`[{"kind":"camera","protocol":"tapocam","locks":"ten"}]`:            `"locks"`,
 		`[{"kind":"camera","protocol":"tapocam","locks":1001}]`:             `"locks"`,
-		`[{"kind":"camera","protocol":"tpap","locks":3}]`:                   `"locks"`,
+		`[{"kind":"camera","protocol":"tpap","locks":3}]`:                   "",
 		`[{"kind":"plug","protocol":"iot","locks":3}]`:                      `"locks"`,
 		`[{"kind":"camera","protocol":"tapocam","locks":3}]`:                "",
 		`[{"kind":"camera","protocol":"tapocam","defects":["md5"]}]`:        "",

@@ -189,15 +189,6 @@ func (d *tapocam) tells() tdpStatement {
 	}}
 }
 
-func (d *tpap) tells() tdpStatement {
-	username, _ := d.holds()
-	typ := map[home.Kind]string{home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH", home.Bulb: "SMART.TAPOBULB", home.Camera: "SMART.IPCAMERA"}[d.spec.Kind]
-	open := statement(d.spec, d.mac, typ, d.spec.Model, username)
-	open["owner"] = ownerOf(username)
-	open["mgt_encrypt_schm"] = map[string]any{"is_support_https": true, "encrypt_type": "TPAP", "http_port": webPort(home.TPAP.Port())}
-	return tdpStatement{port: tdpNewPort, open: open}
-}
-
 // findable is a device that is on and can be looked for there.
 type findable struct {
 	socket

@@ -1,106 +1,218 @@
 package sim
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/tpap/record"
+	"github.com/rekeyd/rekeyd/devices/tpap/spake2"
 )
 
-// tpap is a device whose firmware speaks TPAP only: devices/PROTOCOLS.md, section 11. It says who it is, and lets nobody in here: the rest of the
-// protocol is not played.
+// tpap is a device whose firmware speaks TPAP only: devices/PROTOCOLS.md, section 11. A plug, switch or bulb speaks
+// it over plain HTTP on port 80 and names SHA-1; a camera over TLS on port 443, with MD5 or with sha256-crypt. One
+// that belongs to nobody takes the passcode of its hardware address. Inside a session it runs the commands of the
+// older protocols; that it takes a new password by them is a guess.
 type tpap struct {
 	spec Spec
 	mac  net.HardwareAddr
+	unit unit
 
 	mu       sync.Mutex // guards what follows
-	username string
-	password home.Secret
+	guard    guard
+	verifier verifier
+	begun    *exchange // the last sign-in that was begun: a share does not say to which it belongs
+	sessions map[string]*tpapSession
+	ended    time.Time // when the last session ended, for a device that needs a rest
 }
 
-func newTPAP(s Spec, _ *slog.Logger) *tpap {
-	if s.Model == "" {
-		s.Model = map[home.Kind]string{home.Plug: "P110M", home.Switch: "S505", home.Bulb: "L535", home.Camera: "C101"}[s.Kind]
-	}
-	a := s.Addr.As4()
-	return &tpap{spec: s, mac: net.HardwareAddr{0x3c, 0x6a, 0xd2, a[1], a[2], a[3]}, username: s.Username, password: s.Password}
+// unit is what runs the commands of a session, and holds the account.
+type unit interface {
+	holder
+	run(method string, params json.RawMessage) (any, int)
+	told() []string
+}
+
+// verifier is what is stored of a password.
+type verifier struct {
+	of   pair
+	salt []byte
+	spake2.Verifier
+}
+
+// exchange is a sign-in that was begun.
+type exchange struct {
+	responder *spake2.Responder
+	context   []byte
+}
+
+// tpapSession is a sign-in that has succeeded.
+type tpapSession struct {
+	cipher record.Cipher
+	seq    uint32 // of the next request
+}
+
+func tpapDefects() []Defect {
+	return []Defect{Garbled, Impostor, Stubborn, Crypt, Unhashed, Reticent, Restless, Faithless, Suite2}
 }
 
 func checkTPAP(s Spec) error {
-	if s.Kind == home.Other {
+	switch {
+	case s.Kind == home.Other:
 		return fmt.Errorf("field %q: no %s speaks tpap here: plug, switch, bulb and camera do", "kind", s.Kind)
+	case len(s.Model) > 63:
+		return fmt.Errorf("field %q: want at most 63 bytes", "model")
 	}
-	if s.Locks != 0 {
-		return fmt.Errorf("field %q: a tpap device lets nobody sign in here", "locks")
-	}
-	return checkDefects(s.Defects, []Defect{Garbled, Impostor})
+	return checkDefects(s.Defects, tpapDefects())
 }
+
+// usualPlugLocks is after how many wrong sign-ins a plug locks: section 11.6.
+const usualPlugLocks = 15
+
+func newTPAP(s Spec, log *slog.Logger) *tpap {
+	if s.Model == "" {
+		models := map[home.Kind]string{home.Plug: "P110M", home.Switch: "S505", home.Bulb: "L535", home.Camera: "C101"}
+		s.Model = models[s.Kind]
+	}
+	if s.Locks == 0 && s.Kind != home.Camera {
+		s.Locks = usualPlugLocks
+	}
+	a := s.Addr.As4()
+	d := &tpap{
+		spec: s, mac: net.HardwareAddr{0x3c, 0x6a, 0xd2, a[1], a[2], a[3]}, guard: newGuard(s),
+		sessions: map[string]*tpapSession{},
+	}
+	if s.Kind == home.Camera {
+		inner := newTapocam(s, log)
+		inner.mac = d.mac
+		if !s.has(Crypt) {
+			inner.spec.Defects = append([]Defect{MD5}, s.Defects...)
+		}
+		d.unit = inner
+	} else {
+		inner := &smart{spec: s, mac: d.mac, log: log, door: noDoor{}}
+		inner.hold(s.Username, s.Password)
+		d.unit = inner
+	}
+	return d
+}
+
+// noDoor stands where a unit would have a web server of an older protocol.
+type noDoor struct{ http.Handler }
+
+func (noDoor) close() {}
 
 func (d *tpap) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
 
-func (d *tpap) port() uint16 { return webPort(home.TPAP.Port()) }
+// port is that of HTTP for a device without TLS.
+func (d *tpap) port() uint16 {
+	if d.spec.Kind == home.Camera {
+		return webPort(home.TPAP.Port())
+	}
+	return webPort(home.KLAP2.Port())
+}
 
 // announcement is empty: no mDNS is known of these devices.
 func (d *tpap) announcement() announcement { return announcement{} }
 
-func (d *tpap) holds() (string, home.Secret) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.username, d.password
-}
+func (d *tpap) holds() (string, home.Secret) { return d.unit.holds() }
 
 func (d *tpap) hold(username string, password home.Secret) {
+	d.unit.hold(username, password)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.username, d.password = username, password
+	clear(d.sessions)
+	d.begun = nil
 }
 
+func (d *tpap) signIns() (wrong, locks int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.guard.wrong, d.guard.locks
+}
+
+func (d *tpap) told() []string { return d.unit.told() }
+
 func (d *tpap) plug() (socket, error) {
-	t, err := selfSigned(d.spec.Name)
+	d.mu.Lock()
+	clear(d.sessions) // a session does not survive being switched off
+	d.begun = nil
+	d.mu.Unlock()
+	at := netip.AddrPortFrom(d.spec.Addr, d.port())
+	if d.spec.Kind != home.Camera {
+		return plugWeb(at, d, nil)
+	}
+	t, err := selfSigned("TPRI-DEVICE")
 	if err != nil {
 		return nil, err
 	}
-	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.TPAP.Port())), d, t)
+	return plugWeb(at, d, t)
 }
 
-func (d *tpap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-	var q struct {
-		Method string
-		Params struct {
-			Sub string `json:"sub_method"`
-		}
+// about is what a device says of this protocol when it is looked for, and when it is asked.
+func (d *tpap) about() map[string]any {
+	tls := 0
+	if d.spec.Kind == home.Camera {
+		tls = 1
 	}
-	if err != nil || r.Method != http.MethodPost || r.URL.Path != "/" || json.Unmarshal(raw, &q) != nil {
-		w.WriteHeader(http.StatusNotFound)
-		return
+	pake := []int{2}
+	if username, _ := d.unit.holds(); username == "" {
+		pake = []int{0}
 	}
-	if q.Method != "login" || q.Params.Sub != "discover" {
-		_, _ = io.WriteString(w, `{"error_code":-40418}`)
-		return
-	}
-	mac := slices.Clone(d.mac)
+	return map[string]any{"tls": tls, "port": d.port(), "dac": 0, "noc": tls, "pake": pake, "user_hash_type": 0}
+}
+
+// statedMAC is the hardware address that the device states.
+func (d *tpap) statedMAC() string {
+	mac := append(net.HardwareAddr(nil), d.mac...)
 	if d.spec.has(Impostor) {
 		mac[2] ^= 0xff
 	}
-	out, err := json.Marshal(map[string]any{"error_code": 0, "result": map[string]any{
-		"mac":  strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")),
-		"tpap": map[string]any{"tls": 1, "port": webPort(home.TPAP.Port()), "dac": 0, "pake": []int{2}, "user_hash_type": 0},
-	}})
+	return strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-"))
+}
+
+func (d *tpap) tells() tdpStatement {
+	username, _ := d.holds()
+	typ := map[home.Kind]string{
+		home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH", home.Bulb: "SMART.TAPOBULB",
+		home.Camera: "SMART.IPCAMERA",
+	}[d.spec.Kind]
+	open := statement(d.spec, d.mac, typ, d.spec.Model, username)
+	open["owner"], open["tpap"] = ownerOf(username), d.about()
+	if d.spec.Kind == home.Camera {
+		open["encrypt_type"] = []string{"4"}
+		open["mgt_encrypt_schm"] = map[string]any{"is_support_https": true}
+		if d.spec.has(Reticent) {
+			delete(open, "tpap")
+		}
+	} else {
+		open["mgt_encrypt_schm"] = webScheme("TPAP", d.port(), 2)
+	}
+	return tdpStatement{port: tdpNewPort, open: open}
+}
+
+// command runs one request of a session and returns what the device answers.
+func (d *tpap) command(ctx context.Context, raw []byte) []byte {
+	if s, ok := d.unit.(*smart); ok {
+		return s.answer(ctx, raw)
+	}
+	var q camCall
+	answer := any(camSays(camBadShape, nil))
+	if json.Unmarshal(raw, &q) == nil && q.Method == "multipleRequest" { // nothing else: section 11.5
+		answer = d.unit.(*tapocam).dispatch(q)
+	}
+	out, err := json.Marshal(answer)
 	if err != nil {
 		panic("an answer of texts and numbers: " + err.Error())
 	}
-	if d.spec.has(Garbled) {
-		out = out[:len(out)/2]
-	}
-	_, _ = w.Write(out)
+	return out
 }

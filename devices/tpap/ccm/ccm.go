@@ -1,5 +1,5 @@
-// Package ccm is AES in CCM mode: NIST SP 800-38C, RFC 3610. The standard library has GCM only; devices that speak TPAP use CCM
-// (devices/PROTOCOLS.md, section 11.5).
+// Package ccm is AES in CCM mode: NIST SP 800-38C, RFC 3610. The standard library has GCM only; devices that speak
+// TPAP use CCM (devices/PROTOCOLS.md, section 11.5).
 package ccm
 
 import (
@@ -20,8 +20,8 @@ type mode struct {
 	nonce, tag int
 }
 
-// New returns AES-CCM for nonces of nonceSize bytes (7 to 13) and tags of tagSize bytes (4 to 16, even). A message holds less than
-// 2^(8*(15-nonceSize)) bytes.
+// New returns AES-CCM for nonces of nonceSize bytes (7 to 13) and tags of tagSize bytes (4 to 16, even). A message
+// holds less than 2^(8*(15-nonceSize)) bytes.
 func New(key []byte, nonceSize, tagSize int) (cipher.AEAD, error) {
 	if nonceSize < 7 || nonceSize > 13 || tagSize < 4 || tagSize > 16 || tagSize%2 != 0 {
 		return nil, errors.New("ccm: the standard has no such nonce or tag size")
@@ -36,13 +36,15 @@ func New(key []byte, nonceSize, tagSize int) (cipher.AEAD, error) {
 func (m *mode) NonceSize() int { return m.nonce }
 func (m *mode) Overhead() int  { return m.tag }
 
-// fits reports whether n bytes of plaintext have a length field; where int has 32 bits, every n has one of four bytes.
+// fits reports whether n bytes of plaintext have a length field; where int has 32 bits, every n has one of four
+// bytes.
 func (m *mode) fits(n int) bool {
 	bits := 8 * (15 - m.nonce)
 	return bits >= 63 || int64(n) < int64(1)<<bits
 }
 
-// Seal appends the ciphertext and its tag to dst. It panics on a nonce of another size and on a plaintext that is too long.
+// Seal appends the ciphertext and its tag to dst. It panics on a nonce of another size and on a plaintext that is too
+// long.
 func (m *mode) Seal(dst, nonce, plaintext, additional []byte) []byte {
 	if len(nonce) != m.nonce || !m.fits(len(plaintext)) {
 		panic("ccm: wrong nonce size, or plaintext too long")

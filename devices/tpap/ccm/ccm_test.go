@@ -36,7 +36,10 @@ func TestVectorsOfTheStandards(t *testing.T) {
 		sealed                 string
 	}{
 		{"SP 800-38C, example 1", nistKey, count(0x10, 7), count(0, 8), count(0x20, 4), 4, "7162015b 4dac255d"},
-		{"SP 800-38C, example 2", nistKey, count(0x10, 8), count(0, 16), count(0x20, 16), 6, "d2a1f0e051ea5f62081a7792073d593d 1fc64fbfaccd"},
+		{
+			"SP 800-38C, example 2", nistKey, count(0x10, 8), count(0, 16), count(0x20, 16), 6,
+			"d2a1f0e051ea5f62081a7792073d593d 1fc64fbfaccd",
+		},
 		{
 			"SP 800-38C, example 3", nistKey, count(0x10, 12), count(0, 20), count(0x20, 24), 8,
 			"e3b201a9f5b71a7a9b1ceaeccd97e70b6176aad9a4428aa5 484392fbc1b09951",

@@ -1,8 +1,9 @@
-// Package record seals the messages of a TPAP session: AES-128-CCM under keys derived from the shared key of the sign-in
-// (devices/PROTOCOLS.md, section 11.5).
+// Package record seals the messages of a TPAP session: AES-128-CCM under keys derived from the shared key of the
+// sign-in (devices/PROTOCOLS.md, section 11.5).
 //
-// Devices answer under the key and the nonce of the request. Over plain HTTP a listener who guesses the answer can therefore read the
-// request at the same offsets. A request with a secret has it behind the longest answer that is expected.
+// Devices answer under the key and the nonce of the request. Over plain HTTP a listener who guesses the answer can
+// therefore read the request at the same offsets. A request with a secret has it behind the longest answer that is
+// expected.
 package record
 
 import (

@@ -56,7 +56,8 @@ func TestRecordsOfAnotherSequenceOrSessionAreRefused(t *testing.T) {
 
 func second(_ []byte, err error) error { return err }
 
-// An answer shares key and nonce with its request: that is why a secret must not stand where an answer can be guessed.
+// An answer shares key and nonce with its request: that is why a secret must not stand where an answer can be
+// guessed.
 func TestARequestIsReadWithItsAnswer(t *testing.T) {
 	session := record.New(make([]byte, 32))
 	request, answer := []byte(`{"secret":"x"}`), []byte(`{"error_code":0}`)

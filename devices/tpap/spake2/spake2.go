@@ -1,8 +1,10 @@
-// Package spake2 is SPAKE2+ (RFC 9383) in the one suite that devices with TPAP are known to speak: P-256, SHA-256, HKDF, HMAC, with the
-// transcript of devices/PROTOCOLS.md, section 11.3: that of the RFC with empty identities. The confirmations cover the shares, as in the RFC.
+// Package spake2 is SPAKE2+ (RFC 9383) in the one suite that devices with TPAP are known to speak: P-256, SHA-256,
+// HKDF, HMAC, with the transcript of devices/PROTOCOLS.md, section 11.3: that of the RFC with empty identities. The
+// confirmations cover the shares, as in the RFC.
 //
-// The prover knows the password; the verifier holds what the prover's secrets leave behind, and cannot compute the password's half w1.
-// Neither learns anything else about the other's secret than whether they agree: a false verifier can test one password per exchange.
+// The prover knows the password; the verifier holds what the prover's secrets leave behind, and cannot compute the
+// password's half w1. Neither learns anything else about the other's secret than whether they agree: a false verifier
+// can test one password per exchange.
 package spake2
 
 import (
@@ -38,7 +40,8 @@ type Verifier struct {
 	l  [ShareSize]byte
 }
 
-// Stretch makes the secrets of a credential, with PBKDF2-HMAC-SHA256 in the given number of iterations, 1 to MaxIterations.
+// Stretch makes the secrets of a credential, with PBKDF2-HMAC-SHA256 in the given number of iterations, 1 to
+// MaxIterations.
 func Stretch(credential string, salt []byte, iterations int) (Secrets, error) {
 	if iterations < 1 || iterations > MaxIterations {
 		return Secrets{}, fmt.Errorf("spake2: %d iterations: want 1 to %d", iterations, MaxIterations)
@@ -84,8 +87,8 @@ func newProver(s Secrets, x scalar) *Prover {
 // Share is what the verifier is sent: X.
 func (p *Prover) Share() []byte { return p.share }
 
-// Finish takes the verifier's share, compressed or not, and the context of the exchange. It returns ErrShare for a share that is not to
-// be answered.
+// Finish takes the verifier's share, compressed or not, and the context of the exchange. It returns ErrShare for a
+// share that is not to be answered.
 func (p *Prover) Finish(context, share []byte) (Keys, error) {
 	y, err := point(share)
 	if err != nil {
@@ -136,8 +139,8 @@ func (r *Responder) Finish(context, share []byte) (Keys, error) {
 	return schedule(transcript(context, x.Bytes(), r.share, z.Bytes(), v.Bytes(), r.verifier.w0), x.Bytes(), r.share), nil
 }
 
-// Keys are the outcome of an exchange: equal on both sides where both have the same password, and unrelated otherwise. Nothing is
-// proved before the other side's confirmation was checked.
+// Keys are the outcome of an exchange: equal on both sides where both have the same password, and unrelated
+// otherwise. Nothing is proved before the other side's confirmation was checked.
 type Keys struct {
 	User, Device []byte // confirmations: what the prover and what the verifier sends
 	Shared       []byte // 32 bytes, secret

@@ -77,7 +77,8 @@ func TestResponderAgreesWithTheVectors(t *testing.T) {
 		t.Run(c.Name, func(t *testing.T) {
 			r := spake2.ResponderOf(stretched(t, c).Verifier(), c.Bytes(t, "y"))
 			same(t, c, "dev_share", r.Share())
-			keys, err := r.Finish(spake2.Context(c.Bytes(t, "user_random"), c.Bytes(t, "dev_random")), c.Bytes(t, "user_share"))
+			context := spake2.Context(c.Bytes(t, "user_random"), c.Bytes(t, "dev_random"))
+			keys, err := r.Finish(context, c.Bytes(t, "user_share"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,7 +93,8 @@ func TestWrongPasswordIsRefused(t *testing.T) {
 	all := vectors.All(t)
 	right, wrong := all[0], all[len(all)-1]
 	r := spake2.ResponderOf(stretched(t, right).Verifier(), right.Bytes(t, "y"))
-	keys, err := r.Finish(spake2.Context(wrong.Bytes(t, "user_random"), wrong.Bytes(t, "dev_random")), wrong.Bytes(t, "user_share"))
+	context := spake2.Context(wrong.Bytes(t, "user_random"), wrong.Bytes(t, "dev_random"))
+	keys, err := r.Finish(context, wrong.Bytes(t, "user_share"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +119,9 @@ func TestInvalidSharesAreRefused(t *testing.T) {
 	}
 	tooLarge := append([]byte{4}, bytes.Repeat([]byte{0xff}, 64)...)
 	for name, share := range map[string][]byte{
-		"none": nil, "infinity": {0}, "zeros": make([]byte, 65), "short": generator(0)[:64], "not on the curve": generator(64),
-		"hybrid form": generator(0), "coordinates above the field": tooLarge, "no such x": append([]byte{2}, bytes.Repeat([]byte{0xff}, 32)...),
+		"none": nil, "infinity": {0}, "zeros": make([]byte, 65), "short": generator(0)[:64],
+		"not on the curve": generator(64), "unknown form": generator(0), "coordinates above the field": tooLarge,
+		"no such x": append([]byte{2}, bytes.Repeat([]byte{0xff}, 32)...),
 	} {
 		if _, err := spake2.NewProver(s).Finish(nil, share); !errors.Is(err, spake2.ErrShare) {
 			t.Errorf("%s: prover: %v", name, err)
@@ -136,10 +139,12 @@ func TestSharesThatCancelTheBlindingAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	zero := make([]byte, 32)
-	if _, err := spake2.NewProver(s).Finish(nil, spake2.ResponderOf(s.Verifier(), zero).Share()); !errors.Is(err, spake2.ErrShare) {
+	_, err = spake2.NewProver(s).Finish(nil, spake2.ResponderOf(s.Verifier(), zero).Share())
+	if !errors.Is(err, spake2.ErrShare) {
 		t.Errorf("prover: %v", err)
 	}
-	if _, err := spake2.NewResponder(s.Verifier()).Finish(nil, spake2.ProverOf(s, zero).Share()); !errors.Is(err, spake2.ErrShare) {
+	_, err = spake2.NewResponder(s.Verifier()).Finish(nil, spake2.ProverOf(s, zero).Share())
+	if !errors.Is(err, spake2.ErrShare) {
 		t.Errorf("responder: %v", err)
 	}
 }
@@ -192,7 +197,10 @@ func FuzzShareIsRefusedOrAnswered(f *testing.F) {
 func FuzzScalarsAgreeWithBig(f *testing.F) {
 	order := elliptic.P256().Params().N
 	less := new(big.Int).Sub(order, big.NewInt(1))
-	for _, n := range []*big.Int{big.NewInt(0), big.NewInt(1), less, order, new(big.Int).Add(order, big.NewInt(1)), new(big.Int).Mul(order, order)} {
+	one := big.NewInt(1)
+	for _, n := range []*big.Int{
+		new(big.Int), one, less, order, new(big.Int).Add(order, one), new(big.Int).Mul(order, order),
+	} {
 		f.Add(n.Bytes())
 	}
 	f.Add(bytes.Repeat([]byte{0xff}, 40))

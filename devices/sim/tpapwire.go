@@ -1,0 +1,299 @@
+package sim
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/tpap/record"
+	"github.com/rekeyd/rekeyd/devices/tpap/shacrypt"
+	"github.com/rekeyd/rekeyd/devices/tpap/spake2"
+)
+
+// Codes of devices/PROTOCOLS.md, section 11.6.
+const (
+	camBadShape  = -40209
+	tpapBadToken = -40421
+	plugWrong    = -2203
+	plugBadToken = -2402
+)
+
+const (
+	tpapSessions = 16              // that a device keeps
+	restTime     = 2 * time.Second // that a C200 needs after a session
+)
+
+func (d *tpap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err != nil || r.Method != http.MethodPost {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	if stok, ok := strings.CutPrefix(r.RequestURI, "/stok="); ok { // as it was sent: a device does not undo percent signs
+		if out := d.session(r.Context(), strings.TrimSuffix(stok, "/ds"), raw); out != nil {
+			w.Header().Set("Content-Type", "application/octet-stream")
+			_, _ = w.Write(out)
+			return
+		}
+		d.say(w, map[string]any{"error_code": d.code(tpapBadToken, plugBadToken)})
+		return
+	}
+	if r.RequestURI != "/" {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	d.say(w, d.login(raw))
+}
+
+func (d *tpap) say(w http.ResponseWriter, answer any) {
+	out, err := json.Marshal(answer)
+	if err != nil {
+		panic("an answer of texts and numbers: " + err.Error())
+	}
+	if d.spec.has(Garbled) {
+		out = out[:len(out)/2]
+	}
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	_, _ = w.Write(out)
+}
+
+// code is the camera's where the device is one.
+func (d *tpap) code(camera, plug int) int {
+	if d.spec.Kind == home.Camera {
+		return camera
+	}
+	return plug
+}
+
+// tpapLogin is what all steps of a sign-in send.
+type tpapLogin struct {
+	Method string
+	Params struct {
+		Step       string   `json:"sub_method"`
+		Username   string   `json:"username"`
+		Random     []byte   `json:"user_random"`
+		Suites     []int    `json:"cipher_suites"`
+		Encryption []string `json:"encryption"`
+		Passcode   string   `json:"passcode_type"`
+		Share      []byte   `json:"user_share"`
+		Confirm    []byte   `json:"user_confirm"`
+		V3         string   `json:"encrypt_type"`
+	}
+}
+
+func (d *tpap) login(raw []byte) any {
+	var q tpapLogin
+	refused := map[string]any{"error_code": d.code(camBadShape, -1008)}
+	if json.Unmarshal(raw, &q) != nil || q.Method != "login" {
+		return refused
+	}
+	switch {
+	case q.Params.V3 == "3" && d.spec.Kind == home.Camera:
+		return map[string]any{"error_code": camMissing}
+	case q.Params.Step == "discover" && !d.spec.has(Reticent):
+		return map[string]any{"error_code": 0, "result": map[string]any{"mac": d.statedMAC(), "tpap": d.about()}}
+	case q.Params.Step == "pake_register":
+		return d.register(q)
+	case q.Params.Step == "pake_share":
+		return d.share(q)
+	}
+	return refused
+}
+
+func (d *tpap) register(q tpapLogin) any {
+	username, _ := d.unit.holds()
+	admin := md5.Sum([]byte("admin"))
+	p := q.Params
+	type_ := "userpw"
+	if username == "" {
+		type_ = "default_userpw"
+	}
+	if p.Username != hex.EncodeToString(admin[:]) || len(p.Random) != 32 || len(p.Suites) != 1 || p.Suites[0] != 1 ||
+		len(p.Encryption) != 1 || p.Encryption[0] != "aes_128_ccm" || p.Passcode != type_ {
+		return map[string]any{"error_code": d.code(camBadShape, -1008)}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v, err := d.verify()
+	if err != nil {
+		return map[string]any{"error_code": -1}
+	}
+	deviceRandom := randomBytes(32)
+	d.begun = &exchange{spake2.NewResponder(v.Verifier), spake2.Context(p.Random, deviceRandom)}
+	b64 := base64.StdEncoding.EncodeToString
+	result := map[string]any{
+		"dev_random": b64(deviceRandom), "dev_salt": b64(v.salt), "dev_share": b64(d.begun.responder.Share()),
+		"cipher_suites": 1, "iterations": d.iterations(), "encryption": "aes_128_ccm",
+	}
+	if d.spec.has(Suite2) {
+		result["cipher_suites"] = 2
+	}
+	if crypt := d.extraCrypt(v.salt); crypt != nil && username != "" {
+		result["extra_crypt"] = crypt
+	}
+	return map[string]any{"error_code": 0, "result": result}
+}
+
+func (d *tpap) share(q tpapLogin) any {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.guard.left() > 0 {
+		return d.wrong()
+	}
+	begun := d.begun
+	d.begun = nil // an exchange is good for one guess
+	if begun == nil {
+		return map[string]any{"error_code": d.code(camBadShape, -1008)}
+	}
+	keys, err := begun.responder.Finish(begun.context, q.Params.Share)
+	rests := d.spec.has(Restless) && time.Since(d.ended) < restTime
+	if err != nil || !keys.ProvedByUser(q.Params.Confirm) || rests {
+		d.guard.fail()
+		return d.wrong()
+	}
+	d.guard.pass()
+	if len(d.sessions) >= tpapSessions {
+		clear(d.sessions)
+	}
+	d.ended = time.Now() // a new session ends the one before, and is itself short
+	random := randomBytes(20)
+	stok := hex.EncodeToString(random[:16]) + "!*(~)" // characters that some devices have in it
+	s := &tpapSession{cipher: record.New(keys.Shared), seq: binary.BigEndian.Uint32(random[16:]) >> 1}
+	d.sessions[stok] = s
+	proof := keys.Device
+	if d.spec.has(Faithless) {
+		proof = randomBytes(len(proof))
+	}
+	return map[string]any{"error_code": 0, "result": map[string]any{
+		"dev_confirm": base64.StdEncoding.EncodeToString(proof), "stok": stok, "start_seq": s.seq, "expired": 3600,
+	}}
+}
+
+// wrong is the answer to a wrong sign-in; d.mu is held. That a locked plug answers with the minutes is a guess.
+func (d *tpap) wrong() any {
+	left := d.guard.left()
+	info := map[string]any{
+		"failedAttempts": d.guard.row, "remainAttempts": d.guard.limit - d.guard.row,
+		"lockedMinute": int(math.Ceil(left.Minutes())),
+	}
+	switch {
+	case d.spec.Kind != home.Camera && left > 0:
+		info["failedAttempts"], info["remainAttempts"] = d.guard.limit, 0
+		return map[string]any{"error_code": plugWrong, "error_info": info}
+	case d.spec.Kind != home.Camera:
+		return map[string]any{"error_code": plugWrong, "error_info": info}
+	case left > 0:
+		return camSays(camBlocked, map[string]any{"sec_left": int(math.Ceil(left.Seconds()))})
+	}
+	return map[string]any{"error_code": camUnauthorized, "result": map[string]any{"error_info": info}}
+}
+
+// session answers a record, or returns nil for one of no session.
+func (d *tpap) session(ctx context.Context, stok string, raw []byte) []byte {
+	d.mu.Lock()
+	s := d.sessions[stok]
+	if s == nil {
+		d.mu.Unlock()
+		return nil
+	}
+	seq := s.seq
+	s.seq++
+	plain, err := s.cipher.Open(seq, raw)
+	if err != nil {
+		delete(d.sessions, stok) // a record that is refused ends the session
+	}
+	d.mu.Unlock()
+	if err != nil {
+		return nil
+	}
+	answer := d.command(ctx, plain)
+	d.mu.Lock()
+	d.ended = time.Now()
+	d.mu.Unlock()
+	return s.cipher.Seal(seq, answer)
+}
+
+func (d *tpap) iterations() int {
+	if d.spec.Kind == home.Camera {
+		return 5000
+	}
+	return 3000
+}
+
+// verify returns the verifier of what the device holds, a new one after every change; d.mu is held.
+func (d *tpap) verify() (verifier, error) {
+	username, password := d.unit.holds()
+	of := pair{username, password}
+	if d.verifier.salt != nil && d.verifier.of == of {
+		return d.verifier, nil
+	}
+	salt := randomBytes(16)
+	credential, err := d.credential(of, salt)
+	if err != nil {
+		return verifier{}, err
+	}
+	s, err := spake2.Stretch(credential, salt, d.iterations())
+	if err != nil {
+		return verifier{}, err
+	}
+	d.verifier = verifier{of, salt, s.Verifier()}
+	return d.verifier, nil
+}
+
+// prefix is what a device names of sha256-crypt. A salt of a real one has a "+" in it, which is no character of
+// crypt's.
+func prefix(salt []byte) string { return "$5$" + hex.EncodeToString(salt)[:15] + "+$" }
+
+// extraCrypt is how the device says that a password is to be hashed, nil where it does not say.
+func (d *tpap) extraCrypt(salt []byte) map[string]any {
+	shadow := map[string]any{"passwd_id": 2}
+	switch {
+	case d.spec.has(Crypt):
+		shadow = map[string]any{"passwd_id": 5, "passwd_prefix": prefix(salt)}
+	case d.spec.has(Unhashed), d.spec.Kind == home.Camera:
+		return nil
+	}
+	return map[string]any{"type": "password_shadow", "params": shadow}
+}
+
+// credential is what this firmware makes of what it holds: section 11.4.
+func (d *tpap) credential(of pair, salt []byte) (string, error) {
+	password := of.password.Reveal()
+	switch {
+	case of.username == "":
+		return passcode(d.mac), nil
+	case d.spec.has(Crypt):
+		text := strings.TrimSuffix(strings.TrimPrefix(prefix(salt), "$5$"), "$")
+		return shacrypt.Hash([]byte(upperSHA(password)), []byte(text), 0)
+	case d.spec.has(Unhashed):
+		return of.username + "/" + password, nil
+	case d.spec.Kind == home.Camera:
+		sum := md5.Sum([]byte(password))
+		return hex.EncodeToString(sum[:]), nil
+	}
+	sum := sha1.Sum([]byte(password))
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// passcode is that of a device which belongs to nobody. Everybody can compute it.
+func passcode(mac net.HardwareAddr) string {
+	secret := append([]byte("GqY5o136oa4i6VprTlMW2DpVXxmfW8"), mac[3], mac[4], mac[5], mac[0], mac[1], mac[2])
+	key, err := hkdf.Key(sha256.New, secret, []byte("tp-kdf-salt-default-passcode"), "tp-kdf-info-default-passcode", 32)
+	if err != nil {
+		panic("hkdf of 32 bytes: " + err.Error())
+	}
+	return strings.ToUpper(hex.EncodeToString(key))
+}
