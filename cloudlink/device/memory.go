@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/atomicfile"
 )
 
 // Keeper keeps the device's state, which holds its keys: whoever can read it is the device. Save returns when it is durable.
@@ -34,26 +34,8 @@ func (f File) Load() ([]byte, error) {
 	return raw, err
 }
 
-// Save writes a new file beside the old one, syncs it, and puts it in its place.
-func (f File) Save(raw []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(string(f)), ".rekeyd-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // after a rename there is nothing of that name
-	_, err = tmp.Write(raw)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), string(f)); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(string(f)))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
+// Save replaces the file.
+func (f File) Save(raw []byte) error { return atomicfile.Write(string(f), raw, 0o600) }
 
 // Volatile keeps the state in memory: for simulated devices, which are new at every start.
 type Volatile struct {

@@ -14,11 +14,12 @@ const module = "github.com/rekeyd/rekeyd/"
 
 // may is who may import whom, tests left out: a package, and what of this module it imports. Imports run one way.
 var may = map[string][]string{
-	"daemon/home":         {},
-	"daemon":              {"daemon/home"},
-	"localstore/boltfile": {"daemon/home"},
-	"localstore/seal":     {"daemon/home"},
-	"localstore":          {"daemon/home", "localstore/boltfile", "localstore/seal"},
+	"daemon/home":           {},
+	"daemon":                {"daemon/home"},
+	"localstore/boltfile":   {"daemon/home"},
+	"localstore/atomicfile": {},
+	"localstore/seal":       {"daemon/home", "localstore/atomicfile"},
+	"localstore":            {"daemon/home", "localstore/boltfile", "localstore/seal"},
 
 	"cloudlink/wire":    {"daemon/home"},
 	"cloudlink/mqtt":    {"daemon/home"},
@@ -26,11 +27,11 @@ var may = map[string][]string{
 	"cloudlink/tplink":  {"daemon/home", "cloudlink/v1"},
 	"cloudlink/pairing": {"daemon/home", "cloudlink/wire"},
 	"cloudlink":         {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing"},
-	"cloudlink/device":  {"daemon/home", "cloudlink", "cloudlink/wire", "cloudlink/mqtt"},
+	"cloudlink/device":  {"daemon/home", "cloudlink", "cloudlink/wire", "cloudlink/mqtt", "localstore/atomicfile"},
 	"cloudlink/broker":  {"daemon/home", "cloudlink/wire"},
 	// The account service: terms and use cases in the middle, and around them the stores and the ends, which do not know one another.
 	"cloudlink/account/language": {},
-	"cloudlink/account/mail":     {"daemon/home", "cloudlink/account/language"},
+	"cloudlink/account/mail":     {"daemon/home", "cloudlink/account/language", "localstore/atomicfile"},
 	"cloudlink/account":          {"daemon/home", "cloudlink/account/mail", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing", "cloudlink/v1"},
 	"cloudlink/account/api":      {"daemon/home", "cloudlink/v1", "cloudlink/wire", "cloudlink/account", "cloudlink/account/language"},
 	"cloudlink/account/link":     {"daemon/home", "cloudlink/v1", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/account"},

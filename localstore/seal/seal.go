@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/atomicfile"
 )
 
 // Key seals and opens. It is never printed. It holds a function, since in an unexported field of another struct its own methods are not
@@ -144,33 +145,10 @@ func (s Source) create() (Key, error) {
 	}
 	raw, err := json.Marshal(f)
 	if err == nil {
-		err = writeNew(s.File, raw)
+		err = atomicfile.Write(s.File, raw, 0o600)
 	}
 	if err != nil {
 		return Key{}, &home.Error{Op: "make the vault's key " + s.File, Err: err, Hint: "see that the disk has room and this user may write there"}
 	}
 	return s.key(f)
-}
-
-// writeNew writes a file of mode 0600 that is there whole, or not at all.
-func writeNew(path string, raw []byte) error {
-	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) { // half a file, of a crash
-		return err
-	}
-	tmp, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(raw)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -2,10 +2,11 @@ package mail
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/rekeyd/rekeyd/localstore/atomicfile"
 )
 
 // Folder is a Mailer that writes each mail into a folder, as an .eml file, for a house without a mail server.
@@ -23,16 +24,7 @@ func (f Folder) Send(_ context.Context, m Mail) error {
 	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	tmp, err := os.CreateTemp(f.Dir, ".mail-*") // 0600
-	if err != nil {
-		return fmt.Errorf("mail: %w", err)
-	}
-	_, err = tmp.Write(msg)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), filepath.Join(f.Dir, m.ID+".eml"))
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
+	if err := atomicfile.Write(filepath.Join(f.Dir, m.ID+".eml"), msg, 0o600); err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
 	return nil

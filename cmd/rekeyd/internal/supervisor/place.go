@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/rekeyd/rekeyd/localstore/atomicfile"
 )
 
 // ErrDifferent is the error of a file that is there with another content.
@@ -35,14 +37,8 @@ func Place(path string, content []byte, mode fs.FileMode, replace bool) (did str
 	if err := os.MkdirAll(filepath.Dir(path), folder); err != nil {
 		return "", err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".rekeyd-*")
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(tmp.Name()) // fails after the rename
-	_, err = tmp.Write(content)
-	if err := errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
+	if err := atomicfile.Write(path, content, mode); err != nil {
 		return "", fmt.Errorf("write %s: %w", path, err)
 	}
-	return did, os.Rename(tmp.Name(), path)
+	return did, nil
 }
