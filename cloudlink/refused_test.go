@@ -19,6 +19,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
@@ -106,7 +107,7 @@ func mosquitto(t *testing.T) string {
 	if err != nil {
 		path = "/usr/sbin/mosquitto" // not on everybody's path
 		if _, err := os.Stat(path); err != nil {
-			t.Skip("mosquitto is not installed: apt-get install mosquitto")
+			nettest.Missing(t, "mosquitto is missing (Debian: mosquitto)")
 		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -11,28 +11,26 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
 // Packages returns the folder in which the node packages that source locks (package.json, package-lock.json) are installed: at its
 // first call on a machine. Call it before nettest.InNamespace, where there is no way out any more. The test is skipped where there is
 // no npm, except in CI.
-func Packages(t *testing.T, source string) string {
+func Packages(t testing.TB, source string) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("short: npm's packages are left out")
 	}
-	missing := t.Skipf
-	if os.Getenv("CI") != "" {
-		missing = t.Fatalf
-	}
 	dir, err := Install(t.Context(), source)
 	if err != nil {
-		missing("what others wrote cannot be tested against: %v", err)
+		nettest.Missing(t, "the programs of others cannot be tested against: %v", err)
 	}
 	return dir
 }
 
-// Install is Packages for whoever is no test.
+// Install is Packages outside of a test.
 func Install(ctx context.Context, source string) (dir string, err error) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {

@@ -43,7 +43,7 @@ func newTab(t *testing.T, base, lang, axe string, scripts bool) *tab {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("chromium is missing: the pages cannot be tested in a real browser (Debian: chromium)")
+		nettest.Missing(t, "chromium is missing: the pages cannot be tested in a real browser (Debian: chromium)")
 	}
 	o := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("accept-lang", lang),
 		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-dev-shm-usage", true))

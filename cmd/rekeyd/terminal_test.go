@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
 // pty is a pseudo-terminal with a person at its other end.
@@ -30,7 +32,7 @@ func newTerminal(t *testing.T) *pty {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skipf("no pseudo-terminals here: %v", err)
+		nettest.Missing(t, "no pseudo-terminals here: %v", err)
 	}
 	var number, unlocked uint32
 	ioctl(t, person, syscall.TIOCGPTN, unsafe.Pointer(&number))

@@ -11,15 +11,17 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
 func TestFullDiskLosesNothingThatWasWritten(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("it mounts a small file system, which takes root")
+		nettest.Missing(t, "not root: a small file system cannot be mounted")
 	}
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skip("no file system can be mounted here:", err)
+		nettest.Missing(t, "no file system can be mounted here: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 	ballast := filepath.Join(dir, "ballast")

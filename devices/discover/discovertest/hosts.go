@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
 // Avahi runs Debian's avahi-daemon with n services (shellyplug-…, _shelly._tcp) on the interface of this name until the test
@@ -17,7 +19,7 @@ func Avahi(t testing.TB, on string, n int) {
 	t.Helper()
 	daemon, err := exec.LookPath("avahi-daemon")
 	if err != nil {
-		t.Skip("avahi-daemon is missing (Debian: avahi-daemon)")
+		nettest.Missing(t, "avahi-daemon is missing (Debian: avahi-daemon)")
 	}
 	dir := t.TempDir()
 	for i, s := range Many(n, netip.MustParseAddr("10.0.0.0")) {
@@ -41,7 +43,7 @@ func PythonZeroconf(t testing.TB, addr netip.Addr, n int) {
 	t.Helper()
 	const python = "/usr/bin/python3"
 	if out, err := exec.Command(python, "-c", "import zeroconf").CombinedOutput(); err != nil {
-		t.Skipf("python3-zeroconf is missing (Debian: python3-zeroconf): %v %s", err, out)
+		nettest.Missing(t, "python3-zeroconf is missing (Debian: python3-zeroconf): %v %s", err, out)
 	}
 	const script = `
 import socket, sys, time, zeroconf as z

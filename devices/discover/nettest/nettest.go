@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,24 +25,28 @@ const inside = "REKEYD_NETTEST"
 //		return
 //	}
 //
-// It skips the test, with the reason, where namespaces cannot be made: not on Linux, not root, no iproute2. A mount
+// Where namespaces cannot be made (not on Linux, not root, no iproute2) the test is skipped, or fails in CI. A mount
 // namespace comes with it, so a test may mount over a folder that a daemon has compiled in.
-func InNamespace(t *testing.T) bool {
+func InNamespace(t testing.TB) bool {
 	t.Helper()
 	if os.Getenv(inside) == t.Name() {
 		return true
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("not root: a network namespace cannot be made")
+		Missing(t, "not root: a network namespace cannot be made")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("iproute2 is missing: a network namespace cannot be set up (Debian: iproute2)")
+		Missing(t, "iproute2 is missing: a network namespace cannot be set up (Debian: iproute2)")
 	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"-test.run=" + pattern(t.Name()), "-test.count=1", "-test.v"}
+	b, isBench := t.(*testing.B)
+	if isBench {
+		args = []string{"-test.run=^$", "-test.bench=" + pattern(t.Name()), "-test.benchtime=1x", "-test.v"}
+	}
 	if testing.Short() {
 		args = append(args, "-test.short")
 	}
@@ -57,16 +62,45 @@ func InNamespace(t *testing.T) bool {
 	out, err := cmd.CombinedOutput()
 	switch {
 	case err != nil && bytes.Contains(out, []byte("not permitted")):
-		t.Skipf("namespaces are not permitted here: %v\n%s", err, out)
+		Missing(t, "namespaces are not permitted here: %v\n%s", err, out)
 	case err != nil:
 		t.Fatalf("in its namespace: %v\n%s", err, out)
 	case bytes.Contains(out, []byte("--- SKIP: "+t.Name()+" ")):
-		t.Skipf("in its namespace:\n%s", out)
+		Missing(t, "in its namespace:\n%s", out)
+	case isBench:
+		reportMetrics(b, string(out))
 	case !bytes.Contains(out, []byte("--- PASS: "+t.Name()+" ")):
 		t.Fatalf("did not run in its namespace:\n%s", out)
 	}
 	t.Logf("in its namespace:\n%s", out)
 	return false
+}
+
+// reportMetrics reports for b the figures that b printed in its namespace: "BenchmarkX-2  1  123 ns/op  4 found".
+func reportMetrics(b *testing.B, out string) {
+	b.Helper()
+	line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(b.Name()) + `(?:-\d+)?\s+1\s+(.*)$`).FindStringSubmatch(out)
+	if line == nil {
+		b.Fatalf("no result from its namespace:\n%s", out)
+	}
+	fields := strings.Fields(line[1])
+	for i := 0; i+1 < len(fields); i += 2 {
+		v, err := strconv.ParseFloat(fields[i], 64)
+		if err != nil {
+			b.Fatalf("result %q: %v", line[1], err)
+		}
+		b.ReportMetric(v, fields[i+1])
+	}
+}
+
+// Missing skips the test because something is missing on this machine. In CI, where the variable CI is set, everything must be there, and
+// the test fails.
+func Missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 func pattern(name string) string {
