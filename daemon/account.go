@@ -28,14 +28,13 @@ func (r *Rekeyer) start() error {
 	return nil
 }
 
-// reload takes over a change of the account or of the bindings.
-func (r *Rekeyer) reload() error {
+// reload takes over a change of the account or of the bindings, and returns what it has read.
+func (r *Rekeyer) reload() (home.House, error) {
 	h, err := r.o.Ledger.House()
-	if err != nil {
-		return err
+	if err == nil {
+		r.adopt(h)
 	}
-	r.adopt(h)
-	return nil
+	return h, err
 }
 
 // adopt passes the bound devices to the roster, and schedules those that are not current or may revert.
@@ -63,7 +62,8 @@ func later(a, b time.Time) time.Time {
 
 // AccountChanged tells the engine that the account on disk has changed, by a new epoch for example.
 func (r *Rekeyer) AccountChanged() {
-	if err := r.reload(); err != nil {
+	h, err := r.reload()
+	if err != nil {
 		r.o.Log.Error("ledger not read", "err", err)
 		return
 	}
@@ -74,7 +74,7 @@ func (r *Rekeyer) AccountChanged() {
 		ids = append(ids, id)
 	}
 	r.mu.Unlock()
-	r.probeUnbound()
+	r.probeUnbound(h)
 	r.reports.add(ids...)
 }
 
@@ -82,13 +82,8 @@ func (r *Rekeyer) AccountChanged() {
 func (r *Rekeyer) SignedIn(ids []home.DeviceID) { r.reports.add(ids...) }
 
 // probeUnbound schedules the devices that are here and not bound: what they hold depends on the account. Bound ones are scheduled by adopt.
-func (r *Rekeyer) probeUnbound() {
+func (r *Rekeyer) probeUnbound(h home.House) {
 	bound := map[home.DeviceID]bool{}
-	h, err := r.o.Ledger.House()
-	if err != nil {
-		r.o.Log.Error("ledger not read", "err", err)
-		return
-	}
 	for _, b := range h.Bindings {
 		bound[b.Device] = true
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Talk takes three seconds, as every call of a slow driver.
-func (d *slow) Talk(_ context.Context, dev home.Device, _ home.Candidates, request []byte) ([]byte, error) {
+// Relay takes three seconds, as every call of a slow driver.
+func (d *slow) Relay(_ context.Context, dev home.Device, _ home.Candidates, request []byte) ([]byte, error) {
 	d.stay(dev.Addr)
 	return request, nil
 }

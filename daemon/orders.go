@@ -40,8 +40,9 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 		return err
 	}
 	r.o.Wake()
-	defer r.reports.add(ids...)
-	return r.reload()
+	_, err = r.reload()
+	r.reports.add(ids...)
+	return err
 }
 
 // notFound is the error of an order for a device that nobody knows.
@@ -71,7 +72,7 @@ func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
 		return err
 	}
 	r.o.Wake()
-	if err := r.reload(); err != nil {
+	if _, err := r.reload(); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -143,10 +144,11 @@ func (r *Rekeyer) Remember(email string, passwords []home.Secret) (added int, er
 	if added, err = r.o.Ledger.Remember(a.ID, cs); err != nil {
 		return 0, err
 	}
-	if err := r.reload(); err != nil {
+	h, err := r.reload()
+	if err != nil {
 		return added, err
 	}
-	r.probeUnbound()
+	r.probeUnbound(h)
 	return added, nil
 }
 
@@ -161,6 +163,10 @@ func (r *Rekeyer) AllowCleartextBind(allow bool) error {
 	if err := r.Rekey(nil, false); err != nil {
 		return err
 	}
-	r.probeUnbound()
+	h, err := r.o.Ledger.House()
+	if err != nil {
+		return err
+	}
+	r.probeUnbound(h)
 	return nil
 }

@@ -34,10 +34,10 @@ type Nudger interface {
 	Nudge(context.Context, home.Device, home.Account) error
 }
 
-// Talker is a driver that can pass a request of an app to a device. Request and answer are the protocol's own. Errors are
+// Relayer is a driver that can pass a request of an app to a device. Request and answer are the protocol's own. Errors are
 // home.ErrUnreachable, and ErrNotOpened where the device accepts none of the account's credentials.
-type Talker interface {
-	Talk(ctx context.Context, d home.Device, c home.Candidates, request []byte) ([]byte, error)
+type Relayer interface {
+	Relay(ctx context.Context, d home.Device, c home.Candidates, request []byte) ([]byte, error)
 }
 
 // Discovery finds devices until ctx ends. It passes its sightings to see in batches, and never calls it twice at once.

@@ -38,9 +38,9 @@ func (r *Rekeyer) relay(ctx context.Context, id home.DeviceID, request []byte) (
 	case !t.device.Addr.IsValid():
 		return nil, home.ErrUnreachable
 	}
-	driver, ok := t.driver.(Talker)
+	driver, ok := t.driver.(Relayer)
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	return driver.Talk(ctx, t.device, t.subject.Candidates(), request)
+	return driver.Relay(ctx, t.device, t.subject.Candidates(), request)
 }

@@ -155,9 +155,9 @@ func unreachable(ctx context.Context, err error) error {
 	return failure.Unreachable(errClosed)
 }
 
-// Talk passes an app's request on to the device and returns its answer. The device identifies itself first: a request for a lamp does
+// Relay passes an app's request on to the device and returns its answer. The device identifies itself first: a request for a lamp does
 // not go to another device that has its address now.
-func (d *Driver) Talk(ctx context.Context, dev home.Device, _ home.Candidates, request []byte) ([]byte, error) {
+func (d *Driver) Relay(ctx context.Context, dev home.Device, _ home.Candidates, request []byte) ([]byte, error) {
 	c := d.connect(dev)
 	defer c.close()
 	if _, err := c.identify(ctx); err != nil {

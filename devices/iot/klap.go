@@ -167,8 +167,8 @@ func (d *KLAP) verdict(
 	return home.Ours, v
 }
 
-// Talk passes an app's request on to the device and returns its answer.
-func (d *KLAP) Talk(ctx context.Context, dev home.Device, c home.Candidates, request []byte) ([]byte, error) {
+// Relay passes an app's request on to the device and returns its answer.
+func (d *KLAP) Relay(ctx context.Context, dev home.Device, c home.Candidates, request []byte) ([]byte, error) {
 	conn := d.connect(dev, d.o.BindTimeout)
 	defer conn.Close()
 	if _, err := conn.signIn(ctx, keyring.Candidates(c)); err != nil {

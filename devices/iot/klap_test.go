@@ -190,14 +190,14 @@ func TestADeviceBehindKLAPIsRestartedAndSpokenTo(t *testing.T) {
 	if err := d.Restart(t.Context(), mine, vault); err != nil || !slices.Contains(ds[0].Told(), "system.reboot") {
 		t.Errorf("%v, told %q", err, ds[0].Told())
 	}
-	raw, err := d.Talk(t.Context(), mine, vault, []byte(`{"system":{"set_relay_state":{"state":1}}}`))
+	raw, err := d.Relay(t.Context(), mine, vault, []byte(`{"system":{"set_relay_state":{"state":1}}}`))
 	if err != nil || !strings.Contains(string(raw), `"err_code":0`) {
 		t.Errorf("%s, %v", raw, err)
 	}
 	if err := d.Restart(t.Context(), bobs, vault); !errors.Is(err, home.ErrNotOpened) {
 		t.Errorf("another's was restarted: %v", err)
 	}
-	if _, err := d.Talk(t.Context(), bobs, vault, []byte(`{}`)); !errors.Is(err, home.ErrNotOpened) {
+	if _, err := d.Relay(t.Context(), bobs, vault, []byte(`{}`)); !errors.Is(err, home.ErrNotOpened) {
 		t.Errorf("another's was spoken to: %v", err)
 	}
 }

@@ -115,8 +115,8 @@ func (d *AES) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	return err
 }
 
-// Talk passes an app's request on to the device: SMART commands, as its own app sends them.
-func (d *AES) Talk(ctx context.Context, dev home.Device, c home.Candidates, request []byte) ([]byte, error) {
+// Relay passes an app's request on to the device: SMART commands, as its own app sends them.
+func (d *AES) Relay(ctx context.Context, dev home.Device, c home.Candidates, request []byte) ([]byte, error) {
 	conn, err := d.signIn(ctx, dev, c.Account, likeliest(keyring.Candidates(c), dev, c))
 	if err != nil {
 		return nil, err

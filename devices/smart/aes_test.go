@@ -228,7 +228,7 @@ func TestAnAppSpeaksToAnOlderDevice(t *testing.T) {
 	}
 	p := play(t, older(email, "old-password", sim.OneRequest))[0]
 	d, _ := eager(t)
-	raw, err := d.Talk(t.Context(), seen(p), agreedBoth, []byte(`{"method":"set_device_info","params":{"device_on":true}}`))
+	raw, err := d.Relay(t.Context(), seen(p), agreedBoth, []byte(`{"method":"set_device_info","params":{"device_on":true}}`))
 	if err != nil || string(raw) != `{"error_code":0}` {
 		t.Errorf("%s %v", raw, err)
 	}

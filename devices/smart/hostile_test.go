@@ -19,7 +19,7 @@ import (
 type either interface {
 	Probe(context.Context, home.Device, home.Candidates) (home.Finding, error)
 	Rekey(context.Context, home.Device, home.Move) error
-	Talk(context.Context, home.Device, home.Candidates, []byte) ([]byte, error)
+	Relay(context.Context, home.Device, home.Candidates, []byte) ([]byte, error)
 }
 
 func says(s string) http.HandlerFunc {
@@ -102,7 +102,7 @@ func TestHostileDevicesAreBoundedInTimeAndLength(t *testing.T) {
 				if rerr == nil {
 					t.Error("moved")
 				}
-				if _, err := d.Talk(t.Context(), dev, agreedBoth, []byte(`{}`)); err == nil {
+				if _, err := d.Relay(t.Context(), dev, agreedBoth, []byte(`{}`)); err == nil {
 					t.Error("it spoke")
 				}
 				if said := fmt.Sprint(f, rerr); strings.Contains(said, "hello") || strings.Contains(said, email) {

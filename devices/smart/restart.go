@@ -12,13 +12,13 @@ const reboot = `{"method":"device_reboot","params":{"delay":1}}`
 
 // Restart has the device restart. Some devices sign in to their cloud again then, and take over the credential that it knows.
 func (d *Driver) Restart(ctx context.Context, dev home.Device, c home.Candidates) error {
-	raw, err := d.Talk(ctx, dev, c, []byte(reboot))
+	raw, err := d.Relay(ctx, dev, c, []byte(reboot))
 	return restartError(raw, err)
 }
 
 // Restart is Driver.Restart.
 func (d *AES) Restart(ctx context.Context, dev home.Device, c home.Candidates) error {
-	raw, err := d.Talk(ctx, dev, c, []byte(reboot))
+	raw, err := d.Relay(ctx, dev, c, []byte(reboot))
 	return restartError(raw, err)
 }
 

@@ -130,8 +130,8 @@ func (d *Driver) locate(
 	return plate, nil
 }
 
-// Talk passes an app's request on to the device: SMART commands, as its own app sends them.
-func (d *Driver) Talk(ctx context.Context, dev home.Device, c home.Candidates, request []byte) ([]byte, error) {
+// Relay passes an app's request on to the device: SMART commands, as its own app sends them.
+func (d *Driver) Relay(ctx context.Context, dev home.Device, c home.Candidates, request []byte) ([]byte, error) {
 	conn := d.connect(dev)
 	defer conn.Close()
 	p, held, err := prove(ctx, conn, dev, home.Account{}, keyring.Candidates(c))
