@@ -58,7 +58,7 @@ func TestEveryProtocolHasOneRowInOrder(t *testing.T) {
 	}
 	declared := declaredProtocols(t)
 	if slices.Sort(declared); !slices.Equal(declared, names) {
-		t.Errorf("constants %q, rows %q", declared, names)
+		t.Errorf("protocols.go: constants %q, rows %q", declared, names)
 	}
 	rows[0].Port = 1
 	if home.Protocols()[0].Port == 1 {

@@ -10,28 +10,43 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// protocol returns how a device is spoken to: devices/PROTOCOLS.md, section 3.1. It is empty for a device that no driver speaks to.
+// class is a rule by which a reply is recognised as one of a protocol.
+type class struct {
+	protocol home.Protocol // empty for devices that no driver speaks to
+	matches  func(*tapoReply) bool
+}
+
+// classes is never changed (devices/PROTOCOLS.md, section 3.1). The first rule that matches counts.
+var classes = []class{
+	{home.KasaCam, func(r *tapoReply) bool { return r.iot() && r.camera() }},
+	{home.TPAP, func(r *tapoReply) bool { return r.encrypt() == "TPAP" || r.encrypt() == "" && r.offers("4") }},
+	{home.TapoCam, func(r *tapoReply) bool { return r.encrypt() == "" && (r.offers("3") || r.offers("2") || r.camera()) }},
+	{"", func(r *tapoReply) bool { return r.Scheme.HTTPS }}, // KLAP and AES over TLS: robot vacuum cleaners
+	{home.IOTKLAP2, func(r *tapoReply) bool {
+		return r.encrypt() == "KLAP" && r.iot() && (r.Scheme.Level >= 2 || isTrue(r.Scheme.NewKLAP))
+	}},
+	{home.KLAP1, func(r *tapoReply) bool { return r.encrypt() == "KLAP" && r.iot() }},
+	{home.KLAP2, func(r *tapoReply) bool { return r.encrypt() == "KLAP" }},
+	{home.SmartAES, func(r *tapoReply) bool { return r.encrypt() == "AES" && !r.iot() }},
+}
+
+func (r *tapoReply) encrypt() string { return strings.ToUpper(r.Scheme.Encrypt) }
+
+func (r *tapoReply) iot() bool { return strings.HasPrefix(r.Type, "IOT.") }
+
+func (r *tapoReply) camera() bool {
+	return strings.Contains(r.Type, "IPCAMERA") || strings.Contains(r.Type, "DOORBELL")
+}
+
+// offers reports whether a camera lists a kind of sign-in.
+func (r *tapoReply) offers(kind string) bool { return slices.Contains(r.Encrypt, kind) }
+
+// protocol returns how a device is spoken to, empty for a device that no driver speaks to.
 func (r *tapoReply) protocol() home.Protocol {
-	camera := strings.Contains(r.Type, "IPCAMERA") || strings.Contains(r.Type, "DOORBELL")
-	encrypt := strings.ToUpper(r.Scheme.Encrypt)
-	iot := strings.HasPrefix(r.Type, "IOT.")
-	switch {
-	case iot && camera:
-		return home.KasaCam
-	case encrypt == "TPAP", encrypt == "" && slices.Contains(r.Encrypt, "4"):
-		return home.TPAP
-	case encrypt == "" && (slices.Contains(r.Encrypt, "3") || slices.Contains(r.Encrypt, "2")), camera && encrypt == "":
-		return home.TapoCam
-	case r.Scheme.HTTPS:
-		return "" // KLAP and AES over TLS: robot vacuum cleaners have it
-	case encrypt == "KLAP" && iot && (r.Scheme.Level >= 2 || yes(r.Scheme.NewKLAP)):
-		return home.IOTKLAP2
-	case encrypt == "KLAP" && iot:
-		return home.KLAP1
-	case encrypt == "KLAP":
-		return home.KLAP2
-	case encrypt == "AES" && !iot:
-		return home.SmartAES
+	for _, c := range classes {
+		if c.matches(r) {
+			return c.protocol
+		}
 	}
 	return ""
 }
@@ -44,7 +59,7 @@ func (r *tapoReply) port(p home.Protocol) uint16 {
 	return p.Port()
 }
 
-func yes(raw json.RawMessage) bool { return string(raw) == "1" || string(raw) == "true" }
+func isTrue(raw json.RawMessage) bool { return string(raw) == "1" || string(raw) == "true" }
 
 // tapoKind tells what a device is by its type, and where that says too little by its model.
 func tapoKind(typ, model string) home.Kind {

@@ -1,0 +1,65 @@
+// Package catalog is the list of drivers: one for each protocol of the table in daemon/home. devices/README.md says how to add one.
+package catalog
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/iot"
+	"github.com/rekeyd/rekeyd/devices/kasacam"
+	"github.com/rekeyd/rekeyd/devices/keyring"
+	"github.com/rekeyd/rekeyd/devices/native"
+	"github.com/rekeyd/rekeyd/devices/smart"
+	"github.com/rekeyd/rekeyd/devices/tapocam"
+	"github.com/rekeyd/rekeyd/devices/tpap"
+)
+
+// Driver speaks one protocol, or several: it is daemon.Driver, whose comment has the promises. What a driver can do beyond that is found
+// by assertion.
+type Driver interface {
+	Probe(context.Context, home.Device, home.Candidates) (home.Finding, error)
+	Rekey(context.Context, home.Device, home.Move) error
+}
+
+// Options are the options of New.
+type Options struct {
+	Hub    *wire.Identity // of the hub, for native devices
+	Budget keyring.Budget // of sign-ins
+}
+
+// drivers is never changed.
+var drivers = []struct {
+	protocols []home.Protocol
+	build     func(Options) (Driver, error)
+}{
+	{[]home.Protocol{home.IOT}, func(Options) (Driver, error) { return iot.New(iot.Options{}) }},
+	{[]home.Protocol{home.KLAP1, home.IOTKLAP2}, func(Options) (Driver, error) { return iot.NewKLAP(iot.Options{}) }},
+	{[]home.Protocol{home.KLAP2}, func(Options) (Driver, error) { return smart.New(smart.Options{}) }},
+	{[]home.Protocol{home.SmartAES}, func(o Options) (Driver, error) {
+		return smart.NewAES(smart.AESOptions{Budget: o.Budget})
+	}},
+	{[]home.Protocol{home.TapoCam}, func(o Options) (Driver, error) {
+		return tapocam.New(tapocam.Options{Budget: o.Budget})
+	}},
+	{[]home.Protocol{home.KasaCam}, func(Options) (Driver, error) { return kasacam.New(kasacam.Options{}) }},
+	{[]home.Protocol{home.TPAP}, func(Options) (Driver, error) { return tpap.New(tpap.Options{}) }},
+	{[]home.Protocol{home.Native}, func(o Options) (Driver, error) {
+		return native.New(native.Options{Identity: o.Hub})
+	}},
+}
+
+// New checks o, and returns the driver of each protocol.
+func New(o Options) (map[home.Protocol]Driver, error) {
+	all := map[home.Protocol]Driver{}
+	var errs []error
+	for _, d := range drivers {
+		driver, err := d.build(o)
+		errs = append(errs, err)
+		for _, p := range d.protocols {
+			all[p] = driver
+		}
+	}
+	return all, errors.Join(errs...)
+}
