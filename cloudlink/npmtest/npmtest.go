@@ -23,15 +23,14 @@ func Packages(t testing.TB, source string) string {
 	if testing.Short() {
 		t.Skip("short: npm's packages are left out")
 	}
-	dir, err := Install(t.Context(), source)
+	dir, err := install(t.Context(), source)
 	if err != nil {
 		nettest.Missing(t, "the programs of others cannot be tested against: %v", err)
 	}
 	return dir
 }
 
-// Install is Packages outside of a test.
-func Install(ctx context.Context, source string) (dir string, err error) {
+func install(ctx context.Context, source string) (dir string, err error) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", fmt.Errorf("%s is missing (Debian: nodejs npm)", tool)

@@ -27,7 +27,7 @@ import (
 
 // rig is the real binary with a house of simulated devices, in a network of its own.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	bin    string
 	state  string
 	house  *sim.House
@@ -57,7 +57,7 @@ func (s *said) String() string {
 
 const rigEmail = "anna@example.org"
 
-func newRig(t *testing.T, count string) *rig {
+func newRig(t testing.TB, count string) *rig {
 	t.Helper()
 	r := &rig{t: t, args: []string{"--interface", "lo", "--policy", unactivated(t)}, bin: filepath.Join(t.TempDir(), "rekeyd"), state: filepath.Join(t.TempDir(), "st")}
 	build := exec.Command("go", "build", "-o", r.bin, ".")
@@ -79,14 +79,14 @@ func newRig(t *testing.T, count string) *rig {
 }
 
 // unactivated is a policy by which an account is ready once it is registered: what is tested is something else.
-func unactivated(t *testing.T) string {
+func unactivated(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "policy.json")
 	ok(t, os.WriteFile(path, []byte(`{"activation": false}`), 0o600))
 	return path
 }
 
-func ok(t *testing.T, err error) {
+func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

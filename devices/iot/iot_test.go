@@ -95,7 +95,7 @@ func expect(t *testing.T, f home.Finding, m home.Match, s home.State, e home.Epo
 	drivertest.Expect(t, f, m, s, e)
 }
 
-func driver(t *testing.T, o iot.Options) *iot.Driver {
+func driver(t testing.TB, o iot.Options) *iot.Driver {
 	t.Helper()
 	if o.BusyPause == 0 {
 		o.BusyPause = time.Millisecond

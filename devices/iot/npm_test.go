@@ -28,7 +28,7 @@ type npmDevice struct {
 }
 
 // npmHouse plays devices until the test ends, and returns what tells of them.
-func npmHouse(t *testing.T, dir string, devices []npmDevice) (state func() []npmDevice) {
+func npmHouse(t testing.TB, dir string, devices []npmDevice) (state func() []npmDevice) {
 	t.Helper()
 	want, err := json.Marshal(devices)
 	if err != nil {
@@ -129,7 +129,7 @@ func TestAllElevenModelsOfAnotherSimulatorAreRekeyed(t *testing.T) {
 }
 
 // stranger returns the device at an address of which only a UDP sighting would be known: any of its identities.
-func stranger(t *testing.T, d *iot.Driver, addr string) home.Device {
+func stranger(t testing.TB, d *iot.Driver, addr string) home.Device {
 	t.Helper()
 	dev := home.Device{ID: "mdns-unknown", Protocol: home.IOT, Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 9999)}
 	keys, kind := iot.IdentityAt(t.Context(), d, dev)

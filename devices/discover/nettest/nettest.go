@@ -4,6 +4,7 @@ package nettest
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // inside names the test that a re-executed test binary runs in its own namespace.
@@ -72,7 +74,9 @@ func InNamespace(t testing.TB) bool {
 	case !bytes.Contains(out, []byte("--- PASS: "+t.Name()+" ")):
 		t.Fatalf("did not run in its namespace:\n%s", out)
 	}
-	t.Logf("in its namespace:\n%s", out)
+	if !isBench {
+		t.Logf("in its namespace:\n%s", out)
+	}
 	return false
 }
 
@@ -154,4 +158,17 @@ func run(t testing.TB, name string, args ...string) {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
+}
+
+// ProcessorTime returns the user and system time that a process of Linux has used.
+func ProcessorTime(t testing.TB, pid int) time.Duration {
+	t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:])) // the name may hold spaces
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100
 }

@@ -106,9 +106,10 @@ func (t *tap) traffic(b *testing.B) (moved traffic) {
 	return moved
 }
 
-// pahoMoves has two paho clients move messages of the sizes in t, window at once each way, QoS 1, over the embedded broker or another: no
+// pahoMoves has two paho clients move messages of the sizes in t, as many at once each way as the link, QoS 1, over the embedded broker or another: no
 // JSON, no signature, no proof, nothing on disk.
-func pahoMoves(b *testing.B, t traffic, window int, brokers ...string) {
+func pahoMoves(b *testing.B, t traffic, brokers ...string) {
+	const window = benchWindow
 	if t.count() == 0 {
 		b.Skip("the messages are recorded by broker=embedded/by=rekeyd, which did not run")
 	}
@@ -223,12 +224,18 @@ func startMosquitto(b *testing.B) (url string) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	waitAnswers(b, "127.0.0.1:"+port)
+	return "mqtt://127.0.0.1:" + port
+}
+
+// waitAnswers waits until a port is open.
+func waitAnswers(b *testing.B, addr string) {
+	b.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+		if c, err := net.Dial("tcp", addr); err == nil {
 			_ = c.Close()
-			return "mqtt://127.0.0.1:" + port
+			return
 		}
 	}
-	b.Fatal("mosquitto does not listen within 10 s")
-	return ""
+	b.Fatalf("%s is not open within 10 s", addr)
 }
