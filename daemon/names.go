@@ -2,13 +2,15 @@ package daemon
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Named returns the IDs of the devices that names lead to: an ID, or a name that one device alone has, in any letter case. An unknown name
-// is home.ErrNotFound. So is a name that several devices share: the error lists their IDs.
+// Named returns the IDs of the devices that names lead to. A device is named by its ID, or by its name in any letter case, its
+// hardware address or its network address where it alone has that. An unknown name is home.ErrNotFound. So is a name that
+// several devices share: the error lists their IDs.
 func Named(rows []Row, names []string) ([]home.DeviceID, error) {
 	var ids []home.DeviceID
 	for _, name := range names {
@@ -18,7 +20,7 @@ func Named(rows []Row, names []string) ([]home.DeviceID, error) {
 				found = []string{name}
 				break
 			}
-			if strings.EqualFold(r.Name, name) {
+			if r.answersTo(name) {
 				found = append(found, string(r.ID))
 			}
 		}
@@ -35,6 +37,13 @@ func Named(rows []Row, names []string) ([]home.DeviceID, error) {
 		}
 	}
 	return ids, nil
+}
+
+// answersTo reports whether name leads to the device, perhaps beside others.
+func (r Row) answersTo(name string) bool {
+	mac := strings.ToLower(strings.NewReplacer(":", "", "-", "").Replace(name))
+	host, _, _ := net.SplitHostPort(r.Addr)
+	return name != "" && strings.EqualFold(r.Name, name) || r.MAC != "" && r.MAC == mac || r.Addr != "" && (r.Addr == name || host == name)
 }
 
 // named is Named for the devices of the house.
