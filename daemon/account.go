@@ -6,8 +6,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// start schedules the bound devices. Those with an intent come first: a crash interrupted their moves, and nobody knows what they
-// hold.
+// start schedules the bound devices. Those with an intent come first: a crash interrupted their moves, and nobody
+// knows what they hold.
 func (r *Rekeyer) start() error {
 	h, err := r.o.Ledger.House()
 	if err != nil {
@@ -81,7 +81,8 @@ func (r *Rekeyer) AccountChanged() {
 // SignedIn tells the engine that the sign-in of these devices to the account is on disk.
 func (r *Rekeyer) SignedIn(ids []home.DeviceID) { r.reports.add(ids...) }
 
-// probeUnbound schedules the devices that are here and not bound: what they hold depends on the account. Bound ones are scheduled by adopt.
+// probeUnbound schedules the devices that are here and not bound: what they hold depends on the account. Bound ones
+// are scheduled by adopt.
 func (r *Rekeyer) probeUnbound(h home.House) {
 	bound := map[home.DeviceID]bool{}
 	for _, b := range h.Bindings {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Alive returns nil after the loop of Run has gone round once, and an error when ctx ends first. It is the answer to a watchdog: a loop
-// that is blocked, or waits for a lock that nobody releases, does not answer.
+// Alive returns nil after the loop of Run has gone round once, and an error when ctx ends first. It is the answer to
+// a watchdog: a loop that is blocked, or waits for a lock that nobody releases, does not answer.
 func (r *Rekeyer) Alive(ctx context.Context) error {
 	// The loop answers between two rounds. Two answers have a whole round between them, with its lock.
 	for range 2 {

@@ -16,13 +16,15 @@ import (
 // Status is the house in one value: what GET /v1/status answers and `rekeyd status --json` prints.
 type Status struct {
 	Account string `json:"account"` // the e-mail address; empty before the owner has signed in
-	// Provider is whose cloud the account is at: "tplink" for the vendor's, absent for one that speaks rekeyd's own protocol.
+	// Provider is whose cloud the account is at: "tplink" for the vendor's, absent for one that speaks rekeyd's own
+	// protocol.
 	Provider home.Provider `json:"provider,omitempty"`
 	Epoch    home.Epoch    `json:"epoch"`
 	Hub      home.HubID    `json:"hub"`
 	Link     string        `json:"link"` // "up" or "down"
 	Reason   string        `json:"reason,omitempty"`
-	// Whether the owner allows passwords nearly in the clear, for devices that know no better; absent before they were asked.
+	// Whether the owner allows passwords nearly in the clear, for devices that know no better; absent before they were
+	// asked.
 	CleartextBind *bool `json:"allow_cleartext_bind,omitempty"`
 	Devices       []Row `json:"devices"`
 	// Unseen are devices that the vendor's cloud lists and that were not seen here; absent where it has not said.
@@ -225,7 +227,8 @@ func (f *Face) login(w http.ResponseWriter, r *http.Request) {
 	ctx, stop := context.WithTimeout(r.Context(), 30*time.Second)
 	defer stop()
 	err := f.o.Login(ctx, Login{
-		AccountURL: in.AccountURL, Email: in.Email, Password: home.NewSecret(in.Password), Pairing: home.NewSecret(in.Pairing),
+		AccountURL: in.AccountURL, Email: in.Email, Password: home.NewSecret(in.Password),
+		Pairing:  home.NewSecret(in.Pairing),
 		Provider: home.Provider(in.Provider), Code: in.Code,
 	})
 	if err != nil {
@@ -271,8 +274,8 @@ func refuse(w http.ResponseWriter, err error) {
 	_ = json.NewEncoder(w).Encode(out)
 }
 
-// guard keeps pages of other sites from reading the house through a person's browser: the name in the request must be an address or
-// "localhost", which no other site can have.
+// guard keeps pages of other sites from reading the house through a person's browser: the name in the request must be
+// an address or "localhost", which no other site can have.
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host

@@ -18,7 +18,8 @@ func (d *slow) Relay(_ context.Context, dev home.Device, _ home.Candidates, requ
 	return request, nil
 }
 
-// Callers of one device are served in the order in which they came, one at a time; who waits too long gives up, and holds nobody up.
+// Callers of one device are served in the order in which they came, one at a time; who waits too long gives up, and
+// holds nobody up.
 func TestCallersOfABusyDeviceTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)

@@ -27,7 +27,8 @@ func TestWhatADeviceSaidOfItsOwnerDecidesWhereNothingElseDoes(t *testing.T) {
 			h.lan.held[front] = &played{dumb: true}
 			h.run(func() {
 				h.lan.sightings <- []home.Sighting{{
-					Source: "tapo-udp", Protocol: home.IOT, Keys: []string{"mac:000000000001"}, Kind: home.Plug, Owner: c.owner, At: time.Now(),
+					Source: "tapo-udp", Protocol: home.IOT, Keys: []string{"mac:000000000001"}, Kind: home.Plug, Owner: c.owner,
+					At:   time.Now(),
 					Addr: netip.MustParseAddrPort("127.9.0.1:9999"),
 				}}
 				time.Sleep(time.Second)

@@ -18,7 +18,8 @@ import (
 func newFace(t *testing.T, h *house, login func(context.Context, daemon.Login) error) *daemon.Face {
 	t.Helper()
 	f, err := daemon.NewFace(daemon.FaceOptions{
-		Engine: h.engine, Hub: "hub-1", Link: func() (bool, string) { return false, "no broker answers" }, History: h.store.History, Login: login,
+		Engine: h.engine, Hub: "hub-1", History: h.store.History, Login: login,
+		Link: func() (bool, string) { return false, "no broker answers" },
 	})
 	must(t, err)
 	return f
@@ -38,7 +39,8 @@ func TestPageShowsWhatDevicesCallThemselvesAsText(t *testing.T) {
 		f := newFace(t, h, func(context.Context, daemon.Login) error { return nil })
 		h.run(func() {
 			h.lan.sightings <- []home.Sighting{{
-				Source: "iot-udp", Protocol: home.IOT, Keys: []string{"mac:000000000001"}, Kind: home.Plug, Name: "<script>alert(1)</script>",
+				Source: "iot-udp", Protocol: home.IOT, Keys: []string{"mac:000000000001"}, Kind: home.Plug,
+				Name: "<script>alert(1)</script>",
 				Addr: netip.MustParseAddrPort("127.9.0.1:9999"), At: time.Now(),
 			}}
 			time.Sleep(time.Second)
@@ -51,7 +53,8 @@ func TestPageShowsWhatDevicesCallThemselvesAsText(t *testing.T) {
 			}
 			var s daemon.Status
 			must(t, json.Unmarshal(get(f.Public(), "GET", "http://127.0.0.1:7353/v1/status", "").Body.Bytes(), &s))
-			if s.Account != "Anna@example.org" || s.Link != "down" || s.Reason == "" || len(s.Devices) != 1 || s.Devices[0].Verdict != home.Stale && s.Devices[0].Verdict != home.Current {
+			if s.Account != "Anna@example.org" || s.Link != "down" || s.Reason == "" || len(s.Devices) != 1 ||
+				s.Devices[0].Verdict != home.Stale && s.Devices[0].Verdict != home.Current {
 				t.Errorf("status %+v", s)
 			}
 		})
@@ -63,7 +66,8 @@ func TestPublicPortTakesNoOrdersAndKnowsItsName(t *testing.T) {
 		h := newHouse(t)
 		f := newFace(t, h, func(context.Context, daemon.Login) error { return nil })
 		for _, path := range []string{"/v1/bind", "/v1/unbind", "/v1/rekey", "/v1/login"} {
-			if w := get(f.Public(), "POST", "http://127.0.0.1:7353"+path, `{"devices":[]}`); w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed {
+			if w := get(f.Public(), "POST", "http://127.0.0.1:7353"+path, `{"devices":[]}`); w.Code != http.StatusNotFound &&
+				w.Code != http.StatusMethodNotAllowed {
 				t.Errorf("POST %s: %d", path, w.Code)
 			}
 		}
@@ -85,13 +89,17 @@ func TestOrdersAreCheckedAndRefusalsKeepTheirMeaning(t *testing.T) {
 		w := get(f.Private(), "POST", "http://localhost/v1/login", `{"email":"a@example.org","password":"secret-of-a"}`)
 		var r daemon.Refusal
 		must(t, json.Unmarshal(w.Body.Bytes(), &r))
-		if w.Code == http.StatusOK || r.Code != "credential" || r.Hint != "check both" || strings.Contains(w.Body.String(), "secret-of-a") {
+		if w.Code == http.StatusOK || r.Code != "credential" || r.Hint != "check both" ||
+			strings.Contains(w.Body.String(), "secret-of-a") {
 			t.Errorf("refusal %d %+v", w.Code, r)
 		}
 		if got.Email != "a@example.org" || got.Password.Reveal() != "secret-of-a" {
 			t.Errorf("login came as %v", got)
 		}
-		for name, body := range map[string]string{"no JSON": "{", "unknown field": `{"device":[]}`, "two values": `{}{}`, "wrong type": `{"devices":3}`} {
+		for name, body := range map[string]string{
+			"no JSON": "{", "unknown field": `{"device":[]}`, "two values": `{}{}`,
+			"wrong type": `{"devices":3}`,
+		} {
 			if w := get(f.Private(), "POST", "http://localhost/v1/bind", body); w.Code == http.StatusOK {
 				t.Errorf("%s: taken", name)
 			}

@@ -8,7 +8,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// House returns the account and a row of every device, by kind and name. An error means that the ledger could not be read.
+// House returns the account and a row of every device, by kind and name. An error means that the ledger could not be
+// read.
 func (r *Rekeyer) House() (home.Account, []Row, error) {
 	h, err := r.o.Ledger.House()
 	if err != nil {
@@ -96,7 +97,13 @@ func Stored(ledger interface{ House() (home.House, error) }) (home.Account, []Ro
 func stored(h home.House) map[home.DeviceID]sight {
 	sights := make(map[home.DeviceID]sight, len(h.Bindings))
 	for _, b := range h.Bindings {
-		sights[b.Device] = sight{account: h.Account, binding: b, bound: true, device: home.Device{ID: b.Device}, memory: memory{match: home.Unknown}}
+		sights[b.Device] = sight{
+			account: h.Account,
+			binding: b,
+			bound:   true,
+			device:  home.Device{ID: b.Device},
+			memory:  memory{match: home.Unknown},
+		}
 	}
 	for _, d := range h.Devices {
 		if s, ok := sights[d.ID]; ok {

@@ -35,8 +35,8 @@ func (o *observer) Probe(ctx context.Context, d home.Device, c home.Candidates) 
 	return o.lan.Probe(ctx, d, c)
 }
 
-// A crash in the middle of a move leaves an intent. The next start probes that device before all others, and tries what it may hold
-// right after the newest credential.
+// A crash in the middle of a move leaves an intent. The next start probes that device before all others, and tries
+// what it may hold right after the newest credential.
 func TestAnInterruptedMoveComesFirstAfterAStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
@@ -53,7 +53,12 @@ func TestAnInterruptedMoveComesFirstAfterAStart(t *testing.T) {
 			time.Sleep(time.Second)
 		})
 		for e := home.Epoch(2); e <= 5; e++ {
-			c := home.Credential{Epoch: e, Username: "Anna@example.org", Password: home.NewSecret(fmt.Sprint("pw", e)), EpochSecret: home.NewSecret(fmt.Sprint("s", e))}
+			c := home.Credential{
+				Epoch:       e,
+				Username:    "Anna@example.org",
+				Password:    home.NewSecret(fmt.Sprint("pw", e)),
+				EpochSecret: home.NewSecret(fmt.Sprint("s", e)),
+			}
 			_, err := h.store.BeginEpoch(acct, c, []byte{byte(e)}, []byte("{}"))
 			must(t, err)
 			if e == 3 { // the hub crashed while it moved this one, and missed two epochs

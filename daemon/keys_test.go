@@ -62,14 +62,16 @@ func (h *house) with(d *slow) {
 	h.t.Helper()
 	var err error
 	h.engine, err = daemon.New(daemon.Options{
-		Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: map[home.Protocol]daemon.Driver{home.IOT: d}, Log: slog.New(slog.DiscardHandler),
+		Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: map[home.Protocol]daemon.Driver{home.IOT: d},
+		Log: slog.New(slog.DiscardHandler),
 	})
 	must(h.t, err)
 }
 
 func sighting(keys ...string) []home.Sighting {
 	return []home.Sighting{{
-		Source: "iot-udp", Protocol: home.IOT, Keys: keys, Name: "lamp", Kind: home.Plug, Addr: netip.MustParseAddrPort("127.9.0.1:9999"), Match: home.Unknown, At: time.Now(),
+		Source: "iot-udp", Protocol: home.IOT, Keys: keys, Name: "lamp", Kind: home.Plug,
+		Addr: netip.MustParseAddrPort("127.9.0.1:9999"), Match: home.Unknown, At: time.Now(),
 	}}
 }
 
@@ -104,14 +106,19 @@ func TestADeviceThatCannotBeMovedSaysWhyAndWhatToDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}}
-		d.refuse = &home.Error{Op: "rekey", Err: errors.New("this hub was never told the new password"), Hint: "sign in with: rekeyd login"}
+		d.refuse = &home.Error{
+			Op:   "rekey",
+			Err:  errors.New("this hub was never told the new password"),
+			Hint: "sign in with: rekeyd login",
+		}
 		h.with(d)
 		h.run(func() {
 			d.sightings <- sighting("mac:50c7bf000001")
 			time.Sleep(5 * time.Second)
 			must(t, h.engine.Bind([]home.DeviceID{"mac-50c7bf000001"}))
 			time.Sleep(30 * time.Second)
-			if r := h.row("mac-50c7bf000001"); r.Hint != "sign in with: rekeyd login" || !strings.Contains(r.Detail, "never told the new password") {
+			if r := h.row("mac-50c7bf000001"); r.Hint != "sign in with: rekeyd login" ||
+				!strings.Contains(r.Detail, "never told the new password") {
 				t.Errorf("hint %q, detail %q", r.Hint, r.Detail)
 			}
 		})
@@ -132,7 +139,8 @@ func TestAStrongerKeySeenDuringARestartAddsNoRow(t *testing.T) {
 		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}, refuse: home.ErrRefused}
 		var err error
 		h.engine, err = daemon.New(daemon.Options{
-			Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: map[home.Protocol]daemon.Driver{home.IOT: restarting{d}}, Log: slog.New(slog.DiscardHandler),
+			Ledger: h.store, Roster: devices.NewRoster(), Discovery: d,
+			Drivers: map[home.Protocol]daemon.Driver{home.IOT: restarting{d}}, Log: slog.New(slog.DiscardHandler),
 		})
 		must(t, err)
 		h.run(func() {
@@ -151,8 +159,8 @@ func TestAStrongerKeySeenDuringARestartAddsNoRow(t *testing.T) {
 	})
 }
 
-// A device that was bound under two IDs, before both of its keys were seen together, is kept current under one of them. The other
-// row says so.
+// A device that was bound under two IDs, before both of its keys were seen together, is kept current under one of
+// them. The other row says so.
 func TestADeviceThatIsBoundTwiceIsMovedOnceAndItsOwnerIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
@@ -178,7 +186,8 @@ func TestADeviceThatIsBoundTwiceIsMovedOnceAndItsOwnerIsTold(t *testing.T) {
 			if d.most != 1 {
 				t.Errorf("%d jobs at once at one device", d.most)
 			}
-			if r := h.row("iot-8006aa"); r.Hint != "unbind it under this name with: rekeyd unbind iot-8006aa" || !strings.Contains(r.Detail, "mac-50c7bf000001") {
+			if r := h.row("iot-8006aa"); r.Hint != "unbind it under this name with: rekeyd unbind iot-8006aa" ||
+				!strings.Contains(r.Detail, "mac-50c7bf000001") {
 				t.Errorf("the other row: hint %q, detail %q", r.Hint, r.Detail)
 			}
 		})

@@ -47,7 +47,10 @@ func TestAFloodOfAnnouncementsLeavesRoomForRealDevices(t *testing.T) {
 			var all []home.Sighting
 			for i := range 40_000 {
 				s := sighting(fmt.Sprintf("mac:02%010x", i))[0]
-				s.Source, s.Protocol, s.Addr = "mdns", home.Native, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 10, byte(i >> 8), byte(i)}), 1)
+				s.Source, s.Protocol, s.Addr = "mdns", home.Native, netip.AddrPortFrom(
+					netip.AddrFrom4([4]byte{127, 10, byte(i >> 8), byte(i)}),
+					1,
+				)
 				all = append(all, s)
 				if len(all) == 1000 {
 					d.sightings <- all

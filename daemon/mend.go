@@ -8,11 +8,12 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// This is the story of rekeyd: how one device comes to hold the newest password of its account. Read it from top to bottom.
+// This is the story of rekeyd: how one device comes to hold the newest password of its account. Read it from top to
+// bottom.
 
-// mend is one job for one device. It probes the device; where the device is bound and holds an older credential, it writes down its
-// intent, moves the device, and probes again, because only a probe proves that the move succeeded. In the end it plans the next
-// job. No other job or caller works on the device meanwhile.
+// mend is one job for one device. It probes the device; where the device is bound and holds an older credential, it
+// writes down its intent, moves the device, and probes again, because only a probe proves that the move succeeded. In
+// the end it plans the next job. No other job or caller works on the device meanwhile.
 func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	defer r.release(id)
 	ctx, stop := context.WithTimeout(ctx, r.o.Patience)
@@ -24,7 +25,9 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	}
 	switch {
 	case t.driver == nil:
-		r.keep(t, home.Finding{Match: t.device.Claims(t.subject.Account.Email), Device: t.device, Verdict: home.Verdict{State: home.Unsupported}})
+		r.keep(t, home.Finding{
+			Match: t.device.Claims(t.subject.Account.Email), Device: t.device, Verdict: home.Verdict{State: home.Unsupported},
+		})
 		return
 	case t.subject.Account.ID == "":
 		return // nothing to compare with: AccountChanged schedules the device again
@@ -83,8 +86,8 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	r.restartOnce(ctx, t)
 }
 
-// mayReceive reports whether a bound device that was found so may be given the newest credential. Its owner has decided that it is to
-// belong to the account; it must be the account's already, or belong to nobody.
+// mayReceive reports whether a bound device that was found so may be given the newest credential. Its owner has
+// decided that it is to belong to the account; it must be the account's already, or belong to nobody.
 func mayReceive(f home.Finding) bool {
 	switch f.Match {
 	case home.Ours:
@@ -110,8 +113,8 @@ func (r *Rekeyer) move(ctx context.Context, t task) error {
 	return t.driver.Rekey(ctx, t.device, m)
 }
 
-// leave plans the next job for a bound device that is not moved now. One that holds the newest epoch and has not signed in with it is
-// nudged, where its driver can do that.
+// leave plans the next job for a bound device that is not moved now. One that holds the newest epoch and has not
+// signed in with it is nudged, where its driver can do that.
 func (r *Rekeyer) leave(ctx context.Context, t task) {
 	b := t.subject.Binding
 	n, ok := t.driver.(Nudger)
@@ -132,4 +135,8 @@ func (r *Rekeyer) leave(ctx context.Context, t task) {
 const nudgePause = 8 * time.Second
 
 // errCleartext is the trouble of a device whose protocol sends passwords in the clear.
-var errCleartext = &home.Error{Op: "rekey", Err: errors.New("it takes its password only as good as in the clear, and that is not allowed"), Hint: allowIt}
+var errCleartext = &home.Error{
+	Op:   "rekey",
+	Err:  errors.New("it takes its password only as good as in the clear, and that is not allowed"),
+	Hint: allowIt,
+}

@@ -8,9 +8,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Named returns the IDs of the devices that names lead to. A device is named by its ID, or by its name in any letter case, its
-// hardware address or its network address where it alone has that. An unknown name is home.ErrNotFound. So is a name that
-// several devices share: the error lists their IDs.
+// Named returns the IDs of the devices that names lead to. A device is named by its ID, or by its name in any letter
+// case, its hardware address or its network address where it alone has that. An unknown name is home.ErrNotFound. So
+// is a name that several devices share: the error lists their IDs.
 func Named(rows []Row, names []string) ([]home.DeviceID, error) {
 	var ids []home.DeviceID
 	for _, name := range names {
@@ -26,12 +26,18 @@ func Named(rows []Row, names []string) ([]home.DeviceID, error) {
 		}
 		switch len(found) {
 		case 0:
-			return nil, &home.Error{Op: "find", Device: home.DeviceID(name), Err: home.ErrNotFound, Hint: "see which devices were found with: rekeyd devices"}
+			return nil, &home.Error{
+				Op:     "find",
+				Device: home.DeviceID(name),
+				Err:    home.ErrNotFound,
+				Hint:   "see which devices were found with: rekeyd devices",
+			}
 		case 1:
 			ids = append(ids, home.DeviceID(found[0]))
 		default:
 			return nil, &home.Error{
-				Op: "find", Device: home.DeviceID(name), Err: fmt.Errorf("%d devices have that name, %s: %w", len(found), strings.Join(found, " and "), home.ErrNotFound),
+				Op: "find", Device: home.DeviceID(name), Err: fmt.Errorf("%d devices have that name, %s: %w", len(found),
+					strings.Join(found, " and "), home.ErrNotFound),
 				Hint: "give the ID of the device that you mean, such as " + found[0],
 			}
 		}
@@ -43,7 +49,8 @@ func Named(rows []Row, names []string) ([]home.DeviceID, error) {
 func (r Row) answersTo(name string) bool {
 	mac := strings.ToLower(strings.NewReplacer(":", "", "-", "").Replace(name))
 	host, _, _ := net.SplitHostPort(r.Addr)
-	return name != "" && strings.EqualFold(r.Name, name) || r.MAC != "" && r.MAC == mac || r.Addr != "" && (r.Addr == name || host == name)
+	return name != "" && strings.EqualFold(r.Name, name) || r.MAC != "" && r.MAC == mac ||
+		r.Addr != "" && (r.Addr == name || host == name)
 }
 
 // named is Named for the devices of the house.

@@ -32,7 +32,12 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 		foreign := false
 		r.with(d.ID, func(m *memory) { foreign = m.match == home.Foreign })
 		if foreign {
-			return &home.Error{Op: "bind", Device: id, Err: home.ErrForeign, Hint: "remove it from the other account in its own app first"}
+			return &home.Error{
+				Op:     "bind",
+				Device: id,
+				Err:    home.ErrForeign,
+				Hint:   "remove it from the other account in its own app first",
+			}
 		}
 		ds = append(ds, d)
 	}
@@ -47,7 +52,12 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 
 // notFound is the error of an order for a device that nobody knows.
 func notFound(op string, id home.DeviceID) error {
-	return &home.Error{Op: op, Device: id, Err: home.ErrNotFound, Hint: "see which devices were found with: rekeyd devices"}
+	return &home.Error{
+		Op:     op,
+		Device: id,
+		Err:    home.ErrNotFound,
+		Hint:   "see which devices were found with: rekeyd devices",
+	}
 }
 
 // bound returns home.ErrNotFound with this hint where one of the devices is not bound.
@@ -63,7 +73,8 @@ func (r *Rekeyer) bound(op, hint string, ids []home.DeviceID) error {
 	return nil
 }
 
-// Unbind has the account forget devices. They keep the credential that they hold, and are left out until they are bound again.
+// Unbind has the account forget devices. They keep the credential that they hold, and are left out until they are
+// bound again.
 func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
 	if err := r.bound("unbind", "see which devices are bound with: rekeyd status", ids); err != nil {
 		return err
@@ -93,9 +104,9 @@ func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
 	return nil
 }
 
-// Rekey probes devices now, all that are not current where ids is empty, and moves those that can be moved. Pauses and the count of
-// reverts begin anew. With restart, a device that cannot be moved is restarted where its protocol can do that: some devices fetch the
-// newest password from their own cloud then.
+// Rekey probes devices now, all that are not current where ids is empty, and moves those that can be moved. Pauses
+// and the count of reverts begin anew. With restart, a device that cannot be moved is restarted where its protocol
+// can do that: some devices fetch the newest password from their own cloud then.
 func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
 	if len(ids) == 0 {
 		h, err := r.o.Ledger.House()
@@ -126,8 +137,8 @@ func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
 	return nil
 }
 
-// Remember adds earlier passwords of the account to the vault, and probes every device that holds no known one. email is the
-// spelling of the address at that time; empty for the registered one. It returns how many passwords were new.
+// Remember adds earlier passwords of the account to the vault, and probes every device that holds no known one. email
+// is the spelling of the address at that time; empty for the registered one. It returns how many passwords were new.
 func (r *Rekeyer) Remember(email string, passwords []home.Secret) (added int, err error) {
 	const op = "remember a password"
 	a, err := r.o.Ledger.Account()

@@ -9,8 +9,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// The page is put together by hand: a template engine reaches every method by its name at run time, so the linker can drop
-// none of them, and the binary for a router grows by 3 MB. What devices call themselves goes through text, always.
+// The page is put together by hand: a template engine reaches every method by its name at run time, so the linker can
+// drop none of them, and the binary for a router grows by 3 MB. What devices call themselves goes through text,
+// always.
 
 const pageHead = `<!doctype html>
 <html lang="en">
@@ -22,7 +23,8 @@ const pageHead = `<!doctype html>
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 table { width: 100%; border-collapse: collapse; }
-th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); vertical-align: top; }
+th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid color-mix(in srgb, currentColor 20%,
+	transparent); vertical-align: top; }
 .hint { display: block; opacity: .8; }
 </style>
 <main>
@@ -30,7 +32,8 @@ th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid color-
 `
 
 const pageTable = `<table>
-<thead><tr><th scope="col">Device</th><th scope="col">Kind</th><th scope="col">State</th><th scope="col">Address</th></tr></thead>
+<thead><tr><th scope="col">Device</th><th scope="col">Kind</th>
+<th scope="col">State</th><th scope="col">Address</th></tr></thead>
 <tbody>
 `
 
@@ -84,7 +87,14 @@ func render(s Status) string {
 		if d.Hint != "" {
 			state += `<span class="hint">` + text(d.Hint) + "</span>"
 		}
-		fmt.Fprintf(&b, "<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td><td>%s</td></tr>\n", text(name), text(d.Kind), state, text(d.Addr))
+		fmt.Fprintf(
+			&b,
+			"<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td><td>%s</td></tr>\n",
+			text(name),
+			text(d.Kind),
+			state,
+			text(d.Addr),
+		)
 	}
 	if len(s.Devices) == 0 {
 		b.WriteString("<tr><td colspan=\"4\">No device was found yet.</td></tr>\n")

@@ -36,15 +36,16 @@ func (r *Rekeyer) planNext(t task, v home.Verdict) {
 // glanceSpread keeps devices that were moved together from being probed together again.
 const glanceSpread = 30 * time.Second
 
-// postpone schedules the next try after one that did not bring the device to the newest epoch: after two seconds at first,
-// then longer each time, up to an hour. The ledger counts the tries. Those that it could not record, and those of a device
-// that is not bound, are counted in memory: pauses also grow while the disk is full.
+// postpone schedules the next try after one that did not bring the device to the newest epoch: after two seconds at
+// first, then longer each time, up to an hour. The ledger counts the tries. Those that it could not record, and those
+// of a device that is not bound, are counted in memory: pauses also grow while the disk is full.
 func (r *Rekeyer) postpone(ctx context.Context, t task, step string, err error) {
 	id := t.device.ID
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled): // the daemon ends: the intent, where there is one, is on disk
 		return
-	case errors.Is(err, errAlias), errors.Is(err, home.ErrNotFound): // the device goes by another ID, or was unbound meanwhile
+	case errors.Is(err, errAlias),
+		errors.Is(err, home.ErrNotFound): // the device goes by another ID, or was unbound meanwhile
 		return
 	}
 	tries := t.subject.Binding.Tries

@@ -1,7 +1,7 @@
 // Package daemon holds the engine that keeps every binding current, with its API and page.
 //
-// This file has its edges: the interfaces that the engine needs of the rest of the program. Packages that fulfil them do not
-// import this one; cmd/rekeyd/internal/app introduces the two. The story is in mend.go.
+// This file has its edges: the interfaces that the engine needs of the rest of the program. Packages that fulfil them
+// do not import this one; cmd/rekeyd/internal/app introduces the two. The story is in mend.go.
 package daemon
 
 import (
@@ -11,16 +11,16 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Driver speaks one protocol to devices on the LAN. Its methods may be called for many devices at once, and never twice at
-// once for one device. They end when ctx does, and leave no goroutine or connection behind.
+// Driver speaks one protocol to devices on the LAN. Its methods may be called for many devices at once, and never
+// twice at once for one device. They end when ctx does, and leave no goroutine or connection behind.
 type Driver interface {
-	// Probe asks the device which credential it holds, and changes nothing. The answer is the verdict of the finding, also for an
-	// unreachable device: an error means that something failed on this side.
+	// Probe asks the device which credential it holds, and changes nothing. The answer is the verdict of the finding,
+	// also for an unreachable device: an error means that something failed on this side.
 	Probe(context.Context, home.Device, home.Candidates) (home.Finding, error)
 
-	// Rekey gives the device the credential m.To. Neither nil nor an error proves anything: the caller probes again. Errors are
-	// home.ErrUnreachable, ErrNotOpened, ErrRefused, ErrForeign, ErrBusy (again in a second) and ErrOffline (the device has
-	// the credential, and could not try it at its cloud).
+	// Rekey gives the device the credential m.To. Neither nil nor an error proves anything: the caller probes again.
+	// Errors are home.ErrUnreachable, ErrNotOpened, ErrRefused, ErrForeign, ErrBusy (again in a second) and ErrOffline
+	// (the device has the credential, and could not try it at its cloud).
 	Rekey(ctx context.Context, d home.Device, m home.Move) error
 }
 
@@ -29,13 +29,14 @@ type Restarter interface {
 	Restart(context.Context, home.Device, home.Candidates) error
 }
 
-// Nudger is a driver of devices that sign themselves in. Nudge makes the device check at once whether the account still knows it.
+// Nudger is a driver of devices that sign themselves in. Nudge makes the device check at once whether the account
+// still knows it.
 type Nudger interface {
 	Nudge(context.Context, home.Device, home.Account) error
 }
 
-// Relayer is a driver that can pass a request of an app to a device. Request and answer are the protocol's own. Errors are
-// home.ErrUnreachable, and ErrNotOpened where the device accepts none of the account's credentials.
+// Relayer is a driver that can pass a request of an app to a device. Request and answer are the protocol's own.
+// Errors are home.ErrUnreachable, and ErrNotOpened where the device accepts none of the account's credentials.
 type Relayer interface {
 	Relay(ctx context.Context, d home.Device, c home.Candidates, request []byte) ([]byte, error)
 }
@@ -86,8 +87,9 @@ type Binder interface {
 
 // Progress records how far a binding is.
 type Progress interface {
-	// Observe records the verdict of a probe and the rank of its proof, with all consequences: the intent of a device that holds the
-	// newest epoch is deleted, and its sign-in queued. It returns the binding after that, or home.ErrNotFound.
+	// Observe records the verdict of a probe and the rank of its proof, with all consequences: the intent of a device
+	// that holds the newest epoch is deleted, and its sign-in queued. It returns the binding after that, or
+	// home.ErrNotFound.
 	Observe(home.DeviceID, home.Verdict, home.ProofRank, time.Time) (home.Binding, error)
 	// Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one.
 	Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error)

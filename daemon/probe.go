@@ -16,8 +16,9 @@ type Probed struct {
 	Plan string `json:"plan"`
 }
 
-// Probe asks devices which credential they hold, and changes nothing; where ids is empty, all that are here and that a driver speaks to.
-// Unknown devices are home.ErrNotFound. A device that a job works on is waited for, until ctx ends.
+// Probe asks devices which credential they hold, and changes nothing; where ids is empty, all that are here and that
+// a driver speaks to. Unknown devices are home.ErrNotFound. A device that a job works on is waited for, until ctx
+// ends.
 func (r *Rekeyer) Probe(ctx context.Context, ids []home.DeviceID) ([]Probed, error) {
 	if len(ids) == 0 {
 		_, rows, err := r.House()

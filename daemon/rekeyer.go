@@ -22,8 +22,8 @@ type Options struct {
 
 	// Wake is called when errands for the account service may wait. It must not block.
 	Wake func()
-	// Changed is called with every row of the house that has changed, one at a time. While it blocks, only the newest row of each
-	// device is kept for it. It may be nil.
+	// Changed is called with every row of the house that has changed, one at a time. While it blocks, only the newest
+	// row of each device is kept for it. It may be nil.
 	Changed func(Row)
 
 	Parallel int           // devices probed or moved at once; 16 when zero
@@ -31,11 +31,11 @@ type Options struct {
 	Patience time.Duration // time limit of one job; 1 min when zero
 }
 
-// Rekeyer keeps every binding current: it probes the devices that are sighted, and moves the stale ones to the newest epoch of
-// the account. This file is its scheduler; what happens to a device is in mend.go.
+// Rekeyer keeps every binding current: it probes the devices that are sighted, and moves the stale ones to the newest
+// epoch of the account. This file is its scheduler; what happens to a device is in mend.go.
 //
-// The ledger is authoritative for the account and the bindings, the roster for the devices on the network. The Rekeyer itself knows only
-// what neither has: see memory.
+// The ledger is authoritative for the account and the bindings, the roster for the devices on the network. The
+// Rekeyer itself knows only what neither has: see memory.
 type Rekeyer struct {
 	o       Options
 	wake    chan struct{} // the schedule has changed
@@ -56,7 +56,10 @@ func New(o Options) (*Rekeyer, error) {
 		errs = append(errs, errors.New("ledger, roster, discovery and log are needed"))
 	}
 	if o.Parallel < 0 || o.Recheck < 0 || o.Patience < 0 {
-		errs = append(errs, fmt.Errorf("parallel %d, recheck %v, patience %v: none may be negative", o.Parallel, o.Recheck, o.Patience))
+		errs = append(
+			errs,
+			fmt.Errorf("parallel %d, recheck %v, patience %v: none may be negative", o.Parallel, o.Recheck, o.Patience),
+		)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("rekeyer: %w", err)
@@ -77,7 +80,8 @@ func New(o Options) (*Rekeyer, error) {
 		o.Changed = func(Row) {}
 	}
 	return &Rekeyer{
-		o: o, wake: make(chan struct{}, 1), alive: make(chan struct{}), memories: map[home.DeviceID]*memory{}, reports: newReports(),
+		o: o, wake: make(chan struct{}, 1), alive: make(chan struct{}), memories: map[home.DeviceID]*memory{},
+		reports: newReports(),
 	}, nil
 }
 

@@ -36,7 +36,13 @@ func newHouse(t *testing.T) *house {
 	h := &house{t: t, lan: &lan{sightings: make(chan []home.Sighting, 16), held: map[home.DeviceID]*played{}}}
 	h.open(t.TempDir())
 	h.lan.store = h.store
-	a := home.Account{ID: acct, Email: "Anna@example.org", Notice: []byte("h0"), NoticeEpoch: 1, Brokers: []string{"mqtt://127.0.0.1:1"}}
+	a := home.Account{
+		ID:          acct,
+		Email:       "Anna@example.org",
+		Notice:      []byte("h0"),
+		NoticeEpoch: 1,
+		Brokers:     []string{"mqtt://127.0.0.1:1"},
+	}
 	must(t, h.store.Enrol(a, home.Credential{}))
 	must(t, h.store.AllowCleartextBind(true)) // the devices here are of that kind
 	h.begin(1)
@@ -54,7 +60,9 @@ func (h *house) open(dir string) {
 	h.woken = func() int { mu.Lock(); defer mu.Unlock(); return n }
 	h.engine, err = daemon.New(daemon.Options{
 		Ledger: store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-		Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan}, Wake: func() { mu.Lock(); n++; mu.Unlock() }, Recheck: h.recheck,
+		Drivers: map[home.Protocol]daemon.Driver{
+			home.IOT: h.lan,
+		}, Wake: func() { mu.Lock(); n++; mu.Unlock() }, Recheck: h.recheck,
 	})
 	must(h.t, err)
 }
@@ -62,7 +70,12 @@ func (h *house) open(dir string) {
 // begin begins an epoch as the link does: on disk first, then the engine is told.
 func (h *house) begin(e home.Epoch) {
 	h.t.Helper()
-	c := home.Credential{Epoch: e, Username: "Anna@example.org", Password: home.NewSecret("pw" + string(rune('0'+e))), EpochSecret: home.NewSecret("s" + string(rune('0'+e)))}
+	c := home.Credential{
+		Epoch:       e,
+		Username:    "Anna@example.org",
+		Password:    home.NewSecret("pw" + string(rune('0'+e))),
+		EpochSecret: home.NewSecret("s" + string(rune('0'+e))),
+	}
 	_, err := h.store.BeginEpoch(acct, c, []byte{byte(e)}, []byte("{}"))
 	must(h.t, err)
 	h.engine.AccountChanged()
@@ -73,7 +86,10 @@ func (h *house) see(ids ...home.DeviceID) {
 	for i, id := range ids {
 		ss = append(ss, home.Sighting{
 			Source: "iot-udp", Protocol: home.IOT, Keys: []string{"mac:" + string(id)[4:]}, Name: string(id), Kind: home.Plug,
-			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 9, 0, byte(i + 1)}), 9999), Match: home.Unknown, At: time.Now(),
+			Addr: netip.AddrPortFrom(
+				netip.AddrFrom4([4]byte{127, 9, 0, byte(i + 1)}),
+				9999,
+			), Match: home.Unknown, At: time.Now(),
 		})
 	}
 	h.lan.sightings <- ss
@@ -182,7 +198,8 @@ func (l *lan) Rekey(_ context.Context, d home.Device, m home.Move) error {
 	p := l.enter(d.ID)
 	defer l.leave(p)
 	intents, err := l.store.Intents()
-	written := err == nil && slices.ContainsFunc(intents, func(i home.Intent) bool { return i.Device == d.ID && i.To == m.To.Epoch })
+	written := err == nil &&
+		slices.ContainsFunc(intents, func(i home.Intent) bool { return i.Device == d.ID && i.To == m.To.Epoch })
 	time.Sleep(l.delay + time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -248,7 +265,10 @@ func TestEveryDeviceFollowsANewEpoch(t *testing.T) {
 				t.Errorf("intents left: %v", is)
 			}
 			es, _ := h.store.Errands(10)
-			if n := len(slices.DeleteFunc(es, func(e home.Errand) bool { return e.Kind != home.ErrandSignIn || e.Epoch != 2 })); n != 2 {
+			if n := len(slices.DeleteFunc(es, func(e home.Errand) bool {
+				return e.Kind != home.ErrandSignIn ||
+					e.Epoch != 2
+			})); n != 2 {
 				t.Errorf("%d sign-ins wait, want 2", n)
 			}
 			must(t, h.store.SignedIn(acct, 2, []home.DeviceID{front, back}))
@@ -345,9 +365,12 @@ func TestWhatADeviceSaysIsNoProof(t *testing.T) {
 		p    played
 		want home.State
 	}{
-		"an error is not failure": {played{match: home.Ours, holds: 1, answer: errors.New("json decode error")}, home.Current},
-		"ok is not success":       {played{match: home.Ours, holds: 1, lies: true}, home.Stale},
-		"a refusal stays stale":   {played{match: home.Ours, holds: 1, refuses: true}, home.Stale},
+		"an error is not failure": {
+			played{match: home.Ours, holds: 1, answer: errors.New("json decode error")},
+			home.Current,
+		},
+		"ok is not success":     {played{match: home.Ours, holds: 1, lies: true}, home.Stale},
+		"a refusal stays stale": {played{match: home.Ours, holds: 1, refuses: true}, home.Stale},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -447,8 +470,8 @@ func TestARestartGoesOnFromTheIntent(t *testing.T) {
 	})
 }
 
-// eager is a ledger with a link that is faster than the engine: while the engine still waits for the answer of a method, what
-// follows from it is already signed in, recorded, and told.
+// eager is a ledger with a link that is faster than the engine: while the engine still waits for the answer of a
+// method, what follows from it is already signed in, recorded, and told.
 type eager struct {
 	*localstore.Store
 	engine atomic.Pointer[daemon.Rekeyer]
@@ -505,7 +528,8 @@ func TestABoundDeviceKeepsItsIDUnderAStrongerKey(t *testing.T) {
 		h.lan.held[weak] = &played{match: home.Ours, holds: 1}
 		sight := func(keys ...string) {
 			h.lan.sightings <- []home.Sighting{{
-				Source: "iot-udp", Protocol: home.IOT, Keys: keys, Name: "lamp", Kind: home.Plug, Addr: netip.MustParseAddrPort("127.9.0.9:9999"), At: time.Now(),
+				Source: "iot-udp", Protocol: home.IOT, Keys: keys, Name: "lamp", Kind: home.Plug,
+				Addr: netip.MustParseAddrPort("127.9.0.9:9999"), At: time.Now(),
 			}}
 			time.Sleep(time.Second)
 		}
@@ -531,7 +555,10 @@ func TestABoundDeviceKeepsItsIDUnderAStrongerKey(t *testing.T) {
 			h.lan.held["mac-00000000000a"] = h.lan.held[weak]
 			h.lan.mu.Unlock()
 			must(t, h.engine.Unbind([]home.DeviceID{weak}))
-			if _, rows, err = h.engine.House(); err != nil || len(rows) != 1 || rows[0].ID != "mac-00000000000a" || rows[0].Bound || !rows[0].LeftOut || rows[0].Verdict != home.Current {
+			if _, rows, err = h.engine.House(); err != nil || len(rows) != 1 || rows[0].ID != "mac-00000000000a" ||
+				rows[0].Bound ||
+				!rows[0].LeftOut ||
+				rows[0].Verdict != home.Current {
 				t.Errorf("after it was unbound: %+v, %v", rows, err)
 			}
 			time.Sleep(time.Second)

@@ -8,9 +8,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Relay passes an app's request to a bound device, and returns its answer. It waits while a job works on the device. Errors are
-// home.ErrNotFound for a device that is not bound here, ErrForeign, ErrUnreachable, ErrBusy, and errors.ErrUnsupported
-// where the device's driver cannot do it.
+// Relay passes an app's request to a bound device, and returns its answer. It waits while a job works on the device.
+// Errors are home.ErrNotFound for a device that is not bound here, ErrForeign, ErrUnreachable, ErrBusy, and
+// errors.ErrUnsupported where the device's driver cannot do it.
 func (r *Rekeyer) Relay(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
 	answer, err := r.relay(ctx, id, request)
 	if err != nil {

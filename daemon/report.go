@@ -7,8 +7,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// reports is the queue of devices whose row may have changed. Rows are made when the queue is drained, so a slow callback gets
-// the newest row of each device, and delays nothing but its own reports.
+// reports is the queue of devices whose row may have changed. Rows are made when the queue is drained, so a slow
+// callback gets the newest row of each device, and delays nothing but its own reports.
 type reports struct {
 	mu      sync.Mutex // guards ids; never held over I/O or while the callback runs
 	ids     map[home.DeviceID]bool

@@ -58,7 +58,11 @@ func TestADeviceThatIsSetBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 
 func TestADeviceIsLookedAtADayAfterItWasMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{t: t, lan: &lan{sightings: make(chan []home.Sighting, 16), held: map[home.DeviceID]*played{}}, recheck: 1000 * time.Hour}
+		h := &house{
+			t:       t,
+			lan:     &lan{sightings: make(chan []home.Sighting, 16), held: map[home.DeviceID]*played{}},
+			recheck: 1000 * time.Hour,
+		}
 		h.open(t.TempDir())
 		h.lan.store = h.store
 		must(t, h.store.Enrol(home.Account{ID: acct, Email: "Anna@example.org", NoticeEpoch: 1}, home.Credential{}))
@@ -117,7 +121,8 @@ func TestAProbeTellsWhatWouldBeDoneAndChangesNothing(t *testing.T) {
 				}
 				return out
 			}
-			const forbidden = "stale: nothing: passwords may not go in the clear; allow it with: rekeyd bind --allow-cleartext-bind"
+			const forbidden = "stale: nothing: passwords may not go in the clear; " +
+				"allow it with: rekeyd bind --allow-cleartext-bind"
 			if p := plans(); p[front] != forbidden || p[back] != "foreign: nothing: it belongs to another account" {
 				t.Errorf("plans %q", p)
 			}

@@ -28,7 +28,7 @@ type Row struct {
 	Left     bool          `json:"left,omitempty"`     // it said goodbye, or was missed for long
 	LeftOut  bool          `json:"left_out,omitempty"` // its owner unbound it
 	Extra    home.JSON     `json:"extra,omitempty"`    // other fields of its announcement
-	Listed   *bool         `json:"listed,omitempty"`   // whether the vendor's cloud lists it; absent where that was not asked
+	Listed   *bool         `json:"listed,omitempty"`   // the vendor's cloud lists it; absent where that is unknown
 }
 
 // sight is all that is known of one device: by the ledger, the roster and the engine.
@@ -43,8 +43,8 @@ type sight struct {
 	leftOut bool
 }
 
-// verdict returns the verdict to show. A binding is shown as current when both of its ends are: until then it is stale, at the
-// lower epoch of the two.
+// verdict returns the verdict to show. A binding is shown as current when both of its ends are: until then it is
+// stale, at the lower epoch of the two.
 func (s sight) verdict() home.Verdict {
 	v := s.memory.verdict
 	switch {
@@ -72,7 +72,10 @@ func (s sight) showAs(v home.Verdict) Row {
 	m := s.memory
 	out := Row{
 		ID: s.device.ID, Name: cmp.Or(m.told.Name, s.device.Name), Kind: s.device.Kind, Protocol: s.device.Protocol,
-		Model: cmp.Or(m.told.Model, s.device.Model), Bound: s.bound, Match: m.match, Since: m.since, Left: !m.left.IsZero(), LeftOut: s.leftOut,
+		Model: cmp.Or(
+			m.told.Model,
+			s.device.Model,
+		), Bound: s.bound, Match: m.match, Since: m.since, Left: !m.left.IsZero(), LeftOut: s.leftOut,
 		Extra: s.device.Extra, Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail,
 	}
 	if m.told.Kind != "" && m.told.Kind != home.Other {
@@ -120,8 +123,8 @@ func (s sight) hint(row Row, v home.Verdict, name string) string {
 	return v.Hint(name)
 }
 
-// mayAskConsent reports whether devices of a protocol, or those of them with old firmware, need the owner's consent to passwords
-// in the clear.
+// mayAskConsent reports whether devices of a protocol, or those of them with old firmware, need the owner's consent
+// to passwords in the clear.
 func mayAskConsent(p home.Protocol) bool { return p.Cleartext() || p == home.TapoCam }
 
 func bindIt(row Row) string {

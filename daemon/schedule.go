@@ -7,7 +7,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// schedule says when which device is to be looked at. A device stands in it once, at the earliest time that was asked for.
+// schedule says when which device is to be looked at. A device stands in it once, at the earliest time that was asked
+// for.
 type schedule struct {
 	at   map[home.DeviceID]time.Time
 	heap dueHeap // may hold times that at no longer does

@@ -8,8 +8,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// see takes sightings in. It schedules devices that are new, back, at another address, or failed to answer when they were last
-// probed; others have nothing new to say.
+// see takes sightings in. It schedules devices that are new, back, at another address, or failed to answer when they
+// were last probed; others have nothing new to say.
 func (r *Rekeyer) see(sightings []home.Sighting) {
 	changed := r.o.Roster.See(sightings)
 	r.rescheduleReturned()
@@ -76,7 +76,7 @@ func (r *Rekeyer) rescheduleReturned() {
 
 const (
 	goneTime    = time.Hour // how long a device that left, and is not bound, is still shown
-	manyDevices = 4096      // with more of them, one that leaves is forgotten at once: anyone on the LAN can announce anything
+	manyDevices = 4096      // above it, a device that leaves is forgotten at once: anyone can announce anything
 )
 
 // sweep forgets devices that are not bound and have left, or have another ID now.

@@ -39,8 +39,9 @@ func (t task) newest() home.Credential {
 	return t.subject.Credentials[0]
 }
 
-// probe asks the device which credential it holds. Where the device does not say whose it is, and holds no known credential, what it
-// announced decides whether it is another account's: that is hearsay, but nothing is sent to the device for it.
+// probe asks the device which credential it holds. Where the device does not say whose it is, and holds no known
+// credential, what it announced decides whether it is another account's: that is hearsay, but nothing is sent to the
+// device for it.
 func (t task) probe(ctx context.Context) (home.Finding, error) {
 	c := t.subject.Candidates()
 	f, err := t.driver.Probe(ctx, t.device, c)
@@ -54,7 +55,8 @@ func (t task) probe(ctx context.Context) (home.Finding, error) {
 	return f, nil
 }
 
-// keep remembers a finding, to show it. A new name of a bound device is recorded, so that it is shown when no daemon runs.
+// keep remembers a finding, to show it. A new name of a bound device is recorded, so that it is shown when no daemon
+// runs.
 func (r *Rekeyer) keep(t task, f home.Finding) {
 	named := false
 	r.with(t.device.ID, func(m *memory) {
@@ -95,7 +97,8 @@ func identified(s home.State) bool {
 	return false
 }
 
-// record writes the finding of a bound device to the ledger, and the binding after it to t. It wakes the link where a sign-in was queued.
+// record writes the finding of a bound device to the ledger, and the binding after it to t. It wakes the link where a
+// sign-in was queued.
 func (r *Rekeyer) record(t *task, f home.Finding) error {
 	b, err := r.o.Ledger.Observe(t.device.ID, f.Verdict, f.ProofRank(), time.Now().UTC().Round(0))
 	if err != nil {

@@ -20,8 +20,9 @@ func TestCamerasOfTheNCClassAreMarkedAsForTheirOwnAppOnly(t *testing.T) {
 			var ss []home.Sighting
 			for id, model := range models {
 				ss = append(ss, home.Sighting{
-					Source: "mdns", Keys: []string{"mac:" + string(id)[4:]}, Name: "door", Kind: home.Other, Model: model, Match: home.Unknown,
-					Addr: netip.MustParseAddrPort("127.9.0.1:80"), At: time.Now(),
+					Source: "mdns", Keys: []string{"mac:" + string(id)[4:]}, Name: "door", Kind: home.Other, Model: model,
+					Match: home.Unknown,
+					Addr:  netip.MustParseAddrPort("127.9.0.1:80"), At: time.Now(),
 				})
 			}
 			h.lan.sightings <- ss
@@ -32,7 +33,8 @@ func TestCamerasOfTheNCClassAreMarkedAsForTheirOwnAppOnly(t *testing.T) {
 				if row.Verdict != home.Unsupported {
 					t.Errorf("%s: %s", model, row.Verdict)
 				}
-				if nc != strings.Contains(row.Detail, "tpCamera") || nc != strings.Contains(row.Hint, "tpCamera") || nc != (row.Kind == home.Camera) {
+				if nc != strings.Contains(row.Detail, "tpCamera") || nc != strings.Contains(row.Hint, "tpCamera") ||
+					nc != (row.Kind == home.Camera) {
 					t.Errorf("%s: %s, %q, %q", model, row.Kind, row.Detail, row.Hint)
 				}
 			}

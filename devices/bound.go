@@ -6,15 +6,15 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// bound is what the roster knows of the bound devices. A bound device keeps its ID, whatever other keys it is seen with later;
-// the roster recognises it by any of the keys that it was recorded with.
+// bound is what the roster knows of the bound devices. A bound device keeps its ID, whatever other keys it is seen
+// with later; the roster recognises it by any of the keys that it was recorded with.
 type bound struct {
 	keys  map[home.DeviceID][]string // strongest first
 	owner map[string]home.DeviceID   // by key
 }
 
-// Bind replaces the set of bound devices. Their records count as sightings from the disk, which are never forgotten: a device that was
-// not sighted otherwise is known, and absent.
+// Bind replaces the set of bound devices. Their records count as sightings from the disk, which are never forgotten:
+// a device that was not sighted otherwise is known, and absent.
 func (r *Roster) Bind(list []home.Device) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -30,7 +30,8 @@ func (r *Roster) Bind(list []home.Device) {
 			}
 		}
 		record := home.Sighting{
-			Source: onDisk, Protocol: d.Protocol, Keys: keys, Name: d.Name, Kind: d.Kind, Model: d.Model, Addr: d.Addr, Owner: d.Owner, At: d.Seen,
+			Source: onDisk, Protocol: d.Protocol, Keys: keys, Name: d.Name, Kind: d.Kind, Model: d.Model, Addr: d.Addr,
+			Owner: d.Owner, At: d.Seen,
 		}
 		if len(keys) > 0 && r.faces[faceName(record)] == nil {
 			records = append(records, record)
@@ -49,8 +50,8 @@ func (r *Roster) Bind(list []home.Device) {
 	r.report(renamed)
 }
 
-// idOf returns the ID of the device that is shown for ds, with these keys, strongest first: that of the bound device that it is, else the
-// name of its strongest key.
+// idOf returns the ID of the device that is shown for ds, with these keys, strongest first: that of the bound device
+// that it is, else the name of its strongest key.
 func (r *Roster) idOf(keys []string, ds []*device) home.DeviceID {
 	for _, k := range keys {
 		id, ok := r.bound.owner[k]

@@ -11,7 +11,15 @@ import (
 
 // record is a bound device as the store has it.
 func record(id home.DeviceID, keys ...string) home.Device {
-	return home.Device{ID: id, Name: "Hall", Kind: home.Plug, Protocol: home.IOT, Addr: netip.MustParseAddrPort("10.0.0.1:9999"), Keys: keys, Seen: at(-500)}
+	return home.Device{
+		ID:       id,
+		Name:     "Hall",
+		Kind:     home.Plug,
+		Protocol: home.IOT,
+		Addr:     netip.MustParseAddrPort("10.0.0.1:9999"),
+		Keys:     keys,
+		Seen:     at(-500),
+	}
 }
 
 func TestABoundDeviceKeepsItsIDUnderAStrongerKey(t *testing.T) {
@@ -32,7 +40,10 @@ func TestABoundDeviceKeepsItsIDUnderAStrongerKey(t *testing.T) {
 	for _, key := range got[0].Keys {
 		r := devices.NewRoster()
 		r.Bind(got)
-		if again := r.See([]home.Sighting{udp(2, "10.0.0.7:9999", home.Plug, key)}); !slices.Equal(ids(again), []home.DeviceID{"iot-8006ab"}) {
+		if again := r.See([]home.Sighting{udp(2, "10.0.0.7:9999", home.Plug, key)}); !slices.Equal(
+			ids(again),
+			[]home.DeviceID{"iot-8006ab"},
+		) {
 			t.Errorf("seen under %s alone it is %v", key, ids(again))
 		}
 	}
@@ -55,7 +66,10 @@ func TestAnotherDeviceNeverGetsTheIDOfABoundOne(t *testing.T) {
 		},
 		"the key that named it": {
 			[]home.Device{record("iot-8006ab", "mac:50c7bf010203", "iot:8006AB")},
-			[]home.Sighting{udp(0, "10.0.0.2:9999", home.Plug, "mac:50c7bf999999", "iot:8006AB"), udp(0, "10.0.0.3:9999", home.Plug, "iot:8006AB")},
+			[]home.Sighting{
+				udp(0, "10.0.0.2:9999", home.Plug, "mac:50c7bf999999", "iot:8006AB"),
+				udp(0, "10.0.0.3:9999", home.Plug, "iot:8006AB"),
+			},
 			[]home.DeviceID{"iot-8006ab", "mac-50c7bf999999"},
 		},
 	} {

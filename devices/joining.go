@@ -7,7 +7,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// groups returns the keys that may change hands with those touched: all that hang together by any sighting, disputed or not.
+// groups returns the keys that may change hands with those touched: all that hang together by any sighting, disputed
+// or not.
 func (r *Roster) groups(touched map[string]bool) [][]string {
 	var all [][]string
 	done := map[string]bool{}

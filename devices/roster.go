@@ -12,16 +12,16 @@ import (
 
 // Roster joins sightings to devices. It is safe for use by several goroutines.
 //
-// Two sightings that share a key are one device. That is decided by the set of all sightings alone, whatever their order
-// was: each key belongs to the strongest key that it was seen with. One that was seen with two strong keys which nothing else joins
-// (somebody lies, or a device took over a name) is disputed and joins neither.
+// Two sightings that share a key are one device. That is decided by the set of all sightings alone, whatever their
+// order was: each key belongs to the strongest key that it was seen with. One that was seen with two strong keys
+// which nothing else joins (somebody lies, or a device took over a name) is disputed and joins neither.
 //
-// Two devices without a common key are one when they share an address, and one of them was only announced while the other answers a
-// protocol; but only where there is exactly one of each at that address, and their kinds agree.
+// Two devices without a common key are one when they share an address, and one of them was only announced while the
+// other answers a protocol; but only where there is exactly one of each at that address, and their kinds agree.
 //
-// A device keeps its address while it answers there: an announcement with its key and another address takes over only after
-// the older one has not been heard for Hold. Until then nothing else of it counts either. Whose word holds at last is decided
-// by the device's own handshake.
+// A device keeps its address while it answers there: an announcement with its key and another address takes over only
+// after the older one has not been heard for Hold. Until then nothing else of it counts either. Whose word holds at
+// last is decided by the device's own handshake.
 type Roster struct {
 	mu    sync.Mutex // guards everything below
 	keys  map[string]*key
@@ -51,7 +51,8 @@ type key struct {
 	root    string          // the strongest key of its device; empty while it is disputed
 }
 
-// face is what one source says under one set of keys: an announced service, a device as it answers a probe, a record from disk.
+// face is what one source says under one set of keys: an announced service, a device as it answers a probe, a record
+// from disk.
 type face struct {
 	home.Sighting           // the newest; its At is zero while only a goodbye came
 	first         time.Time // when it was first seen
@@ -73,7 +74,8 @@ type shown struct {
 // NewRoster returns an empty roster.
 func NewRoster() *Roster {
 	return &Roster{
-		keys: map[string]*key{}, faces: map[string]*face{}, gone: map[string]time.Time{}, at: map[netip.Addr]map[string]bool{},
+		keys: map[string]*key{}, faces: map[string]*face{}, gone: map[string]time.Time{},
+		at:   map[netip.Addr]map[string]bool{},
 		devs: map[string]*device{}, ids: map[home.DeviceID]string{}, shown: map[string]shown{},
 	}
 }
@@ -81,8 +83,8 @@ func NewRoster() *Roster {
 // onDisk is the source of the record of a bound device.
 const onDisk = "disk"
 
-// See takes sightings in and returns the devices that are new or have changed: in what is known of them, in having left, or
-// in being back. That a device was merely seen again is no change.
+// See takes sightings in and returns the devices that are new or have changed: in what is known of them, in having
+// left, or in being back. That a device was merely seen again is no change.
 func (r *Roster) See(list []home.Sighting) []home.Device {
 	r.mu.Lock()
 	defer r.mu.Unlock()

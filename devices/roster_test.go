@@ -22,12 +22,20 @@ func at(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Sec
 
 // mdns is a sighting of an announcement, udp one of an answer to the Kasa probe.
 func mdns(second int, addr string, keys ...string) home.Sighting {
-	return home.Sighting{Source: "mdns", Keys: keys, Kind: home.Other, Match: home.Unknown, Addr: netip.MustParseAddrPort(addr), At: at(second)}
+	return home.Sighting{
+		Source: "mdns",
+		Keys:   keys,
+		Kind:   home.Other,
+		Match:  home.Unknown,
+		Addr:   netip.MustParseAddrPort(addr),
+		At:     at(second),
+	}
 }
 
 func udp(second int, addr string, kind home.Kind, keys ...string) home.Sighting {
 	return home.Sighting{
-		Source: "iot-udp", Protocol: home.IOT, Keys: keys, Kind: kind, Match: home.Unknown, Addr: netip.MustParseAddrPort(addr), At: at(second),
+		Source: "iot-udp", Protocol: home.IOT, Keys: keys, Kind: kind, Match: home.Unknown,
+		Addr: netip.MustParseAddrPort(addr), At: at(second),
 	}
 }
 
@@ -96,7 +104,11 @@ func TestOlderNamesStillResolve(t *testing.T) {
 func TestSeenTwiceIsOneDevice(t *testing.T) {
 	v6 := mdns(2, "[fd00::5]:80", "hap:aabbccddeeff", "mdns:plug._hap._tcp")
 	both := mdns(3, "10.0.0.5:80", "hap:aabbccddeeff", "mdns:plug._hap._tcp")
-	both.Addrs = []netip.Addr{netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("fd00::5"), netip.MustParseAddr("10.1.0.5")}
+	both.Addrs = []netip.Addr{
+		netip.MustParseAddr("10.0.0.5"),
+		netip.MustParseAddr("fd00::5"),
+		netip.MustParseAddr("10.1.0.5"),
+	}
 	probed := udp(1, "10.0.0.5:9999", home.Plug, "mac:50c7bf010203", "iot:8006AB")
 	r := devices.NewRoster()
 	r.See([]home.Sighting{probed})
@@ -107,7 +119,8 @@ func TestSeenTwiceIsOneDevice(t *testing.T) {
 		t.Fatalf("%v, changed %v; want one device by UDP and mDNS, IPv4 and IPv6, two interfaces", ids(list), ids(changed))
 	}
 	d := list[0]
-	if d.ID != "mac-50c7bf010203" || d.Protocol != home.IOT || d.Addr.String() != "10.0.0.5:9999" || d.Kind != home.Plug || len(d.Keys) != 4 {
+	if d.ID != "mac-50c7bf010203" || d.Protocol != home.IOT || d.Addr.String() != "10.0.0.5:9999" || d.Kind != home.Plug ||
+		len(d.Keys) != 4 {
 		t.Errorf("%+v", d)
 	}
 	if x, ok := r.Device("hap-aabbccddeeff"); !ok || x.ID != d.ID {
@@ -123,7 +136,8 @@ func TestSharedAddressJoinsOnlyOneOfEach(t *testing.T) {
 		want int
 	}{
 		{"one announced", []home.Sighting{mdns(0, "10.0.0.5:80", "mdns:a._hap._tcp")}, 1},
-		{"two announced", []home.Sighting{mdns(0, "10.0.0.5:80", "mdns:a._hap._tcp"), mdns(0, "10.0.0.5:81", "mdns:b._hap._tcp")}, 3},
+		{"two announced", []home.Sighting{mdns(0, "10.0.0.5:80", "mdns:a._hap._tcp"), mdns(0, "10.0.0.5:81",
+			"mdns:b._hap._tcp")}, 3},
 		{"another that answers", []home.Sighting{udp(0, "10.0.0.5:9998", home.Plug, "mac:50c7bf010204")}, 2},
 		{"a kind that does not agree", []home.Sighting{func() home.Sighting {
 			s := mdns(0, "10.0.0.5:80", "mdns:a._hap._tcp")
@@ -253,9 +267,20 @@ func TestRestoredDevicesAreAbsentUntilSeen(t *testing.T) {
 	}
 }
 
-// Laws: the order of sightings does not matter, no two devices share a key or a name, and every key's sighting is found again.
+// Laws: the order of sightings does not matter, no two devices share a key or a name, and every key's sighting is
+// found again.
 func TestRosterLaws(t *testing.T) {
-	keys := []string{"rk:1", "rk:2", "mac:500000000001", "mac:500000000002", "iot:A", "hap:b", "mdns:x._hap._tcp", "mdns:y._hap._tcp", "mdns:z._http._tcp"}
+	keys := []string{
+		"rk:1",
+		"rk:2",
+		"mac:500000000001",
+		"mac:500000000002",
+		"iot:A",
+		"hap:b",
+		"mdns:x._hap._tcp",
+		"mdns:y._hap._tcp",
+		"mdns:z._http._tcp",
+	}
 	one := rapid.Custom(func(t *rapid.T) home.Sighting {
 		s := home.Sighting{
 			Source:   rapid.SampledFrom([]string{"mdns", "iot-udp"}).Draw(t, "source"),
@@ -288,7 +313,8 @@ func TestRosterLaws(t *testing.T) {
 		}
 
 		shuffled := slices.Clone(all)
-		rand.New(rand.NewSource(int64(rapid.Uint32().Draw(t, "seed")))).Shuffle(len(all), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		rand.New(rand.NewSource(int64(rapid.Uint32().Draw(t, "seed")))).
+			Shuffle(len(all), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 		r = devices.NewRoster()
 		seen := map[home.DeviceID]home.Device{}
 		for _, s := range shuffled {
@@ -324,8 +350,9 @@ func TestADeviceIsClassifiedAnewAtEverySighting(t *testing.T) {
 	sight := func(source string, p home.Protocol, port uint16, owner string, after time.Duration) home.Device {
 		t.Helper()
 		r.See([]home.Sighting{{
-			Source: source, Protocol: p, Keys: []string{"mac:5ce931010203"}, Kind: home.Plug, Model: "HS110(EU)", Owner: owner, Extra: `{"fw":1}`,
-			Addr: netip.AddrPortFrom(netip.MustParseAddr("127.1.2.3"), port), At: at.Add(after),
+			Source: source, Protocol: p, Keys: []string{"mac:5ce931010203"}, Kind: home.Plug, Model: "HS110(EU)", Owner: owner,
+			Extra: `{"fw":1}`,
+			Addr:  netip.AddrPortFrom(netip.MustParseAddr("127.1.2.3"), port), At: at.Add(after),
 		}})
 		d, ok := r.Device("mac-5ce931010203")
 		if !ok {

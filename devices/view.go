@@ -11,7 +11,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// place enters d in the table of addresses, or takes it out, and adds to roots it and all that share an address with it.
+// place enters d in the table of addresses, or takes it out, and adds to roots it and all that share an address with
+// it.
 func (r *Roster) place(d *device, roots map[string]bool, in bool) {
 	roots[d.root] = true
 	for _, a := range d.addrs {
@@ -231,7 +232,8 @@ func (r *Roster) Devices() []home.Device {
 	return sorted(out)
 }
 
-// Device returns the device of this ID. The names of its other keys lead to it, too: the returned device has the ID that counts.
+// Device returns the device of this ID. The names of its other keys lead to it, too: the returned device has the ID
+// that counts.
 func (r *Roster) Device(id home.DeviceID) (home.Device, bool) {
 	v, ok := r.find(id)
 	return v.Device, ok

@@ -31,8 +31,8 @@ type decodedAccount struct {
 	a   home.Account
 }
 
-// account is the function account, which decodes only what has changed: every probe reads the account, and it changes with a
-// reset. The slices in it must not be written to.
+// account is the function account, which decodes only what has changed: every probe reads the account, and it changes
+// with a reset. The slices in it must not be written to.
 func (s *Store) account(tx *bbolt.Tx) (home.Account, error) {
 	_, raw := accounts.bucket(tx).Cursor().First()
 	if d := s.decoded.Load(); d != nil && raw != nil && bytes.Equal(d.raw, raw) {
@@ -56,9 +56,9 @@ func accountOf(tx *bbolt.Tx, id home.AccountID) (home.Account, error) {
 
 func putAccount(tx *bbolt.Tx, a home.Account) error { return accounts.put(tx, string(a.ID), a) }
 
-// Enrol makes the hub a member of an account, with the password that its owner typed (a zero credential where none was).
-// Enrolling again with the same account keeps bindings, credentials and epochs; another account is refused as long as
-// this one is not left.
+// Enrol makes the hub a member of an account, with the password that its owner typed (a zero credential where none
+// was). Enrolling again with the same account keeps bindings, credentials and epochs; another account is refused as
+// long as this one is not left.
 func (s *Store) Enrol(a home.Account, c home.Credential) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		old, err := account(tx)
@@ -95,8 +95,8 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 	})
 }
 
-// NoteNotice records a verified notice whose grant is outstanding. Older than what is known is home.ErrOldEpoch; another of the same epoch is
-// home.ErrForged. The same again keeps the newer copy, which was signed later.
+// NoteNotice records a verified notice whose grant is outstanding. Older than what is known is home.ErrOldEpoch;
+// another of the same epoch is home.ErrForged. The same again keeps the newer copy, which was signed later.
 func (s *Store) NoteNotice(id home.AccountID, e home.Epoch, hash, raw []byte) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		a, err := accountOf(tx, id)
@@ -120,10 +120,10 @@ func (s *Store) NoteNotice(id home.AccountID, e home.Epoch, hash, raw []byte) er
 	})
 }
 
-// BeginEpoch records a grant with all its consequences: the credential is in the vault, the account is at the epoch, its bindings
-// are stale, the acknowledgement of the grant is queued, sign-ins at older epochs are dropped. It returns the number of stale
-// bindings. The same epoch again only queues its acknowledgement, where none waits; an older epoch is home.ErrOldEpoch, another
-// secret of the same epoch is home.ErrForged.
+// BeginEpoch records a grant with all its consequences: the credential is in the vault, the account is at the epoch,
+// its bindings are stale, the acknowledgement of the grant is queued, sign-ins at older epochs are dropped. It
+// returns the number of stale bindings. The same epoch again only queues its acknowledgement, where none waits; an
+// older epoch is home.ErrOldEpoch, another secret of the same epoch is home.ErrForged.
 func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byte) (stale int, err error) {
 	return boltfile.Update(s.file, func(tx *bbolt.Tx) (int, error) {
 		a, err := accountOf(tx, id)
@@ -168,7 +168,10 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 }
 
 func recordBegun(tx *bbolt.Tx, e home.Epoch, stale int) error {
-	return record(tx, home.Event{At: now(), What: "epoch begun", Epoch: e, Detail: fmt.Sprintf("%d devices to rekey", stale)})
+	return record(
+		tx,
+		home.Event{At: now(), What: "epoch begun", Epoch: e, Detail: fmt.Sprintf("%d devices to rekey", stale)},
+	)
 }
 
 // advance brings every binding in line with an epoch that has just begun, and returns the number of stale ones.
@@ -225,8 +228,9 @@ func (s *Store) AllowCleartextBind(allow bool) error {
 	})
 }
 
-// Leave ends the hub's membership, and with it every binding, intent and errand. The credentials stay in the vault, sealed, for
-// a return to the same account: a device that holds one of them can still be opened then. The history stays.
+// Leave ends the hub's membership, and with it every binding, intent and errand. The credentials stay in the vault,
+// sealed, for a return to the same account: a device that holds one of them can still be opened then. The history
+// stays.
 func (s *Store) Leave(id home.AccountID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		if _, err := accountOf(tx, id); err != nil {
@@ -251,7 +255,12 @@ func (s *Store) Leave(id home.AccountID) error {
 			}
 		}
 		return errors.Join(
-			boltfile.DeletePrefix(tx.Bucket(bLeftOut), nil), accounts.delete(tx, string(id)), record(tx, home.Event{At: now(), What: "account left"}),
+			boltfile.DeletePrefix(
+				tx.Bucket(bLeftOut),
+				nil,
+			),
+			accounts.delete(tx, string(id)),
+			record(tx, home.Event{At: now(), What: "account left"}),
 		)
 	})
 }

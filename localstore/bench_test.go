@@ -24,7 +24,8 @@ func house(b *testing.B) (*localstore.Store, []home.DeviceID) {
 	}
 	b.Cleanup(func() { _ = s.Close() })
 	a := home.Account{
-		ID: "a", Email: "owner@example.org", ServiceKey: make([]byte, 32), ServiceSeal: make([]byte, 32), Notice: make([]byte, 32),
+		ID: "a", Email: "owner@example.org", ServiceKey: make([]byte, 32), ServiceSeal: make([]byte,
+			32), Notice: make([]byte, 32),
 		NoticeEpoch: 1, NoticeJSON: bytes.Repeat([]byte{'n'}, 700), Brokers: []string{"tcp://127.0.0.1:7355"},
 	}
 	if err := s.Enrol(a, home.Credential{}); err != nil {
@@ -34,7 +35,13 @@ func house(b *testing.B) (*localstore.Store, []home.DeviceID) {
 	ds := make([]home.Device, houseful)
 	for i := range ids {
 		ids[i] = home.DeviceID(fmt.Sprintf("mac-50c7bf%06x", i))
-		ds[i] = home.Device{ID: ids[i], Name: fmt.Sprintf("plug %d", i), Kind: home.Plug, Protocol: home.IOT, Keys: []string{"mac:" + string(ids[i][4:])}}
+		ds[i] = home.Device{
+			ID:       ids[i],
+			Name:     fmt.Sprintf("plug %d", i),
+			Kind:     home.Plug,
+			Protocol: home.IOT,
+			Keys:     []string{"mac:" + string(ids[i][4:])},
+		}
 	}
 	if err := s.Bind("a", ds); err != nil {
 		b.Fatal(err)
@@ -45,7 +52,12 @@ func house(b *testing.B) (*localstore.Store, []home.DeviceID) {
 
 func beginBench(b *testing.B, s *localstore.Store, e home.Epoch) {
 	b.Helper()
-	c := home.Credential{Epoch: e, Username: "owner@example.org", Password: home.NewSecret(fmt.Sprint("password ", e)), EpochSecret: home.NewSecret(fmt.Sprint("secret ", e))}
+	c := home.Credential{
+		Epoch:       e,
+		Username:    "owner@example.org",
+		Password:    home.NewSecret(fmt.Sprint("password ", e)),
+		EpochSecret: home.NewSecret(fmt.Sprint("secret ", e)),
+	}
 	if _, err := s.BeginEpoch("a", c, []byte{byte(e)}, make([]byte, 700)); err != nil {
 		b.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Bind binds devices to the account: each gets a binding, a random binding secret, and an errand to the account service. A device
-// that is bound already keeps all three. A bound device is not left out any more.
+// Bind binds devices to the account: each gets a binding, a random binding secret, and an errand to the account
+// service. A device that is bound already keeps all three. A bound device is not left out any more.
 func (s *Store) Bind(id home.AccountID, ds []home.Device) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		if _, err := accountOf(tx, id); err != nil {
@@ -42,8 +42,8 @@ func (s *Store) bind(tx *bbolt.Tx, id home.AccountID, d home.Device) error {
 	)
 }
 
-// Unbind ends bindings. Of each device the store keeps the errand to the account service, and that its owner left it out.
-// Devices that are not bound are skipped.
+// Unbind ends bindings. Of each device the store keeps the errand to the account service, and that its owner left it
+// out. Devices that are not bound are skipped.
 func (s *Store) Unbind(ids []home.DeviceID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		for _, id := range ids {
@@ -67,8 +67,15 @@ func (s *Store) Unbind(ids []home.DeviceID) error {
 // forget removes a binding with its device, intent, binding secret and waiting errands.
 func forget(tx *bbolt.Tx, id home.DeviceID) error {
 	return errors.Join(
-		bindings.delete(tx, string(id)), intents.delete(tx, string(id)), devices.delete(tx, string(id)), tx.Bucket(bVault).Delete(bindKey(id)),
-		dequeue(tx, home.ErrandBind, id), dequeue(tx, home.ErrandSignIn, id),
+		bindings.delete(
+			tx,
+			string(id),
+		),
+		intents.delete(tx, string(id)),
+		devices.delete(tx, string(id)),
+		tx.Bucket(bVault).Delete(bindKey(id)),
+		dequeue(tx, home.ErrandBind, id),
+		dequeue(tx, home.ErrandSignIn, id),
 	)
 }
 

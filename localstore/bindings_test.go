@@ -39,7 +39,8 @@ func TestMovedDeviceIsSaved(t *testing.T) {
 	must(t, s.SaveDevices([]home.Device{d, device(back)}))
 	ds, err := reopen(t, s, dir).Devices()
 	must(t, err)
-	if len(ds) != 1 || ds[0].Name != "Porch" || !ds[0].Seen.Equal(noon) || ds[0].Seen.Location() != time.UTC || ds[0].Addr != d.Addr {
+	if len(ds) != 1 || ds[0].Name != "Porch" || !ds[0].Seen.Equal(noon) || ds[0].Seen.Location() != time.UTC ||
+		ds[0].Addr != d.Addr {
 		t.Fatalf("devices %+v", ds)
 	}
 }
@@ -108,7 +109,8 @@ func TestAnObservationHasAllItsConsequences(t *testing.T) {
 		if b.Verdict.State != c.state || b.DeviceEpoch != c.deviceEpoch || (len(intents(t, s)) == 1) != c.intent {
 			t.Fatalf("%v: %+v, intents %v", c.v, b, intents(t, s))
 		}
-		if current := c.state == home.Current; current && (b.Tries != 0 || !b.Next.IsZero() || !slices.Contains(errands(t, s), "sign-in "+string(front)+" 2")) {
+		if current := c.state == home.Current; current &&
+			(b.Tries != 0 || !b.Next.IsZero() || !slices.Contains(errands(t, s), "sign-in "+string(front)+" 2")) {
 			t.Fatalf("%v: %+v, errands %v", c.v, b, errands(t, s))
 		}
 	}
@@ -118,7 +120,11 @@ func TestWhatIsSeenAgainIsNotWritten(t *testing.T) {
 	dir := t.TempDir()
 	s := enrolled(t, dir, front)
 	until := noon.Add(time.Hour).In(time.FixedZone("CET", 3600))
-	for _, v := range []home.Verdict{at(home.Current, 1), at(home.Unreachable, 0), {State: home.LockedOut, Until: until}, at(home.Stale, 0)} {
+	for _, v := range []home.Verdict{
+		at(home.Current, 1), at(home.Unreachable, 0),
+		{State: home.LockedOut, Until: until},
+		at(home.Stale, 0),
+	} {
 		observe(t, s, front, v)
 		unchanged(t, dir, string(v.State)+" again", func() {
 			v.Detail = "read tcp 127.0.0.1:51234: connection reset by peer"
@@ -233,7 +239,15 @@ func TestTheProofRankOfADeviceNeverFalls(t *testing.T) {
 		b, err := s.Observe(front, c.v, c.rank, noon)
 		must(t, err)
 		if onDisk, err := s.Binding(front); err != nil || b.ProofRank != c.want || onDisk.ProofRank != c.want {
-			t.Errorf("after %s at %s: %s, on disk %s, %v; want %s", c.v.State, c.rank, b.ProofRank, onDisk.ProofRank, err, c.want)
+			t.Errorf(
+				"after %s at %s: %s, on disk %s, %v; want %s",
+				c.v.State,
+				c.rank,
+				b.ProofRank,
+				onDisk.ProofRank,
+				err,
+				c.want,
+			)
 		}
 	}
 }

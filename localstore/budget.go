@@ -12,15 +12,16 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// A device may be sent so many sign-ins that can be wrong in an hour, and so many in a day: cameras lock their owner out after ten
-// (devices/PROTOCOLS.md, section 2.3), and for how long wrong ones count is not known.
+// A device may be sent so many sign-ins that can be wrong in an hour, and so many in a day: cameras lock their owner
+// out after ten (devices/PROTOCOLS.md, section 2.3), and for how long wrong ones count is not known.
 const (
 	budgetHour = 3
 	budgetDay  = 6
 )
 
-// Spend counts one sign-in whose password only the device can judge. It returns home.ErrBudget, and the sign-in must not be sent,
-// when the device had as many as it may have in an hour or a day, or is locked. The count is on disk before Spend returns.
+// Spend counts one sign-in whose password only the device can judge. It returns home.ErrBudget, and the sign-in must
+// not be sent, when the device had as many as it may have in an hour or a day, or is locked. The count is on disk
+// before Spend returns.
 func (s *Store) Spend(id home.DeviceID) error {
 	full, err := boltfile.Update(s.file, func(tx *bbolt.Tx) (full bool, err error) {
 		b, _, err := bindings.get(tx, string(id))
@@ -65,7 +66,8 @@ func (s *Store) Good(id home.DeviceID) error {
 	})
 }
 
-// spent returns the times of the sign-ins that still count. A time in the future, from before the clock was set back, counts as now.
+// spent returns the times of the sign-ins that still count. A time in the future, from before the clock was set back,
+// counts as now.
 func spent(tx *bbolt.Tx, id home.DeviceID) ([]time.Time, error) {
 	all, _, err := boltfile.Get[[]time.Time](tx.Bucket(bBudget), []byte(id))
 	var kept []time.Time

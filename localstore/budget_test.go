@@ -62,10 +62,12 @@ func TestSignInsAreCountedOnDisk(t *testing.T) {
 		spend("mac-3", home.ErrBudget)
 
 		// A device that is locked is left alone.
-		if err := errors.Join(s.Enrol(home.Account{ID: "a", NoticeEpoch: 1}, home.Credential{}), s.Bind("a", []home.Device{{ID: "mac-4"}})); err != nil {
+		if err := errors.Join(s.Enrol(home.Account{ID: "a", NoticeEpoch: 1}, home.Credential{}),
+			s.Bind("a", []home.Device{{ID: "mac-4"}})); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Observe("mac-4", home.Verdict{State: home.LockedOut, Until: time.Now().Add(2 * time.Hour)}, 0, time.Now()); err != nil {
+		if _, err := s.Observe("mac-4", home.Verdict{State: home.LockedOut, Until: time.Now().Add(2 * time.Hour)}, 0,
+			time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		spend("mac-4", home.ErrBudget)

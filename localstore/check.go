@@ -12,8 +12,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Check reads the whole file, opens every sealed record, and compares the records that depend on one another. It returns
-// home.ErrCorrupt where something is wrong.
+// Check reads the whole file, opens every sealed record, and compares the records that depend on one another. It
+// returns home.ErrCorrupt where something is wrong.
 func (s *Store) Check() error {
 	if err := s.file.Check(); err != nil {
 		return err
@@ -24,12 +24,17 @@ func (s *Store) Check() error {
 		return errors.Join(checkBindings(tx), s.checkVault(tx), checkOutbox(tx), herr, lerr)
 	})
 	if err != nil {
-		return &home.Error{Op: "check the store", Err: fmt.Errorf("%w: %w", home.ErrCorrupt, err), Hint: "put a copy from a backup in its place"}
+		return &home.Error{
+			Op:   "check the store",
+			Err:  fmt.Errorf("%w: %w", home.ErrCorrupt, err),
+			Hint: "put a copy from a backup in its place",
+		}
 	}
 	return nil
 }
 
-// checkBindings: a binding has a device and a secret, and belongs to the hub's account; a device or an intent has a binding.
+// checkBindings: a binding has a device and a secret, and belongs to the hub's account; a device or an intent has a
+// binding.
 func checkBindings(tx *bbolt.Tx) error {
 	all, err := bindings.all(tx)
 	if err != nil {

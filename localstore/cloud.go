@@ -19,10 +19,14 @@ type enrolment struct {
 	stale int
 }
 
-// EnrolCloud has the hub follow an account at the vendor's cloud, which has just accepted the password of c. Where that is another one
-// than the newest known, an epoch begins: the cloud counts none, so the hub does. It returns the epoch, and the number of stale
-// bindings. Another account is refused until this one is left.
-func (s *Store) EnrolCloud(a home.Account, c home.Credential, session home.CloudSession) (epoch home.Epoch, stale int, err error) {
+// EnrolCloud has the hub follow an account at the vendor's cloud, which has just accepted the password of c. Where
+// that is another one than the newest known, an epoch begins: the cloud counts none, so the hub does. It returns the
+// epoch, and the number of stale bindings. Another account is refused until this one is left.
+func (s *Store) EnrolCloud(
+	a home.Account,
+	c home.Credential,
+	session home.CloudSession,
+) (epoch home.Epoch, stale int, err error) {
 	if a.Provider != home.TPLink || c.Password.IsZero() || c.Username == "" {
 		return 0, 0, errors.New("enrol: no account of the vendor's cloud, or no password")
 	}
@@ -30,7 +34,12 @@ func (s *Store) EnrolCloud(a home.Account, c home.Credential, session home.Cloud
 	return r.epoch, r.stale, err
 }
 
-func (s *Store) enrolCloud(tx *bbolt.Tx, a home.Account, c home.Credential, session home.CloudSession) (r enrolment, err error) {
+func (s *Store) enrolCloud(
+	tx *bbolt.Tx,
+	a home.Account,
+	c home.Credential,
+	session home.CloudSession,
+) (r enrolment, err error) {
 	old, err := account(tx)
 	switch {
 	case err == nil && old.ID != a.ID:

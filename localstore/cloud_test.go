@@ -13,7 +13,11 @@ func TestAnAccountAtTheVendorsCloudCountsItsPasswords(t *testing.T) {
 	a := home.Account{ID: "tplink-1", Provider: home.TPLink, Email: "Anna@example.org"}
 	enrol := func(pw string) home.Epoch {
 		t.Helper()
-		e, _, err := s.EnrolCloud(a, home.Credential{Username: a.Email, Password: home.NewSecret(pw)}, home.CloudSession{URL: "https://x", Token: home.NewSecret("t-" + pw)})
+		e, _, err := s.EnrolCloud(
+			a,
+			home.Credential{Username: a.Email, Password: home.NewSecret(pw)},
+			home.CloudSession{URL: "https://x", Token: home.NewSecret("t-" + pw)},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,13 +71,17 @@ func TestAnAccountAtTheVendorsCloudCountsItsPasswords(t *testing.T) {
 func TestALockIsRememberedWhileTheCameraIsAway(t *testing.T) {
 	s := open(t, t.TempDir())
 	a := home.Account{ID: "tplink-1", Provider: home.TPLink, Email: "Anna@example.org"}
-	if _, _, err := s.EnrolCloud(a, home.Credential{Username: a.Email, Password: home.NewSecret("one")}, home.CloudSession{}); err != nil {
+	if _, _, err := s.EnrolCloud(a, home.Credential{Username: a.Email, Password: home.NewSecret("one")},
+		home.CloudSession{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Bind(a.ID, []home.Device{{ID: "mac-1"}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range []home.Verdict{{State: home.LockedOut, Until: time.Now().Add(time.Hour)}, {State: home.Unreachable}} {
+	for _, v := range []home.Verdict{
+		{State: home.LockedOut, Until: time.Now().Add(time.Hour)},
+		{State: home.Unreachable},
+	} {
 		if _, err := s.Observe("mac-1", v, 0, time.Now()); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +100,8 @@ func TestAReturnKeepsWhatTheVaultHolds(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, _, err := s.EnrolCloud(a, home.Credential{Username: a.Email, Password: home.NewSecret(pw)}, home.CloudSession{}); err != nil {
+		if _, _, err := s.EnrolCloud(a, home.Credential{Username: a.Email, Password: home.NewSecret(pw)},
+			home.CloudSession{}); err != nil {
 			t.Fatal(err)
 		}
 	}

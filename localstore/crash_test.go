@@ -60,7 +60,8 @@ func write(dir string) int {
 		go func() {
 			for {
 				a, err := s.Account()
-				if b, err := s.Binding(writer(i)); err == nil && b.Verdict.State == home.Current { // as the engine: it is left alone
+				if b, err := s.Binding(writer(i)); err == nil &&
+					b.Verdict.State == home.Current { // as the engine: it is left alone
 					time.Sleep(100 * time.Microsecond)
 					continue
 				}
@@ -106,7 +107,8 @@ func TestWhatWasSaidToBeOnDiskSurvivesAKill(t *testing.T) {
 	t.Logf("%d changes, %d kills", said, kills)
 }
 
-// killOnce has a process write, kills it somewhere, and compares what it said with what is there. It returns how much it said.
+// killOnce has a process write, kills it somewhere, and compares what it said with what is there. It returns how much
+// it said.
 func killOnce(t *testing.T, dir string) (said int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -172,7 +174,8 @@ func killOnce(t *testing.T, dir string) (said int) {
 			t.Fatalf("device %d: the intent for epoch %d is lost: %+v, %+v", i, intent[i], in, b)
 		case b.Verdict.Against(a.Epoch) != b.Verdict:
 			t.Fatalf("device %d: %+v at epoch %d: half a grant", i, b, a.Epoch)
-		case b.Verdict.State == home.Current && (open || !strings.Contains(waiting, fmt.Sprintf("sign-in %s %d", b.Device, a.Epoch))):
+		case b.Verdict.State == home.Current && (open || !strings.Contains(waiting, fmt.Sprintf("sign-in %s %d", b.Device,
+			a.Epoch))):
 			t.Fatalf("device %d: %+v: half an observation: %+v, %s", i, b, in, waiting)
 		}
 	}
@@ -199,9 +202,10 @@ func state(t testing.TB, s *localstore.Store) string {
 	return string(raw)
 }
 
-// TestPowerMayFailAtAnyPointOfACommit rebuilds what a disk may hold in the middle of a commit. bbolt syncs the pages of a transaction before the
-// meta page that leads to them: up to there any of them may be on disk, whole, half or not at all, and after that any part of the
-// meta page. Whatever it is, the store is as it was before the commit, or as it is after.
+// TestPowerMayFailAtAnyPointOfACommit rebuilds what a disk may hold in the middle of a commit. bbolt syncs the pages
+// of a transaction before the meta page that leads to them: up to there any of them may be on disk, whole, half or
+// not at all, and after that any part of the meta page. Whatever it is, the store is as it was before the commit, or
+// as it is after.
 func TestPowerMayFailAtAnyPointOfACommit(t *testing.T) {
 	dir, r := t.TempDir(), rand.New(rand.NewPCG(5, 6))
 	s := enrolled(t, dir, front, back)
@@ -232,7 +236,13 @@ func TestPowerMayFailAtAnyPointOfACommit(t *testing.T) {
 		}
 		for what, raw := range halves(r, before, after) {
 			half := t.TempDir()
-			must(t, errors.Join(os.WriteFile(filepath.Join(half, "rekeyd.db"), raw, 0o600), os.WriteFile(filepath.Join(half, "vault.key"), key, 0o600)))
+			must(
+				t,
+				errors.Join(
+					os.WriteFile(filepath.Join(half, "rekeyd.db"), raw, 0o600),
+					os.WriteFile(filepath.Join(half, "vault.key"), key, 0o600),
+				),
+			)
 			h := open(t, half)
 			if err := h.Check(); err != nil {
 				t.Fatalf("%s, %s: %v", name, what, err)

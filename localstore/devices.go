@@ -28,7 +28,8 @@ func (s *Store) Bound(ids []home.DeviceID) ([]home.Device, error) {
 	})
 }
 
-// SaveDevices records where bound devices were last seen. It skips other devices, and those of which only the time is new.
+// SaveDevices records where bound devices were last seen. It skips other devices, and those of which only the time is
+// new.
 func (s *Store) SaveDevices(ds []home.Device) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		for _, d := range ds {

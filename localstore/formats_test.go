@@ -21,7 +21,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/seal"
 )
 
-// newestFormat is the number of migrations. testdata has a file of each format, made with fill by the program of its time.
+// newestFormat is the number of migrations. testdata has a file of each format, made with fill by the program of its
+// time.
 const newestFormat = 3
 
 var makeGolden = flag.Bool("golden", false, "write the golden file of the newest format, where there is none")
@@ -100,25 +101,38 @@ func wanted(format int, t0 time.Time) all {
 	t1 := t0.Add(time.Hour) // epoch 2 began
 	cred := func(e home.Epoch) home.Credential {
 		return home.Credential{
-			Epoch: e, Username: "Anna@example.org", Password: home.NewSecret(fmt.Sprint("password-", e)), EpochSecret: home.NewSecret(fmt.Sprint("epoch secret ", e)),
+			Epoch: e, Username: "Anna@example.org", Password: home.NewSecret(fmt.Sprint("password-",
+				e)), EpochSecret: home.NewSecret(fmt.Sprint("epoch secret ", e)),
 		}
 	}
 	account := fillAccount()
 	account.Epoch, account.NoticeEpoch, account.Notice, account.NoticeJSON = 2, 2, []byte("hash 2"), []byte(`{"epoch":2}`)
 	account.CleartextBind, account.CleartextAsked = format > 1, format > 1
 	a := all{
-		Account: account, Credentials: []home.Credential{cred(2), cred(1)}, Devices: fillDevices(), Secrets: 3, Boot: 2, Signs: true, Budget: format > 1,
+		Account: account, Credentials: []home.Credential{
+			cred(2),
+			cred(1),
+		}, Devices: fillDevices(), Secrets: 3, Boot: 2, Signs: true, Budget: format > 1,
 		Bindings: []home.Binding{
 			{
-				Device: front, Account: acct, DeviceEpoch: 1, CloudEpoch: 1, Verdict: home.Verdict{State: home.Stale, Epoch: 1}, Since: t1, Tries: 1,
+				Device: front, Account: acct, DeviceEpoch: 1, CloudEpoch: 1, Verdict: home.Verdict{
+					State: home.Stale,
+					Epoch: 1,
+				}, Since: t1, Tries: 1,
 				Next: t1.Add(time.Minute), ProofRank: home.ProvesFirst,
 			},
 			{
-				Device: back, Account: acct, Verdict: home.Verdict{State: home.LockedOut, Until: t1.Add(2 * time.Hour), Detail: "it said so"}, Since: t1,
+				Device: back, Account: acct, Verdict: home.Verdict{
+					State: home.LockedOut, Until: t1.Add(2 * time.Hour),
+					Detail: "it said so",
+				}, Since: t1,
 				Next: t1.Add(2 * time.Hour), Locked: t1.Add(2 * time.Hour),
 			},
 			{
-				Device: spare, Account: acct, DeviceEpoch: 2, Verdict: home.Verdict{State: home.Current, Epoch: 2}, Since: t1, Moved: t1, ProofRank: home.ProvesFirst,
+				Device: spare, Account: acct, DeviceEpoch: 2, Verdict: home.Verdict{
+					State: home.Current,
+					Epoch: 2,
+				}, Since: t1, Moved: t1, ProofRank: home.ProvesFirst,
 			},
 		},
 		Intents: []home.Intent{{Device: front, Holds: []home.Epoch{1, 2}, To: 2, At: t1}},
@@ -147,9 +161,16 @@ func wanted(format int, t0 time.Time) all {
 		LeftOut: []string{"mac:000000000009"},
 	}
 	if format > 1 {
-		a.Credentials = append(a.Credentials, home.Credential{Username: "anna@example.org", Password: home.NewSecret("an earlier one")})
+		a.Credentials = append(
+			a.Credentials,
+			home.Credential{Username: "anna@example.org", Password: home.NewSecret("an earlier one")},
+		)
 		a.History = append([]home.Event{{At: t1, What: "earlier passwords remembered", Detail: "1"}}, a.History...)
-		a.Session = home.CloudSession{URL: "https://127.0.0.1:1", Token: home.NewSecret("token"), Refresh: home.NewSecret("refresh")}
+		a.Session = home.CloudSession{
+			URL:     "https://127.0.0.1:1",
+			Token:   home.NewSecret("token"),
+			Refresh: home.NewSecret("refresh"),
+		}
 	}
 	if format < 3 { // these formats do not know it
 		a.LeftOut = nil
@@ -167,7 +188,8 @@ func wanted(format int, t0 time.Time) all {
 
 func TestEveryFormatIsReadFieldByField(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
-	if files, _ := filepath.Glob(golden(0)[:len("testdata")] + "/format-*.db"); len(files) != newestFormat && !*makeGolden {
+	if files, _ := filepath.Glob(golden(0)[:len("testdata")] + "/format-*.db"); len(files) != newestFormat &&
+		!*makeGolden {
 		t.Fatalf("%d golden files for %d formats", len(files), newestFormat)
 	}
 	for format := 1; format <= newestFormat; format++ {
@@ -242,7 +264,12 @@ func TestTheNewestFormatIsWrittenAsItsGoldenFile(t *testing.T) {
 		got, want := strings.Split(dump(t, dir), "\n"), strings.Split(dump(t, withKey(t, golden(newestFormat))), "\n")
 		for i := range max(len(got), len(want)) {
 			if i >= len(got) || i >= len(want) || got[i] != want[i] {
-				t.Fatalf("record %d is written as\n%s\nthe golden file has\n%s", i, got[min(i, len(got)-1)], want[min(i, len(want)-1)])
+				t.Fatalf(
+					"record %d is written as\n%s\nthe golden file has\n%s",
+					i,
+					got[min(i, len(got)-1)],
+					want[min(i, len(want)-1)],
+				)
 			}
 		}
 	})

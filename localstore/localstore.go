@@ -70,8 +70,8 @@ func Exists(dir string) bool {
 	return err == nil
 }
 
-// Open opens the store in o.Dir, and creates it where there is none. Errors are home.ErrLocked, home.ErrCorrupt, home.ErrNewer
-// and home.ErrNewKey, each with a hint; the directory is unchanged then.
+// Open opens the store in o.Dir, and creates it where there is none. Errors are home.ErrLocked, home.ErrCorrupt,
+// home.ErrNewer and home.ErrNewKey, each with a hint; the directory is unchanged then.
 func Open(o Options) (*Store, error) {
 	if o.Dir == "" || o.Log == nil {
 		return nil, errors.New("localstore: directory and log are needed")
@@ -105,8 +105,8 @@ func Open(o Options) (*Store, error) {
 	return s, s.unseal(o, fresh)
 }
 
-// OpenReadOnly opens the store in o.Dir to look at it. It needs permission to read the database and the key, and changes
-// nothing: every method that writes fails. A running daemon keeps others out with home.ErrLocked.
+// OpenReadOnly opens the store in o.Dir to look at it. It needs permission to read the database and the key, and
+// changes nothing: every method that writes fails. A running daemon keeps others out with home.ErrLocked.
 func OpenReadOnly(o Options) (*Store, error) {
 	path := filepath.Join(o.Dir, dbName)
 	file, err := boltfile.OpenReadOnly(path, boltfile.Options{Migrations: migrations, Readable: oldestReadable})
@@ -117,8 +117,8 @@ func OpenReadOnly(o Options) (*Store, error) {
 	return s, s.unseal(o, false)
 }
 
-// unseal loads the key and checks it, before anything else is done with it. It gives a new store the hub's keys. After an
-// error the store is closed.
+// unseal loads the key and checks it, before anything else is done with it. It gives a new store the hub's keys.
+// After an error the store is closed.
 func (s *Store) unseal(o Options, fresh bool) (err error) {
 	defer func() {
 		if err != nil {
@@ -135,7 +135,11 @@ func (s *Store) unseal(o Options, fresh bool) (err error) {
 			return err
 		}
 		if _, err := s.key.Open(box, context); err != nil {
-			return &home.Error{Op: "open the vault", Err: err, Hint: "use the key file or the passphrase with which the state was made"}
+			return &home.Error{
+				Op:   "open the vault",
+				Err:  err,
+				Hint: "use the key file or the passphrase with which the state was made",
+			}
 		}
 		return nil
 	}
@@ -153,7 +157,10 @@ func (s *Store) unseal(o Options, fresh bool) (err error) {
 
 // copyOf returns a value as it stands in the file, nil where there is none.
 func (s *Store) copyOf(bucket []byte, key string) ([]byte, error) {
-	return boltfile.View(s.file, func(tx *bbolt.Tx) ([]byte, error) { return bytes.Clone(tx.Bucket(bucket).Get([]byte(key))), nil })
+	return boltfile.View(
+		s.file,
+		func(tx *bbolt.Tx) ([]byte, error) { return bytes.Clone(tx.Bucket(bucket).Get([]byte(key))), nil },
+	)
 }
 
 // Snapshot writes a copy of the store to w while it is in use. The key file is not in it.

@@ -83,7 +83,10 @@ func TestNoSecretIsSaid(t *testing.T) {
 		if len(secret) < 16 {
 			t.Fatalf("secret %d is missing", i)
 		}
-		for _, form := range []string{secret, hex.EncodeToString([]byte(secret)), base64.RawStdEncoding.EncodeToString([]byte(secret)), strings.Trim(fmt.Sprint([]byte(secret)), "[]")} {
+		for _, form := range []string{
+			secret, hex.EncodeToString([]byte(secret)),
+			base64.RawStdEncoding.EncodeToString([]byte(secret)), strings.Trim(fmt.Sprint([]byte(secret)), "[]"),
+		} {
 			if strings.Contains(strings.ToLower(said.String()), strings.ToLower(form)) {
 				t.Errorf("secret %d was said as %q", i, form)
 			}

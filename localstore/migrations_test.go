@@ -9,8 +9,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// cases say, for each migration, what is in a file of the format before it, and what must be true after it. A migration without a case fails the
-// test, and so does a case that is changed after a release: files of that format are out there.
+// cases say, for each migration, what is in a file of the format before it, and what must be true after it. A
+// migration without a case fails the test, and so does a case that is changed after a release: files of that format
+// are out there.
 var cases = []struct {
 	before func(*bbolt.Tx) error
 	after  func(*testing.T, *bbolt.Tx)

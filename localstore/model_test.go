@@ -89,7 +89,11 @@ func (m *model) observe(id home.DeviceID, v home.Verdict) {
 func modelHash(e home.Epoch) []byte { return fmt.Appendf(nil, "notice %d", e) }
 
 func modelCredential(e home.Epoch) home.Credential {
-	return home.Credential{Epoch: e, Username: "owner@example.org", EpochSecret: home.NewSecret(fmt.Sprint("secret of ", uint64(e)))}
+	return home.Credential{
+		Epoch:       e,
+		Username:    "owner@example.org",
+		EpochSecret: home.NewSecret(fmt.Sprint("secret of ", uint64(e))),
+	}
 }
 
 func modelAccount(e home.Epoch) home.Account {
@@ -159,7 +163,13 @@ func (m *model) compare(t *rapid.T, s *localstore.Store) {
 			t.Fatalf("another secret of epoch %d", c.Epoch)
 		}
 	}
-	if want := slices.SortedFunc(maps.Keys(m.vault), func(a, b home.Epoch) int { return cmp.Compare(b, a) }); !slices.Equal(held, want) {
+	if want := slices.SortedFunc(maps.Keys(m.vault), func(a, b home.Epoch) int {
+		return cmp.Compare(b,
+			a)
+	}); !slices.Equal(
+		held,
+		want,
+	) {
 		t.Fatalf("credentials of %v, want %v", held, want)
 	}
 }
@@ -179,7 +189,11 @@ func TestStoreIsAsItsModel(t *testing.T) {
 		defer func() { is(t, s.Close(), nil) }()
 		// The last epochs there are: what is counted past them is 0, and must be refused as old.
 		base := rapid.SampledFrom([]home.Epoch{1, home.LastEpoch - 2}).Draw(t, "base")
-		m := &model{bindings: map[home.DeviceID]home.Binding{}, intents: map[home.DeviceID]home.Intent{}, vault: map[home.Epoch]bool{}}
+		m := &model{
+			bindings: map[home.DeviceID]home.Binding{},
+			intents:  map[home.DeviceID]home.Intent{},
+			vault:    map[home.Epoch]bool{},
+		}
 		is(t, s.Enrol(modelAccount(base), home.Credential{}), nil)
 		m.notice = base
 		ids := []home.DeviceID{"mac-1", "mac-2", "rk-3"}
@@ -255,7 +269,10 @@ func TestStoreIsAsItsModel(t *testing.T) {
 			},
 			"observe": func() {
 				id := device()
-				v := home.Verdict{State: rapid.SampledFrom([]home.State{home.Current, home.Current, home.Stale, home.Unreachable, home.Mismatch}).Draw(t, "state")}
+				v := home.Verdict{
+					State: rapid.SampledFrom([]home.State{home.Current, home.Current, home.Stale, home.Unreachable, home.Mismatch}).
+						Draw(t, "state"),
+				}
 				if v.State == home.Current || v.State == home.Stale {
 					v.Epoch = epoch()
 				}
@@ -309,7 +326,11 @@ func TestStoreIsAsItsModel(t *testing.T) {
 				}
 			},
 			"queue": func() {
-				e := home.Errand{Kind: rapid.SampledFrom([]home.ErrandKind{home.ErrandAck, home.ErrandUnbind}).Draw(t, "kind"), Epoch: m.epoch, At: clock}
+				e := home.Errand{
+					Kind:  rapid.SampledFrom([]home.ErrandKind{home.ErrandAck, home.ErrandUnbind}).Draw(t, "kind"),
+					Epoch: m.epoch,
+					At:    clock,
+				}
 				if e.Kind != home.ErrandAck {
 					e.Device = device()
 				}

@@ -58,16 +58,27 @@ func TestOpenRefusesWhatItCannotTrust(t *testing.T) {
 		o     localstore.Options
 		want  error
 	}{
-		"missing key": {func(dir string) error { return os.Remove(filepath.Join(dir, "vault.key")) }, localstore.Options{}, home.ErrNewKey},
+		"missing key": {
+			func(dir string) error { return os.Remove(filepath.Join(dir, "vault.key")) },
+			localstore.Options{},
+			home.ErrNewKey,
+		},
 		"other key": {func(dir string) error {
 			open(t, filepath.Join(dir+"x")).Close()
 			return os.Rename(filepath.Join(dir+"x", "vault.key"), filepath.Join(dir, "vault.key"))
 		}, localstore.Options{}, home.ErrNewKey},
-		"passphrase for a key file": {func(string) error { return nil }, localstore.Options{Passphrase: home.NewSecret("p")}, home.ErrNewKey},
+		"passphrase for a key file": {
+			func(string) error { return nil },
+			localstore.Options{Passphrase: home.NewSecret("p")},
+			home.ErrNewKey,
+		},
 		"half a file": {func(dir string) error {
 			return os.Truncate(filepath.Join(dir, "rekeyd.db"), int64(3*os.Getpagesize()))
 		}, localstore.Options{}, home.ErrCorrupt},
-		"no database": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "rekeyd.db"), []byte("hello\n"), 0o600) }, localstore.Options{}, home.ErrCorrupt},
+		"no database": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "rekeyd.db"), []byte("hello\n"),
+				0o600)
+		}, localstore.Options{}, home.ErrCorrupt},
 		"newer": {func(dir string) error {
 			return edit(dir, func(tx *bbolt.Tx) error {
 				return tx.Bucket([]byte("meta")).Put([]byte("version"), binary.BigEndian.AppendUint64(nil, 99))
@@ -135,7 +146,10 @@ func TestACrashBetweenTheTwoFilesLosesNothing(t *testing.T) {
 func TestStateIsForItsOwnerOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	open(t, dir)
-	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, "rekeyd.db"): 0o600, filepath.Join(dir, "vault.key"): 0o600} {
+	for path, want := range map[string]os.FileMode{
+		dir: 0o700, filepath.Join(dir, "rekeyd.db"): 0o600,
+		filepath.Join(dir, "vault.key"): 0o600,
+	} {
 		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != want {
 			t.Errorf("%s: mode %v, %v", path, st.Mode().Perm(), err)
 		}
@@ -176,11 +190,17 @@ func TestSnapshotIsAWholeStore(t *testing.T) {
 
 func TestCheckFindsWhatDoesNotBelongTogether(t *testing.T) {
 	for name, spoil := range map[string]func(*bbolt.Tx) error{
-		"binding without a secret": func(tx *bbolt.Tx) error { return tx.Bucket([]byte("vault")).Delete([]byte("bind/" + string(front))) },
+		"binding without a secret": func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte("vault")).Delete([]byte("bind/" +
+				string(front)))
+		},
 		"binding without a device": func(tx *bbolt.Tx) error { return tx.Bucket([]byte("devices")).Delete([]byte(front)) },
 		"device without a binding": func(tx *bbolt.Tx) error { return tx.Bucket([]byte("bindings")).Delete([]byte(front)) },
 		"no account":               func(tx *bbolt.Tx) error { return tx.Bucket([]byte("accounts")).Delete([]byte(acct)) },
-		"a record that is not":     func(tx *bbolt.Tx) error { return tx.Bucket([]byte("bindings")).Put([]byte(front), []byte("{")) },
+		"a record that is not": func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte("bindings")).Put([]byte(front),
+				[]byte("{"))
+		},
 		"an index to nothing": func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte("outbox")).Bucket([]byte("queue")).Delete(binary.BigEndian.AppendUint64(nil, 1))
 		},

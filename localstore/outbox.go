@@ -11,14 +11,17 @@ import (
 )
 
 // queue is the outbox in the order of its numbers; its index leads from kind and device to the number.
-var queue = table[home.Errand, errandRecord]{func(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket(bOutbox).Bucket(bQueue) }, errandToDisk}
+var queue = table[home.Errand, errandRecord]{
+	func(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket(bOutbox).Bucket(bQueue) },
+	errandToDisk,
+}
 
 func outboxIndex(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket(bOutbox).Bucket(bIndex) }
 
 func errandKey(k home.ErrandKind, d home.DeviceID) []byte { return []byte(string(k) + "/" + string(d)) }
 
-// announce queues an errand for an account service. The vendor's cloud gets none: devices sign in to it by themselves, and a
-// hub has nothing to prove there.
+// announce queues an errand for an account service. The vendor's cloud gets none: devices sign in to it by
+// themselves, and a hub has nothing to prove there.
 func announce(tx *bbolt.Tx, e home.Errand) error {
 	if a, err := account(tx); err == nil && a.Provider == home.TPLink {
 		return nil

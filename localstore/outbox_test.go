@@ -15,11 +15,26 @@ func TestErrandsWaitInOrderUntilAnswered(t *testing.T) {
 	e := func(k home.ErrandKind, d home.DeviceID, epoch home.Epoch, sec int) home.Errand {
 		return home.Errand{Kind: k, Device: d, Epoch: epoch, At: noon.Add(time.Duration(sec) * time.Second)}
 	}
-	first := []home.Errand{e(home.ErrandAck, "", 1, 0), e(home.ErrandBind, front, 0, 1), e(home.ErrandSignIn, front, 1, 2), e(home.ErrandSignIn, back, 1, 3)}
+	first := []home.Errand{
+		e(home.ErrandAck, "", 1, 0),
+		e(home.ErrandBind, front, 0, 1),
+		e(home.ErrandSignIn, front, 1, 2),
+		e(home.ErrandSignIn, back, 1, 3),
+	}
 	must(t, s.Queue(first))
 	must(t, s.Queue([]home.Errand{e(home.ErrandSignIn, front, 2, 4)})) // replaces, and keeps its place
 	s = reopen(t, s, dir)
-	equal(t, "waiting", errands(t, s), []string{"ack  1", "bind " + string(front) + " 0", "sign-in " + string(front) + " 2", "sign-in " + string(back) + " 1"})
+	equal(
+		t,
+		"waiting",
+		errands(t, s),
+		[]string{
+			"ack  1",
+			"bind " + string(front) + " 0",
+			"sign-in " + string(front) + " 2",
+			"sign-in " + string(back) + " 1",
+		},
+	)
 	if es, err := s.Errands(2); err != nil || len(es) != 2 || es[0] != first[0] {
 		t.Fatalf("%v, %v", es, err)
 	}
@@ -65,7 +80,8 @@ func TestHistoryIsBoundedAndNewestFirst(t *testing.T) {
 	s = reopen(t, s, dir)
 	es, err := s.History(kept * 2)
 	must(t, err)
-	if n <= kept || len(es) != kept || es[0].Detail != "2" || es[2].Detail != "0" || es[3].What != "tested" || es[0].At != noon {
+	if n <= kept || len(es) != kept || es[0].Detail != "2" || es[2].Detail != "0" || es[3].What != "tested" ||
+		es[0].At != noon {
 		t.Fatalf("%d lines of %d, newest %+v", len(es), n, es[0])
 	}
 	if es, err = s.History(2); err != nil || len(es) != 2 || es[0].Detail != "2" {

@@ -22,8 +22,8 @@ type observation struct {
 	known   bool // nothing to write: the binding is the same, and so are its consequences
 }
 
-// Observe records the verdict of a probe of a bound device, with all its consequences, and the rank of the proof that came with it.
-// It returns the binding after that, or home.ErrNotFound. A new Detail alone is not written.
+// Observe records the verdict of a probe of a bound device, with all its consequences, and the rank of the proof that
+// came with it. It returns the binding after that, or home.ErrNotFound. A new Detail alone is not written.
 func (s *Store) Observe(id home.DeviceID, v home.Verdict, rank home.ProofRank, at time.Time) (home.Binding, error) {
 	if !v.Until.IsZero() {
 		v.Until = utc(v.Until)
@@ -64,7 +64,8 @@ func (o observation) write(tx *bbolt.Tx, v home.Verdict, at time.Time) error {
 	}
 	if o.is.Reverts > o.was.Reverts {
 		return record(tx, home.Event{
-			At: at, What: "device gave the new password up", Device: o.is.Device, Epoch: o.account.Epoch, Detail: string(v.State),
+			At: at, What: "device gave the new password up", Device: o.is.Device, Epoch: o.account.Epoch,
+			Detail: string(v.State),
 		})
 	}
 	if o.is.Verdict.State != home.Current {
@@ -73,10 +74,14 @@ func (o observation) write(tx *bbolt.Tx, v home.Verdict, at time.Time) error {
 	if err := finish(tx, o.account, o.is, at); err != nil || o.is.DeviceEpoch == o.was.DeviceEpoch {
 		return err
 	}
-	return record(tx, home.Event{At: at, What: "device holds the new password", Device: o.is.Device, Epoch: o.is.DeviceEpoch})
+	return record(
+		tx,
+		home.Event{At: at, What: "device holds the new password", Device: o.is.Device, Epoch: o.is.DeviceEpoch},
+	)
 }
 
-// confirmed sets the cloud's end of a binding where the cloud confirms no sign-in to a hub: only the device's end can be seen there.
+// confirmed sets the cloud's end of a binding where the cloud confirms no sign-in to a hub: only the device's end can
+// be seen there.
 func confirmed(a home.Account, b home.Binding) home.Binding {
 	if a.Provider == home.TPLink && b.Verdict.State == home.Current {
 		b.CloudEpoch = b.DeviceEpoch
@@ -86,7 +91,8 @@ func confirmed(a home.Account, b home.Binding) home.Binding {
 
 // finished reports whether finish has nothing left to do for a current binding.
 func finished(tx *bbolt.Tx, a home.Account, b home.Binding) bool {
-	return !intents.has(tx, string(b.Device)) && (b.CloudEpoch >= a.Epoch || queuedAt(tx, home.ErrandSignIn, b.Device) == a.Epoch)
+	return !intents.has(tx, string(b.Device)) &&
+		(b.CloudEpoch >= a.Epoch || queuedAt(tx, home.ErrandSignIn, b.Device) == a.Epoch)
 }
 
 // finish deletes the intent of a current binding and queues its sign-in.
@@ -97,8 +103,8 @@ func finish(tx *bbolt.Tx, a home.Account, b home.Binding, at time.Time) error {
 	return enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: b.DeviceEpoch, At: at})
 }
 
-// Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one. A target older than
-// the newest granted epoch is home.ErrOldEpoch, and a device without a binding home.ErrNotFound.
+// Intend writes down that the device is about to be moved, on top of an unfinished intent where there is one. A
+// target older than the newest granted epoch is home.ErrOldEpoch, and a device without a binding home.ErrNotFound.
 func (s *Store) Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error) {
 	return boltfile.Update(s.file, func(tx *bbolt.Tx) (i home.Intent, err error) {
 		if !bindings.has(tx, string(id)) {
@@ -163,8 +169,8 @@ func (s *Store) Retry(ids []home.DeviceID) error {
 	})
 }
 
-// SignedIn records that the account has signed devices in at an epoch. A device that does not hold the epoch, or is not bound any
-// more, is skipped.
+// SignedIn records that the account has signed devices in at an epoch. A device that does not hold the epoch, or is
+// not bound any more, is skipped.
 func (s *Store) SignedIn(id home.AccountID, e home.Epoch, ids []home.DeviceID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		if _, err := accountOf(tx, id); err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
-// asAnotherUser runs do with the file permissions of a user who owns nothing here. Only root can change users; for anybody
-// else the modes of the files, which forbid every write, do the same.
+// asAnotherUser runs do with the file permissions of a user who owns nothing here. Only root can change users; for
+// anybody else the modes of the files, which forbid every write, do the same.
 func asAnotherUser(t *testing.T, dir string, do func()) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
@@ -49,7 +49,10 @@ func asAnotherUser(t *testing.T, dir string, do func()) {
 func setFormat(t *testing.T, dir string, format uint64, undo func(*bbolt.Tx) error) {
 	t.Helper()
 	must(t, edit(dir, func(tx *bbolt.Tx) error {
-		return errors.Join(undo(tx), tx.Bucket([]byte("meta")).Put([]byte("version"), binary.BigEndian.AppendUint64(nil, format)))
+		return errors.Join(
+			undo(tx),
+			tx.Bucket([]byte("meta")).Put([]byte("version"), binary.BigEndian.AppendUint64(nil, format)),
+		)
 	}))
 }
 
@@ -104,7 +107,8 @@ func TestAStoppedStoreIsReadByAnyUserAndStaysAsItIs(t *testing.T) {
 
 func TestAStoreThatIsNotThereIsNotMade(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
-	if _, err := localstore.OpenReadOnly(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)}); err == nil || home.HintOf(err) == "" {
+	if _, err := localstore.OpenReadOnly(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)}); err == nil ||
+		home.HintOf(err) == "" {
 		t.Errorf("opened, or no hint: %v", err)
 	}
 	if _, err := os.Stat(dir); err == nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// What stands in the file. Each record has a type of its own, so that a field which is renamed in daemon/home changes no
-// file. A changed tag, or a field that means something else, is a new format: it needs a migration, a golden file
+// What stands in the file. Each record has a type of its own, so that a field which is renamed in daemon/home changes
+// no file. A changed tag, or a field that means something else, is a new format: it needs a migration, a golden file
 // (testdata/format-N.db) and its expectation in TestEveryFormatIsReadFieldByField. Fields may be added freely; a
 // reader of an older file finds their zero values.
 
@@ -30,16 +30,22 @@ type accountRecord struct {
 
 func accountToDisk(a home.Account) accountRecord {
 	return accountRecord{
-		ID: string(a.ID), Provider: string(a.Provider), Email: a.Email, Epoch: uint64(a.Epoch), ServiceKey: a.ServiceKey, ServiceSeal: a.ServiceSeal,
-		Notice: a.Notice, NoticeEpoch: uint64(a.NoticeEpoch), NoticeRaw: a.NoticeJSON, Brokers: a.Brokers, URL: a.URL,
+		ID: string(
+			a.ID,
+		), Provider: string(a.Provider), Email: a.Email, Epoch: uint64(a.Epoch), ServiceKey: a.ServiceKey,
+		ServiceSeal: a.ServiceSeal,
+		Notice:      a.Notice, NoticeEpoch: uint64(a.NoticeEpoch), NoticeRaw: a.NoticeJSON, Brokers: a.Brokers, URL: a.URL,
 		CleartextBind: a.CleartextBind, CleartextAsked: a.CleartextAsked,
 	}
 }
 
 func (r accountRecord) home() home.Account {
 	return home.Account{
-		ID: home.AccountID(r.ID), Provider: home.Provider(r.Provider), Email: r.Email, Epoch: home.Epoch(r.Epoch), ServiceKey: r.ServiceKey,
-		ServiceSeal: r.ServiceSeal, Notice: r.Notice, NoticeEpoch: home.Epoch(r.NoticeEpoch), NoticeJSON: r.NoticeRaw, Brokers: r.Brokers, URL: r.URL,
+		ID: home.AccountID(
+			r.ID,
+		), Provider: home.Provider(r.Provider), Email: r.Email, Epoch: home.Epoch(r.Epoch), ServiceKey: r.ServiceKey,
+		ServiceSeal: r.ServiceSeal, Notice: r.Notice, NoticeEpoch: home.Epoch(r.NoticeEpoch), NoticeJSON: r.NoticeRaw,
+		Brokers: r.Brokers, URL: r.URL,
 		CleartextBind: r.CleartextBind, CleartextAsked: r.CleartextAsked,
 	}
 }
@@ -68,18 +74,24 @@ type bindingRecord struct {
 
 func bindingToDisk(b home.Binding) bindingRecord {
 	return bindingRecord{
-		Device: string(b.Device), Account: string(b.Account), DeviceEpoch: uint64(b.DeviceEpoch), CloudEpoch: uint64(b.CloudEpoch),
+		Device: string(
+			b.Device,
+		), Account: string(b.Account), DeviceEpoch: uint64(b.DeviceEpoch), CloudEpoch: uint64(b.CloudEpoch),
 		Verdict: verdictRecord{string(b.Verdict.State), uint64(b.Verdict.Epoch), b.Verdict.Until, b.Verdict.Detail},
-		Since:   b.Since, Tries: b.Tries, Next: b.Next, Moved: b.Moved, Locked: b.Locked, Reverts: b.Reverts, ProofRank: uint8(b.ProofRank),
+		Since:   b.Since, Tries: b.Tries, Next: b.Next, Moved: b.Moved, Locked: b.Locked, Reverts: b.Reverts,
+		ProofRank: uint8(b.ProofRank),
 	}
 }
 
 func (r bindingRecord) home() home.Binding {
 	v := r.Verdict
 	return home.Binding{
-		Device: home.DeviceID(r.Device), Account: home.AccountID(r.Account), DeviceEpoch: home.Epoch(r.DeviceEpoch), CloudEpoch: home.Epoch(r.CloudEpoch),
+		Device: home.DeviceID(
+			r.Device,
+		), Account: home.AccountID(r.Account), DeviceEpoch: home.Epoch(r.DeviceEpoch), CloudEpoch: home.Epoch(r.CloudEpoch),
 		Verdict: home.Verdict{State: home.State(v.State), Epoch: home.Epoch(v.Epoch), Until: v.Until, Detail: v.Detail},
-		Since:   r.Since, Tries: r.Tries, Next: r.Next, Moved: r.Moved, Locked: r.Locked, Reverts: r.Reverts, ProofRank: home.ProofRank(r.ProofRank),
+		Since:   r.Since, Tries: r.Tries, Next: r.Next, Moved: r.Moved, Locked: r.Locked, Reverts: r.Reverts,
+		ProofRank: home.ProofRank(r.ProofRank),
 	}
 }
 
@@ -101,7 +113,9 @@ func deviceToDisk(d home.Device) deviceRecord {
 
 func (r deviceRecord) home() home.Device {
 	return home.Device{
-		ID: home.DeviceID(r.ID), Name: r.Name, Kind: home.Kind(r.Kind), Protocol: home.Protocol(r.Protocol), Model: r.Model, Addr: r.Addr,
+		ID: home.DeviceID(
+			r.ID,
+		), Name: r.Name, Kind: home.Kind(r.Kind), Protocol: home.Protocol(r.Protocol), Model: r.Model, Addr: r.Addr,
 		Keys: r.Keys, Seen: r.Seen, Owner: r.Owner,
 	}
 }
@@ -141,7 +155,12 @@ func errandToDisk(e home.Errand) errandRecord {
 }
 
 func (r errandRecord) home() home.Errand {
-	return home.Errand{Kind: home.ErrandKind(r.Kind), Device: home.DeviceID(r.Device), Epoch: home.Epoch(r.Epoch), At: r.At}
+	return home.Errand{
+		Kind:   home.ErrandKind(r.Kind),
+		Device: home.DeviceID(r.Device),
+		Epoch:  home.Epoch(r.Epoch),
+		At:     r.At,
+	}
 }
 
 type eventRecord struct {
@@ -157,7 +176,13 @@ func eventToDisk(e home.Event) eventRecord {
 }
 
 func (r eventRecord) home() home.Event {
-	return home.Event{At: r.At, What: r.What, Device: home.DeviceID(r.Device), Epoch: home.Epoch(r.Epoch), Detail: r.Detail}
+	return home.Event{
+		At:     r.At,
+		What:   r.What,
+		Device: home.DeviceID(r.Device),
+		Epoch:  home.Epoch(r.Epoch),
+		Detail: r.Detail,
+	}
 }
 
 // credentialRecord is sealed before it is written; its epoch is in its key.

@@ -16,8 +16,8 @@ const maxRemembered = 32
 
 func oldPrefix(id home.AccountID) []byte { return []byte("old/" + string(id) + "/") }
 
-// Remember adds to the vault earlier passwords of the account that its owner remembers. Their epochs are not known: their
-// credentials have none. A pair that the vault holds is not added again; it returns how many were new.
+// Remember adds to the vault earlier passwords of the account that its owner remembers. Their epochs are not known:
+// their credentials have none. A pair that the vault holds is not added again; it returns how many were new.
 func (s *Store) Remember(id home.AccountID, cs []home.Credential) (added int, err error) {
 	return boltfile.Update(s.file, func(tx *bbolt.Tx) (added int, err error) {
 		if _, err := accountOf(tx, id); err != nil {
@@ -38,7 +38,10 @@ func (s *Store) Remember(id home.AccountID, cs []home.Credential) (added int, er
 				continue
 			}
 			if old++; old > maxRemembered {
-				return 0, &home.Error{Op: "remember a password", Err: fmt.Errorf("%d earlier passwords are remembered, and more are not tried", maxRemembered)}
+				return 0, &home.Error{
+					Op:  "remember a password",
+					Err: fmt.Errorf("%d earlier passwords are remembered, and more are not tried", maxRemembered),
+				}
 			}
 			if err := s.putRemembered(tx, id, c); err != nil {
 				return 0, err

@@ -24,7 +24,10 @@ func TestWhatTheOwnerRemembersIsKeptSealedBehindTheEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // a second time adds nothing
-		if _, err := s.Remember("a", []home.Credential{pair(0, "canary one"), pair(0, "the newest"), pair(7, "canary two"), pair(0, "canary one")}); err != nil {
+		if _, err := s.Remember("a", []home.Credential{
+			pair(0, "canary one"), pair(0, "the newest"), pair(7, "canary two"),
+			pair(0, "canary one"),
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// keepSealing is the number of sealing keys that are kept: the one that the account service uses, and the one that is announced.
+// keepSealing is the number of sealing keys that are kept: the one that the account service uses, and the one that is
+// announced.
 const keepSealing = 2
 
 var sealingName = []byte("sealing")
@@ -26,7 +27,8 @@ type sealingRecord struct {
 	Epoch uint64    `json:"epoch"`
 }
 
-// SealingKeys returns the hub's sealing keys, newest first. Before the first is added it is the one of HubKeys, of the zero time.
+// SealingKeys returns the hub's sealing keys, newest first. Before the first is added it is the one of HubKeys, of
+// the zero time.
 func (s *Store) SealingKeys() ([]home.SealingKey, error) {
 	return boltfile.View(s.file, s.sealingKeys)
 }
@@ -64,7 +66,8 @@ func (s *Store) AddSealingKey(k home.SealingKey) error {
 	})
 }
 
-// KeepSealingKey deletes all sealing keys but the one with this seed. An unknown seed is home.ErrNotFound, and deletes nothing.
+// KeepSealingKey deletes all sealing keys but the one with this seed. An unknown seed is home.ErrNotFound, and
+// deletes nothing.
 func (s *Store) KeepSealingKey(seed home.Secret) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		keys, err := s.sealingKeys(tx)

@@ -13,7 +13,11 @@ func TestSealingKeysAreReplacedOneAfterTheOther(t *testing.T) {
 	first, err := s.HubKeys()
 	must(t, err)
 	key := func(b byte) home.SealingKey {
-		return home.SealingKey{Seed: home.SecretBytes(append(make([]byte, 31), b)), Made: time.Unix(int64(b), 0).UTC(), Epoch: home.Epoch(b)}
+		return home.SealingKey{
+			Seed:  home.SecretBytes(append(make([]byte, 31), b)),
+			Made:  time.Unix(int64(b), 0).UTC(),
+			Epoch: home.Epoch(b),
+		}
 	}
 	has := func(want ...home.SealingKey) {
 		t.Helper()

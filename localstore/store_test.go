@@ -65,15 +65,36 @@ func reopen(t testing.TB, s *localstore.Store, dir string) *localstore.Store {
 }
 
 func account(e home.Epoch) home.Account {
-	return home.Account{ID: acct, Email: "Anna@example.org", ServiceKey: []byte("sign"), Notice: fmt.Append(nil, e), NoticeEpoch: e, NoticeJSON: []byte("{}"), Brokers: []string{"mqtt://127.0.0.1:1"}}
+	return home.Account{
+		ID:          acct,
+		Email:       "Anna@example.org",
+		ServiceKey:  []byte("sign"),
+		Notice:      fmt.Append(nil, e),
+		NoticeEpoch: e,
+		NoticeJSON:  []byte("{}"),
+		Brokers:     []string{"mqtt://127.0.0.1:1"},
+	}
 }
 
 func credential(e home.Epoch) home.Credential {
-	return home.Credential{Epoch: e, Username: "Anna@example.org", Password: home.NewSecret(fmt.Sprintf("password-%d", e)), EpochSecret: home.NewSecret(fmt.Sprintf("epoch-secret-%d", e))}
+	return home.Credential{
+		Epoch:       e,
+		Username:    "Anna@example.org",
+		Password:    home.NewSecret(fmt.Sprintf("password-%d", e)),
+		EpochSecret: home.NewSecret(fmt.Sprintf("epoch-secret-%d", e)),
+	}
 }
 
 func device(id home.DeviceID) home.Device {
-	return home.Device{ID: id, Name: "Plug " + string(id), Kind: home.Plug, Protocol: home.IOT, Addr: netip.MustParseAddrPort("127.0.0.9:9999"), Keys: []string{"mac:" + string(id)}, Seen: noon}
+	return home.Device{
+		ID:       id,
+		Name:     "Plug " + string(id),
+		Kind:     home.Plug,
+		Protocol: home.IOT,
+		Addr:     netip.MustParseAddrPort("127.0.0.9:9999"),
+		Keys:     []string{"mac:" + string(id)},
+		Seen:     noon,
+	}
 }
 
 func begin(t testing.TB, s *localstore.Store, e home.Epoch) int {
@@ -271,7 +292,10 @@ func TestNoticesNeverGoBack(t *testing.T) {
 		hash string
 		want error
 	}{
-		"older": {2, "h2", home.ErrOldEpoch}, "another of the same": {3, "other", home.ErrForged}, "none": {0, "", home.ErrOldEpoch},
+		"older": {2, "h2", home.ErrOldEpoch}, "another of the same": {3, "other", home.ErrForged}, "none": {
+			0, "",
+			home.ErrOldEpoch,
+		},
 	} {
 		unchanged(t, dir, name, func() { wants(t, s.NoteNotice(acct, c.e, []byte(c.hash), nil), c.want) })
 	}
@@ -310,7 +334,8 @@ func TestGrantBeginsAnEpochWithAllThatFollows(t *testing.T) {
 	s = reopen(t, s, dir)
 	b, err := s.Binding(front)
 	must(t, err)
-	if b.Verdict.State != home.Stale || b.Verdict.Epoch != 1 || b.DeviceEpoch != 1 || b.Tries != 0 || !b.Next.IsZero() || b.Since.Equal(noon) {
+	if b.Verdict.State != home.Stale || b.Verdict.Epoch != 1 || b.DeviceEpoch != 1 || b.Tries != 0 || !b.Next.IsZero() ||
+		b.Since.Equal(noon) {
 		t.Fatalf("binding %+v", b)
 	}
 	if b, err = s.Binding(back); err != nil || b.Verdict.State != home.LockedOut || !b.Next.Equal(locked.Until) {
@@ -334,10 +359,20 @@ func TestGrantBeginsAnEpochWithAllThatFollows(t *testing.T) {
 	if n := begin(t, s, 2); n != 0 || errands(t, s)[len(errands(t, s))-1] != "ack  2" || len(events(t, s)) != len(before) {
 		t.Fatalf("the same grant again: %d stale, %v", n, errands(t, s))
 	}
-	unchanged(t, dir, "the same grant, whose acknowledgement waits", func() { begin(t, s, 2) }) // its answer may be under way
+	unchanged(
+		t,
+		dir,
+		"the same grant, whose acknowledgement waits",
+		func() { begin(t, s, 2) },
+	) // its answer may be under way
 	forged := credential(2)
 	forged.EpochSecret = home.NewSecret("another")
-	unchanged(t, dir, "another grant of the epoch", func() { wants(t, second(s.BeginEpoch(acct, forged, nil, nil)), home.ErrForged) })
+	unchanged(
+		t,
+		dir,
+		"another grant of the epoch",
+		func() { wants(t, second(s.BeginEpoch(acct, forged, nil, nil)), home.ErrForged) },
+	)
 	for _, e := range []home.Epoch{0, 1} {
 		unchanged(t, dir, "an older grant", func() {
 			wants(t, second(s.BeginEpoch(acct, credential(e), nil, nil)), home.ErrOldEpoch)
@@ -359,7 +394,8 @@ func TestGrantBeginsAnEpochWithAllThatFollows(t *testing.T) {
 func TestADeviceThatWasAheadOfTheGrantIsSignedIn(t *testing.T) {
 	s := enrolled(t, t.TempDir(), front)
 	must(t, s.Enrol(account(2), home.Credential{Epoch: 2, Password: home.NewSecret("typed")}))
-	if b := observe(t, s, front, at(home.Current, 2)); b.DeviceEpoch != 2 || slices.Contains(errands(t, s), "sign-in "+string(front)+" 2") {
+	if b := observe(t, s, front, at(home.Current, 2)); b.DeviceEpoch != 2 ||
+		slices.Contains(errands(t, s), "sign-in "+string(front)+" 2") {
 		t.Fatalf("%+v, %v", b, errands(t, s))
 	}
 	if n := begin(t, s, 2); n != 0 || !slices.Contains(errands(t, s), "sign-in "+string(front)+" 2") {

@@ -80,9 +80,13 @@ func (s *Store) credentials(tx *bbolt.Tx, id home.AccountID) ([]home.Credential,
 	return append(cs, old...), err
 }
 
-// merge fills what old lacks from add. What old has stays: a different password or secret of the same epoch is home.ErrForged.
+// merge fills what old lacks from add. What old has stays: a different password or secret of the same epoch is
+// home.ErrForged.
 func merge(old, add home.Credential) (home.Credential, error) {
-	for _, f := range []struct{ have, more *home.Secret }{{&old.Password, &add.Password}, {&old.EpochSecret, &add.EpochSecret}} {
+	for _, f := range []struct{ have, more *home.Secret }{
+		{&old.Password, &add.Password},
+		{&old.EpochSecret, &add.EpochSecret},
+	} {
 		switch {
 		case f.have.IsZero():
 			*f.have = *f.more
@@ -96,8 +100,8 @@ func merge(old, add home.Credential) (home.Credential, error) {
 	return old, nil
 }
 
-// ForgetCredentials drops the credentials that no device needs: older than the newest keep of them, neither held by a bound device
-// nor possibly held by one with an unfinished intent. It returns how many.
+// ForgetCredentials drops the credentials that no device needs: older than the newest keep of them, neither held by a
+// bound device nor possibly held by one with an unfinished intent. It returns how many.
 func (s *Store) ForgetCredentials(id home.AccountID, keep int) (dropped int, err error) {
 	return boltfile.Update(s.file, func(tx *bbolt.Tx) (dropped int, err error) {
 		a, err := accountOf(tx, id)
@@ -130,8 +134,8 @@ func (s *Store) ForgetCredentials(id home.AccountID, keep int) (dropped int, err
 	})
 }
 
-// neededEpochs returns the epochs that devices hold or may hold. ok is false where the epoch of a bound device is not known: it may
-// hold any of them.
+// neededEpochs returns the epochs that devices hold or may hold. ok is false where the epoch of a bound device is not
+// known: it may hold any of them.
 func neededEpochs(tx *bbolt.Tx) (needed map[home.Epoch]bool, ok bool, err error) {
 	needed = map[home.Epoch]bool{}
 	bound, err := bindings.all(tx)

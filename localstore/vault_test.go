@@ -86,17 +86,33 @@ func TestCredentialsAreKeptWhileADeviceNeedsThem(t *testing.T) {
 func TestNoSecretIsInTheClear(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	canaries := map[string]string{"typed password": "CanaryTypedPassword", "password": "CanaryGrantPassword", "epoch secret": "CanaryEpochSecret32bytes-padding"}
-	must(t, s.Enrol(account(1), home.Credential{Epoch: 1, Username: "Anna@example.org", Password: home.NewSecret(canaries["typed password"])}))
+	canaries := map[string]string{
+		"typed password": "CanaryTypedPassword",
+		"password":       "CanaryGrantPassword",
+		"epoch secret":   "CanaryEpochSecret32bytes-padding",
+	}
+	must(
+		t,
+		s.Enrol(
+			account(1),
+			home.Credential{Epoch: 1, Username: "Anna@example.org", Password: home.NewSecret(canaries["typed password"])},
+		),
+	)
 	must(t, s.Bind(acct, []home.Device{device(front)}))
-	c := home.Credential{Epoch: 2, Username: "Anna@example.org", Password: home.NewSecret(canaries["password"]), EpochSecret: home.NewSecret(canaries["epoch secret"])}
+	c := home.Credential{
+		Epoch:       2,
+		Username:    "Anna@example.org",
+		Password:    home.NewSecret(canaries["password"]),
+		EpochSecret: home.NewSecret(canaries["epoch secret"]),
+	}
 	must(t, second(s.BeginEpoch(acct, c, nil, nil)))
 	observe(t, s, front, at(home.Current, 2))
 	keys, err := s.HubKeys()
 	must(t, err)
 	secrets, err := s.BindingSecrets([]home.DeviceID{front})
 	must(t, err)
-	canaries["signing seed"], canaries["sealing seed"], canaries["binding secret"] = keys.Sign.Reveal(), keys.Seal.Reveal(), secrets[front].Reveal()
+	canaries["signing seed"], canaries["sealing seed"] = keys.Sign.Reveal(), keys.Seal.Reveal()
+	canaries["binding secret"] = secrets[front].Reveal()
 	var copied bytes.Buffer
 	must(t, s.Snapshot(&copied))
 	must(t, s.Close())
@@ -109,16 +125,19 @@ func TestNoSecretIsInTheClear(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !bytes.Contains(disk["rekeyd.db"], []byte("Anna@example.org")) || !bytes.Contains(disk["rekeyd.db"], []byte(front)) {
+	if !bytes.Contains(disk["rekeyd.db"], []byte("Anna@example.org")) ||
+		!bytes.Contains(disk["rekeyd.db"], []byte(front)) {
 		t.Fatal("the search finds nothing at all")
 	}
 	for name, raw := range disk {
 		for what, secret := range canaries {
 			for form, text := range map[string]string{
 				"as it is": secret, "hex": hex.EncodeToString([]byte(secret)),
-				"base64": base64.RawStdEncoding.EncodeToString([]byte(secret)), "URL base64": base64.RawURLEncoding.EncodeToString([]byte(secret)),
+				"base64":     base64.RawStdEncoding.EncodeToString([]byte(secret)),
+				"URL base64": base64.RawURLEncoding.EncodeToString([]byte(secret)),
 			} {
-				if len(secret) < 16 || bytes.Contains(raw, []byte(text)) || bytes.Contains(bytes.ToLower(raw), bytes.ToLower([]byte(text))) {
+				if len(secret) < 16 || bytes.Contains(raw, []byte(text)) ||
+					bytes.Contains(bytes.ToLower(raw), bytes.ToLower([]byte(text))) {
 					t.Errorf("%s holds the %s, %s", name, what, form)
 				}
 			}

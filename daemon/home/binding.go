@@ -28,15 +28,16 @@ func (b Binding) Current(newest Epoch) bool {
 	return b.Verdict.State == Current && b.DeviceEpoch == newest && b.CloudEpoch == newest
 }
 
-// Observed returns the binding after a probe with verdict v, with the account at newest. A device's cloud or firmware can restore an
-// older credential. The first time, rekeyd moves the device again; the second time the binding becomes Reverted and waits for the
-// owner.
+// Observed returns the binding after a probe with verdict v, with the account at newest. A device's cloud or firmware
+// can restore an older credential. The first time, rekeyd moves the device again; the second time the binding becomes
+// Reverted and waits for the owner.
 func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 	v = v.Against(newest)
 	if v.State == Current && v.Epoch != newest {
 		v.State = Stale // ahead of the hub's newest grant; current when that grant is here
 	}
-	if b.DeviceEpoch == newest && newest != 0 && v.Epoch <= newest && b.Verdict.State.mayStillHold() && v.State.outdated() {
+	if b.DeviceEpoch == newest && newest != 0 && v.Epoch <= newest && b.Verdict.State.mayStillHold() &&
+		v.State.outdated() {
 		b.Reverts++
 	}
 	if b.Reverts > 1 && v.State.outdated() {
@@ -66,8 +67,8 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 	return b
 }
 
-// Proved returns the binding after a probe with verdict v in a conversation of that rank. A rank counts where the verdict shows that
-// the device holds a credential; it never falls.
+// Proved returns the binding after a probe with verdict v in a conversation of that rank. A rank counts where the
+// verdict shows that the device holds a credential; it never falls.
 func (b Binding) Proved(v Verdict, rank ProofRank) Binding {
 	switch v.State {
 	case Current, Stale, WrongCase, Default:
@@ -76,14 +77,15 @@ func (b Binding) Proved(v Verdict, rank ProofRank) Binding {
 	return b
 }
 
-// A device that was moved is probed again after GlanceTime and after SettleTime: what its cloud restores, it restores within minutes, or
-// at their next contact.
+// A device that was moved is probed again after GlanceTime and after SettleTime: what its cloud restores, it restores
+// within minutes, or at their next contact.
 const (
 	GlanceTime = 5 * time.Minute
 	SettleTime = 24 * time.Hour
 )
 
-// Glance returns the latest time for the next probe of a device that was moved and may revert; ok is false once the move is settled.
+// Glance returns the latest time for the next probe of a device that was moved and may revert; ok is false once the
+// move is settled.
 func (b Binding) Glance(now time.Time) (at time.Time, ok bool) {
 	switch {
 	case b.Moved.IsZero() || b.Verdict.State != Current:
@@ -94,10 +96,9 @@ func (b Binding) Glance(now time.Time) (at time.Time, ok bool) {
 	return b.Moved.Add(SettleTime + time.Second), true
 }
 
-// Intent is on disk before a device is touched, until a probe has seen the device hold the newest epoch. After a crash the engine reads
-// the intents at start: their devices are probed before all others, and the epochs in Holds are tried
-// right after the newest.
-// The vault keeps the credentials of these epochs.
+// Intent is on disk before a device is touched, until a probe has seen the device hold the newest epoch. After a
+// crash the engine reads the intents at start: their devices are probed before all others, and the epochs in Holds
+// are tried right after the newest. The vault keeps the credentials of these epochs.
 type Intent struct {
 	Device DeviceID
 	Holds  []Epoch // every epoch that the device may hold, the target included; ascending, each once
@@ -110,7 +111,8 @@ func NewIntent(d DeviceID, from, to Epoch, at time.Time) Intent {
 	return Intent{Device: d, To: to, At: at}.Holding(to).Holding(from)
 }
 
-// Supersede returns the intent to move the device to `to`, on top of an unfinished move. An older target than before is ErrOldEpoch.
+// Supersede returns the intent to move the device to `to`, on top of an unfinished move. An older target than before
+// is ErrOldEpoch.
 func (i Intent) Supersede(to Epoch, at time.Time) (Intent, error) {
 	if to < i.To {
 		return i, fmt.Errorf("intent for epoch %d, asked for %d: %w", i.To, to, ErrOldEpoch)
@@ -128,8 +130,8 @@ func (i Intent) Holding(e Epoch) Intent {
 	return i
 }
 
-// Order returns credentials, newest first, in the order in which a device is to be tried after a crash: the newest stays first, the
-// other epochs that the device may hold follow, then the rest.
+// Order returns credentials, newest first, in the order in which a device is to be tried after a crash: the newest
+// stays first, the other epochs that the device may hold follow, then the rest.
 func (i Intent) Order(cs []Credential) []Credential {
 	out := slices.Clone(cs)
 	if len(out) > 1 {

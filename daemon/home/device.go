@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Kind is what a device is to the people who live with it.
+// Kind is the kind of a device, as the people of the house see it.
 type Kind string
 
-// The kinds of devices. Whatever is none of the four is Other: it is shown, and left alone.
+// The kinds of devices. A device of no other kind is Other: it is shown, and left alone.
 const (
 	Camera Kind = "camera"
 	Plug   Kind = "plug"
@@ -30,18 +30,18 @@ func ParseKind(s string) (Kind, error) {
 	return "", fmt.Errorf("kind %q: want camera, plug, switch, bulb or other", s)
 }
 
-// Match says whose a device is, as it tells itself.
+// Match is the owner of a device, as far as the device itself shows it.
 type Match string
 
-// Whose a device is. Ours is only what a device claims: the new credential goes to it by the rules of its driver.
+// The matches. Ours may be a mere claim: the rules of the driver decide whether the new credential is sent.
 const (
 	Ours    Match = "ours"
 	Foreign Match = "foreign" // bound to another account: shown, never touched
 	Unbound Match = "unbound"
-	Unknown Match = "unknown" // the device did not say
+	Unknown Match = "unknown" // the device does not show it
 )
 
-// Device is a camera, plug, switch or bulb (or something else) that was found on the LAN.
+// Device is a camera, plug, switch, bulb or another device that was found on the LAN.
 type Device struct {
 	ID       DeviceID
 	Name     string
@@ -52,12 +52,12 @@ type Device struct {
 	Keys     []string       // every identity the device was seen under; see Sighting.Keys
 	Seen     time.Time      // UTC; kept in memory, written with other changes only
 
-	Owner string `json:",omitempty"` // see Sighting.Owner
-	Extra JSON   `json:"-"`          // see Sighting.Extra
+	Owner string // see Sighting.Owner
+	Extra JSON   // see Sighting.Extra
 }
 
-// hardwareKeys are the classes of keys that a device keeps for life, strongest first: its signing key, its hardware address, and
-// the serial number that its maker gave it.
+// hardwareKeys are the classes of keys that a device keeps for life, strongest first: its signing key, its hardware
+// address, and the serial number that its maker gave it.
 var hardwareKeys = []string{"rk:", "mac:", "iot:"}
 
 // HardwareKeys returns those of the device's keys that it keeps for life, strongest first.
@@ -73,7 +73,7 @@ func (d Device) HardwareKeys() []string {
 	return keys
 }
 
-// JSON is a value as somebody else said it, in the form in which it goes into other JSON.
+// JSON is a JSON value that was received, and stands in other JSON as it is.
 type JSON string
 
 // MarshalJSON returns the value itself.
@@ -84,24 +84,24 @@ func (j JSON) MarshalJSON() ([]byte, error) {
 	return []byte(j), nil
 }
 
-// UnmarshalJSON takes any value.
+// UnmarshalJSON accepts any value.
 func (j *JSON) UnmarshalJSON(raw []byte) error {
 	*j = JSON(raw)
 	return nil
 }
 
-// NoOwner is what Owner is of a device that says that it belongs to nobody.
+// NoOwner is the Owner of a device that announces that it belongs to no account.
 const NoOwner = "none"
 
-// OwnerOf returns what a device says of its owner that was set up with this e-mail address: its MD5 (devices/PROTOCOLS.md, section 6.3). It hides
-// the address from nobody who can guess it.
+// OwnerOf returns the Owner that a device announces after it was set up with this e-mail address: its MD5
+// (devices/PROTOCOLS.md, section 6.3). Whoever can guess the address can check the guess.
 func OwnerOf(email string) string {
 	h := md5.Sum([]byte(email))
 	return hex.EncodeToString(h[:])
 }
 
-// Claims says whose the device is by what it said when it was found: hearsay, to be believed only where nothing better is known. Devices
-// hash the address in the letter case in which it was typed, so that in lower case counts, too.
+// Claims returns the match that the device's announcement claims, for use where nothing better is known. Devices hash the
+// address in the letter case in which it was typed, so the hash of the address in lower case counts, too.
 func (d Device) Claims(email string) Match {
 	switch {
 	case d.Owner == "" || email == "":
@@ -114,19 +114,23 @@ func (d Device) Claims(email string) Match {
 	return Foreign
 }
 
-// Sighting is one observation of a device on the LAN. It is a hint and no more: whoever is on the LAN can announce anything.
+// Sighting is one observation of a device on the LAN. It is a hint: any host on the LAN can announce anything.
 type Sighting struct {
-	Source   string         // "mdns", "iot-udp"; for people and logs
-	Protocol Protocol       // empty when the observation does not tell
-	Keys     []string       // identities that it gives, strongest first: "rk:…", "mac:50c7bf010203", "iot:8006…", "hap:…", "mdns:instance._type"
-	Name     string         // for people, unescaped; may be empty
-	Kind     Kind           // Other when not told
-	Model    string         // may be empty
-	Addr     netip.AddrPort // IPv4 preferred where both are known
-	Addrs    []netip.Addr   // all addresses that were told, each inside the subnets of an allowed interface
-	Match    Match          // whose it says it is, for sources that tell; else Unknown
-	Owner    string         // what it said of its owner: OwnerOf of the e-mail address, or NoOwner; empty where it did not say
-	Extra    JSON           // an object of what else it said that nobody here reads; at most 2 KiB, no secret in it; empty for nothing
-	Gone     bool           // it said goodbye, or has not been heard for long enough
-	At       time.Time
+	Source   string   // "mdns", "iot-udp"; for people and logs
+	Protocol Protocol // empty where the observation does not show it
+
+	// Keys are the identities in the observation, strongest first: "rk:…", "mac:50c7bf010203", "iot:8006…", "hap:…",
+	// "mdns:instance._type".
+	Keys []string
+
+	Name  string         // for people, unescaped; may be empty
+	Kind  Kind           // Other where the observation does not show it
+	Model string         // may be empty
+	Addr  netip.AddrPort // IPv4 preferred where both are known
+	Addrs []netip.Addr   // all announced addresses, each inside the subnets of an allowed interface
+	Match Match          // Unknown where the source does not show it
+	Owner string         // OwnerOf the e-mail address, or NoOwner; empty where the observation has none
+	Extra JSON           // an object with the other fields of the observation, at most 2 KiB, no secret; may be empty
+	Gone  bool           // it said goodbye, or was not sighted for long enough
+	At    time.Time
 }

@@ -13,8 +13,8 @@ type Epoch uint64
 // LastEpoch has no successor.
 const LastEpoch Epoch = math.MaxUint64
 
-// Next returns the epoch after e. It refuses with ErrNoEpoch after LastEpoch: never in honest use, and a wrap would revive
-// every old message.
+// Next returns the epoch after e. It refuses with ErrNoEpoch after LastEpoch: never in honest use, and a wrap would
+// revive every old message.
 func (e Epoch) Next() (Epoch, error) {
 	if e == LastEpoch {
 		return e, fmt.Errorf("after epoch %d: %w", uint64(e), ErrNoEpoch)
@@ -22,10 +22,10 @@ func (e Epoch) Next() (Epoch, error) {
 	return e + 1, nil
 }
 
-// Succeeds tells whether e is the very next epoch after prev.
+// Succeeds reports whether e is the very next epoch after prev.
 func (e Epoch) Succeeds(prev Epoch) bool { return prev != LastEpoch && e == prev+1 }
 
-// withEpoch returns es, ascending and without doubles, with e in it. It leaves es as it was.
+// withEpoch returns es with e, ascending and each once. es itself is not changed.
 func withEpoch(es []Epoch, e Epoch) []Epoch {
 	at, found := slices.BinarySearch(es, e)
 	if found {

@@ -26,9 +26,9 @@ var (
 	ErrUnavailable = errors.New("cannot be reached now")                    // again later
 )
 
-// Error says what happened, to which device, and what a person can do about it.
+// Error is an error with its operation, its device, and advice for a person.
 type Error struct {
-	Op     string   // what was done, as a verb: "rekey", "open store"
+	Op     string   // the operation, as a verb: "rekey", "open store"
 	Device DeviceID // may be empty
 	Err    error
 	Hint   string // one sentence in the imperative; may be empty
@@ -59,8 +59,8 @@ func HintOf(err error) string {
 	return ""
 }
 
-// codes name the sentinels where an error travels as text, as between the daemon and its command line. Of several in one error
-// the first here counts.
+// codes name the sentinels where an error travels as text, as between the daemon and its command line. Of several in
+// one error the first here counts.
 var codes = []struct {
 	code string
 	err  error

@@ -39,22 +39,29 @@ func TestTheHintNearestToTheSurfaceIsGiven(t *testing.T) {
 
 func TestEverySentinelTravelsAsACode(t *testing.T) {
 	all := map[string]error{
-		"ErrOldEpoch": home.ErrOldEpoch, "ErrNoEpoch": home.ErrNoEpoch, "ErrNotFound": home.ErrNotFound, "ErrNoAccount": home.ErrNoAccount,
-		"ErrUnreachable": home.ErrUnreachable, "ErrRefused": home.ErrRefused, "ErrNotOpened": home.ErrNotOpened, "ErrBusy": home.ErrBusy,
-		"ErrOffline": home.ErrOffline, "ErrForeign": home.ErrForeign, "ErrForged": home.ErrForged, "ErrReplayed": home.ErrReplayed,
-		"ErrCredential": home.ErrCredential, "ErrLocked": home.ErrLocked, "ErrCorrupt": home.ErrCorrupt, "ErrNewer": home.ErrNewer,
-		"ErrNewKey": home.ErrNewKey, "ErrUnavailable": home.ErrUnavailable, "ErrBudget": home.ErrBudget, "ErrCode": home.ErrCode,
+		"ErrOldEpoch": home.ErrOldEpoch, "ErrNoEpoch": home.ErrNoEpoch, "ErrNotFound": home.ErrNotFound,
+		"ErrNoAccount":   home.ErrNoAccount,
+		"ErrUnreachable": home.ErrUnreachable, "ErrRefused": home.ErrRefused, "ErrNotOpened": home.ErrNotOpened,
+		"ErrBusy":    home.ErrBusy,
+		"ErrOffline": home.ErrOffline, "ErrForeign": home.ErrForeign, "ErrForged": home.ErrForged,
+		"ErrReplayed":   home.ErrReplayed,
+		"ErrCredential": home.ErrCredential, "ErrLocked": home.ErrLocked, "ErrCorrupt": home.ErrCorrupt,
+		"ErrNewer":  home.ErrNewer,
+		"ErrNewKey": home.ErrNewKey, "ErrUnavailable": home.ErrUnavailable, "ErrBudget": home.ErrBudget,
+		"ErrCode": home.ErrCode,
 	}
 	seen := map[string]bool{}
 	for _, name := range constants(t, "errors.go", "Err") {
 		err := all[name]
 		code := home.ErrorCode(fmt.Errorf("wrapped: %w", &home.Error{Op: "x", Err: err}))
-		if err == nil || code == "" || seen[code] || !errors.Is(home.ErrorOf(code), err) || home.ErrorCode(home.ErrorOf(code)) != code {
+		if err == nil || code == "" || seen[code] || !errors.Is(home.ErrorOf(code), err) ||
+			home.ErrorCode(home.ErrorOf(code)) != code {
 			t.Errorf("%s: code %q, back to %v", name, code, home.ErrorOf(code))
 		}
 		seen[code] = true
 	}
-	if home.ErrorCode(nil) != "" || home.ErrorCode(errors.New("x")) != "" || home.ErrorOf("") != nil || home.ErrorOf("x") != nil {
+	if home.ErrorCode(nil) != "" || home.ErrorCode(errors.New("x")) != "" || home.ErrorOf("") != nil ||
+		home.ErrorOf("x") != nil {
 		t.Error("what is no sentinel has a code")
 	}
 	if got := home.ErrorCode(errors.Join(home.ErrUnavailable, home.ErrLocked)); got != "locked" {

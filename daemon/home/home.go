@@ -1,7 +1,7 @@
-// Package home holds the words of rekeyd and the rules that need nothing but them: the account and its epochs, the hub,
-// the devices of a house, what binds a device to an account, and what a probe found a device to hold.
+// Package home has the words of rekeyd as types, with the rules that need nothing else: the account and its epochs, the
+// hub, devices and their bindings, the verdicts of probes, and the errors. daemon/DESIGN.md explains the words.
 //
-// It imports only the standard library. Every other package may import it; it knows none of them.
+// It imports only the standard library. Every other package may import it.
 package home
 
 import "time"
@@ -12,23 +12,24 @@ type AccountID string
 // HubID names a hub. It is derived from the hub's signing key, so a hub cannot take another hub's name.
 type HubID string
 
-// DeviceID names a device under an identity that survives a new IP address: "mac-50c7bf010203" where the hardware address is
-// known, "rk-…" (derived from the device's own key) for a device that speaks the link, else one made of what it announces.
-// It consists of [a-z0-9-] only, so that it can stand in an MQTT topic and in a Home Assistant identifier.
+// DeviceID names a device. It is made of the strongest key that the device was seen with: "rk-…", the member name of a
+// native device; "mac-50c7bf010203", of the hardware address; else of its other keys. A bound device keeps its ID,
+// whatever stronger key it is seen with later. It consists of [a-z0-9-] only, so that it can stand in an MQTT topic and
+// in a Home Assistant identifier.
 type DeviceID string
 
-// Provider is whose cloud an account is at.
+// Provider names the cloud of an account.
 type Provider string
 
-// Home is rekeyd's own account service, or another that speaks its protocol; it is what no name means. TPLink is the vendor's cloud.
+// Home is rekeyd's own account service, or another one with its protocol. TPLink is the vendor's cloud.
 const (
 	Home   Provider = ""
 	TPLink Provider = "tplink"
 )
 
-// CloudSession is what a hub is signed in to the vendor's cloud with.
+// CloudSession has the tokens of a hub's session at the vendor's cloud.
 type CloudSession struct {
-	URL            string // where the account's region is
+	URL            string // of the account's region
 	Token, Refresh Secret // zero when the cloud has ended them
 }
 
@@ -50,13 +51,13 @@ type Account struct {
 	ServiceKey  []byte   // the account service's Ed25519 key, pinned when the hub enrolled
 	ServiceSeal []byte   // the account service's X25519 key, to seal binding secrets to
 	Notice      []byte   // hash of the newest notice that was accepted; the next one must name it
-	NoticeEpoch Epoch    // the epoch which that notice began; newer than Epoch while the grant is outstanding
-	NoticeJSON  []byte   // that notice as it came, signed, to pass on to devices that speak the link
+	NoticeEpoch Epoch    // the epoch of that notice; newer than Epoch while the grant is outstanding
+	NoticeJSON  []byte   // that notice as it was received, signed, to pass on to native devices
 	Brokers     []string // MQTT broker URLs, in the order in which they are tried
 	URL         string   // the account service's base URL
 
-	// CleartextBind is the owner's word that passwords may go nearly in the clear over the LAN, and to devices that prove nothing before
-	// they are told. Without it such devices are shown, and left as they are.
+	// CleartextBind is the owner's consent that passwords go nearly in the clear over the LAN, and to devices that
+	// receive a password before they prove anything. Without it such devices are shown, and not changed.
 	CleartextBind  bool
 	CleartextAsked bool // the owner was asked
 }
@@ -64,33 +65,34 @@ type Account struct {
 // HubKeys are the seeds of the hub's two key pairs, 32 random bytes each.
 type HubKeys struct{ Sign, Seal Secret }
 
-// SealingKey is a key to which the account service seals grants for this hub. The hub replaces it at each epoch and daily.
+// SealingKey is a key to which the account service seals grants for this hub. The hub replaces it at each epoch and
+// daily.
 type SealingKey struct {
 	Seed  Secret    // 32 random bytes
 	Made  time.Time // zero for the first, which was made with the store
 	Epoch Epoch     // the newest when it was made
 }
 
-// Credential is what opens a device at an epoch.
+// Credential opens a device at an epoch.
 type Credential struct {
-	Epoch       Epoch  // 0 for an earlier password that the owner remembers: which epoch it was of is not known
+	Epoch       Epoch  // 0 for an earlier password that the owner remembers: its epoch is not known
 	Username    string // the account's e-mail as registered
-	Password    Secret // empty where the hub was never told it
+	Password    Secret // empty where the hub never received it
 	EpochSecret Secret // 32 bytes; empty for a password from before the hub enrolled
 }
 
-// Candidates is what a probe may find a device to hold.
+// Candidates are the credentials that a device may hold, for a probe.
 type Candidates struct {
 	Account     Account
-	Credentials []Credential // newest epoch first; those without an epoch last
-	Recorded    Epoch        // what the device was last seen or set to hold, for protocols that cannot tell; 0 for never
+	Credentials []Credential // in the order of trial, the newest first, those without an epoch last
+	Recorded    Epoch        // the last one that the device was seen to hold, for protocols that show none; 0 for none
 }
 
-// Move is what a driver needs to bring a device to the newest epoch.
+// Move is the input of a driver that gives a device the credential of the newest epoch.
 type Move struct {
 	Account  Account
-	From, To Credential   // From is zero where it is unknown what the device holds, or it holds nothing
-	Known    []Credential // all that the device may hold, the newest first, To among them
+	From, To Credential   // From is zero where the credential of the device is not known, or it has none
+	Known    []Credential // all that the device may hold, in the order of trial, To the first
 }
 
 // Finding is the result of a probe.
@@ -101,8 +103,9 @@ type Finding struct {
 	Rank    ProofRank // set by a driver whose device proves less than its protocol's row says; zero for the row's rank
 }
 
-// ProofRank returns the rank of the conversation that led to f. Where Verdict is evidence (current, stale, wrong-case, default) it is what
-// the device has shown; otherwise nothing was proved and the rank is not to be recorded. A driver can lower the rank, never raise it.
+// ProofRank returns the rank of the conversation that led to f. Where Verdict is evidence (current, stale,
+// wrong-case, default) it is what the device has shown; otherwise nothing was proved and the rank is not to be
+// recorded. A driver can lower the rank, never raise it.
 func (f Finding) ProofRank() ProofRank {
 	best := f.Device.Protocol.Info().Rank
 	if f.Rank != 0 {
@@ -111,8 +114,8 @@ func (f Finding) ProofRank() ProofRank {
 	return best
 }
 
-// Errand is one thing that the account service has to be told about a device or the account. It waits in the outbox, written
-// in the same transaction as the change that it tells of, until the service has answered it.
+// Errand is one fact about a device or the account that the account service must receive. It is written to the outbox in
+// the transaction of the change itself, and stays there until the service has answered.
 type Errand struct {
 	Kind   ErrandKind
 	Device DeviceID // empty for ErrandAck
@@ -120,15 +123,15 @@ type Errand struct {
 	At     time.Time
 }
 
-// ErrandKind says what the service is told.
+// ErrandKind is the kind of the fact.
 type ErrandKind string
 
 // The errands. At most one of a kind waits for a device (for the account, with ErrandAck): a newer one replaces it.
 const (
 	ErrandAck    ErrandKind = "ack"     // the grant of the epoch is on disk
 	ErrandBind   ErrandKind = "bind"    // the device belongs to this hub's account
-	ErrandUnbind ErrandKind = "unbind"  // it no longer does
-	ErrandSignIn ErrandKind = "sign-in" // prove that the device holds the epoch, and confirm it
+	ErrandUnbind ErrandKind = "unbind"  // the device no longer does
+	ErrandSignIn ErrandKind = "sign-in" // the device holds the epoch: to be proved
 )
 
 // Event is a line of the history that an owner can read.

@@ -101,7 +101,10 @@ func TestTwoIntentsShareNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, c := range map[string]struct{ got, want []home.Epoch }{
-		"the first": {i.Holds, []home.Epoch{4, 9}}, "one": {five.Holds, []home.Epoch{4, 5, 9}}, "another": {six.Holds, []home.Epoch{4, 6, 9}},
+		"the first": {i.Holds, []home.Epoch{4, 9}}, "one": {five.Holds, []home.Epoch{4, 5, 9}}, "another": {
+			six.Holds,
+			[]home.Epoch{4, 6, 9},
+		},
 	} {
 		if !slices.Equal(c.got, c.want) {
 			t.Errorf("%s holds %v, want %v", what, c.got, c.want)
@@ -111,7 +114,10 @@ func TestTwoIntentsShareNothing(t *testing.T) {
 
 func TestIntentsForgetNothingHoweverOftenTheyAreSuperseded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		epoch := rapid.Map(rapid.OneOf(rapid.Uint64Range(1, 6), rapid.Uint64Range(math.MaxUint64-3, math.MaxUint64)), func(e uint64) home.Epoch { return home.Epoch(e) })
+		epoch := rapid.Map(
+			rapid.OneOf(rapid.Uint64Range(1, 6), rapid.Uint64Range(math.MaxUint64-3, math.MaxUint64)),
+			func(e uint64) home.Epoch { return home.Epoch(e) },
+		)
 		from, to := epoch.Draw(t, "from"), epoch.Draw(t, "to")
 		i := home.NewIntent("d", from, to, time.Time{})
 		may := []home.Epoch{from, to}
@@ -171,17 +177,26 @@ func TestAVerdictIsReadAgainstTheNewestEpoch(t *testing.T) {
 func TestVerdictsThatSayTheSame(t *testing.T) {
 	at := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	v := home.Verdict{State: home.LockedOut, Epoch: 3, Until: at, Detail: "one"}
-	if w := (home.Verdict{State: home.LockedOut, Epoch: 3, Until: at.In(time.FixedZone("x", 3600)), Detail: "two"}); !v.Same(w) {
+	if w := (home.Verdict{
+		State: home.LockedOut, Epoch: 3, Until: at.In(time.FixedZone("x", 3600)),
+		Detail: "two",
+	}); !v.Same(
+		w,
+	) {
 		t.Error("the same moment elsewhere, told otherwise, is not the same")
 	}
-	for _, w := range []home.Verdict{{State: home.Mismatch, Epoch: 3, Until: at}, {State: home.LockedOut, Epoch: 4, Until: at}, {State: home.LockedOut, Epoch: 3, Until: at.Add(1)}} {
+	for _, w := range []home.Verdict{{State: home.Mismatch, Epoch: 3, Until: at}, {
+		State: home.LockedOut, Epoch: 4,
+		Until: at,
+	}, {State: home.LockedOut, Epoch: 3, Until: at.Add(1)}} {
 		if v.Same(w) {
 			t.Errorf("%+v is the same as %+v", w, v)
 		}
 	}
 }
 
-// constants returns the values of the constants, or the names of the variables, of a type or prefix in a file: what is added there cannot be forgotten here.
+// constants returns the values of the constants, or the names of the variables, of a type or prefix in a file: what
+// is added there cannot be forgotten here.
 func constants(t *testing.T, file, typ string) (values []string) {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -211,7 +226,8 @@ func TestEveryStateThatNeedsAPersonSaysWhatToDo(t *testing.T) {
 	for _, s := range constants(t, "verdict.go", "State") {
 		hint := home.Verdict{State: home.State(s), Until: time.Now()}.Hint("front-door")
 		nobody := s == string(home.Current) || s == string(home.Stale)
-		if nobody != (hint == "") || strings.Contains(hint, "\n") || strings.HasSuffix(hint, ".") || strings.Contains(hint, "%!") {
+		if nobody != (hint == "") || strings.Contains(hint, "\n") || strings.HasSuffix(hint, ".") ||
+			strings.Contains(hint, "%!") {
 			t.Errorf("%s: %q", s, hint)
 		}
 	}
@@ -227,10 +243,14 @@ func TestABindingIsCurrentOnlyAtBothEnds(t *testing.T) {
 		t.Error("a whole binding is current at 5 and at nothing else")
 	}
 	for name, change := range map[string]func(*home.Binding){
-		"the device is behind": func(b *home.Binding) { b.DeviceEpoch = 4 }, "the account is behind": func(b *home.Binding) { b.CloudEpoch = 4 },
-		"the device is ahead": func(b *home.Binding) { b.DeviceEpoch = 6 }, "the account is ahead": func(b *home.Binding) { b.CloudEpoch = last },
-		"it was last seen stale": func(b *home.Binding) { b.Verdict.State = home.Stale }, "it was not asked": func(b *home.Binding) { b.Verdict.State = home.Unasked },
-		"it is pending": func(b *home.Binding) { b.Verdict.State = home.Pending }, "nothing was seen": func(b *home.Binding) { *b = home.Binding{} },
+		"the device is behind":   func(b *home.Binding) { b.DeviceEpoch = 4 },
+		"the account is behind":  func(b *home.Binding) { b.CloudEpoch = 4 },
+		"the device is ahead":    func(b *home.Binding) { b.DeviceEpoch = 6 },
+		"the account is ahead":   func(b *home.Binding) { b.CloudEpoch = last },
+		"it was last seen stale": func(b *home.Binding) { b.Verdict.State = home.Stale },
+		"it was not asked":       func(b *home.Binding) { b.Verdict.State = home.Unasked },
+		"it is pending":          func(b *home.Binding) { b.Verdict.State = home.Pending },
+		"nothing was seen":       func(b *home.Binding) { *b = home.Binding{} },
 	} {
 		b := whole
 		if change(&b); b.Current(5) {
@@ -256,7 +276,8 @@ func TestKindsAreReadInAnyLetterCase(t *testing.T) {
 
 func TestADevicesNameIsTypedAsOneWord(t *testing.T) {
 	for name, want := range map[string]string{
-		"lamp": "lamp", "mac-5ce931010203": "mac-5ce931010203", "front door": "'front door'", "": "''", "Anna's": `'Anna'\''s'`, "-rf": "'-rf'", "a;b": "'a;b'", "Küche": "'Küche'",
+		"lamp": "lamp", "mac-5ce931010203": "mac-5ce931010203", "front door": "'front door'", "": "''",
+		"Anna's": `'Anna'\''s'`, "-rf": "'-rf'", "a;b": "'a;b'", "Küche": "'Küche'",
 	} {
 		if got := home.InCommand(name); got != want {
 			t.Errorf("%q: %s, want %s", name, got, want)

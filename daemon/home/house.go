@@ -12,7 +12,7 @@ type House struct {
 // Subject is what the engine needs to probe or move one device, read in one transaction.
 type Subject struct {
 	Account     Account      // zero before the hub has enrolled
-	Credentials []Credential // in the order in which the device is to be tried: newest first, except after a crash (see Intent)
+	Credentials []Credential // in the order of trial: newest first, except after a crash (see Intent)
 	Binding     Binding      // zero where the device is not bound
 }
 

@@ -49,7 +49,10 @@ func TestADeviceThatGoesBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 			{home.Current, 5, time.Second, home.Current, 0, 0},
 		},
 		"one that was never there": {
-			{home.Stale, 4, 0, home.Stale, 0, 0}, {home.Blank, 0, time.Second, home.Blank, 0, 0}, {home.Stale, 4, time.Second, home.Stale, 0, 0},
+			{home.Stale, 4, 0, home.Stale, 0, 0}, {home.Blank, 0, time.Second, home.Blank, 0, 0}, {
+				home.Stale, 4, time.Second,
+				home.Stale, 0, 0,
+			},
 		},
 		"one that is ahead": {
 			{home.Current, 5, 0, home.Current, 0, 0}, {home.Current, 6, time.Second, home.Stale, 0, 0},
@@ -65,7 +68,18 @@ func TestADeviceThatGoesBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 			b = b.Observed(home.Verdict{State: s.found, Epoch: s.epoch}, newest, now)
 			look, ok := b.Glance(now)
 			if ok != (s.glance != 0) || ok && look.Sub(now) != s.glance || b.Verdict.State != s.want || b.Reverts != s.reverts {
-				t.Errorf("%s, step %d: %s, %d times back, next look after %v (%v); want %s, %d, %v", name, i, b.Verdict.State, b.Reverts, look.Sub(now), ok, s.want, s.reverts, s.glance)
+				t.Errorf(
+					"%s, step %d: %s, %d times back, next look after %v (%v); want %s, %d, %v",
+					name,
+					i,
+					b.Verdict.State,
+					b.Reverts,
+					look.Sub(now),
+					ok,
+					s.want,
+					s.reverts,
+					s.glance,
+				)
 			}
 		}
 	}

@@ -73,7 +73,10 @@ func TestProofRanksAreOrderedAndNamed(t *testing.T) {
 	if !(home.ToldFirst < home.HashFirst && home.HashFirst < home.ProvesFirst) {
 		t.Error("a stronger proof is not the higher rank")
 	}
-	for want, r := range map[string]home.ProofRank{"no-proof": 0, "told-first": home.ToldFirst, "hash-first": home.HashFirst, "proves-first": home.ProvesFirst} {
+	for want, r := range map[string]home.ProofRank{
+		"no-proof": 0, "told-first": home.ToldFirst,
+		"hash-first": home.HashFirst, "proves-first": home.ProvesFirst,
+	} {
 		if r.String() != want {
 			t.Errorf("rank %d is %q, want %q", r, r, want)
 		}

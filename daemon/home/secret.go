@@ -11,7 +11,8 @@ import (
 // Secret is a password, a token, a key, or a hash that is as good as one. It prints, logs and marshals as "[redacted]",
 // also as the key of a map or a field of another value. Reveal is the only way out, and easy to find with grep.
 //
-// The handle hides the value from reflection: printing a struct that holds a Secret in an unexported field shows an address.
+// The handle hides the value from reflection: printing a struct that holds a Secret in an unexported field shows an
+// address.
 type Secret struct{ h unique.Handle[string] }
 
 const redacted = "[redacted]"
@@ -27,7 +28,7 @@ func NewSecret(s string) Secret {
 // SecretBytes returns the secret b. It keeps no reference to b.
 func SecretBytes(b []byte) Secret { return NewSecret(string(b)) }
 
-// IsZero tells whether there is no secret here.
+// IsZero reports whether the secret is empty.
 func (s Secret) IsZero() bool { return s == Secret{} }
 
 // Reveal returns the secret in the clear.

@@ -22,7 +22,8 @@ const canary = "Kanarienvogel-7f3a"
 func nowhere(t *testing.T, where, out string) {
 	t.Helper()
 	for _, form := range []string{
-		canary, hex.EncodeToString([]byte(canary)), base64.StdEncoding.EncodeToString([]byte(canary)), fmt.Sprint([]byte(canary)), fmt.Sprintf("% x", canary), fmt.Sprintf("%# x", canary),
+		canary, hex.EncodeToString([]byte(canary)), base64.StdEncoding.EncodeToString([]byte(canary)),
+		fmt.Sprint([]byte(canary)), fmt.Sprintf("% x", canary), fmt.Sprintf("%# x", canary),
 	} {
 		if strings.Contains(strings.ToLower(out), strings.ToLower(form)) {
 			t.Errorf("%s shows the secret: %s", where, out)
@@ -35,14 +36,30 @@ func TestNoVerbPrintsASecret(t *testing.T) {
 	type inside struct{ hidden home.Secret }
 	type named home.Credential
 	values := map[string]any{
-		"a value": s, "a pointer": &s, "a field": struct{ Shown home.Secret }{s}, "a hidden field": inside{s}, "a pointer to a hidden field": &inside{s},
-		"a list": []home.Secret{s}, "an array": [1]home.Secret{s}, "a map": map[string]home.Secret{"a": s}, "a key": map[home.Secret]int{s: 1}, "an interface": []any{s, &s},
-		"a credential": home.Credential{Password: s, EpochSecret: s}, "another name for it": named{Password: s, EpochSecret: s}, "keys": home.HubKeys{Sign: s, Seal: s},
-		"a move": home.Move{From: home.Credential{Password: s}, To: home.Credential{EpochSecret: s}}, "candidates": home.Candidates{Credentials: []home.Credential{{Password: s}}},
-		"an error": &home.Error{Op: "open", Err: fmt.Errorf("with %v: %w", s, home.ErrCredential)}, "deep": []map[string]*inside{{"a": {s}}},
+		"a value": s, "a pointer": &s, "a field": struct{ Shown home.Secret }{s}, "a hidden field": inside{s},
+		"a pointer to a hidden field": &inside{s},
+		"a list": []home.Secret{
+			s,
+		}, "an array": [1]home.Secret{s}, "a map": map[string]home.Secret{"a": s}, "a key": map[home.Secret]int{s: 1},
+		"an interface": []any{s, &s},
+		"a credential": home.Credential{
+			Password:    s,
+			EpochSecret: s,
+		}, "another name for it": named{Password: s, EpochSecret: s}, "keys": home.HubKeys{Sign: s, Seal: s},
+		"a move": home.Move{
+			From: home.Credential{Password: s},
+			To:   home.Credential{EpochSecret: s},
+		}, "candidates": home.Candidates{Credentials: []home.Credential{{Password: s}}},
+		"an error": &home.Error{
+			Op:  "open",
+			Err: fmt.Errorf("with %v: %w", s, home.ErrCredential),
+		}, "deep": []map[string]*inside{{"a": {s}}},
 	}
 	for name, v := range values {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%q", "%x", "%X", "%d", "%s", "%o", "%c", "%U", "%t", "%e", "%p", "%T", "%# x", "%08q", "%-40s", "%.3s", "%z"} {
+		for _, verb := range []string{
+			"%v", "%+v", "%#v", "%q", "%x", "%X", "%d", "%s", "%o", "%c", "%U", "%t", "%e", "%p",
+			"%T", "%# x", "%08q", "%-40s", "%.3s", "%z",
+		} {
 			nowhere(t, name+" with "+verb, fmt.Sprintf(verb, v))
 		}
 		nowhere(t, name+" with Sprint", fmt.Sprint(v))
@@ -53,7 +70,11 @@ func TestNoVerbPrintsASecret(t *testing.T) {
 			t.Errorf("%s prints %q", verb, got)
 		}
 	}
-	nowhere(t, "a panic's text", fmt.Sprint(errors.Join(fmt.Errorf("%x", s), fmt.Errorf("%w", values["an error"].(error)))))
+	nowhere(
+		t,
+		"a panic's text",
+		fmt.Sprint(errors.Join(fmt.Errorf("%x", s), fmt.Errorf("%w", values["an error"].(error)))),
+	)
 }
 
 func TestNoLogHoldsASecret(t *testing.T) {
@@ -65,9 +86,29 @@ func TestNoLogHoldsASecret(t *testing.T) {
 	} {
 		var b bytes.Buffer
 		log := slog.New(handler(&b)).With("secret", s).WithGroup("g")
-		log.Info("said", "secret", s, "pointer", &s, "struct", inside{s, s}, "list", []home.Secret{s}, "map", map[string]home.Secret{"a": s},
-			"key", map[home.Secret]bool{s: true}, slog.Any("any", inside{s, s}), slog.Group("h", "secret", s),
-			"err", fmt.Errorf("with %v: %w", s, home.ErrCredential), "credential", home.Credential{Password: s, EpochSecret: s}, "text", fmt.Sprint(s))
+		log.Info(
+			"said",
+			"secret",
+			s,
+			"pointer",
+			&s,
+			"struct",
+			inside{s, s},
+			"list",
+			[]home.Secret{s},
+			"map",
+			map[string]home.Secret{"a": s},
+			"key",
+			map[home.Secret]bool{s: true},
+			slog.Any("any", inside{s, s}),
+			slog.Group("h", "secret", s),
+			"err",
+			fmt.Errorf("with %v: %w", s, home.ErrCredential),
+			"credential",
+			home.Credential{Password: s, EpochSecret: s},
+			"text",
+			fmt.Sprint(s),
+		)
 		nowhere(t, name, b.String())
 		if !strings.Contains(b.String(), "[redacted]") {
 			t.Errorf("%s: nothing was logged: %s", name, b.String())
@@ -82,8 +123,14 @@ func TestNoEncodingHoldsASecret(t *testing.T) {
 		hidden home.Secret
 	}
 	for name, v := range map[string]any{
-		"a value": s, "a pointer": &s, "a field": inside{s, s}, "a list": []home.Secret{s}, "a map": map[string]home.Secret{"a": s},
-		"a key": map[home.Secret]string{s: "a"}, "a credential": home.Credential{Password: s, EpochSecret: s}, "keys": home.HubKeys{Sign: s, Seal: s},
+		"a value": s, "a pointer": &s, "a field": inside{
+			s,
+			s,
+		}, "a list": []home.Secret{s}, "a map": map[string]home.Secret{"a": s},
+		"a key": map[home.Secret]string{s: "a"}, "a credential": home.Credential{
+			Password:    s,
+			EpochSecret: s,
+		}, "keys": home.HubKeys{Sign: s, Seal: s},
 	} {
 		raw, err := json.Marshal(v)
 		if err != nil || !bytes.Contains(raw, []byte("[redacted]")) {
@@ -91,7 +138,10 @@ func TestNoEncodingHoldsASecret(t *testing.T) {
 		}
 		nowhere(t, "json of "+name, string(raw))
 	}
-	for name, v := range map[string]any{"a value": s, "a credential": home.Credential{Password: s}, "keys": home.HubKeys{Sign: s}} {
+	for name, v := range map[string]any{
+		"a value": s, "a credential": home.Credential{Password: s},
+		"keys": home.HubKeys{Sign: s},
+	} {
 		var b bytes.Buffer
 		if err := gob.NewEncoder(&b).Encode(v); err != nil {
 			t.Errorf("gob of %s: %v", name, err)

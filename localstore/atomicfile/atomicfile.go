@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Write puts a file with this content at path. After a crash at any moment, path has either the old content or the new one, as a whole.
-// When Write returns, the new one is on disk. Two writers of the same path must not run at once.
+// Write puts a file with this content at path. After a crash at any moment, path has either the old content or the
+// new one, as a whole. When Write returns, the new one is on disk. Two writers of the same path must not run at once.
 func Write(path string, content []byte, mode os.FileMode) error {
 	tmp := path + ".new"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // a crash can leave half a file
@@ -20,7 +20,8 @@ func Write(path string, content []byte, mode os.FileMode) error {
 		return err
 	}
 	_, err = f.Write(content)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil { // Chmod: the mode of Open is cut by the umask
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(),
+		f.Close()); err == nil { // Chmod: the mode of Open is cut by the umask
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {

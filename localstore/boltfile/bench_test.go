@@ -12,8 +12,9 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// BenchmarkCommit compares ways to commit changes of several callers, each of whom begins its next change when the last is
-// on disk. An operation is one change; commits/op is what a slow disk is asked for. The figures that decided for group commit are in the commit that added this.
+// BenchmarkCommit compares ways to commit changes of several callers, each of whom begins its next change when the
+// last is on disk. An operation is one change; commits/op is what a slow disk is asked for. The figures that decided
+// for group commit are in the commit that added this.
 func BenchmarkCommit(b *testing.B) {
 	type update = func(func(*bbolt.Tx) error) error
 	group := func(b *testing.B) update {
@@ -26,7 +27,11 @@ func BenchmarkCommit(b *testing.B) {
 	}
 	batch := func(delay time.Duration) func(*testing.B) update {
 		return func(b *testing.B) update {
-			db, err := bbolt.Open(filepath.Join(b.TempDir(), "a.db"), 0o600, &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType})
+			db, err := bbolt.Open(
+				filepath.Join(b.TempDir(), "a.db"),
+				0o600,
+				&bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},
+			)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -42,7 +47,10 @@ func BenchmarkCommit(b *testing.B) {
 		name string
 		open func(*testing.B) update
 	}{
-		{"group", group}, {"batch-10ms", batch(10 * time.Millisecond)}, {"batch-1ms", batch(time.Millisecond)}, {"batch-100us", batch(100 * time.Microsecond)},
+		{"group", group}, {"batch-10ms", batch(10 * time.Millisecond)}, {
+			"batch-1ms",
+			batch(time.Millisecond),
+		}, {"batch-100us", batch(100 * time.Microsecond)},
 	} {
 		for _, callers := range []int{1, 16, 256} {
 			b.Run(fmt.Sprintf("%s/callers=%d", way.name, callers), func(b *testing.B) {
@@ -56,7 +64,8 @@ func BenchmarkCommit(b *testing.B) {
 							id := 0
 							err := update(func(tx *bbolt.Tx) error {
 								id = tx.ID()
-								return tx.Bucket(things).Put(fmt.Appendf(nil, "%d", i%10_000), fmt.Appendf(nil, "value %d of some length, as a binding has", i))
+								return tx.Bucket(things).
+									Put(fmt.Appendf(nil, "%d", i%10_000), fmt.Appendf(nil, "value %d of some length, as a binding has", i))
 							})
 							if err != nil {
 								b.Error(err)

@@ -1,6 +1,7 @@
-// Package boltfile opens a bbolt file safely: it creates the file atomically, refuses one that is in use, damaged or from a
-// newer version, migrates it in one transaction, and commits the changes of concurrent callers together. It also has the
-// helpers for records and histories that the stores of this program share; it does not know what the records mean.
+// Package boltfile opens a bbolt file safely: it creates the file atomically, refuses one that is in use, damaged or
+// from a newer version, migrates it in one transaction, and commits the changes of concurrent callers together. It
+// also has the helpers for records and histories that the stores of this program share; it does not know what the
+// records mean.
 package boltfile
 
 import (
@@ -21,7 +22,8 @@ import (
 
 // Options are what Open needs to know of the file.
 type Options struct {
-	// Migrations bring the file from each version to the next, the first from an empty file to version 1. The slice only grows.
+	// Migrations bring the file from each version to the next, the first from an empty file to version 1. The slice only
+	// grows.
 	Migrations []func(*bbolt.Tx) error
 	// Readable is the oldest version that OpenReadOnly accepts: its readers need nothing that a later migration brings.
 	Readable uint64
@@ -45,8 +47,8 @@ var (
 	versionKey = []byte("version")
 )
 
-// Open opens the file at path, and creates it with mode 0600 where there is none. Errors: home.ErrLocked, home.ErrCorrupt and
-// home.ErrNewer, each a home.Error with a hint; the file is unchanged then.
+// Open opens the file at path, and creates it with mode 0600 where there is none. Errors: home.ErrLocked,
+// home.ErrCorrupt and home.ErrNewer, each a home.Error with a hint; the file is unchanged then.
 func Open(path string, o Options) (*File, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil {
@@ -88,8 +90,9 @@ func Open(path string, o Options) (*File, error) {
 	return f, nil
 }
 
-// OpenReadOnly opens the file at path for reading. Nothing on disk changes: the file is not made, migrated or repaired, and
-// permission to read it is enough. Errors are those of Open; a version older than o.Readable is refused with a hint.
+// OpenReadOnly opens the file at path for reading. Nothing on disk changes: the file is not made, migrated or
+// repaired, and permission to read it is enough. Errors are those of Open; a version older than o.Readable is refused
+// with a hint.
 func OpenReadOnly(path string, o Options) (*File, error) {
 	db, _, err := openSound(path, o)
 	if err != nil {
@@ -112,10 +115,15 @@ func OpenReadOnly(path string, o Options) (*File, error) {
 	return f, nil
 }
 
-// create makes an empty file atomically: a crash leaves either no file or a sound one. The file of a process that was faster stays.
+// create makes an empty file atomically: a crash leaves either no file or a sound one. The file of a process that was
+// faster stays.
 func create(path string) error {
 	wrap := func(err error) error {
-		return &home.Error{Op: "create " + path, Err: err, Hint: "see that the directory exists and this user may write to it"}
+		return &home.Error{
+			Op:   "create " + path,
+			Err:  err,
+			Hint: "see that the directory exists and this user may write to it",
+		}
 	}
 	tmp, err := tempFile(path)
 	if err != nil {
@@ -148,8 +156,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// versionOf returns the format of the file, 0 for an empty file. A format newer than the last migration is home.ErrNewer. A
-// file that has content and no format belongs to another program: home.ErrCorrupt.
+// versionOf returns the format of the file, 0 for an empty file. A format newer than the last migration is
+// home.ErrNewer. A file that has content and no format belongs to another program: home.ErrCorrupt.
 func versionOf(path string, tx *bbolt.Tx, o Options) (uint64, error) {
 	b := tx.Bucket(metaBucket)
 	if b == nil {
@@ -165,7 +173,8 @@ func versionOf(path string, tx *bbolt.Tx, o Options) (uint64, error) {
 	v := binary.BigEndian.Uint64(raw)
 	if v > uint64(len(o.Migrations)) {
 		return v, &home.Error{
-			Op: "open " + path, Err: fmt.Errorf("%w: it has format %d, this program knows %d", home.ErrNewer, v, len(o.Migrations)),
+			Op: "open " + path, Err: fmt.Errorf("%w: it has format %d, this program knows %d", home.ErrNewer, v,
+				len(o.Migrations)),
 			Hint: "use the newer rekeyd again, or another directory with --state",
 		}
 	}

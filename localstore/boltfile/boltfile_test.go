@@ -249,7 +249,10 @@ func TestNothingWorksAfterClose(t *testing.T) {
 		}
 	}
 	nop := func(*bbolt.Tx) error { return nil }
-	for what, err := range map[string]error{"update": f.Update(nop), "view": f.View(nop), "snapshot": f.Snapshot(&bytes.Buffer{}), "check": f.Check()} {
+	for what, err := range map[string]error{
+		"update": f.Update(nop), "view": f.View(nop),
+		"snapshot": f.Snapshot(&bytes.Buffer{}), "check": f.Check(),
+	} {
 		if err == nil || !strings.Contains(err.Error(), "closed") {
 			t.Errorf("%s after close: %v", what, err)
 		}

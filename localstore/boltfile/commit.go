@@ -18,11 +18,11 @@ type job struct {
 	end chan struct{}
 }
 
-// commit writes groups of jobs until the file is closed. Callers that come while a transaction is written share the next
-// one: it costs one sync for all of them. A lone caller waits for no other.
+// commit writes groups of jobs until the file is closed. Callers that come while a transaction is written share the
+// next one: it costs one sync for all of them. A lone caller waits for no other.
 //
-// Callers in a loop would split into two groups that take turns: one is written while the other waits. So commit waits for as
-// many callers as there were in the last group, a quarter at most of the time that the last commit took.
+// Callers in a loop would split into two groups that take turns: one is written while the other waits. So commit
+// waits for as many callers as there were in the last group, a quarter at most of the time that the last commit took.
 func (f *File) commit() {
 	defer close(f.done)
 	expected, patience := 1, time.Duration(0)
@@ -70,8 +70,8 @@ func (f *File) gather(group []*job, expected int, patience time.Duration) []*job
 	return group
 }
 
-// write runs the jobs in one transaction. A job that fails must leave nothing behind, and its changes are mixed with those of
-// the others: the transaction begins again without it.
+// write runs the jobs in one transaction. A job that fails must leave nothing behind, and its changes are mixed with
+// those of the others: the transaction begins again without it.
 func (f *File) write(group []*job) {
 	if rehearse {
 		_ = f.db.Update(func(tx *bbolt.Tx) error {
@@ -116,8 +116,8 @@ func (f *File) write(group []*job) {
 	}
 }
 
-// errUnchanged rolls back a transaction that changed nothing: a commit would wear the flash. bbolt reads a page into a node
-// before it changes it, so a transaction without nodes has no changes.
+// errUnchanged rolls back a transaction that changed nothing: a commit would wear the flash. bbolt reads a page into
+// a node before it changes it, so a transaction without nodes has no changes.
 var errUnchanged = errors.New("no change")
 
 // run runs one job. A panic in it becomes its error and spares the others.

@@ -179,7 +179,10 @@ func TestSnapshotIsWholeWhileOthersWrite(t *testing.T) {
 			}
 			// Two keys that always change together: a copy of two moments shows.
 			err := f.Update(func(tx *bbolt.Tx) error {
-				return errors.Join(tx.Bucket(things).Put([]byte("a"), fmt.Append(nil, i)), tx.Bucket(things).Put([]byte("z"), fmt.Append(nil, i)))
+				return errors.Join(
+					tx.Bucket(things).Put([]byte("a"), fmt.Append(nil, i)),
+					tx.Bucket(things).Put([]byte("z"), fmt.Append(nil, i)),
+				)
 			})
 			if err != nil {
 				t.Error(err)

@@ -15,7 +15,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// sample returns the bytes of a sound file with every sort of page: branches, leaves, overflow, inline and nested buckets, free pages.
+// sample returns the bytes of a sound file with every sort of page: branches, leaves, overflow, inline and nested
+// buckets, free pages.
 func sample(t testing.TB) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "a.db")
@@ -61,8 +62,8 @@ func memory(t testing.TB) string {
 	return dir
 }
 
-// try opens a file with these bytes, as a whole start does, and reads and writes it. It returns whether it was refused. A signal or a
-// panic ends the test binary.
+// try opens a file with these bytes, as a whole start does, and reads and writes it. It returns whether it was
+// refused. A signal or a panic ends the test binary.
 func try(t testing.TB, path string, raw []byte) (refused bool) {
 	t.Helper()
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
@@ -142,7 +143,8 @@ func TestFileCutShortIsRefused(t *testing.T) {
 	t.Parallel()
 	raw, path := sample(t), filepath.Join(memory(t), "b.db")
 	page := os.Getpagesize()
-	// A file may end in pages that are not in use: then nothing is missing. The longest that is refused is told by where that begins.
+	// A file may end in pages that are not in use: then nothing is missing. The longest that is refused is told by where
+	// that begins.
 	opened := 0
 	for n := 0; n < len(raw); n += page / 2 {
 		for _, n := range []int{n, n + 1, n + 17} {
@@ -174,7 +176,8 @@ func TestWhatIsNoFileOfOursIsRefused(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if _, err := boltfile.Open(dir, boltfile.Options{Migrations: one}); !errors.Is(err, home.ErrCorrupt) || home.HintOf(err) == "" {
+	if _, err := boltfile.Open(dir, boltfile.Options{Migrations: one}); !errors.Is(err, home.ErrCorrupt) ||
+		home.HintOf(err) == "" {
 		t.Errorf("directory: %v", err)
 	}
 }
@@ -192,8 +195,8 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// A crash in the middle of a commit tears the meta page that was being written. The other one still leads to all that came before; and a second
-// crash, of the other page, must find the first one whole again.
+// A crash in the middle of a commit tears the meta page that was being written. The other one still leads to all that
+// came before; and a second crash, of the other page, must find the first one whole again.
 func TestTornMetaPageIsMadeGood(t *testing.T) {
 	page := os.Getpagesize()
 	tear := func(path string, n int) {

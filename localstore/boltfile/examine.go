@@ -22,7 +22,12 @@ const lockWait = time.Second
 func open(path string, readOnly bool) (*bbolt.DB, error) {
 	for {
 		var opened os.FileInfo
-		o := &bbolt.Options{Timeout: lockWait, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType, NoFreelistSync: !readOnly}
+		o := &bbolt.Options{
+			Timeout:        lockWait,
+			ReadOnly:       readOnly,
+			FreelistType:   bbolt.FreelistMapType,
+			NoFreelistSync: !readOnly,
+		}
 		o.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flag&^os.O_CREATE, mode) // an empty file is made in create alone
 			if err != nil {
@@ -53,7 +58,11 @@ func open(path string, readOnly bool) (*bbolt.DB, error) {
 func openError(path string, err error) error {
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return &home.Error{Op: "open " + path, Err: home.ErrLocked, Hint: "stop the other rekeyd that uses this state, or choose another directory with --state"}
+		return &home.Error{
+			Op:   "open " + path,
+			Err:  home.ErrLocked,
+			Hint: "stop the other rekeyd that uses this state, or choose another directory with --state",
+		}
 	case errors.Is(err, fs.ErrPermission):
 		return &home.Error{Op: "open " + path, Err: err, Hint: "see that this user may read and write it"}
 	}
@@ -98,18 +107,24 @@ func sound(path string) (health, error) {
 	return health{st.Size(), st.Size() - used*m.pageSize, m.spare}, nil
 }
 
-// openSound opens a file for reading, after every page was checked and its version is known to this program. It changes nothing.
+// openSound opens a file for reading, after every page was checked and its version is known to this program. It
+// changes nothing.
 func openSound(path string, o Options) (*bbolt.DB, health, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, health{}, &home.Error{Op: "open " + path, Err: home.ErrNotFound, Hint: "start the daemon once, with: rekeyd run"}
+		return nil, health{}, &home.Error{
+			Op:   "open " + path,
+			Err:  home.ErrNotFound,
+			Hint: "start the daemon once, with: rekeyd run",
+		}
 	case errors.Is(err, fs.ErrPermission):
 		return nil, health{}, openError(path, err)
 	case err != nil || !st.Mode().IsRegular():
 		return nil, health{}, corrupt(path, errors.New("it is no regular file"))
 	}
-	// The lock comes first: a file that is just being written looks damaged. To open for reading touches the first two pages only.
+	// The lock comes first: a file that is just being written looks damaged. To open for reading touches the first two
+	// pages only.
 	db, err := open(path, true)
 	if err != nil {
 		return nil, health{}, err
@@ -142,8 +157,8 @@ const worthwhile = 4 << 20
 // worthCompacting tells whether most of the file is free.
 func (h health) worthCompacting() bool { return h.free >= worthwhile && h.free > h.size/2 }
 
-// compact puts a smaller file in the place of db's, which is locked for writing and is closed after that. What goes wrong leaves the old one
-// as it was.
+// compact puts a smaller file in the place of db's, which is locked for writing and is closed after that. What goes
+// wrong leaves the old one as it was.
 func compact(path string, db *bbolt.DB) error {
 	tmp, err := tempFile(path)
 	if err != nil {

@@ -9,16 +9,16 @@ import (
 	"io"
 )
 
-// The file as bbolt 1.x writes it, in the machine's byte order. bbolt follows what is written there by address, without a look at
-// its bounds: one damaged number ends the process with a signal that nothing can catch. So the pages are read here first, as
-// bytes of a file.
+// The file as bbolt 1.x writes it, in the machine's byte order. bbolt follows what is written there by address,
+// without a look at its bounds: one damaged number ends the process with a signal that nothing can catch. So the
+// pages are read here first, as bytes of a file.
 //
 //	page     id uint64, flags uint16, count uint16, overflow uint32; then count elements; then what they point to
 //	branch   element: at uint32 (from its own start), key size uint32, child page uint64
 //	leaf     element: flags uint32, at uint32, key size uint32, value size uint32; the value of flag 1 is a bucket
 //	bucket   root page uint64, sequence uint64; where the root is 0, one leaf page follows in the value itself
-//	meta     magic, version, page size, flags uint32; root page, sequence, free list, number of pages, transaction and checksum
-//	         (FNV-1a of what is before) uint64
+//	meta     magic, version, page size, flags uint32; root page, sequence, free list, number of pages, transaction
+//	         and checksum (FNV-1a of what is before) uint64
 const (
 	pageHead    = 16
 	elementSize = 16
@@ -59,7 +59,13 @@ func readMeta(f io.ReaderAt) (newest meta, ok bool) {
 		id, flags, b := order.Uint64(b), order.Uint16(b[8:]), b[pageHead:]
 		h := fnv.New64a()
 		_, _ = h.Write(b[:56])
-		m := meta{pageSize: int64(order.Uint32(b[8:])), root: order.Uint64(b[16:]), free: order.Uint64(b[32:]), pages: order.Uint64(b[40:]), txn: order.Uint64(b[48:])}
+		m := meta{
+			pageSize: int64(order.Uint32(b[8:])),
+			root:     order.Uint64(b[16:]),
+			free:     order.Uint64(b[32:]),
+			pages:    order.Uint64(b[40:]),
+			txn:      order.Uint64(b[48:]),
+		}
 		switch {
 		case order.Uint32(b) != metaMagic || order.Uint32(b[4:]) != metaVersion || order.Uint64(b[56:]) != h.Sum64():
 			continue
@@ -158,7 +164,9 @@ func (w *walker) tree(id uint64, from, to []byte, depth int) error {
 func (w *walker) elements(id uint64, p, from, to []byte, depth int) error {
 	flags, count := order.Uint16(p[8:]), int(order.Uint16(p[10:]))
 	damaged := fmt.Errorf("page %d is damaged", id)
-	if (flags != flagBranch && flags != flagLeaf) || pageHead+count*elementSize > len(p) || (flags == flagBranch && count == 0) || depth > maxDepth {
+	if (flags != flagBranch && flags != flagLeaf) || pageHead+count*elementSize > len(p) ||
+		(flags == flagBranch && count == 0) ||
+		depth > maxDepth {
 		return damaged
 	}
 	keys := make([][]byte, count+1)

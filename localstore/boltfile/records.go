@@ -11,8 +11,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Records are JSON values under byte keys. What a store writes with these functions has its own types with field tags: the
-// name of a Go field is not part of the file.
+// Records are JSON values under byte keys. What a store writes with these functions has its own types with field
+// tags: the name of a Go field is not part of the file.
 
 // Put writes v as JSON. An equal record is not written again, so a transaction without a change costs no commit.
 func Put(b *bbolt.Bucket, key []byte, v any) error {
@@ -33,8 +33,8 @@ func Get[T any](b *bbolt.Bucket, key []byte) (v T, ok bool, err error) {
 	return v, err == nil, err
 }
 
-// Each calls do with every record whose key begins with prefix, in the order of the keys. do must not change the bucket; an
-// error ends the walk.
+// Each calls do with every record whose key begins with prefix, in the order of the keys. do must not change the
+// bucket; an error ends the walk.
 func Each[T any](b *bbolt.Bucket, prefix []byte, do func(key []byte, v T) error) error {
 	c := b.Cursor()
 	for k, raw := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, raw = c.Next() {
@@ -73,8 +73,8 @@ func DeletePrefix(b *bbolt.Bucket, prefix []byte) error {
 	return nil
 }
 
-// Append adds a record to a history, a bucket of its own whose keys are consecutive numbers, and deletes the oldest where
-// there are more than keep.
+// Append adds a record to a history, a bucket of its own whose keys are consecutive numbers, and deletes the oldest
+// where there are more than keep.
 func Append(b *bbolt.Bucket, v any, keep uint64) error {
 	n, err := b.NextSequence()
 	if err != nil {

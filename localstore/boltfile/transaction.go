@@ -7,8 +7,8 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// Update runs do in a write transaction and returns its value once the change is on disk. do may run more than once, and
-// only its last run counts: it must return what it finds and not assign variables of its caller (build with -tags
+// Update runs do in a write transaction and returns its value once the change is on disk. do may run more than once,
+// and only its last run counts: it must return what it finds and not assign variables of its caller (build with -tags
 // twice to run every closure a second time). It must not begin another transaction. An error comes with a zero value.
 func Update[T any](f *File, do func(*bbolt.Tx) (T, error)) (T, error) {
 	return result(f.Update, do)

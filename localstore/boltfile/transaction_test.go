@@ -10,8 +10,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// TestAClosureMayRunAgain makes a closure run again by the failure of another in its group, or by the build tag twice. The
-// value of its last run counts, and the changes of the others are gone.
+// TestAClosureMayRunAgain makes a closure run again by the failure of another in its group, or by the build tag
+// twice. The value of its last run counts, and the changes of the others are gone.
 func TestAClosureMayRunAgain(t *testing.T) {
 	f := open(t, filepath.Join(t.TempDir(), "a.db"))
 	runs := 0
@@ -22,7 +22,11 @@ func TestAClosureMayRunAgain(t *testing.T) {
 	if err != nil || n != 1 {
 		t.Errorf("the first number is %d, %v, after %d runs", n, err, runs)
 	}
-	if got, err := boltfile.View(f, func(tx *bbolt.Tx) (uint64, error) { return tx.Bucket(things).Sequence(), nil }); err != nil || got != 1 {
+	if got, err := boltfile.View(f, func(tx *bbolt.Tx) (uint64, error) {
+		return tx.Bucket(things).Sequence(),
+			nil
+	}); err != nil ||
+		got != 1 {
 		t.Errorf("%d runs have left the number %d, %v", runs, got, err)
 	}
 }
@@ -30,7 +34,8 @@ func TestAClosureMayRunAgain(t *testing.T) {
 func TestAnErrorComesWithoutAValue(t *testing.T) {
 	f := open(t, filepath.Join(t.TempDir(), "a.db"))
 	failure := errors.New("no")
-	if n, err := boltfile.Update(f, func(*bbolt.Tx) (int, error) { return 7, failure }); n != 0 || !errors.Is(err, failure) {
+	if n, err := boltfile.Update(f, func(*bbolt.Tx) (int, error) { return 7, failure }); n != 0 ||
+		!errors.Is(err, failure) {
 		t.Errorf("update: %d, %v", n, err)
 	}
 	if n, err := boltfile.View(f, func(*bbolt.Tx) (int, error) { return 7, failure }); n != 0 || !errors.Is(err, failure) {

@@ -1,5 +1,5 @@
-// Package seal keeps secrets on disk sealed with XChaCha20-Poly1305. The key comes from a key file beside the data, from a
-// systemd credential, or from a passphrase by argon2id.
+// Package seal keeps secrets on disk sealed with XChaCha20-Poly1305. The key comes from a key file beside the data,
+// from a systemd credential, or from a passphrase by argon2id.
 package seal
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/atomicfile"
 )
 
-// Key seals and opens. It is never printed. It holds a function, since in an unexported field of another struct its own methods are not
-// asked: then an address shows, and not the secret.
+// Key seals and opens. It is never printed. It holds a function, since in an unexported field of another struct its
+// own methods are not asked: then an address shows, and not the secret.
 type Key struct{ aead func() cipher.AEAD }
 
 // String keeps the key from being printed.
@@ -49,7 +49,8 @@ func (k Key) Seal(plain []byte, context string) []byte {
 	return aead.Seal(nonce, nonce, plain, []byte(context))
 }
 
-// Open opens what Seal sealed for the same context; it returns home.ErrNewKey where the key is another, or the box is damaged.
+// Open opens what Seal sealed for the same context; it returns home.ErrNewKey where the key is another, or the box is
+// damaged.
 func (k Key) Open(box []byte, context string) ([]byte, error) {
 	aead := k.aead()
 	n := aead.NonceSize()
@@ -116,19 +117,31 @@ func (s Source) Load(fresh bool) (Key, error) {
 }
 
 func (s Source) failed(err error) error {
-	return &home.Error{Op: "read the vault's key from " + s.File, Err: fmt.Errorf("%w: %w", home.ErrNewKey, err), Hint: "put the key file back from a backup"}
+	return &home.Error{
+		Op:   "read the vault's key from " + s.File,
+		Err:  fmt.Errorf("%w: %w", home.ErrNewKey, err),
+		Hint: "put the key file back from a backup",
+	}
 }
 
 func (s Source) key(f keyFile) (Key, error) {
 	switch {
 	case len(f.Salt) > 0 && s.Passphrase.IsZero():
-		return Key{}, &home.Error{Op: "open the vault", Err: fmt.Errorf("%w: it wants a passphrase", home.ErrNewKey), Hint: "give it in the file that --passphrase-file names"}
+		return Key{}, &home.Error{
+			Op:   "open the vault",
+			Err:  fmt.Errorf("%w: it wants a passphrase", home.ErrNewKey),
+			Hint: "give it in the file that --passphrase-file names",
+		}
 	case len(f.Salt) > 0 && f.Memory >= 8 && f.Memory <= 1<<20 && f.Time >= 1 && f.Time <= 64:
 		return New(argon2.IDKey([]byte(s.Passphrase.Reveal()), f.Salt, f.Time, f.Memory, 1, keySize))
 	case len(f.Key) == keySize && s.Passphrase.IsZero():
 		return New(f.Key)
 	case len(f.Key) == keySize:
-		return Key{}, &home.Error{Op: "open the vault", Err: fmt.Errorf("%w: it was made without a passphrase", home.ErrNewKey), Hint: "start without --passphrase-file"}
+		return Key{}, &home.Error{
+			Op:   "open the vault",
+			Err:  fmt.Errorf("%w: it was made without a passphrase", home.ErrNewKey),
+			Hint: "start without --passphrase-file",
+		}
 	}
 	return Key{}, s.failed(errors.New("it is malformed"))
 }
@@ -148,7 +161,11 @@ func (s Source) create() (Key, error) {
 		err = atomicfile.Write(s.File, raw, 0o600)
 	}
 	if err != nil {
-		return Key{}, &home.Error{Op: "make the vault's key " + s.File, Err: err, Hint: "see that the disk has room and this user may write there"}
+		return Key{}, &home.Error{
+			Op:   "make the vault's key " + s.File,
+			Err:  err,
+			Hint: "see that the disk has room and this user may write there",
+		}
 	}
 	return s.key(f)
 }

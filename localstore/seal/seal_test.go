@@ -119,7 +119,10 @@ func TestKeyFileIsMadeOnceForItsOwner(t *testing.T) {
 		t.Error("left over:", left)
 	}
 	refused(t, seal.Source{File: s.File, Passphrase: home.NewSecret("a passphrase nobody needs")}, false)
-	for _, bad := range []string{"", "{", "{}", `{"key":"AAAA"}`, `{"salt":"AAAA","time":0,"memory":1}`, `{"salt":"AAAA","time":1,"memory":4294967295}`} {
+	for _, bad := range []string{
+		"", "{", "{}", `{"key":"AAAA"}`, `{"salt":"AAAA","time":0,"memory":1}`,
+		`{"salt":"AAAA","time":1,"memory":4294967295}`,
+	} {
 		if err := os.WriteFile(s.File, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +144,8 @@ func TestPassphraseMakesTheKey(t *testing.T) {
 	refused(t, seal.Source{File: s.File}, false)
 	var held map[string]any
 	raw, _ := os.ReadFile(s.File)
-	if err := json.Unmarshal(raw, &held); err != nil || held["key"] != nil || held["salt"] == nil || bytes.Contains(raw, []byte("horse")) {
+	if err := json.Unmarshal(raw, &held); err != nil || held["key"] != nil || held["salt"] == nil ||
+		bytes.Contains(raw, []byte("horse")) {
 		t.Errorf("the file holds %s", raw)
 	}
 }
@@ -190,7 +194,13 @@ func TestKeysAreNotPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := seal.Source{File: "f", Passphrase: home.NewSecret(string(secret))}
-	for _, v := range []any{k, &k, s, &s, struct{ k seal.Key }{k}, struct{ s seal.Source }{s}, map[string]seal.Key{"k": k}, []seal.Key{k}} {
+	for _, v := range []any{
+		k, &k, s, &s,
+		struct{ k seal.Key }{k},
+		struct{ s seal.Source }{s},
+		map[string]seal.Key{"k": k},
+		[]seal.Key{k},
+	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			got := strings.ToLower(fmt.Sprintf(verb, v))
 			numbers := strings.Trim(fmt.Sprint(secret), "[]")
@@ -198,7 +208,10 @@ func TestKeysAreNotPrinted(t *testing.T) {
 			for _, b := range secret {
 				hexes = append(hexes, fmt.Sprintf("0x%x", b))
 			}
-			for _, form := range []string{string(secret), hex.EncodeToString(secret), base64.StdEncoding.EncodeToString(secret), numbers, strings.Join(hexes, ", ")} {
+			for _, form := range []string{
+				string(secret), hex.EncodeToString(secret),
+				base64.StdEncoding.EncodeToString(secret), numbers, strings.Join(hexes, ", "),
+			} {
 				if strings.Contains(got, strings.ToLower(form)) {
 					t.Errorf("%s of %T prints the key: %s", verb, v, got)
 				}
