@@ -105,8 +105,8 @@ func TestForgeriesChangeNothing(t *testing.T) {
 		}},
 		{"an old grant", "old", func() { s.put(old) }},
 		{"a grant that came too late", "expired", func() { m := s.grant(3); m.Exp = time.Now().Add(-time.Second).UnixMilli(); s.send(m) }},
-		{"sessions that nobody began", "unexpected", func() {
-			s.send(&wire.Message{Re: "nobody-asked", To: s.id.Name, Body: &wire.Session{Account: house1, Epoch: 2, Devices: []string{"mac-50c7bf000000"}}})
+		{"a sign-in without a request", "unexpected", func() {
+			s.send(&wire.Message{Re: "no-request", To: s.id.Name, Body: &wire.SignedIn{Account: house1, Epoch: 2, Devices: []wire.Proven{{ID: "mac-50c7bf000000"}}}})
 		}},
 		{"another account's enrolment", "unexpected", func() {
 			s.send(&wire.Message{To: s.id.Name, Body: &wire.Enrolled{Account: "account2", Keys: stranger.Keys, Notice: s.notices[2]}})
@@ -146,7 +146,7 @@ func TestForgeriesChangeNothing(t *testing.T) {
 			t.Errorf("%d lines of the history in a minute say: %s", n, what)
 		}
 	}
-	if got := s.events(); got["a grant of an older epoch"] != 1 || got["a notice that was not signed by the account service"] != 1 ||
+	if got := s.events(); got["a message of type grant of an older epoch"] != 1 || got["a notice that the account service did not sign"] != 1 ||
 		got["a message that cannot be read"] != 1 {
 		t.Errorf("the history tells of %v", got)
 	}
@@ -201,90 +201,107 @@ func (s *stage) answer(m *wire.Message, b wire.Body) {
 	s.send(&wire.Message{Re: m.ID, To: s.id.Name, Body: b})
 }
 
-// challenge answers a Begin, with honest proofs.
-func (s *stage) challenge(b *wire.Begin) *wire.Challenge {
+// signedIn answers a SignIn, with honest proofs.
+func (s *stage) signedIn(m *wire.Message, b *wire.SignIn) *wire.SignedIn {
 	t := s.h.t
 	t.Helper()
 	secrets, err := s.store.BindingSecrets(s.hub.devices)
 	must(t, err)
-	c := &wire.Challenge{Account: house1, Epoch: b.Epoch}
+	answer := &wire.SignedIn{Account: house1, Epoch: b.Epoch, Nonce: wire.NewNonce()}
 	for _, d := range b.Devices {
-		sign := wire.SignIn{
-			Account: house1, Member: s.id.Name, Device: d.ID, Epoch: b.Epoch, MemberNonce: d.Nonce, ServiceNonce: wire.NewNonce(),
+		service, member := wire.Attempt{
+			Account: house1, Member: s.id.Name, Device: d.ID, Request: m.ID, Epoch: b.Epoch, MemberNonce: b.MemberNonce, ServiceNonce: b.ServiceNonce,
 			EpochSecret: s.secrets[b.Epoch-1], BindingSecret: secrets[home.DeviceID(d.ID)],
+		}.Proofs()
+		if !wire.Equal(member, d.Proof) {
+			t.Fatalf("the hub's proof for %s does not hold", d.ID)
 		}
-		service, _ := sign.Proofs()
-		c.Devices = append(c.Devices, wire.Challenged{ID: d.ID, Nonce: sign.ServiceNonce, Proof: service})
+		answer.Devices = append(answer.Devices, wire.Proven{ID: d.ID, Proof: service})
 	}
-	return c
+	return answer
 }
 
-func TestTheHubProvesNothingToWhoHasNotProvenItself(t *testing.T) {
+func TestADeviceIsSignedInOnlyWithTheServicesProof(t *testing.T) {
 	s := play(t, nil)
 	s.devices(4)
-	m, begin := next[*wire.Begin](s)
-	if len(begin.Devices) != 4 {
-		t.Fatalf("%d devices begun, want 4", len(begin.Devices))
+	m, b := next[*wire.SignIn](s)
+	if len(b.Devices) != 4 || len(b.MemberNonce) != 32 {
+		t.Fatalf("%d devices in the request, want 4", len(b.Devices))
 	}
-	c := s.challenge(begin)
-	c.Devices[0].Proof[0] ^= 1
-	c.Devices[1].Nonce = nil
-	c.Devices[2].Proof = nil
-	s.answer(m, c)
-	pm, proof := next[*wire.Proof](s)
-	if len(proof.Devices) != 1 || proof.Devices[0].ID != begin.Devices[3].ID {
-		t.Fatalf("proofs for %d devices, want only the one that the service proved to know", len(proof.Devices))
+	for name, wrong := range map[string]wire.Body{
+		"a receipt": &wire.Receipt{Account: house1, Epoch: 1, Notice: s.notices[0]}, "another account": &wire.SignedIn{Account: "account2", Epoch: 1},
+		"another epoch": &wire.SignedIn{Account: house1, Epoch: 2},
+	} {
+		was := s.link.Counts()
+		s.answer(m, wrong)
+		eventually(t, 10*time.Second, name+" is dropped", func() bool { return fmt.Sprint(s.link.Counts()) != fmt.Sprint(was) })
 	}
-	if n := s.link.Counts()["forged"]; n != 3 {
-		t.Errorf("%d counted as forged, want 3", n)
-	}
-
-	// A session says what nobody asked for, too.
-	var all []string
-	for _, d := range s.hub.devices {
-		all = append(all, string(d))
-	}
-	s.answer(pm, &wire.Session{Account: house1, Epoch: 1, Devices: append(all, "mac-50c7bfffffff")})
-	_, confirm := next[*wire.Confirm](s)
+	answer := s.signedIn(m, b)
+	answer.Devices[0].Proof[0] ^= 1
+	answer.Devices[1].Proof = nil
+	answer.Devices[2].Proof = b.Devices[2].Proof // the hub's own, sent back
+	good := answer.Devices[3].ID
+	answer.Devices = append(answer.Devices, wire.Proven{ID: "mac-50c7bfffffff", Proof: answer.Devices[3].Proof}) // not in the request
+	was := s.link.Counts()["forged"]
+	s.answer(m, answer)
+	eventually(t, 10*time.Second, "one device is signed in", func() bool {
+		bs, err := s.store.Bindings()
+		must(t, err)
+		for _, b := range bs {
+			if b.CloudEpoch == 1 {
+				return true
+			}
+		}
+		return false
+	})
 	bs, err := s.store.Bindings()
 	must(t, err)
 	for _, b := range bs {
-		proven := string(b.Device) == proof.Devices[0].ID
-		if (b.CloudEpoch == 1) != proven {
-			t.Errorf("%s believed to be signed in: %t, want %t", b.Device, b.CloudEpoch == 1, proven)
+		if (b.CloudEpoch == 1) != (string(b.Device) == good) {
+			t.Errorf("%s signed in: %t", b.Device, b.CloudEpoch == 1)
 		}
-		if slices.Contains(confirm.Devices, string(b.Device)) != proven {
-			t.Errorf("%s confirmed, and was not proven", b.Device)
-		}
+	}
+	if n := s.link.Counts()["forged"] - was; n != 3 {
+		t.Errorf("%d counted as forged, want 3", n)
+	}
+	// The others are tried again, in a new request with the new nonce.
+	m2, b2 := next[*wire.SignIn](s)
+	if len(b2.Devices) != 3 || m2.ID == m.ID || !slices.Equal(b2.ServiceNonce, answer.Nonce) || slices.Equal(b2.MemberNonce, b.MemberNonce) {
+		t.Errorf("%d devices in the next request, want 3 with new nonces", len(b2.Devices))
 	}
 }
 
-func TestAReceiptEndsNoSignInThatHasNotBeen(t *testing.T) {
+func TestAnExpiredNonceIsReplacedAtOnce(t *testing.T) {
 	s := play(t, nil)
 	s.devices(2)
-	receipt := &wire.Receipt{Account: house1, Epoch: 1, Notice: s.notices[0]}
-	m, begin := next[*wire.Begin](s)
-	s.answer(m, receipt)
-	s.answer(m, s.challenge(begin))
-	m, proof := next[*wire.Proof](s)
-	if len(proof.Devices) != 2 {
-		t.Fatalf("proofs for %d devices, want 2", len(proof.Devices))
+	m, b := next[*wire.SignIn](s)
+	fresh := wire.NewNonce()
+	s.answer(m, &wire.Refusal{Code: wire.CodeNonce, Nonce: fresh})
+	m2, b2 := next[*wire.SignIn](s)
+	if !slices.Equal(b2.ServiceNonce, fresh) || slices.Equal(b.ServiceNonce, fresh) || m2.Seq <= m.Seq || len(b2.Devices) != 2 {
+		t.Fatalf("%+v after %+v", m2, m)
 	}
-	s.answer(m, receipt)
-	s.answer(m, &wire.Session{Account: house1, Epoch: 1, Devices: []string{proof.Devices[0].ID}})
-	m, confirm := next[*wire.Confirm](s)
-	if len(confirm.Devices) != 1 || confirm.Devices[0] != proof.Devices[0].ID {
-		t.Fatalf("confirmed %v, want what there was a session for", confirm.Devices)
+	s.answer(m2, s.signedIn(m2, b2))
+	eventually(t, 10*time.Second, "an empty outbox", s.quiet)
+}
+
+func TestARequestWithoutAnAnswerIsRepeatedAsItIs(t *testing.T) {
+	s := play(t, func(o *cloudlink.Options) { o.Patience = 100 * time.Millisecond })
+	s.devices(3)
+	m, _ := next[*wire.SignIn](s)
+	for range 3 {
+		again, b := next[*wire.SignIn](s)
+		if again.ID != m.ID || again.Seq != m.Seq || again.At != m.At || len(b.Devices) != 3 {
+			t.Fatalf("%+v after %+v", again, m)
+		}
 	}
-	s.answer(m, receipt)
-	eventually(t, 10*time.Second, "one sign-in less to tell", func() bool {
-		es, err := s.store.Errands(10)
-		must(t, err)
-		return len(es) == 1 && string(es[0].Device) == proof.Devices[1].ID
-	})
-	if n := s.link.Counts()["unexpected"]; n != 2 {
-		t.Errorf("%d counted as unexpected, want the two receipts", n)
+	s.bind(1) // waits: a member has one request at a time
+	again, b := next[*wire.SignIn](s)
+	if again.ID != m.ID {
+		t.Fatalf("another request beside the one that waits: %+v", again)
 	}
+	s.answer(again, s.signedIn(again, b))
+	next[*wire.Bind](s)
 }
 
 func TestAGrantAfterOneThatWasLostIsNotTakenBeforeItsTurn(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
-	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -15,7 +14,7 @@ import (
 // Devices of a house come back one after the other. What one of them costs (four commits, six messages) many can share.
 func TestErrandsThatComeWhileAConversationIsOpenShareTheNext(t *testing.T) {
 	h := open(t, "")
-	b := h.hub(func(o *cloudlink.Options) { o.Window = 100 })
+	b := h.hub(nil)
 	b.enrol()
 	b.bind(40)
 	b.settled(1, 20*time.Second)
@@ -30,7 +29,7 @@ func TestErrandsThatComeWhileAConversationIsOpenShareTheNext(t *testing.T) {
 			return true
 		}
 		if ok {
-			if m, err := wire.ParseMessage(pub.Payload); err == nil && m.Type == "begin" {
+			if m, err := wire.ParseMessage(pub.Payload); err == nil && m.Type == "sign-in" {
 				begun.Add(1)
 			}
 		}

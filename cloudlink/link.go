@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
-	"github.com/rekeyd/rekeyd/cloudlink/pairing"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -41,48 +38,40 @@ type Options struct {
 	Secret home.Secret
 
 	Batch    int           // devices a message; 512 when zero
-	Window   int           // conversations open at once; 4 when zero
-	Patience time.Duration // how long an answer is waited for before the errand is begun again; 5 s when zero
+	Patience time.Duration // time to wait for an answer before the request is repeated; 5 s when zero
 	AskEvery time.Duration // how often the service is asked for what might have been withheld; 15 min when zero
+	KeyLife  time.Duration // after which the sealing key is replaced; 24 h when zero
 }
 
 // Link is a member's end of the account link.
 type Link struct {
 	o      Options
-	out    chan *wire.Message
+	began  time.Time // of this start: relays expire by it
+	out    chan []byte
 	wake   chan struct{}
 	rejoin chan struct{}
 	orders chan order
 	counts counts
 
-	mu       sync.Mutex // guards what follows
-	conn     *mqtt.Conn
-	online   bool
-	heard    time.Time // when the service last answered what it was asked
-	trouble  string    // why the link does not work, for people; empty when it does
-	offer    *offer
-	open     map[string]*conversation // by the message that waits for its answer
-	busy     map[errandKey]bool       // errands in an open conversation
-	deferred map[errandKey]pause      // errands that the service refused for now
-	looked   time.Time                // when the outbox was last looked into
-	more     bool                     // there was more than a batch in it
-	early    bool                     // it is to be looked into again, for what came too soon after
-	asked    time.Time                // when the service was last asked for what was missed; zero for at once
-	misses   int                      // conversations in a row that nobody answered
-	member   bool                     // of a device: the service has said that it is enrolled
-	turned   int                      // of a device: how often in a row it was told that it is not bound yet
-	recorded map[string]time.Time     // when a reason to drop was last written down
-	refusals int                      // of the broker, in a row
-	relayed  map[string]*done         // requests to devices, by the message that brought them
-}
-
-// offer is a pairing that waits to be used.
-type offer struct {
-	pairing  pairing.Pairing
-	email    string
-	password home.Secret
-	enrolled bool       // the service has answered; its first grant is awaited
-	done     chan error // buffered: told once
+	mu         sync.Mutex // guards what follows
+	conn       *mqtt.Conn
+	online     bool
+	heard      time.Time // when the service last answered a request
+	trouble    string    // why the link does not work, for people; empty when it does
+	offer      *offer
+	pending    *request             // the request that waits for its answer
+	deferred   map[errandKey]pause  // errands that the service refused for now
+	asked      time.Time            // when hello was last sent; zero for at once
+	nonce      []byte               // the service's, for the next sign-in; nil before welcome
+	renewed    bool                 // nonce came with a refusal
+	challenge  []byte               // for the next change of the sealing key; nil when the service has not sent one
+	misses     int                  // deadlines in a row without an answer
+	member     bool                 // of a native device: the service has enrolled it
+	turned     int                  // of a native device: refused enrolments in a row
+	enrolAgain time.Time            // of a native device: not before
+	recorded   map[string]time.Time // when a reason to drop was last written to the history
+	refusals   int                  // of the broker, in a row
+	relayed    map[string]*outcome  // requests to devices, by the message that brought them
 }
 
 // New checks o, all of it, and returns a Link. It does not connect: Run does.
@@ -98,26 +87,25 @@ func New(o Options) (*Link, error) {
 	if o.Batch == 0 {
 		o.Batch = 512
 	}
-	if o.Window == 0 {
-		o.Window = 4
-	}
 	if o.Patience == 0 {
 		o.Patience = 5 * time.Second
 	}
 	if o.AskEvery == 0 {
 		o.AskEvery = 15 * time.Minute
 	}
-	if o.Batch < 1 || o.Batch > wire.MaxDevices || o.Window < 1 || o.Patience < 0 || o.AskEvery < 0 {
-		errs = append(errs, fmt.Errorf("batch %d (1 to %d), window %d, patience %v or ask-every %v is out of range",
-			o.Batch, wire.MaxDevices, o.Window, o.Patience, o.AskEvery))
+	if o.KeyLife == 0 {
+		o.KeyLife = 24 * time.Hour
+	}
+	if o.Batch < 1 || o.Batch > wire.MaxDevices || o.Patience < 0 || o.AskEvery < 0 || o.KeyLife < 0 {
+		errs = append(errs, fmt.Errorf("batch %d (1 to %d), patience %v, ask-every %v or key-life %v is out of range",
+			o.Batch, wire.MaxDevices, o.Patience, o.AskEvery, o.KeyLife))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
 	return &Link{
-		o: o, out: make(chan *wire.Message, 64), wake: make(chan struct{}, 1), rejoin: make(chan struct{}, 1),
-		open: map[string]*conversation{}, busy: map[errandKey]bool{}, deferred: map[errandKey]pause{}, recorded: map[string]time.Time{},
-		orders: make(chan order, relayQueue), relayed: map[string]*done{},
+		o: o, began: time.Now(), out: make(chan []byte, 64), wake: make(chan struct{}, 1), rejoin: make(chan struct{}, 1),
+		deferred: map[errandKey]pause{}, recorded: map[string]time.Time{}, orders: make(chan order, relayQueue), relayed: map[string]*outcome{},
 	}, nil
 }
 
@@ -191,7 +179,7 @@ func (l *Link) brokers() ([]string, error) {
 	case len(l.o.Brokers) > 0:
 		return l.o.Brokers, nil
 	case offered:
-		return offer.pairing.Brokers, nil
+		return wire.URLs(offer.pairing.Brokers), nil
 	}
 	return a.Brokers, nil
 }
@@ -213,7 +201,7 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 		return err
 	}
 	l.mu.Lock()
-	l.conn, l.trouble = conn, ""
+	l.conn, l.trouble, l.pending, l.nonce, l.challenge = conn, "", nil, nil, nil
 	l.mu.Unlock()
 	var parts sync.WaitGroup
 	parts.Go(func() { l.send(ctx, conn) })
@@ -256,102 +244,39 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 	return err
 }
 
-// up is called by the connection when it comes and goes. What was open before is begun anew: its answers may be lost.
+// up is called by the connection when it comes and goes. A request without an answer is repeated at once: one may have been lost.
 func (l *Link) up(is bool) {
-	for { // what still waits to be sent belongs to a conversation that is forgotten now
+	for drained := false; !drained; { // what still waits to be sent was for the connection before
 		select {
 		case <-l.out:
-			continue
 		default:
+			drained = true
 		}
-		break
 	}
 	l.mu.Lock()
 	l.online = is
 	if is {
 		l.refusals = 0
 	}
-	clear(l.open)
-	clear(l.busy)
+	if l.pending != nil {
+		l.pending.deadline = time.Time{}
+	}
 	l.asked = time.Time{}
 	l.mu.Unlock()
 	l.Wake()
 }
 
-// send signs and sends what the link has to say, in the order of its sequence numbers.
+// send publishes signed messages in their order.
 func (l *Link) send(ctx context.Context, conn *mqtt.Conn) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case m := <-l.out:
-			m.Seq = l.o.Boot<<32 | uint64(l.counts.sent.Add(1))
-			m.At = time.Now().UnixMilli()
-			raw, err := l.o.Identity.Sign(m)
-			if err == nil {
-				err = conn.Publish(mqtt.Message{Topic: wire.OutboxTopic(l.o.Identity.Name), Payload: raw})
-			}
-			l.o.Log.Debug("message sent", "type", m.Type, "id", m.ID, "re", m.Re, "seq", m.Seq)
+		case raw := <-l.out:
+			err := conn.Publish(mqtt.Message{Topic: wire.OutboxTopic(l.o.Identity.Name), Payload: raw})
 			if err != nil && ctx.Err() == nil {
-				l.o.Log.Warn("message not sent", "type", m.Body.Type(), "err", err) // its errand is begun again in time
+				l.o.Log.Warn("message not sent", "err", err) // it is repeated in time
 			}
 		}
 	}
-}
-
-// say queues a message to the service. It may wait for the socket, but never for an answer.
-func (l *Link) say(m *wire.Message) {
-	select {
-	case l.out <- m:
-	case <-time.After(l.o.Patience): // nobody sends: the connection has just ended
-	}
-}
-
-// counts are what happened, for metrics and tests.
-type counts struct {
-	sent                                                  atomic.Uint32
-	malformed, forged, old, replayed, expired, unexpected atomic.Uint64
-}
-
-// Counts returns how many messages were dropped, by reason.
-func (l *Link) Counts() map[string]uint64 {
-	return map[string]uint64{
-		"malformed": l.counts.malformed.Load(), "forged": l.counts.forged.Load(), "old": l.counts.old.Load(),
-		"replayed": l.counts.replayed.Load(), "expired": l.counts.expired.Load(), "unexpected": l.counts.unexpected.Load(),
-	}
-}
-
-// drop counts and logs a message that is not acted on, and records it in the history, at most once a minute and reason: whoever can
-// publish must not be able to wear out the disk.
-func (l *Link) drop(n *atomic.Uint64, what string, err error) {
-	n.Add(1)
-	now := time.Now()
-	l.mu.Lock()
-	last, known := l.recorded[what]
-	again := known && now.Sub(last) < time.Minute
-	if !again {
-		l.recorded[what] = now
-	}
-	l.mu.Unlock()
-	if again {
-		return
-	}
-	l.o.Log.Warn("message dropped", "reason", what, "err", err)
-	if err := l.o.Store.Record(home.Event{At: now.UTC().Round(0), What: "message refused", Detail: what}); err != nil {
-		l.o.Log.Error("history not written", "err", err)
-	}
-}
-
-func ids[T ~string](ss []string) []T {
-	out := make([]T, len(ss))
-	for i, s := range ss {
-		out[i] = T(s)
-	}
-	return out
-}
-
-func without(ss []string, refused []wire.Outcome) []string {
-	return slices.DeleteFunc(slices.Clone(ss), func(s string) bool {
-		return slices.ContainsFunc(refused, func(o wire.Outcome) bool { return o.ID == s })
-	})
 }

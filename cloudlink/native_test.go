@@ -57,7 +57,7 @@ func (n *native) tell(as *wire.Identity, b wire.Body) wire.Body {
 	m := &wire.Message{To: string(n.d.ID()), At: time.Now().UnixMilli(), Body: b}
 	raw, err := as.Sign(m)
 	must(n.t, err)
-	resp, err := http.Post("http://"+n.d.Addr().String()+wire.DoorPath, "application/json", bytes.NewReader(raw))
+	resp, err := http.Post("http://"+n.d.Addr().String()+wire.DoorPath, "application/jose", bytes.NewReader(raw))
 	must(n.t, err)
 	defer resp.Body.Close()
 	raw, err = io.ReadAll(resp.Body)
@@ -80,12 +80,13 @@ func (n *native) join(as *wire.Identity, a home.Account, brokers []string) strin
 	notice, err := wire.ParseNotice(a.NoticeJSON)
 	must(n.t, err)
 	plain, err := json.Marshal(wire.Joined{
-		Account: string(a.ID), Service: wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal}, Brokers: brokers, Notice: notice,
+		Account: string(a.ID), Service: wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal}, Brokers: wire.Brokers(brokers), Notice: notice,
 	})
 	must(n.t, err)
+	n.tell(as, &wire.Probe{Nonce: wire.NewNonce()}) // its sealing key changes
 	sealed, err := n.keys.SealTo(wire.JoinInfo(as.Name, string(n.d.ID())), plain)
 	must(n.t, err)
-	return n.tell(as, &wire.Join{Keys: as.Keys, Sealed: sealed}).(*wire.Done).Code
+	return n.tell(as, &wire.Join{Sign: as.Keys.Sign, Sealed: sealed}).(*wire.Done).Code
 }
 
 func (n *native) holds(e home.Epoch) {

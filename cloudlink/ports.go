@@ -15,6 +15,7 @@ type Store interface {
 	Vault
 	Epochs
 	Outbox
+	Sealing
 }
 
 // Vault holds what proofs are made of.
@@ -45,4 +46,13 @@ type Outbox interface {
 	Answered([]home.Errand) error
 	// SignedIn records sessions.
 	SignedIn(id home.AccountID, epoch home.Epoch, devices []home.DeviceID) error
+}
+
+// Sealing holds the member's sealing keys.
+type Sealing interface {
+	// SealingKeys returns one key, or two while the newest is announced, newest first.
+	SealingKeys() ([]home.SealingKey, error)
+	AddSealingKey(home.SealingKey) error
+	// KeepSealingKey deletes all other keys.
+	KeepSealingKey(seed home.Secret) error
 }

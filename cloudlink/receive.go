@@ -1,71 +1,54 @@
 package cloudlink
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
-	"github.com/rekeyd/rekeyd/cloudlink/pairing"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Enrol joins the account of a pairing and waits until the account's newest grant is on disk. The e-mail address and password
-// are what the account's owner typed; the service has just checked them and keeps neither in the clear.
-func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
-	for _, b := range p.Brokers {
-		if _, err := mqtt.ParseBroker(b); err != nil {
-			return &home.Error{Op: "enrol this hub", Err: err, Hint: "sign in again with: rekeyd login"}
-		}
-	}
-	o := &offer{pairing: p, email: email, password: password, done: make(chan error, 1)}
-	l.mu.Lock()
-	l.offer = o
-	l.mu.Unlock()
-	l.Rejoin()
-	l.Wake()
-	select {
-	case <-ctx.Done():
-		l.mu.Lock()
-		if l.offer == o {
-			l.offer = nil
-		}
-		l.mu.Unlock()
-		return fmt.Errorf("enrol: the account service did not answer: %w", home.ErrUnavailable)
-	case err := <-o.done:
-		return err
-	}
+// answers is the table of messages from the service: which requests each answers, and what handles it. A message without
+// requests can come by itself.
+var answers = map[string]answer{
+	"enrolled":  answerTo((*Link).enrolled, kindEnrol),
+	"welcome":   answerTo((*Link).welcome, kindHello),
+	"receipt":   answerTo((*Link).receipt, home.ErrandAck, home.ErrandBind, home.ErrandUnbind),
+	"signed-in": answerTo((*Link).signedIn, home.ErrandSignIn),
+	"refusal":   answerTo((*Link).refusal, kindEnrol, kindHello, home.ErrandAck, home.ErrandBind, home.ErrandUnbind, home.ErrandSignIn),
+	"grant":     answerTo((*Link).grant),
+	"relay":     answerTo((*Link).relay),
 }
 
-func (l *Link) enrol(now time.Time, service string, o *offer) {
-	if l.isOpen(kindEnrol) {
-		return
-	}
-	id := l.o.Identity
-	b := &wire.Enrol{Keys: id.Keys, Name: l.o.Name, Version: l.o.Version}
-	c := &conversation{kind: kindEnrol, service: service}
-	if o != nil {
-		b.Pairing = o.pairing.Name
-		b.Proof = wire.PairingProof(o.pairing.Secret, wire.RoleHub, o.pairing.Name, id.Name, id.Keys)
-		c.account = o.pairing.Account
-	} else {
-		a, err := l.o.Store.Account()
-		if err == nil {
-			c.account = string(a.ID)
-			b.Secret, err = serviceKeys(a).SealTo(wire.SecretInfo(c.account, id.Name), []byte(l.o.Secret.Reveal()))
-		}
-		if err != nil {
-			l.o.Log.Error("enrolment not begun", "err", err)
-			return
-		}
-	}
-	l.start(now, c, b)
+// answer is a row of the table.
+type answer struct {
+	to     []home.ErrandKind
+	handle func(l *Link, r *request, m *wire.Message) error
 }
 
-// receive takes one message from the broker. What it changes is on disk when it returns, and only then is it acknowledged.
+func answerTo[B wire.Body](handle func(*Link, *request, *wire.Message, B) error, to ...home.ErrandKind) answer {
+	return answer{to, func(l *Link, r *request, m *wire.Message) error { return handle(l, r, m, m.Body.(B)) }}
+}
+
+// wants returns whether the message may be handled, r being the request that it answers, or nil.
+func (a answer) wants(r *request) bool {
+	if len(a.to) == 0 {
+		return true
+	}
+	for _, k := range a.to {
+		if r != nil && r.kind == k {
+			return true
+		}
+	}
+	return false
+}
+
+// receive takes one message from the broker. Its changes are on disk when it returns, and only then is it acknowledged.
 func (l *Link) receive(m mqtt.Message) {
 	t, ok := wire.ParseTopic(m.Topic)
 	switch {
@@ -74,78 +57,11 @@ func (l *Link) receive(m mqtt.Message) {
 	case ok && t.Leaf == "inbox" && t.Name == l.o.Identity.Name:
 		l.inbox(m.Payload)
 	default:
-		l.drop(&l.counts.unexpected, "a message on a topic that was not asked for", nil)
+		l.drop(&l.counts.unexpected, "a message on a topic without a subscription", nil)
 	}
 }
 
-func (l *Link) notice(raw []byte) {
-	if len(raw) == 0 {
-		return // a retained message was cleared
-	}
-	n, err := wire.ParseNotice(raw)
-	if err != nil {
-		l.drop(&l.counts.malformed, "a notice that cannot be read", err)
-		return
-	}
-	a, err := l.o.Store.Account()
-	if err == nil {
-		err = n.Verify(serviceKeys(a), string(a.ID))
-	}
-	if err == nil {
-		err = l.follows(a, n)
-	}
-	switch {
-	case err == nil:
-		if home.Epoch(n.Epoch) > a.Epoch {
-			l.askWithin(min(2*time.Second, l.o.Patience))
-		}
-	case errors.Is(err, wire.ErrGap):
-		l.askSoon()
-	default:
-		l.distrust("a notice", err)
-	}
-}
-
-// follows checks a verified notice against the chain, and writes down that it was heard.
-func (l *Link) follows(a home.Account, n wire.Notice) error {
-	known, hash := a.NoticeEpoch, a.Notice
-	if err := n.Follows(known, hash); err != nil {
-		return err
-	}
-	if home.Epoch(n.Epoch) == known {
-		return nil
-	}
-	return l.o.Store.NoteNotice(a.ID, home.Epoch(n.Epoch), n.Hash(), n.JWS())
-}
-
-// Heard takes a notice that came another way than through the broker: through the endpoint of a native device.
-func (l *Link) Heard(n wire.Notice) { l.notice(n.JWS()) }
-
-// askWithin has the next ask not wait longer than d: time for the grant to come by itself, as it does after a reset.
-func (l *Link) askWithin(d time.Duration) {
-	l.mu.Lock()
-	l.asked = earlier(l.asked, time.Now().Add(d-l.o.AskEvery))
-	l.mu.Unlock()
-	l.Wake()
-}
-
-// distrust counts a message that does not hold, by why.
-func (l *Link) distrust(what string, err error) {
-	switch {
-	case errors.Is(err, home.ErrForged):
-		l.drop(&l.counts.forged, what+" that was not signed by the account service", err)
-	case errors.Is(err, home.ErrOldEpoch):
-		l.drop(&l.counts.old, what+" of an older epoch", err)
-	case errors.Is(err, home.ErrReplayed):
-		l.counts.replayed.Add(1)
-	case errors.Is(err, home.ErrNoAccount):
-		l.counts.unexpected.Add(1)
-	default:
-		l.o.Log.Error("message not processed", "what", what, "err", err)
-	}
-}
-
-// inbox takes one message of the service: who sent it, then whether it is asked for and fresh, then what it says.
+// inbox takes one message of the service. It checks the sender, then whether the message answers a request or is fresh.
 func (l *Link) inbox(raw []byte) {
 	m, err := wire.ParseMessage(raw)
 	if err != nil {
@@ -162,37 +78,29 @@ func (l *Link) inbox(raw []byte) {
 	}
 	l.o.Log.Debug("message received", "type", m.Type, "id", m.ID, "re", m.Re)
 	l.mu.Lock()
-	c := l.open[m.Re]
-	if c != nil { // anything else may be a replay: it does not show that the service is there
+	r := l.pending
+	if r != nil && r.id != m.Re {
+		r = nil
+	}
+	if r != nil { // any other message may be a replay: it does not show that the service is there
 		l.heard, l.misses = time.Now(), 0
 	}
 	l.mu.Unlock()
-	if m.Expired(time.Now(), c != nil) {
+	if m.Expired(time.Now(), r != nil) {
 		l.drop(&l.counts.expired, "a message that came too late", nil)
 		return
 	}
-	if g, ok := m.Body.(*wire.Grant); ok {
-		if err := l.grant(m, g, keys); err != nil {
-			l.distrust("a grant", err)
-		}
+	a, known := answers[m.Type]
+	if !known || !a.wants(r) {
+		l.counts.unexpected.Add(1) // late, doubled or replayed: no request waits for it
 		return
 	}
-	if r, ok := m.Body.(*wire.Relay); ok {
-		if err := l.relay(m, r); err != nil {
-			l.distrust("a request to a device", err)
-		}
-		return
-	}
-	if c == nil {
-		l.counts.unexpected.Add(1) // late, doubled or replayed: nobody waits for it
-		return
-	}
-	if err := l.answer(c, m); err != nil {
-		l.distrust("an answer", err)
+	if err := a.handle(l, r, m); err != nil {
+		l.distrust("a message of type "+m.Type, err)
 	}
 }
 
-// service returns the keys of the account service: pinned at enrolment, or those of the pairing that is being used.
+// service returns the keys of the account service: pinned at enrolment, or those of the pairing that is in use.
 func (l *Link) service() (wire.Keys, error) {
 	l.mu.Lock()
 	o := l.offer
@@ -204,222 +112,97 @@ func (l *Link) service() (wire.Keys, error) {
 	return serviceKeys(a), err
 }
 
-// answer goes on with the conversation that m answers.
-func (l *Link) answer(c *conversation, m *wire.Message) error {
-	switch b := m.Body.(type) {
-	case *wire.Enrolled:
-		if c.kind == kindEnrol {
-			return l.enrolled(m, b)
-		}
-	case *wire.Challenge:
-		if c.kind == home.ErrandSignIn && b.Epoch == c.epoch {
-			return l.challenged(c, m, b)
-		}
-	case *wire.Session:
-		if c.kind == home.ErrandSignIn && b.Epoch == c.epoch {
-			return l.session(c, m, b)
-		}
-	case *wire.Receipt:
-		if c.kind == home.ErrandSignIn && !c.signed {
-			break // the service has signed nobody in
-		}
-		switch a, err := l.o.Store.Account(); {
-		case err != nil:
-			return err
-		case uint64(a.Epoch) < b.Epoch:
-			l.askWithin(min(2*time.Second, l.o.Patience)) // a grant was lost, or is on its way
-		case c.kind == kindAsk:
-			l.settle(nil) // enrolled again, and there was nothing to miss
-		}
-		return l.receipt(c, m, b)
-	case *wire.Refusal:
-		return l.refusal(c, m, b)
-	}
-	l.counts.unexpected.Add(1)
-	return nil
-}
-
-func (l *Link) enrolled(m *wire.Message, b *wire.Enrolled) error {
-	l.mu.Lock()
-	o := l.offer
-	l.mu.Unlock()
-	if o == nil { // a device that speaks the link: it joined through its door, and knows the account already
-		l.mu.Lock()
-		l.member, l.turned = true, 0
-		l.mu.Unlock()
-		l.finish(m.Re)
-		return nil
-	}
-	p, id := o.pairing, l.o.Identity
-	proof := wire.PairingProof(p.Secret, wire.RoleService, p.Name, id.Name, b.Keys)
-	if !wire.Equal(proof, b.Proof) || b.Account != p.Account {
-		return fmt.Errorf("enrolled: %w", home.ErrForged)
-	}
-	if err := b.Notice.Verify(b.Keys, b.Account); err != nil {
-		return err
-	}
-	a := home.Account{
-		ID: home.AccountID(b.Account), Email: b.Email, ServiceKey: b.Keys.Sign, ServiceSeal: b.Keys.Seal,
-		Notice: b.Notice.Hash(), NoticeEpoch: home.Epoch(b.Notice.Epoch), NoticeJSON: b.Notice.JWS(),
-		Brokers: p.Brokers, URL: p.URL,
-	}
-	if err := l.o.Store.Enrol(a, home.Credential{Epoch: a.NoticeEpoch, Username: b.Email, Password: o.password}); err != nil {
-		l.settle(err)
-		return err
-	}
-	l.mu.Lock()
-	o.enrolled = true
-	l.mu.Unlock()
-	l.finish(m.Re)
-	l.Rejoin() // with the account's topics
-	return nil
-}
-
-// settle tells whoever waits in Enrol how it ended.
-func (l *Link) settle(err error) {
-	l.mu.Lock()
-	o := l.offer
-	if o != nil && (o.enrolled || err != nil) {
-		l.offer = nil
-		o.done <- err // buffered, and told once
-	}
-	l.mu.Unlock()
-}
-
-func (l *Link) refusal(c *conversation, m *wire.Message, b *wire.Refusal) error {
-	l.o.Log.Warn("account service refused", "what", c.kind, "code", b.Code, "detail", b.Detail)
+// refusal handles a request that was refused as a whole.
+func (l *Link) refusal(r *request, _ *wire.Message, b *wire.Refusal) error {
+	l.o.Log.Warn("request refused", "request", r.kind, "code", b.Code, "detail", b.Detail)
 	switch {
-	case c.kind == kindEnrol && l.o.Secret.IsZero():
+	case r.kind == kindEnrol && l.o.Secret.IsZero():
 		l.settle(&home.Error{
 			Op: "enrol this hub", Err: fmt.Errorf("refused by the account service: %s", b.Code),
 			Hint: "the pairing is used up or too old: sign in again with: rekeyd login",
 		})
-	case c.kind == kindEnrol: // the hub's word may come any moment
+	case r.kind == kindEnrol: // the hub may bind this device any moment
 		l.mu.Lock()
-		c.deadline = time.Now().Add(min(100*time.Millisecond<<min(l.turned, 12), time.Minute))
+		l.enrolAgain = time.Now().Add(min(100*time.Millisecond<<min(l.turned, 12), time.Minute))
 		l.turned++
 		l.mu.Unlock()
-		l.Wake()
+	case b.Code == wire.CodeNonce && len(b.Nonce) > 0:
+		l.mu.Lock()
+		again := l.renewed
+		l.nonce, l.renewed = b.Nonce, true
+		l.mu.Unlock()
+		if !again { // the errands are sent at once, with the new nonce
+			l.finish(r)
+			return nil
+		}
 	case b.Code == wire.CodeOldEpoch:
 		l.askSoon()
-	case c.kind == kindAsk && b.Code == wire.CodeUnknown:
+	case r.kind == kindHello && b.Code == wire.CodeUnknown:
 		l.mu.Lock()
 		l.member = false
 		l.trouble = "the account no longer knows this hub: run rekeyd login"
+		l.asked = time.Now().Add(time.Minute - l.o.AskEvery)
 		l.mu.Unlock()
 		if l.o.Expelled != nil {
 			l.o.Expelled()
 		}
+	case r.kind == kindHello:
+		l.mu.Lock()
+		l.asked = time.Now().Add(l.o.Patience - l.o.AskEvery)
+		l.mu.Unlock()
 	}
-	for d := range c.errands {
-		l.rest(c, d)
-	}
-	if c.kind == kindEnrol || c.kind == kindAsk {
-		return nil // asked again when its patience has run out
-	}
-	l.finish(m.Re)
+	l.rest(r, slices.Collect(maps.Keys(r.errands))...)
+	l.finish(r)
 	return nil
 }
 
-// grant opens a grant and begins its epoch on disk, with all that follows from it. A grant between what is granted and the newest notice
-// is one that was missed: its own signature says enough, and the chain went past it already.
-func (l *Link) grant(m *wire.Message, g *wire.Grant, keys wire.Keys) error {
-	a, err := l.o.Store.Account()
-	if err != nil {
-		return err
-	}
-	if err := g.Notice.Verify(keys, string(a.ID)); err != nil {
-		return err
-	}
-	e := home.Epoch(g.Notice.Epoch)
+// distrust counts a message that is not acted on, by reason.
+func (l *Link) distrust(what string, err error) {
 	switch {
-	case e < a.Epoch:
-		return fmt.Errorf("grant of epoch %d after %d: %w", e, a.Epoch, home.ErrOldEpoch)
-	case e == a.Epoch:
-		l.counts.replayed.Add(1) // doubled, or resent because the acknowledgement was lost: acknowledge again
-		l.settle(nil)
-		return l.o.Store.Queue([]home.Errand{{Kind: home.ErrandAck, Epoch: e, At: time.Now().UTC().Round(0)}})
-	case a.Epoch != 0 && e-1 > a.Epoch && !l.asksAs(m.Re):
-		l.askSoon() // one in between was lost: whatever it brought may still be held by a device
-		return nil
-	case e >= a.NoticeEpoch:
-		if err := g.Notice.Follows(a.NoticeEpoch, a.Notice); err != nil {
-			if errors.Is(err, wire.ErrGap) {
-				l.askSoon()
-				return nil
-			}
-			return err
-		}
+	case errors.Is(err, home.ErrForged):
+		l.drop(&l.counts.forged, what+" that the account service did not sign", err)
+	case errors.Is(err, home.ErrOldEpoch):
+		l.drop(&l.counts.old, what+" of an older epoch", err)
+	case errors.Is(err, home.ErrReplayed):
+		l.counts.replayed.Add(1)
+	case errors.Is(err, home.ErrNoAccount):
+		l.counts.unexpected.Add(1)
+	default:
+		l.o.Log.Error("message not processed", "what", what, "err", err)
 	}
-	in, err := l.o.Identity.OpenGrant(g)
-	if err != nil {
-		return err
-	}
-	cred := home.Credential{Epoch: e, Username: in.Username, Password: in.Password, EpochSecret: in.Secret}
-	stale, err := l.o.Store.BeginEpoch(a.ID, cred, g.Notice.Hash(), g.Notice.JWS())
-	if err != nil {
-		return err
-	}
-	l.o.Log.Info("epoch begun", "epoch", e, "stale", stale, "cause", g.Notice.Cause, "via", g.Notice.Via)
-	l.settle(nil)
-	if l.o.Began != nil {
-		l.o.Began(e)
-	}
-	l.Wake()
-	return nil
 }
 
-// asksAs tells whether the message of that name is an ask that is open.
-func (l *Link) asksAs(id string) bool {
+// counts are events, for metrics and tests.
+type counts struct {
+	sent                                                  atomic.Uint32
+	malformed, forged, old, replayed, expired, unexpected atomic.Uint64
+}
+
+// Counts returns how many messages were dropped, by reason.
+func (l *Link) Counts() map[string]uint64 {
+	return map[string]uint64{
+		"malformed": l.counts.malformed.Load(), "forged": l.counts.forged.Load(), "old": l.counts.old.Load(),
+		"replayed": l.counts.replayed.Load(), "expired": l.counts.expired.Load(), "unexpected": l.counts.unexpected.Load(),
+	}
+}
+
+// drop counts and logs a message that is not acted on, and records it in the history, at most once a minute and reason: whoever
+// can publish must not be able to wear out the disk.
+func (l *Link) drop(n *atomic.Uint64, what string, err error) {
+	n.Add(1)
+	now := time.Now()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	c, ok := l.open[id]
-	return ok && c.kind == kindAsk
-}
-
-// presence is what a hub's status topic says, retained. A late will may overtake a birth: the higher boot wins.
-type presence struct {
-	Online  bool   `json:"online"`
-	Version string `json:"version"`
-	Boot    uint64 `json:"boot,string"`
-}
-
-func (l *Link) status(online bool) *mqtt.Message {
-	if !l.o.Secret.IsZero() {
-		return nil // a device has no status: its hub tells its state
+	last, known := l.recorded[what]
+	again := known && now.Sub(last) < time.Minute
+	if !again {
+		l.recorded[what] = now
 	}
-	raw, _ := json.Marshal(presence{online, l.o.Version, l.o.Boot}) // cannot fail
-	return &mqtt.Message{Topic: wire.StatusTopic(l.o.Identity.Name), Payload: raw, Retained: true}
-}
-
-func (l *Link) will() *mqtt.Message { return l.status(false) }
-
-func (l *Link) birth() []mqtt.Message {
-	var ms []mqtt.Message
-	if s := l.status(true); s != nil {
-		ms = append(ms, *s)
-	}
-	a, err := l.o.Store.Account()
-	if l.o.States != nil && err == nil {
-		for _, s := range l.o.States() {
-			ms = append(ms, s.message(a.ID))
-		}
-	}
-	return ms
-}
-
-// Publish publishes a device's state, retained. Without a connection it returns home.ErrUnavailable: every state is published
-// again after the next connect.
-func (l *Link) Publish(s DeviceState) error {
-	l.mu.Lock()
-	conn := l.conn
 	l.mu.Unlock()
-	if conn == nil {
-		return fmt.Errorf("publish state: %w", home.ErrUnavailable)
+	if again {
+		return
 	}
-	a, err := l.o.Store.Account()
-	if err != nil {
-		return fmt.Errorf("publish state: %w", err)
+	l.o.Log.Warn("message dropped", "reason", what, "err", err)
+	if err := l.o.Store.Record(home.Event{At: now.UTC().Round(0), What: "message refused", Detail: what}); err != nil {
+		l.o.Log.Error("history not written", "err", err)
 	}
-	return conn.Publish(s.message(a.ID))
 }

@@ -12,68 +12,64 @@ import (
 const (
 	relayWorkers = 8 // requests that are carried out at once
 	relayQueue   = 64
-	relayMemory  = 2 * time.Minute // how long an answer is remembered, for a request that comes again
-	relaysMost   = 1024            // remembered
+	relayLongest = time.Minute // from now until a request expires
+	relaysMost   = 1024        // remembered
 )
 
-// order is a request of an app to a device, checked and opened.
+// order is an app's request to a device, checked and opened.
 type order struct {
 	id, from string
 	account  string
 	device   home.DeviceID
 	request  []byte
-	until    time.Time
+	until    time.Time // by this member's monotonic clock
 }
 
-// done is what came of an order; answer is nil while it is carried out.
-type done struct {
-	at     time.Time
+// outcome is the answer to an order; answer is nil while it is carried out. It is kept until the order expires, so that the
+// order is carried out once.
+type outcome struct {
+	until  time.Time
 	answer *wire.Relayed
 }
 
-// relay takes an app's request to a device. One that comes again is not carried out again: its answer is said again.
-func (l *Link) relay(m *wire.Message, b *wire.Relay) error {
+// relay takes an app's request to a device. It expires by this member's own clock, and only in the start that it names: an earlier
+// start may have carried it out. One that comes again gets the same answer.
+func (l *Link) relay(_ *request, m *wire.Message, b *wire.Relay) error {
 	a, err := l.o.Store.Account()
 	if err != nil {
 		return err
 	}
-	if b.Account != string(a.ID) || m.Exp == 0 {
+	if b.Account != string(a.ID) {
 		return home.ErrForged
 	}
-	if time.Now().After(time.UnixMilli(m.Exp)) {
-		l.drop(&l.counts.expired, "a request to a device that came too late", nil)
-		return nil
-	}
-	request, err := l.o.Identity.Open(wire.RelayInfo(b.Account, m.From, l.o.Identity.Name, b.Device, m.ID), b.Sealed)
-	if err != nil || len(request) > wire.MaxRelay {
-		return home.ErrForged
-	}
-	o := order{m.ID, m.From, b.Account, home.DeviceID(b.Device), request, time.UnixMilli(m.Exp)}
 	now := time.Now()
-	l.mu.Lock()
-	was, again := l.relayed[m.ID]
-	if !again {
-		for id, d := range l.relayed {
-			if now.Sub(d.at) > relayMemory {
-				delete(l.relayed, id)
-			}
-		}
-		if again = len(l.relayed) >= relaysMost; !again {
-			l.relayed[m.ID] = &done{at: now}
-		}
-	}
-	var answer *wire.Relayed
-	if was != nil {
-		answer = was.answer
-	}
-	l.mu.Unlock()
+	left := b.Until - l.clock() // milliseconds
+	o := order{m.ID, m.From, b.Account, home.DeviceID(b.Device), nil, now.Add(time.Duration(left) * time.Millisecond)}
 	switch {
-	case was != nil && answer != nil:
+	case b.Boot != l.o.Boot:
+		l.counts.expired.Add(1)
+		l.reply(o, &wire.Relayed{Code: wire.CodeRestarted})
+		l.askSoon() // the service does not know this start yet
+		return nil
+	case left <= 0:
+		l.drop(&l.counts.expired, "a request to a device that came too late", nil)
+		l.reply(o, &wire.Relayed{Code: wire.CodeExpired})
+		return nil
+	case left > relayLongest.Milliseconds():
+		return home.ErrForged
+	}
+	o.request, err = l.Open(wire.RelayInfo(b.Account, m.From, l.o.Identity.Name, b.Device, m.ID), b.Sealed)
+	if err != nil || len(o.request) > wire.MaxRelay {
+		return home.ErrForged
+	}
+	was, known, room := l.remember(o, now)
+	switch {
+	case known:
 		l.counts.replayed.Add(1)
-		l.reply(o, answer)
-	case was != nil: // it is being carried out
-		l.counts.replayed.Add(1)
-	case again: // no room to remember it, so it might be carried out twice
+		if was != nil { // else it is being carried out
+			l.reply(o, was)
+		}
+	case !room: // it could be carried out twice
 		l.reply(o, &wire.Relayed{Code: wire.CodeBusy})
 	default:
 		select {
@@ -83,6 +79,25 @@ func (l *Link) relay(m *wire.Message, b *wire.Relay) error {
 		}
 	}
 	return nil
+}
+
+// remember returns the answer to an order that came before. An order that is new it remembers until it expires, where there is room.
+func (l *Link) remember(o order, now time.Time) (answer *wire.Relayed, known, room bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if was, ok := l.relayed[o.id]; ok {
+		return was.answer, true, true
+	}
+	for id, d := range l.relayed {
+		if now.After(d.until) {
+			delete(l.relayed, id)
+		}
+	}
+	if len(l.relayed) >= relaysMost {
+		return nil, false, false
+	}
+	l.relayed[o.id] = &outcome{until: o.until}
+	return nil, false, true
 }
 
 // work carries out orders until ctx ends.
@@ -97,7 +112,7 @@ func (l *Link) work(ctx context.Context) {
 	}
 }
 
-// carryOut has a device asked, and seals its answer to the service.
+// carryOut passes an order to the device, and seals its answer to the service.
 func (l *Link) carryOut(ctx context.Context, o order) *wire.Relayed {
 	if l.o.Relay == nil {
 		return &wire.Relayed{Code: wire.CodeNotSpoken}
@@ -135,13 +150,19 @@ func (l *Link) carryOut(ctx context.Context, o order) *wire.Relayed {
 
 func (l *Link) finished(o order, answer *wire.Relayed) {
 	l.mu.Lock()
-	l.relayed[o.id] = &done{time.Now(), answer}
+	l.relayed[o.id] = &outcome{o.until, answer}
 	l.mu.Unlock()
 	l.reply(o, answer)
 }
 
+// reply answers an order. An answer is no request: it has no sequence number, and nothing waits for it.
 func (l *Link) reply(o order, answer *wire.Relayed) {
 	b := *answer
 	b.Account, b.Device = o.account, string(o.device)
-	l.say(&wire.Message{ID: wire.NewID(), Re: o.id, To: o.from, Body: &b})
+	raw, err := l.o.Identity.Sign(&wire.Message{Re: o.id, To: o.from, At: time.Now().UnixMilli(), Body: &b})
+	if err != nil {
+		l.o.Log.Error("answer not signed", "device", o.device, "err", err)
+		return
+	}
+	l.queue(raw)
 }

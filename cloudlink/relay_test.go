@@ -18,12 +18,15 @@ import (
 func (s *stage) relay(device, plain string) *wire.Message {
 	s.h.t.Helper()
 	id := wire.NewID()
-	sealed, err := s.id.Keys.SealTo(wire.RelayInfo(house1, s.svc.Name, s.id.Name, device, id), []byte(plain))
+	sealed, err := s.sealKey().SealTo(wire.RelayInfo(house1, s.svc.Name, s.id.Name, device, id), []byte(plain))
 	must(s.h.t, err)
 	return &wire.Message{
-		ID: id, To: s.id.Name, Exp: time.Now().Add(10 * time.Second).UnixMilli(), Body: &wire.Relay{Account: house1, Device: device, Sealed: sealed},
+		ID: id, To: s.id.Name, Body: &wire.Relay{Account: house1, Device: device, Boot: 1, Until: s.clock() + 10_000, Sealed: sealed},
 	}
 }
+
+// clock is about the hub's: its start is the test's.
+func (s *stage) clock() int64 { return time.Since(s.began0).Milliseconds() }
 
 // relayed waits for the hub's answer, and opens it.
 func (s *stage) relayed() (re, code, plain string) {
@@ -37,7 +40,7 @@ func (s *stage) relayed() (re, code, plain string) {
 	return m.Re, b.Code, plain
 }
 
-func TestARequestToADeviceIsCarriedOutOnce(t *testing.T) {
+func TestARequestIsCarriedOutOnceAndNotTooLate(t *testing.T) {
 	t.Parallel()
 	var toggled atomic.Int32
 	slow := make(chan struct{})
@@ -86,6 +89,25 @@ func TestARequestToADeviceIsCarriedOutOnce(t *testing.T) {
 	if _, code, _ := s.relayed(); code != "" || toggled.Load() != 2 {
 		t.Errorf("%q, carried out %d times", code, toggled.Load()-1)
 	}
+	for code, change := range map[string]func(*wire.Relay){
+		wire.CodeExpired: func(b *wire.Relay) { b.Until = s.clock() - 1000 }, wire.CodeRestarted: func(b *wire.Relay) { b.Boot++ },
+	} {
+		m := s.relay("lamp", "toggle")
+		change(m.Body.(*wire.Relay))
+		s.send(m)
+		if _, got, _ := s.relayed(); got != code || toggled.Load() != 2 {
+			t.Errorf("%q, want %q; carried out %d times", got, code, toggled.Load())
+		}
+	}
+	// The hub's time of day is 30 s ahead of the service's: a request expires by the hub's own clock, so nothing changes.
+	ahead := s.relay("lamp", "toggle")
+	ahead.At = time.Now().Add(-30 * time.Second).UnixMilli()
+	raw, err := s.svc.Sign(ahead)
+	must(t, err)
+	s.put(raw)
+	if _, code, _ := s.relayed(); code != "" || toggled.Load() != 3 {
+		t.Errorf("%q, carried out %d times", code, toggled.Load())
+	}
 	for device, want := range map[string]string{
 		"off": wire.CodeOffline, "gone": wire.CodeUnknown, "theirs": wire.CodeForeign, "busy": wire.CodeBusy, "mute": wire.CodeNotSpoken, "huge": wire.CodeBusy,
 	} {
@@ -120,13 +142,18 @@ func TestARequestThatDoesNotHoldReachesNoDevice(t *testing.T) {
 		{"one for another device than it was sealed for", "forged", func() { m := s.relay("lamp", "x"); body(m).Device = "door"; s.send(m) }},
 		{"one whose seal was in another message", "forged", func() { m := s.relay("lamp", "x"); m.ID = wire.NewID(); s.send(m) }},
 		{"one of another account", "forged", func() { m := s.relay("lamp", "x"); body(m).Account = "account2"; s.send(m) }},
-		{"one that is good for ever", "forged", func() { m := s.relay("lamp", "x"); m.Exp = 0; s.send(m) }},
+		{"one that is good for ever", "forged", func() { m := s.relay("lamp", "x"); body(m).Until = 1 << 60; s.send(m) }},
+		{"one before the start", "expired", func() { m := s.relay("lamp", "x"); body(m).Until = -1; s.send(m) }},
+		{"one for an earlier start", "expired", func() { m := s.relay("lamp", "x"); body(m).Boot = 0; s.send(m) }},
 		{"one that is too long", "forged", func() { s.send(s.relay("lamp", strings.Repeat("x", wire.MaxRelay+1))) }},
-		{"one that came too late", "expired", func() { m := s.relay("lamp", "x"); m.Exp = time.Now().Add(-time.Second).UnixMilli(); s.send(m) }},
+		{"one that came too late", "expired", func() { m := s.relay("lamp", "x"); body(m).Until = s.clock() - 1000; s.send(m) }},
 	} {
 		was := s.link.Counts()[c.reason]
 		c.send()
 		eventually(t, 10*time.Second, c.name+" is "+c.reason, func() bool { return s.link.Counts()[c.reason] == was+1 })
+	}
+	for len(s.said) > 0 { // the late ones were answered with a reason
+		<-s.said
 	}
 	s.send(s.relay("lamp", "x"))
 	s.relayed()

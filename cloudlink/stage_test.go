@@ -23,11 +23,13 @@ type stage struct {
 	conn    *mqtt.Conn
 	notices []wire.Notice      // of every epoch; the first is that of epoch 1
 	secrets []home.Secret      // likewise
-	said    chan *wire.Message // by the hub, but for asks and acks
-	asked   chan *wire.Ask     // by the hub
+	said    chan *wire.Message // by the hub, but for hellos and acks
+	asked   chan *wire.Hello   // by the hub
 	mute    func(m *wire.Message) bool
-	mu      sync.Mutex // guards mute and newest
-	newest  int        // of notices: what receipts tell
+	mu      sync.Mutex // guards mute, newest and seal
+	newest  int        // of notices: what answers name
+	seal    []byte     // the hub's sealing key
+	began0  time.Time  // about when the link began
 }
 
 const house1 = "account1"
@@ -39,7 +41,7 @@ func (s *stage) Holds(_, _ string) bool          { return false }
 // play sets the stage: a hub that was enrolled at epoch 1 and has its grant.
 func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 	t.Helper()
-	s := &stage{said: make(chan *wire.Message, 1000), asked: make(chan *wire.Ask, 1000)}
+	s := &stage{said: make(chan *wire.Message, 1000), asked: make(chan *wire.Hello, 1000)}
 	var err error
 	s.svc, err = wire.NewIdentity(wire.RoleService, wire.NewSeed(), wire.NewSeed())
 	must(t, err)
@@ -73,6 +75,7 @@ func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 		t.Fatal("no connection")
 	}
 
+	s.began0 = time.Now()
 	s.hub = h.hub(func(o *cloudlink.Options) {
 		if o.Boot == 1 {
 			must(t, s.hub0(h, o))
@@ -85,7 +88,7 @@ func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 	select {
 	case <-s.asked: // so it listens
 	case <-time.After(10 * time.Second):
-		t.Fatal("the hub does not ask")
+		t.Fatal("the hub says no hello")
 	}
 	s.send(s.grant(1))
 	s.waitEpoch(1, 10*time.Second)
@@ -95,7 +98,7 @@ func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 
 // hub0 enrols the hub on disk, before its link runs.
 func (s *stage) hub0(h *house, o *cloudlink.Options) error {
-	s.hub = &hub{id: o.Identity}
+	s.hub, s.seal = &hub{id: o.Identity}, o.Identity.Keys.Seal
 	n := s.notices[0]
 	return o.Store.Enrol(home.Account{
 		ID: house1, Email: email, ServiceKey: s.svc.Keys.Sign, ServiceSeal: s.svc.Keys.Seal,
@@ -109,33 +112,54 @@ func (s *stage) quiet() bool {
 	return len(es) == 0
 }
 
-// hear answers asks and acks as an honest service would, and keeps the rest for the test.
+// hear answers hellos and acks as an honest service would, and keeps the rest for the test.
 func (s *stage) hear(m mqtt.Message) {
 	got, err := wire.ParseMessage(m.Payload)
 	if err != nil {
 		return
 	}
 	s.mu.Lock()
-	mute, newest := s.mute, s.notices[s.newest]
+	mute, newest, seal := s.mute, s.notices[s.newest], s.seal
 	s.mu.Unlock()
 	if mute != nil && mute(got) {
 		return
 	}
+	var answer wire.Body = &wire.Receipt{Account: house1, Epoch: newest.Epoch, Notice: newest}
 	switch b := got.Body.(type) {
-	case *wire.Ask:
+	case *wire.Hello:
 		select {
 		case s.asked <- b:
 		default:
 		}
+		challenge, err := wire.Keys{Seal: seal}.SealTo(wire.ChallengeInfo(house1, got.From), s.svc.KeyChallenge(house1, got.From, seal))
+		if err != nil {
+			panic(err)
+		}
+		answer = &wire.Welcome{
+			Account: house1, Epoch: newest.Epoch, Notice: newest, Nonce: wire.NewNonce(), Seal: seal, Challenge: challenge,
+		}
 	case *wire.Ack:
+		want := wire.KeyProof(s.secrets[b.Epoch-1], s.svc.KeyChallenge(house1, got.From, seal), house1, got.From, b.Epoch, b.Seal, got.ID)
+		if !wire.Equal(want, b.Proof) && !wire.Equal(seal, b.Seal) { // the same again: its answer was lost
+			panic("the hub's proof of its sealing key does not hold")
+		}
+		s.mu.Lock()
+		s.seal = b.Seal
+		s.mu.Unlock()
 	default:
 		s.said <- got
 		return
 	}
 	_ = s.conn.Publish(mqtt.Message{
-		Topic:   wire.InboxTopic(got.From),
-		Payload: s.sign(&wire.Message{Re: got.ID, To: got.From, Body: &wire.Receipt{Account: house1, Epoch: newest.Epoch, Notice: newest}}),
+		Topic: wire.InboxTopic(got.From), Payload: s.sign(&wire.Message{Re: got.ID, To: got.From, Body: answer}),
 	})
+}
+
+// sealKey returns the hub's sealing key.
+func (s *stage) sealKey() wire.Keys {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return wire.Keys{Seal: s.seal}
 }
 
 // sign signs a message as the service.
@@ -149,7 +173,7 @@ func (s *stage) sign(m *wire.Message) []byte {
 }
 
 // grant returns the honest grant of an epoch.
-func (s *stage) grant(e uint64) *wire.Message { return s.grantTo(s.id.Keys, e) }
+func (s *stage) grant(e uint64) *wire.Message { return s.grantTo(s.sealKey(), e) }
 
 func (s *stage) grantTo(k wire.Keys, e uint64) *wire.Message {
 	sealed, err := k.SealGrant(house1, s.id.Name, e, wire.Granted{Secret: s.secrets[e-1], Username: email, Password: home.NewSecret("pw")})

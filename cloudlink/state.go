@@ -2,6 +2,7 @@ package cloudlink
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
@@ -27,4 +28,51 @@ func (s DeviceState) message(account home.AccountID) mqtt.Message {
 		m.Payload, _ = json.Marshal(s) // cannot fail
 	}
 	return m
+}
+
+// presence is the retained message of a hub's status topic. A late will may overtake a birth: the higher boot wins.
+type presence struct {
+	Online  bool   `json:"online"`
+	Version string `json:"version"`
+	Boot    uint64 `json:"boot,string"`
+}
+
+func (l *Link) status(online bool) *mqtt.Message {
+	if !l.o.Secret.IsZero() {
+		return nil // a native device has no status: its hub publishes its state
+	}
+	raw, _ := json.Marshal(presence{online, l.o.Version, l.o.Boot}) // cannot fail
+	return &mqtt.Message{Topic: wire.StatusTopic(l.o.Identity.Name), Payload: raw, Retained: true}
+}
+
+func (l *Link) will() *mqtt.Message { return l.status(false) }
+
+func (l *Link) birth() []mqtt.Message {
+	var ms []mqtt.Message
+	if s := l.status(true); s != nil {
+		ms = append(ms, *s)
+	}
+	a, err := l.o.Store.Account()
+	if l.o.States != nil && err == nil {
+		for _, s := range l.o.States() {
+			ms = append(ms, s.message(a.ID))
+		}
+	}
+	return ms
+}
+
+// Publish publishes a device's state, retained. Without a connection it returns home.ErrUnavailable: every state is published
+// again after the next connect.
+func (l *Link) Publish(s DeviceState) error {
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	if conn == nil {
+		return fmt.Errorf("publish state: %w", home.ErrUnavailable)
+	}
+	a, err := l.o.Store.Account()
+	if err != nil {
+		return fmt.Errorf("publish state: %w", err)
+	}
+	return conn.Publish(s.message(a.ID))
 }

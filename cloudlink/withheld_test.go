@@ -12,8 +12,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// A broker that lets nothing new through can still say again what the service once said.
-func TestALinkOnWhichNothingNewIsSaidIsDown(t *testing.T) {
+// A broker that carries nothing new can still repeat old messages of the service.
+func TestABrokerThatWithholdsIsNoticed(t *testing.T) {
 	t.Parallel()
 	s := play(t, func(o *cloudlink.Options) { o.Patience, o.AskEvery = 50*time.Millisecond, 50*time.Millisecond })
 	if up, why := s.link.State(); !up {
@@ -41,7 +41,7 @@ func TestALinkOnWhichNothingNewIsSaidIsDown(t *testing.T) {
 	eventually(t, 10*time.Second, "the link is up", func() bool { up, _ := s.link.State(); return up })
 }
 
-func TestAReceiptTellsOfAGrantThatWasLost(t *testing.T) {
+func TestAWelcomeShowsThatAGrantWasLost(t *testing.T) {
 	t.Parallel()
 	s := play(t, func(o *cloudlink.Options) { o.Patience = 200 * time.Millisecond })
 	for len(s.asked) > 0 {
@@ -51,7 +51,7 @@ func TestAReceiptTellsOfAGrantThatWasLost(t *testing.T) {
 	s.newest = 1 // notice and grant of epoch 2 do not arrive
 	s.mu.Unlock()
 	s.h.carrier.cut()
-	for range 2 { // at the connect; and because of the receipt
+	for range 2 { // at the connect; and because of the welcome
 		select {
 		case a := <-s.asked:
 			if a.Epoch != 1 {
@@ -78,7 +78,7 @@ func TestAPairingThatNamesNoBrokerIsRefusedAtOnce(t *testing.T) {
 	h := open(t, "")
 	b := h.hub(nil)
 	p := h.pair()
-	p.Brokers = []string{"mqtt://127.0.0.1:1", "gopher://anna:hunter22@127.0.0.1"}
+	p.Brokers = wire.Brokers([]string{"mqtt://127.0.0.1:1", "gopher://anna:hunter22@127.0.0.1"})
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

@@ -47,3 +47,34 @@ func TestSealingKeysAreReplacedOneAfterTheOther(t *testing.T) {
 	s = open(t, dir)
 	has(key(3), key(2))
 }
+
+func TestASessionEndsItsErrandInTheSameTransaction(t *testing.T) {
+	s := open(t, t.TempDir())
+	must(t, s.Enrol(fillAccount(), home.Credential{Epoch: 1}))
+	must(t, fillBegin(s, 1))
+	must(t, s.Bind(acct, fillDevices()))
+	must(t, observeErr(s, front, home.Verdict{State: home.Current, Epoch: 1}))
+	left := func() (n int) {
+		t.Helper()
+		es, err := s.Errands(100)
+		must(t, err)
+		for _, e := range es {
+			if e.Kind == home.ErrandSignIn && e.Device == front {
+				n++
+			}
+		}
+		return n
+	}
+	if left() != 1 {
+		t.Fatal("no sign-in waits")
+	}
+	must(t, s.Queue([]home.Errand{{Kind: home.ErrandSignIn, Device: front, Epoch: 2}}))
+	must(t, s.SignedIn(acct, 1, []home.DeviceID{front}))
+	if left() != 1 {
+		t.Error("the session of epoch 1 ended the errand of epoch 2")
+	}
+	must(t, s.SignedIn(acct, 2, []home.DeviceID{front}))
+	if left() != 0 {
+		t.Error("the errand is left")
+	}
+}

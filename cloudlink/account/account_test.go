@@ -73,12 +73,19 @@ func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
 			if err := g.Notice.Verify(c.s.Identity().Keys, hub.account); err != nil || g.Notice.Epoch != 2 || g.Notice.Via != door || g.Notice.Cause != "reset" {
 				t.Fatalf("notice %+v: %v", g.Notice, err)
 			}
-			in, err := hub.id.OpenGrant(g)
+			in, err := hub.id.OpenGrant(hub.id.Name, g)
 			if err != nil || in.Password.Reveal() != second || in.Username != email || in.Secret.Equal(secret) {
 				t.Fatalf("grant: %v", err)
 			}
 			hub.notice(2)
-			if r := want[*wire.Receipt](t, hub.ask(&wire.Ack{Account: hub.account, Epoch: 2})); r.Epoch != 2 {
+			_, w := hub.hello(1)
+			challenge, err := hub.id.Open(wire.ChallengeInfo(hub.account, hub.id.Name), w.Challenge)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, id, _ := hub.acks(2, in.Secret, challenge)
+			hub.publish(raw)
+			if r := want[*wire.Receipt](t, hub.next(id)); r.Epoch != 2 {
 				t.Fatalf("receipt %+v", r)
 			}
 			hub.signIn(2, in.Secret, gs)

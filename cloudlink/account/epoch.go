@@ -88,13 +88,9 @@ func SealGrant(a Account, m Member, password home.Secret) (Grant, error) {
 	if m.IsHub() {
 		in.Username, in.Password = a.Email, password
 	}
-	keys := m.Keys
-	if len(m.Seal) > 0 {
-		keys.Seal = m.Seal
-	}
-	sealed, err := keys.SealGrant(a.ID, m.Name, a.Epoch, in)
+	sealed, err := wire.Keys{Seal: m.SealKey()}.SealGrant(a.ID, m.Name, a.Epoch, in)
 	if err != nil {
 		return Grant{}, fmt.Errorf("grant for %s: %w", m.Name, err)
 	}
-	return Grant{m.Name, a.Notice, sealed}, nil
+	return Grant{m.Name, a.Notice, m.SealKey(), sealed}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,6 +111,13 @@ func (c tapped) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// clock is the time of day, ahead by as much as a test adds.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *clock) add(d time.Duration) { c.ahead.Add(int64(d)) }
+
 // cloud is the whole cloud end, on sockets of this machine.
 type cloud struct {
 	t      testing.TB
@@ -123,6 +131,7 @@ type cloud struct {
 	mailer mail.Mailer
 	late   *spool // what was given up
 	log    *log
+	clock  clock // of the service
 
 	passphrase home.Secret
 	stop       func()
@@ -186,7 +195,7 @@ func (c *cloud) start() {
 	}
 	c.s, err = server.New(server.Options{
 		Store: st, BaseURL: "http://" + c.web.Listener.Addr().String(), Brokers: []string{c.broker}, Mail: c.mailer, Undelivered: c.late,
-		Policy: c.policy, Log: lg,
+		Policy: c.policy, Log: lg, Now: c.clock.now,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,8 +2,10 @@ package account_test
 
 import (
 	"encoding/base64"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
@@ -28,7 +30,7 @@ func TestAPairingIsUsedByOneHubAndOnce(t *testing.T) {
 	another := w
 	another.Name = "nothing"
 	refusedWith(t, guess.ask(enrolment(guess.id, another)), wire.CodePairing)
-	refusedWith(t, guess.ask(&wire.Ask{Account: w.Account}), wire.CodeUnknown)
+	refusedWith(t, guess.ask(&wire.Hello{Account: w.Account}), wire.CodeUnknown)
 
 	hub, _ := c.hub(w)
 	want[*wire.Enrolled](t, hub.ask(enrolment(hub.id, w))) // its answer may have been lost
@@ -39,64 +41,184 @@ func TestAPairingIsUsedByOneHubAndOnce(t *testing.T) {
 		t.Fatal(code)
 	}
 	refusedWith(t, hub.ask(enrolment(hub.id, w)), wire.CodePairing)
-	refusedWith(t, hub.ask(&wire.Ask{Account: w.Account}), wire.CodeUnknown)
+	refusedWith(t, hub.ask(&wire.Hello{Account: w.Account}), wire.CodeUnknown)
 	if code := c.call(token, "removeHub", p{"hub": hub.id.Name}, nil); code != -20580 {
 		t.Fatal(code)
 	}
 }
 
-func TestProofsThatDoNotHoldAreRefused(t *testing.T) {
+func TestASignInIsOneRequestAndOneAnswer(t *testing.T) {
 	c := open(t, nil)
 	c.register()
-	hub, secret := c.hub(c.pair(c.signIn()))
-	gs := hub.plugs("plug-", 1)
+	token := c.signIn()
+	hub, secret := c.hub(c.pair(token))
+	gs := hub.plugs("plug-", 3)
 	code := func(b wire.Body) string {
 		t.Helper()
-		s := want[*wire.Session](t, b)
+		s := want[*wire.SignedIn](t, b)
 		if len(s.Refused) != 1 || len(s.Devices) != 0 {
-			t.Fatalf("session %+v", s)
+			t.Fatalf("signed in %+v", s)
 		}
 		return s.Refused[0].Code
 	}
+	first := func(change func(p *wire.Proven)) func(*wire.SignIn) {
+		return func(b *wire.SignIn) { change(&b.Devices[0]) }
+	}
+	for name, c := range map[string]struct {
+		secret home.Secret
+		change func(*wire.SignIn)
+	}{
+		"no proof":                    {secret, first(func(p *wire.Proven) { p.Proof = nil })},
+		"a flipped proof":             {secret, first(func(p *wire.Proven) { p.Proof[3] ^= 1 })},
+		"the proof of another device": {secret, first(func(p *wire.Proven) { p.ID = gs[1].id })},
+		"another nonce of the member": {secret, func(b *wire.SignIn) { b.MemberNonce = wire.NewNonce() }},
+		"the secret of another epoch": {home.SecretBytes(wire.NewSeed()), nil},
+	} {
+		if got := code(hub.tries(1, c.secret, gs[:1], c.change)); got != wire.CodeForged {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if _, online := c.online(token); online != 0 {
+		t.Fatalf("%d devices are signed in without a proof", online)
+	}
+	refusedWith(t, hub.tries(1, secret, gs[:1], func(b *wire.SignIn) { b.MemberNonce = nil }), wire.CodeForged)
+	refusedWith(t, hub.tries(1, secret, gs[:1], func(b *wire.SignIn) { b.ServiceNonce = wire.NewNonce() }), wire.CodeNonce)
 
-	proof := proofOf(hub.begin(1, secret, gs))
-	if s := want[*wire.Session](t, hub.ask(proof)); len(s.Devices) != 1 {
-		t.Fatalf("refused: %v", s.Refused)
-	}
-	if got := code(hub.ask(proof)); got != wire.CodeNoSession {
-		t.Errorf("a proof twice: %s", got)
-	}
-	signs := hub.begin(1, secret, gs)
-	service, _ := signs[0].Proofs()
-	reflected := proofOf(signs)
-	reflected.Devices[0].Proof = service
-	if got := code(hub.ask(reflected)); got != wire.CodeForged {
-		t.Errorf("a reflected proof: %s", got)
-	}
-	if got := code(hub.ask(proofOf(signs))); got != wire.CodeNoSession {
-		t.Errorf("a challenge twice: %s", got)
-	}
-	if got := code(hub.ask(proof)); got != wire.CodeNoSession {
-		t.Errorf("a proof for an older challenge: %s", got)
-	}
-
+	// A reset ends every sign-in, and every nonce.
+	_, w := hub.hello(1)
 	if code := c.reset(c.forgot("web"), second); code != 0 {
 		t.Fatal(code)
 	}
-	refusedWith(t, hub.ask(&wire.Begin{Account: hub.account, Epoch: 1, Devices: []wire.Nonce{{ID: gs[0].id, Nonce: wire.NewNonce()}}}), wire.CodeOldEpoch)
-	refusedWith(t, hub.ask(&wire.Confirm{Account: hub.account, Epoch: 1, Devices: []string{gs[0].id}}), wire.CodeOldEpoch)
-	begun := want[*wire.Challenge](t, hub.ask(&wire.Begin{Account: hub.account, Epoch: 2, Devices: []wire.Nonce{{ID: gs[0].id, Nonce: wire.NewNonce()}}}))
-	old := wire.SignIn{
-		Account: hub.account, Member: hub.id.Name, Device: gs[0].id, Epoch: 2, MemberNonce: wire.NewNonce(),
-		ServiceNonce: begun.Devices[0].Nonce, EpochSecret: secret, BindingSecret: gs[0].secret,
-	}
-	if got := code(hub.ask(proofOf([]wire.SignIn{old}))); got != wire.CodeForged {
+	refusedWith(t, hub.tries(1, secret, gs[:1], nil), wire.CodeOldEpoch)
+	raw, id, _ := hub.request(2, secret, w.Nonce, gs[:1], nil)
+	hub.publish(raw)
+	refusedWith(t, hub.next(id), wire.CodeNonce)
+	if got := code(hub.tries(2, secret, gs[:1], nil)); got != wire.CodeForged {
 		t.Errorf("a proof with the old epoch's secret: %s", got)
 	}
-	r := want[*wire.Receipt](t, hub.ask(&wire.Confirm{Account: hub.account, Epoch: 2, Devices: []string{gs[0].id}}))
-	if len(r.Refused) != 1 || r.Refused[0].Code != wire.CodeNoSession {
-		t.Errorf("confirmed without a session: %+v", r)
+	grants, _ := hub.hello(1)
+	in, err := hub.id.OpenGrant(hub.id.Name, grants[0])
+	if err != nil {
+		t.Fatal(err)
 	}
+
+	// The service's nonce serves for ten minutes. An expired one is refused together with a new one, with which it works.
+	_, w = hub.hello(2)
+	c.clock.add(9 * time.Minute)
+	raw, id, _ = hub.request(2, in.Secret, w.Nonce, gs[:1], nil)
+	hub.publish(raw)
+	if s := want[*wire.SignedIn](t, hub.next(id)); len(s.Devices) != 1 {
+		t.Fatalf("after nine minutes: %+v", s)
+	}
+	c.clock.add(2 * time.Minute)
+	raw, id, _ = hub.request(2, in.Secret, w.Nonce, gs[1:2], nil)
+	hub.publish(raw)
+	r := want[*wire.Refusal](t, hub.next(id))
+	if r.Code != wire.CodeNonce || len(r.Nonce) == 0 {
+		t.Fatalf("after eleven minutes: %+v", r)
+	}
+	raw, id, _ = hub.request(2, in.Secret, r.Nonce, gs[1:2], nil)
+	hub.publish(raw)
+	if s := want[*wire.SignedIn](t, hub.next(id)); len(s.Devices) != 1 {
+		t.Fatalf("with the new nonce: %+v", s)
+	}
+}
+
+// A request whose answer was lost is repeated as it was. It changes nothing, whatever has happened since.
+func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	token := c.signIn()
+	hub, secret := c.hub(c.pair(token))
+	gs := hub.plugs("plug-", 2)
+	other, _ := c.hub(c.pair(token))
+
+	_, w := hub.hello(1)
+	raw, id, _ := hub.request(1, secret, w.Nonce, append(gs, gadget{"nobody", gs[0].secret}), nil)
+	hub.publish(raw)
+	before := want[*wire.SignedIn](t, hub.next(id))
+	c.clock.add(11 * time.Minute) // past the life of the nonce
+	hub.publish(raw)
+	again := want[*wire.SignedIn](t, hub.next(id))
+	if before.Nonce, again.Nonce = nil, nil; !reflect.DeepEqual(before, again) || len(again.Devices) != 2 || len(again.Refused) != 1 {
+		t.Errorf("%+v, and again %+v", before, again)
+	}
+
+	// An unbinding that is repeated after another hub has bound the device again takes nothing away from it.
+	raw, id = hub.raw(&wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}})
+	hub.publish(raw)
+	want[*wire.Receipt](t, hub.next(id))
+	other.bind([]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Secret{gs[0].secret})
+	hub.publish(raw)
+	if r := want[*wire.Receipt](t, hub.next(id)); len(r.Refused) != 0 {
+		t.Errorf("repeated: %+v", r)
+	}
+	if listed, _ := c.online(token); listed != 2 {
+		t.Errorf("%d devices, want 2", listed)
+	}
+	// An older one is a replay.
+	want[*wire.Receipt](t, hub.ask(&wire.Unbind{Account: hub.account, Devices: []string{"nobody"}}))
+	hub.publish(raw)
+	c.counted("replayed", 1)
+}
+
+// Whoever has an old copy of a hub's state can sign as the hub, and has its sealing key and the secrets of its epochs as they were.
+func TestAnOldCopyOfAHubOpensNothingLater(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	hub, secret := c.hub(c.pair(c.signIn()))
+	_, w := hub.hello(1)
+	challenge, err := hub.id.Open(wire.ChallengeInfo(hub.account, hub.id.Name), w.Challenge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stolen := *hub // now: signing key, sealing key, the secret of epoch 1, and even the challenge
+
+	raw, id, next := hub.acks(1, secret, challenge) // the daily change, within the epoch
+	hub.publish(raw)
+	want[*wire.Receipt](t, hub.next(id))
+	stolen.seq = hub.seq + 100
+
+	// The thief announces a key of its own, with all that the copy has.
+	_, w = stolen.hello(1)
+	if _, err := hub.id.Open(wire.ChallengeInfo(hub.account, hub.id.Name), w.Challenge); err == nil {
+		t.Error("the copy opens the challenge")
+	}
+	for name, guess := range map[string][]byte{"the old challenge": challenge, "none": nil, "the sealed one": w.Challenge} {
+		raw, id, _ := stolen.acks(1, secret, guess)
+		stolen.publish(raw)
+		refusedWith(t, stolen.next(id), wire.CodeForged)
+		_ = name
+	}
+	// The next epoch's grant is sealed to the new key, as it comes and as it is asked for.
+	if code := c.reset(c.forgot("web"), second); code != 0 {
+		t.Fatal(code)
+	}
+	gs, _ := stolen.hello(1)
+	if len(gs) != 1 {
+		t.Fatalf("%d grants, want that of epoch 2", len(gs))
+	}
+	if _, err := hub.id.OpenGrant(hub.id.Name, gs[0]); err == nil {
+		t.Error("the copy opens a grant that is younger than the last key")
+	}
+	in, err := next.OpenGrant(hub.id.Name, gs[0])
+	if err != nil || in.Password.Reveal() != second {
+		t.Fatalf("the hub cannot open its grant: %v", err)
+	}
+	hub.seq = stolen.seq + 100
+	_, w = hub.hello(1)
+	if challenge, err = next.Open(wire.ChallengeInfo(hub.account, hub.id.Name), w.Challenge); err != nil {
+		t.Fatal(err)
+	}
+	raw, id, _ = hub.acks(2, in.Secret, challenge)
+	hub.publish(raw)
+	want[*wire.Receipt](t, hub.next(id))
+
+	// Once it was acknowledged, the service has deleted it, and tells a member from a backup so.
+	if gs, _ := hub.hello(2); len(gs) != 0 {
+		t.Errorf("%d grants are left", len(gs))
+	}
+	refusedWith(t, hub.ask(&wire.Hello{Account: hub.account, Epoch: 1}), wire.CodeUnknown)
 }
 
 func TestWhatIsDroppedIsCountedAndChangesNothing(t *testing.T) {
@@ -105,7 +227,7 @@ func TestWhatIsDroppedIsCountedAndChangesNothing(t *testing.T) {
 	hub, secret := c.hub(c.pair(c.signIn()))
 	gs := hub.plugs("plug-", 2)
 	before, _ := hub.raw(&wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}})
-	hub.ask(&wire.Ask{Account: hub.account, Epoch: 1})
+	hub.ask(&wire.Unbind{Account: hub.account, Devices: []string{"nobody"}})
 	hub.publish(before) // an older sequence number
 	c.counted("replayed", 1)
 	hub.publish([]byte("{not json"))
@@ -151,23 +273,23 @@ func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 	// A device of another account is an unknown one: nothing reveals that the other account has it.
 	unknown := func(ids ...string) {
 		t.Helper()
-		b := &wire.Begin{Account: other.account, Epoch: 1}
+		var theirs []gadget
 		for _, id := range ids {
-			b.Devices = append(b.Devices, wire.Nonce{ID: id, Nonce: wire.NewNonce()})
+			theirs = append(theirs, gadget{id, gs[0].secret})
 		}
-		ch := want[*wire.Challenge](t, other.ask(b))
-		for _, o := range ch.Refused {
+		answer := want[*wire.SignedIn](t, other.tries(1, secret, theirs, nil))
+		for _, o := range answer.Refused {
 			if o.Code != wire.CodeUnknown {
-				t.Errorf("challenge %+v", ch)
+				t.Errorf("answer %+v", answer)
 			}
 		}
-		if len(ch.Refused) != len(ids) {
-			t.Errorf("challenge %+v", ch)
+		if len(answer.Refused) != len(ids) {
+			t.Errorf("answer %+v", answer)
 		}
 	}
 	unknown(gs[0].id, "nobody")
 	refusedWith(t, other.ask(&wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}}), wire.CodeForeign)
-	refusedWith(t, other.ask(&wire.Ask{Account: hub.account}), wire.CodeForeign)
+	refusedWith(t, other.ask(&wire.Hello{Account: hub.account}), wire.CodeForeign)
 	if code := c.call(r.Token, "unbindDevice", p{"deviceId": gs[0].id}, nil); code != -20580 {
 		t.Error(code)
 	}
@@ -196,9 +318,9 @@ func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 		t.Fatalf("not taken over: %+v", r)
 	}
 	second.signIn(1, secret, gs)
-	ch := want[*wire.Challenge](t, hub.ask(&wire.Begin{Account: hub.account, Epoch: 1, Devices: []wire.Nonce{{ID: gs[0].id, Nonce: wire.NewNonce()}}}))
-	if len(ch.Refused) != 1 || ch.Refused[0].Code != wire.CodeForeign {
-		t.Errorf("challenge %+v", ch)
+	answer := want[*wire.SignedIn](t, hub.tries(1, secret, gs, nil))
+	if len(answer.Refused) != 1 || answer.Refused[0].Code != wire.CodeForeign {
+		t.Errorf("answer %+v", answer)
 	}
 }
 
@@ -214,7 +336,7 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, id := cam.raw(&wire.Enrol{Keys: cam.id.Keys, Name: "camera", Secret: sealed})
+		raw, id := cam.raw(&wire.Enrol{Account: hub.account, Keys: cam.id.Keys, Name: "camera", Secret: sealed})
 		cam.publish(raw)
 		return cam.next(id)
 	}
@@ -230,13 +352,16 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 	if e.Email != "" {
 		t.Error("a device was told the e-mail address")
 	}
-	ask := func() *wire.Challenged {
+	ask := func() (signedIn bool) {
 		t.Helper()
-		ch := want[*wire.Challenge](t, hub.ask(&wire.Begin{Account: hub.account, Epoch: 2, Devices: []wire.Nonce{{ID: cam.id.Name, Nonce: wire.NewNonce()}}}))
-		if len(ch.Devices) != 1 || !ch.Devices[0].Own {
-			t.Fatalf("challenge %+v", ch)
+		answer := want[*wire.SignedIn](t, hub.tries(2, home.SecretBytes(wire.NewSeed()), []gadget{{cam.id.Name, binding}}, nil))
+		switch {
+		case len(answer.Devices) == 1 && len(answer.Devices[0].Proof) == 0:
+			return true
+		case len(answer.Refused) != 1 || answer.Refused[0].Code != wire.CodeWaiting:
+			t.Fatalf("answer %+v", answer)
 		}
-		return &ch.Devices[0]
+		return false
 	}
 	if code := c.reset(c.forgot("tpcamera"), second); code != 0 {
 		t.Fatal(code)
@@ -245,15 +370,15 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 	if g.Notice.Epoch == 1 {
 		g = want[*wire.Grant](t, cam.next(""))
 	}
-	in, err := cam.id.OpenGrant(g)
+	in, err := cam.id.OpenGrant(cam.id.Name, g)
 	if err != nil || in.Username != "" || !in.Password.IsZero() {
 		t.Fatalf("a device's grant: %v, or it holds the password", err)
 	}
-	if ask().SignedIn {
+	if ask() {
 		t.Error("signed in before it was")
 	}
 	cam.signIn(2, in.Secret, []gadget{{cam.id.Name, binding}})
-	if !ask().SignedIn {
+	if !ask() {
 		t.Error("the hub is not told that it signed in")
 	}
 
@@ -261,8 +386,8 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 	if code := c.reset(c.forgot("web"), password, hub.id.Name); code != 0 {
 		t.Fatal(code)
 	}
-	refusedWith(t, hub.ask(&wire.Ask{Account: hub.account, Epoch: 2}), wire.CodeUnknown)
-	refusedWith(t, cam.ask(&wire.Ask{Account: hub.account, Epoch: 2}), wire.CodeUnknown)
+	refusedWith(t, hub.ask(&wire.Hello{Account: hub.account, Epoch: 2}), wire.CodeUnknown)
+	refusedWith(t, cam.ask(&wire.Hello{Account: hub.account, Epoch: 2}), wire.CodeUnknown)
 	if listed, _ := c.online(c.signIn()); listed != 0 {
 		t.Errorf("%d devices left", listed)
 	}
@@ -285,12 +410,13 @@ func TestWhoeverMissedAGrantAsksForItAlsoAfterACrash(t *testing.T) {
 	c.start()
 	again := c.connect(hub.id, hub.account)
 	n := again.notice(3) // said again
-	raw, id := again.raw(&wire.Ask{Account: hub.account, Epoch: 1})
+	again.seq = hub.seq
+	raw, id := again.raw(&wire.Hello{Account: hub.account, Epoch: 1})
 	again.publish(raw)
 	var last home.Secret
 	for e := uint64(2); e <= 3; e++ {
 		g := want[*wire.Grant](t, again.next(id))
-		in, err := hub.id.OpenGrant(g)
+		in, err := hub.id.OpenGrant(hub.id.Name, g)
 		if err != nil || g.Notice.Epoch != e || in.Password.Reveal() != []string{second, password}[e-2] {
 			t.Fatalf("grant of epoch %d: %v", g.Notice.Epoch, err)
 		}
@@ -299,8 +425,8 @@ func TestWhoeverMissedAGrantAsksForItAlsoAfterACrash(t *testing.T) {
 			t.Error("notice and grant tell of different epochs")
 		}
 	}
-	if r := want[*wire.Receipt](t, again.next(id)); r.Epoch != 3 {
-		t.Fatalf("receipt %+v", r)
+	if w := want[*wire.Welcome](t, again.next(id)); w.Epoch != 3 {
+		t.Fatalf("welcome %+v", w)
 	}
 	again.signIn(3, last, gs) // binding secrets survived, sealed
 	// What was said before the restart is known after it.
@@ -320,5 +446,5 @@ func TestAFloodOfOneMemberIsCutAndOthersAreServed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want[*wire.Receipt](t, hub.ask(&wire.Ask{Account: hub.account, Epoch: 1}))
+	want[*wire.Welcome](t, hub.ask(&wire.Hello{Account: hub.account, Epoch: 1}))
 }

@@ -95,8 +95,15 @@ func (m *by) receive(msg mqtt.Message) {
 // raw signs a message with the next sequence number.
 func (m *by) raw(b wire.Body) ([]byte, string) {
 	m.t.Helper()
+	return m.signed(func(string) wire.Body { return b })
+}
+
+// signed is raw for a body that depends on the ID of its message.
+func (m *by) signed(body func(id string) wire.Body) ([]byte, string) {
+	m.t.Helper()
 	m.seq++
-	msg := &wire.Message{ID: wire.NewID(), To: m.c.s.Name(), Seq: m.seq, At: time.Now().UnixMilli(), Body: b}
+	id := wire.NewID()
+	msg := &wire.Message{ID: id, To: m.c.s.Name(), Seq: m.seq, At: time.Now().UnixMilli(), Body: body(id)}
 	raw, err := m.id.Sign(msg)
 	if err != nil {
 		m.t.Fatal(err)
@@ -176,7 +183,7 @@ func want[T wire.Body](t testing.TB, b wire.Body) T {
 	t.Helper()
 	got, ok := b.(T)
 	if !ok {
-		t.Fatalf("answered with %s %+v, want %T", b.Type(), b, *new(T))
+		t.Fatalf("answered with %s %+v, want %T", wire.TypeOf(b), b, *new(T))
 	}
 	return got
 }
@@ -190,7 +197,7 @@ func refusedWith(t *testing.T, b wire.Body, code string) {
 
 func enrolment(id *wire.Identity, w pairing.Pairing) *wire.Enrol {
 	return &wire.Enrol{
-		Keys: id.Keys, Name: "hub in the hall", Version: "1", Pairing: w.Name,
+		Account: w.Account, Keys: id.Keys, Name: "hub in the hall", Version: "1", Pairing: w.Name,
 		Proof: wire.PairingProof(w.Secret, wire.RoleHub, w.Name, id.Name, id.Keys),
 	}
 }
@@ -206,7 +213,7 @@ func (c *cloud) hub(w pairing.Pairing) (*by, home.Secret) {
 		c.t.Fatal("the service did not prove itself")
 	}
 	g := want[*wire.Grant](c.t, m.next(id))
-	in, err := m.id.OpenGrant(g)
+	in, err := m.id.OpenGrant(m.id.Name, g)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -253,51 +260,88 @@ func (m *by) plugs(prefix string, n int) []gadget {
 	return gs
 }
 
-// begin begins sign-ins and returns them with the service's nonces; the service's proofs hold.
-func (m *by) begin(epoch uint64, secret home.Secret, gs []gadget) []wire.SignIn {
+// hello says hello, and returns the grants and the welcome that answer it.
+func (m *by) hello(epoch uint64) ([]*wire.Grant, *wire.Welcome) {
 	m.t.Helper()
-	b := &wire.Begin{Account: m.account, Epoch: epoch}
-	signs := make([]wire.SignIn, len(gs))
-	for i, g := range gs {
-		signs[i] = wire.SignIn{
-			Account: m.account, Member: m.id.Name, Device: g.id, Epoch: epoch, MemberNonce: wire.NewNonce(), EpochSecret: secret, BindingSecret: g.secret,
+	id, answer := m.asked(&wire.Hello{Account: m.account, Epoch: epoch, Boot: 1, Clock: 1000})
+	var gs []*wire.Grant
+	for {
+		switch b := answer.(type) {
+		case *wire.Grant:
+			gs = append(gs, b)
+		case *wire.Welcome:
+			return gs, b
+		default:
+			m.t.Fatalf("hello was answered with %T %+v", b, b)
 		}
-		b.Devices = append(b.Devices, wire.Nonce{ID: g.id, Nonce: signs[i].MemberNonce})
+		answer = m.next(id)
 	}
-	ch := want[*wire.Challenge](m.t, m.ask(b))
-	if len(ch.Devices) != len(gs) || len(ch.Refused) > 0 {
-		m.t.Fatalf("%d of %d challenged, refused %v", len(ch.Devices), len(gs), ch.Refused)
-	}
-	for i := range ch.Devices {
-		signs[i].ServiceNonce = ch.Devices[i].Nonce
-		if service, _ := signs[i].Proofs(); !wire.Equal(service, ch.Devices[i].Proof) {
-			m.t.Fatal("the service's proof does not hold")
-		}
-	}
-	return signs
 }
 
-func proofOf(signs []wire.SignIn) *wire.Proof {
-	b := &wire.Proof{Account: signs[0].Account, Epoch: signs[0].Epoch}
-	for _, s := range signs {
-		_, member := s.Proofs()
-		b.Devices = append(b.Devices, wire.Proven{ID: s.Device, Proof: member})
+// acks acknowledges an epoch with a new sealing key, by the challenge of a welcome, and returns the message and the key.
+func (m *by) acks(epoch uint64, secret home.Secret, challenge []byte) (raw []byte, id string, next *wire.Sealer) {
+	m.t.Helper()
+	next, err := wire.NewSealer(wire.NewSeed())
+	if err != nil {
+		m.t.Fatal(err)
 	}
-	return b
+	raw, id = m.signed(func(id string) wire.Body {
+		proof := wire.KeyProof(secret, challenge, m.account, m.id.Name, epoch, next.Public, id)
+		return &wire.Ack{Account: m.account, Epoch: epoch, Seal: next.Public, Proof: proof}
+	})
+	return raw, id, next
+}
+
+// request returns a sign-in of devices, with honest proofs, as change leaves them.
+func (m *by) request(epoch uint64, secret home.Secret, nonce []byte, gs []gadget, change func(*wire.SignIn)) (raw []byte, id string, attempts map[string]wire.Attempt) {
+	m.t.Helper()
+	attempts = map[string]wire.Attempt{}
+	raw, id = m.signed(func(id string) wire.Body {
+		b := &wire.SignIn{Account: m.account, Epoch: epoch, MemberNonce: wire.NewNonce(), ServiceNonce: nonce}
+		for _, g := range gs {
+			a := wire.Attempt{
+				Account: m.account, Member: m.id.Name, Device: g.id, Request: id, Epoch: epoch, MemberNonce: b.MemberNonce, ServiceNonce: nonce,
+				EpochSecret: secret, BindingSecret: g.secret,
+			}
+			_, proof := a.Proofs()
+			attempts[g.id] = a
+			b.Devices = append(b.Devices, wire.Proven{ID: g.id, Proof: proof})
+		}
+		if change != nil {
+			change(b)
+		}
+		return b
+	})
+	return raw, id, attempts
+}
+
+// tries sends a sign-in and returns the answer.
+func (m *by) tries(epoch uint64, secret home.Secret, gs []gadget, change func(*wire.SignIn)) wire.Body {
+	m.t.Helper()
+	_, w := m.hello(1 << 32)
+	raw, id, _ := m.request(epoch, secret, w.Nonce, gs, change)
+	m.publish(raw)
+	return m.next(id)
 }
 
 func (m *by) signIn(epoch uint64, secret home.Secret, gs []gadget) {
 	m.t.Helper()
+	_, w := m.hello(1 << 32)
+	nonce := w.Nonce
 	for len(gs) > 0 {
 		part := gs[:min(256, len(gs))]
 		gs = gs[len(part):]
-		session := want[*wire.Session](m.t, m.ask(proofOf(m.begin(epoch, secret, part))))
-		if len(session.Devices) != len(part) {
-			m.t.Fatalf("%d of %d signed in: %v", len(session.Devices), len(part), session.Refused)
+		raw, id, attempts := m.request(epoch, secret, nonce, part, nil)
+		m.publish(raw)
+		answer := want[*wire.SignedIn](m.t, m.next(id))
+		if len(answer.Devices) != len(part) {
+			m.t.Fatalf("%d of %d signed in: %v", len(answer.Devices), len(part), answer.Refused)
 		}
-		r := want[*wire.Receipt](m.t, m.ask(&wire.Confirm{Account: m.account, Epoch: epoch, Devices: session.Devices}))
-		if len(r.Refused) > 0 {
-			m.t.Fatalf("confirm refused: %v", r.Refused)
+		for _, d := range answer.Devices {
+			if service, _ := attempts[d.ID].Proofs(); !wire.Equal(service, d.Proof) {
+				m.t.Fatal("the service's proof does not hold")
+			}
 		}
+		nonce = answer.Nonce
 	}
 }

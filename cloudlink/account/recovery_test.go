@@ -208,7 +208,7 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 	if code := c.reset(mailed, second); code != 0 {
 		t.Fatal(code)
 	}
-	in, err := hub.id.OpenGrant(want[*wire.Grant](t, hub.next("")))
+	in, err := hub.id.OpenGrant(hub.id.Name, want[*wire.Grant](t, hub.next("")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestThePagesResetAPasswordWithAndWithoutScript(t *testing.T) {
 	if code, _ = post("/reset", form); code != http.StatusUnprocessableEntity {
 		t.Errorf("twice: %d", code)
 	}
-	in, err := hub.id.OpenGrant(want[*wire.Grant](t, hub.next("")))
+	in, err := hub.id.OpenGrant(hub.id.Name, want[*wire.Grant](t, hub.next("")))
 	if err != nil || in.Password.Reveal() != second {
 		t.Fatalf("grant: %v", err)
 	}

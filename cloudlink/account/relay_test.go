@@ -77,12 +77,13 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 	c.register()
 	token := c.signIn()
 	hub, _ := c.hub(c.pair(token))
+	hub.hello(1)
 	gs := hub.plugs("plug-", 1)
 	const request, response = `{"system":{"set_relay_state":{"state":1}}}`, `{"system":{"set_relay_state":{"err_code":0}}}`
 	answer := c.asks(token, strings.ToUpper(gs[0].id), request)
 	m, b, plain := hub.opens()
-	if plain != request || b.Device != gs[0].id || m.Exp == 0 {
-		t.Errorf("%s for %s, expires %d", plain, b.Device, m.Exp)
+	if plain != request || b.Device != gs[0].id || b.Boot != 1 || b.Until < 9000 || b.Until > 60_000 {
+		t.Errorf("%s for %s, in start %d until %d", plain, b.Device, b.Boot, b.Until)
 	}
 	// Only the answer of who was asked, about what was asked, counts; and a device that refuses has answered.
 	other, _ := c.hub(c.pair(token))
@@ -143,6 +144,7 @@ func TestARequestThatWasLostIsSentAgain(t *testing.T) {
 	c.register()
 	token := c.signIn()
 	hub, _ := c.hub(c.pair(token))
+	hub.hello(1)
 	device := hub.plugs("plug-", 1)[0].id
 	answer := c.asks(token, device, "{}")
 	lost, _, _ := hub.opens()

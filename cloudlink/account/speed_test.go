@@ -8,8 +8,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// BenchmarkSignIn signs devices in and confirms them, one message after the other, durable: a lower bound of what a hub with several
-// conversations open sees.
+// BenchmarkSignIn signs devices in, one request after the other, durable.
 func BenchmarkSignIn(b *testing.B) {
 	c := open(b, nil)
 	c.register()

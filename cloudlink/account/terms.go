@@ -87,14 +87,22 @@ type Member struct {
 	Seal    []byte // the sealing key that it announced last; empty while that is the one in Keys
 	Label   string // for people
 	Version string
-	At      time.Time // when it enrolled
-	Acked   uint64    // the newest epoch whose grant is on its disk
-	Boot    uint64    // number of its last start
-	Clock   time.Duration
+	At      time.Time     // when it enrolled
+	Acked   uint64        // the newest epoch whose grant is on its disk
+	Boot    uint64        // number of its last start
+	Clock   time.Duration // its own clock, milliseconds since that start, minus this service's Unix time
 }
 
 // IsHub tells that a member's name is that of a hub.
 func IsHub(name string) bool { return strings.HasPrefix(name, string(wire.RoleHub)+"-") }
+
+// SealKey returns the public key to which grants for the member are sealed.
+func (m Member) SealKey() []byte {
+	if len(m.Seal) > 0 {
+		return m.Seal
+	}
+	return m.Keys.Seal
+}
 
 // IsHub tells that the member is a hub.
 func (m Member) IsHub() bool { return IsHub(m.Name) }
@@ -115,6 +123,7 @@ func (d Device) Native() bool { return d.Protocol == string(home.Native) }
 type Grant struct {
 	Member string
 	Notice wire.Notice
+	Seal   []byte // the sealing key that it is sealed to
 	Sealed []byte
 }
 

@@ -88,7 +88,7 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 	if html := wants("0 of 3 devices are signed in again."); strings.Contains(html, token) {
 		t.Error("the token is on the page")
 	}
-	in, err := hub.id.OpenGrant(want[*wire.Grant](t, hub.next("")))
+	in, err := hub.id.OpenGrant(hub.id.Name, want[*wire.Grant](t, hub.next("")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
 	if code := c.reset(spoken, third); code != -20673 {
 		t.Errorf("a reset link from before: %d", code)
 	}
-	refusedWith(t, intruder.ask(&wire.Ask{Account: intruder.account}), wire.CodeUnknown)
+	refusedWith(t, intruder.ask(&wire.Hello{Account: intruder.account}), wire.CodeUnknown)
 	late := c.member(wire.RoleHub, unused.Account)
 	refusedWith(t, late.ask(enrolment(late.id, unused)), wire.CodePairing)
 	eventually(t, "a reset mail", func() bool { return c.mail.count("Reset your password") == 2 })

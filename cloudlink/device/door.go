@@ -45,7 +45,7 @@ func (d *Device) door() http.Handler {
 			http.Error(w, "no answer", http.StatusInternalServerError)
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Type", "application/jose")
 		_, _ = w.Write(out)
 	})
 	return mux
@@ -69,7 +69,8 @@ func (d *Device) nudged(n wire.Notice) {
 
 // state says what the device is and proves what it holds, to whoever holds the same.
 func (d *Device) state(p *wire.Probe) *wire.Statement {
-	s := &wire.Statement{Keys: d.id.Keys, Kind: string(d.o.Kind), Model: d.o.Model, Name: d.o.Name}
+	seal, _ := d.link.SealKey() // an empty key opens nothing
+	s := &wire.Statement{Keys: wire.Keys{Sign: d.id.Keys.Sign, Seal: seal}, Kind: string(d.o.Kind), Model: d.o.Model, Name: d.o.Name}
 	a, err := d.m.Account()
 	if err != nil {
 		return s
@@ -88,10 +89,10 @@ func (d *Device) state(p *wire.Probe) *wire.Statement {
 // join joins the account that a hub names. A device that belongs to none joins the first that asks; one that belongs to an
 // account takes new brokers of the same account and hub, and nothing else.
 func (d *Device) join(m *wire.Message, b *wire.Join) (code string) {
-	if err := m.Verify(b.Keys, d.id.Name); err != nil {
+	if err := m.Verify(wire.Keys{Sign: b.Sign}, d.id.Name); err != nil {
 		return wire.CodeForged
 	}
-	plain, err := d.id.Open(wire.JoinInfo(m.From, d.id.Name), b.Sealed)
+	plain, err := d.link.Open(wire.JoinInfo(m.From, d.id.Name), b.Sealed)
 	if err != nil {
 		return wire.CodeForged
 	}
@@ -100,7 +101,7 @@ func (d *Device) join(m *wire.Message, b *wire.Join) (code string) {
 		return wire.CodeForged
 	}
 	for _, b := range j.Brokers {
-		if _, err := mqtt.ParseBroker(b); err != nil {
+		if _, err := mqtt.ParseBroker(b.URL); err != nil {
 			return wire.CodeForged
 		}
 	}

@@ -57,7 +57,7 @@ func serve(t testing.TB, d *device.Device) {
 
 func post(t *testing.T, d *device.Device, body io.Reader) (int, string) {
 	t.Helper()
-	resp, err := http.Post("http://"+d.Addr().String()+wire.DoorPath, "application/json", body)
+	resp, err := http.Post("http://"+d.Addr().String()+wire.DoorPath, "application/jose", body)
 	must(t, err)
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
@@ -83,10 +83,10 @@ func TestTheDoorTakesMessagesToItselfOnly(t *testing.T) {
 		"no JSON":                 {strings.NewReader("hello"), 400},
 		"no message":              {strings.NewReader(`{"type":"probe"}`), 400},
 		"a message to another":    {signed("rk-other", probe), 400},
-		"a message for an inbox":  {signed(string(d.ID()), &wire.Ask{Account: "a"}), 400},
+		"a message for an inbox":  {signed(string(d.ID()), &wire.Hello{Account: "a"}), 400},
 		"a message of 65 KiB":     {strings.NewReader(strings.Repeat("x", 65<<10)), 413},
 		"a probe":                 {signed(string(d.ID()), probe), 200},
-		"a join that is not ours": {signed(string(d.ID()), &wire.Join{Keys: hub.Keys, Sealed: []byte("x")}), 200},
+		"a join that is not ours": {signed(string(d.ID()), &wire.Join{Sign: hub.Keys.Sign, Sealed: []byte("x")}), 200},
 	} {
 		if got, answer := post(t, d, c.body); got != c.want {
 			t.Errorf("%s: status %d %s, want %d", name, got, answer, c.want)

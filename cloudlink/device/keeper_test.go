@@ -53,13 +53,13 @@ func invite(t *testing.T, d *device.Device, hub, svc *wire.Identity, brokers ...
 	t.Helper()
 	keys := ask(t, d, hub, &wire.Probe{Nonce: wire.NewNonce()}).(*wire.Statement).Keys
 	plain, err := json.Marshal(wire.Joined{
-		Account: "acc-1", Service: svc.Keys, Brokers: brokers,
+		Account: "acc-1", Service: svc.Keys, Brokers: wire.Brokers(brokers),
 		Notice: svc.SignNotice(wire.Notice{Account: "acc-1", Epoch: 1, Cause: "registered", Via: "web"}),
 	})
 	must(t, err)
 	sealed, err := keys.SealTo(wire.JoinInfo(hub.Name, string(d.ID())), plain)
 	must(t, err)
-	return &wire.Join{Keys: hub.Keys, Sealed: sealed}
+	return &wire.Join{Sign: hub.Keys.Sign, Sealed: sealed}
 }
 
 func identity(t *testing.T, r wire.Role) *wire.Identity {
@@ -96,8 +96,8 @@ func TestAJoinIsForOneDeviceByOneHubAndToRealBrokers(t *testing.T) {
 	d, sibling := run(t, &device.Volatile{}), run(t, &device.Volatile{})
 	hub, thief, svc := identity(t, wire.RoleHub), identity(t, wire.RoleHub), identity(t, wire.RoleService)
 	good := invite(t, d, hub, svc, "mqtt://127.0.0.1:1")
-	stolen := &wire.Join{Keys: thief.Keys, Sealed: good.Sealed}
-	flipped := &wire.Join{Keys: hub.Keys, Sealed: bytes.Clone(good.Sealed)}
+	stolen := &wire.Join{Sign: thief.Keys.Sign, Sealed: good.Sealed}
+	flipped := &wire.Join{Sign: hub.Keys.Sign, Sealed: bytes.Clone(good.Sealed)}
 	flipped.Sealed[len(flipped.Sealed)-1] ^= 1
 	for name, c := range map[string]struct {
 		as *wire.Identity
@@ -150,7 +150,7 @@ func FuzzDoor(f *testing.F) {
 	hub, err := wire.NewIdentity(wire.RoleHub, wire.NewSeed(), wire.NewSeed())
 	must(f, err)
 	for _, b := range []wire.Body{
-		&wire.Probe{Nonce: wire.NewNonce()}, &wire.Join{Keys: hub.Keys, Sealed: []byte("x")}, &wire.Ask{Account: "a"},
+		&wire.Probe{Nonce: wire.NewNonce()}, &wire.Join{Sign: hub.Keys.Sign, Sealed: []byte("x")}, &wire.Hello{Account: "a"},
 		&wire.Passed{Notice: hub.SignNotice(wire.Notice{Account: "a", Epoch: 1})},
 	} {
 		raw, err := hub.Sign(&wire.Message{To: string(d.ID()), Body: b})
@@ -160,7 +160,7 @@ func FuzzDoor(f *testing.F) {
 	f.Add([]byte(`{"to":"` + string(d.ID()) + `","type":"join","body":null}`))
 	serve(f, d)
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		resp, err := http.Post("http://"+d.Addr().String()+wire.DoorPath, "application/json", bytes.NewReader(raw))
+		resp, err := http.Post("http://"+d.Addr().String()+wire.DoorPath, "application/jose", bytes.NewReader(raw))
 		if err != nil {
 			if len(raw) > 64<<10 {
 				return // refused before it was read

@@ -60,10 +60,11 @@ func (v *Volatile) Save(raw []byte) error {
 
 // state is everything that the device remembers.
 type state struct {
-	SignSeed, SealSeed, BindingSecret []byte
+	SignSeed, SealSeed, BindingSecret []byte // SealSeed is the first sealing key
 
 	Boot     uint64
-	Hub      string        `json:",omitempty"` // which hub had it join
+	Sealing  []sealing     `json:",omitempty"` // sealing keys, newest first; SealSeed when empty
+	Hub      string        `json:",omitempty"` // the hub that invited it
 	Account  *home.Account `json:",omitempty"`
 	Held     []held        `json:",omitempty"` // newest first, the last few
 	SignedIn home.Epoch    `json:",omitempty"`
@@ -74,6 +75,13 @@ type state struct {
 type held struct {
 	Epoch  home.Epoch
 	Secret []byte
+}
+
+// sealing is a sealing key: see home.SealingKey.
+type sealing struct {
+	Seed  []byte
+	Made  time.Time
+	Epoch home.Epoch
 }
 
 // keep is how many epochs the device remembers. It needs only the newest; the one before serves a hub that is behind.
@@ -109,7 +117,7 @@ func (m *memory) change(f func(s *state) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	next := m.s
-	next.Held, next.Errands = slices.Clone(m.s.Held), slices.Clone(m.s.Errands)
+	next.Held, next.Errands, next.Sealing = slices.Clone(m.s.Held), slices.Clone(m.s.Errands), slices.Clone(m.s.Sealing)
 	if m.s.Account != nil {
 		a := *m.s.Account
 		next.Account = &a
@@ -149,7 +157,7 @@ func (m *memory) epochs() (h, signedIn home.Epoch) {
 
 // join takes what a hub said; changed tells whether it was anything new.
 func (m *memory) join(hub string, j wire.Joined) (changed bool, err error) {
-	if s := m.read(); s.Account != nil && s.Hub == hub && s.Account.ID == home.AccountID(j.Account) && slices.Equal(s.Account.Brokers, j.Brokers) {
+	if s := m.read(); s.Account != nil && s.Hub == hub && s.Account.ID == home.AccountID(j.Account) && slices.Equal(s.Account.Brokers, wire.URLs(j.Brokers)) {
 		return false, nil
 	}
 	return true, m.change(func(s *state) error {
@@ -157,12 +165,12 @@ func (m *memory) join(hub string, j wire.Joined) (changed bool, err error) {
 			if s.Account.ID != home.AccountID(j.Account) || s.Hub != hub {
 				return home.ErrForeign
 			}
-			s.Account.Brokers = j.Brokers
+			s.Account.Brokers = wire.URLs(j.Brokers)
 			return nil
 		}
 		s.Hub = hub
 		s.Account = &home.Account{
-			ID: home.AccountID(j.Account), ServiceKey: j.Service.Sign, ServiceSeal: j.Service.Seal, Brokers: j.Brokers,
+			ID: home.AccountID(j.Account), ServiceKey: j.Service.Sign, ServiceSeal: j.Service.Seal, Brokers: wire.URLs(j.Brokers),
 			Notice: j.Notice.Hash(), NoticeEpoch: home.Epoch(j.Notice.Epoch), NoticeJSON: j.Notice.JWS(),
 		}
 		return nil
@@ -269,7 +277,44 @@ func (m *memory) SignedIn(_ home.AccountID, e home.Epoch, ids []home.DeviceID) e
 	return m.change(func(s *state) error {
 		if slices.Contains(ids, m.self) {
 			s.SignedIn = max(s.SignedIn, e)
+			s.Errands = slices.DeleteFunc(s.Errands, func(o home.Errand) bool { return o.Kind == home.ErrandSignIn && o.Epoch <= e })
 		}
+		return nil
+	})
+}
+
+// sealingKeys returns the device's sealing keys, newest first.
+func (s *state) sealingKeys() []sealing {
+	if len(s.Sealing) == 0 {
+		return []sealing{{Seed: s.SealSeed}}
+	}
+	return s.Sealing
+}
+
+func (m *memory) SealingKeys() ([]home.SealingKey, error) {
+	s := m.read()
+	var keys []home.SealingKey
+	for _, k := range s.sealingKeys() {
+		keys = append(keys, home.SealingKey{Seed: home.SecretBytes(k.Seed), Made: k.Made, Epoch: k.Epoch})
+	}
+	return keys, nil
+}
+
+func (m *memory) AddSealingKey(k home.SealingKey) error {
+	return m.change(func(s *state) error {
+		s.Sealing = slices.Insert(slices.Clone(s.sealingKeys()), 0, sealing{[]byte(k.Seed.Reveal()), k.Made, k.Epoch})
+		s.Sealing = s.Sealing[:min(len(s.Sealing), 2)]
+		return nil
+	})
+}
+
+func (m *memory) KeepSealingKey(seed home.Secret) error {
+	return m.change(func(s *state) error {
+		i := slices.IndexFunc(s.sealingKeys(), func(k sealing) bool { return home.SecretBytes(k.Seed).Equal(seed) })
+		if i < 0 {
+			return home.ErrNotFound
+		}
+		s.Sealing = slices.Clone(s.sealingKeys()[i : i+1])
 		return nil
 	})
 }

@@ -18,19 +18,19 @@ type Pairing struct {
 	Secret  home.Secret // proves it, both ways; at least 128 bits
 	Account string
 	Service wire.Keys
-	Brokers []string // MQTT URLs, tried in turn
-	URL     string   // of the account service, for people and the API
+	Brokers []wire.Broker // tried in turn
+	URL     string        // of the account service, for people and the API
 }
 
 const prefix = "rekeyd-pair:"
 
 type form struct {
-	Name    string    `json:"name"`
-	Secret  string    `json:"secret"`
-	Account string    `json:"account"`
-	Service wire.Keys `json:"service"`
-	Brokers []string  `json:"brokers"`
-	URL     string    `json:"url,omitempty"`
+	Name    string        `json:"name"`
+	Secret  string        `json:"secret"`
+	Account string        `json:"account"`
+	Service wire.Keys     `json:"service"`
+	Brokers []wire.Broker `json:"brokers"`
+	URL     string        `json:"url,omitempty"`
 }
 
 // Reveal returns the pairing as one word, its secret in the clear.

@@ -8,18 +8,18 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// begin256 is the sign-in of as many devices as a hub puts into one message.
-func begin256() *wire.Begin {
-	b := &wire.Begin{Account: "k3v9d2m7q4xw8z1b", Epoch: 2}
+// signIn256 is the sign-in of as many devices as a hub puts into one message.
+func signIn256() *wire.SignIn {
+	b := &wire.SignIn{Account: "k3v9d2m7q4xw8z1b", Epoch: 2, MemberNonce: wire.NewNonce(), ServiceNonce: wire.NewNonce()}
 	for i := range 256 {
-		b.Devices = append(b.Devices, wire.Nonce{ID: fmt.Sprintf("mac-50c7bf01%04x", i), Nonce: wire.NewNonce()})
+		b.Devices = append(b.Devices, wire.Proven{ID: fmt.Sprintf("mac-50c7bf01%04x", i), Proof: wire.NewNonce()})
 	}
 	return b
 }
 
-func BenchmarkSignBegin256(b *testing.B) {
+func BenchmarkSignSignIn256(b *testing.B) {
 	hub, svc := identity(b, wire.RoleHub), identity(b, wire.RoleService)
-	body := begin256()
+	body := signIn256()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := hub.Sign(&wire.Message{To: svc.Name, Seq: 1, Body: body}); err != nil {
@@ -28,9 +28,9 @@ func BenchmarkSignBegin256(b *testing.B) {
 	}
 }
 
-func BenchmarkParseAndVerifyBegin256(b *testing.B) {
+func BenchmarkParseAndVerifySignIn256(b *testing.B) {
 	hub, svc := identity(b, wire.RoleHub), identity(b, wire.RoleService)
-	raw, err := hub.Sign(&wire.Message{To: svc.Name, Seq: 1, Body: begin256()})
+	raw, err := hub.Sign(&wire.Message{To: svc.Name, Seq: 1, Body: signIn256()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func BenchmarkParseAndVerifyBegin256(b *testing.B) {
 
 // BenchmarkProofs is both proofs of one device: what each end computes for each device at each epoch.
 func BenchmarkProofs(b *testing.B) {
-	s := wire.SignIn{
+	s := wire.Attempt{
 		Account: "k3v9d2m7q4xw8z1b", Member: "hub-k3v9d2m7q4xw8z1bk3v9d2m7q4", Device: "mac-50c7bf010203", Epoch: 2,
 		MemberNonce: wire.NewNonce(), ServiceNonce: wire.NewNonce(),
 		EpochSecret: home.SecretBytes(wire.NewSeed()), BindingSecret: home.SecretBytes(wire.NewSeed()),

@@ -12,10 +12,10 @@ var (
 )
 
 // Types returns every type of the table of messages.
-func Types() []string { return slices.Sorted(maps.Keys(kinds)) }
+func Types() []string { return slices.Sorted(maps.Keys(kindOf)) }
 
 // NewBody returns an empty body of a type.
-func NewBody(typ string) Body { return kinds[typ].new() }
+func NewBody(typ string) Body { return kindOf[typ].new() }
 
 // SignJWS signs any header and payload.
 func (id *Identity) SignJWS(header, payload string) []byte {

@@ -31,6 +31,7 @@ type cast struct {
 	probeNonce                 []byte
 	first, second              wire.Notice
 	at                         int64
+	next                       *wire.Sealer // the hub's next sealing key
 	sealed                     map[string]sealing
 }
 
@@ -65,13 +66,20 @@ func newCast(t testing.TB) *cast {
 	c.second = c.service.SignNotice(wire.Notice{
 		Account: c.account, Epoch: 2, At: c.at + 60_000, Cause: "reset", Via: "kasa", Prev: c.first.Hash(),
 	})
+	var err error
+	if c.next, err = wire.NewSealer(repeated(7)); err != nil {
+		t.Fatal(err)
+	}
 	c.sealed = c.seal(t)
 	return c
 }
 
+// brokers has one with a certificate of its own.
+var brokers = []wire.Broker{{URL: "mqtts://192.168.1.2:7355", Fingerprint: repeated(0x77)}}
+
 // joined is what the hub seals to the device at its door.
 func (c *cast) joined() wire.Joined {
-	return wire.Joined{Account: c.account, Service: c.service.Keys, Brokers: []string{"mqtt://192.168.1.2:7355"}, Notice: c.first}
+	return wire.Joined{Account: c.account, Service: c.service.Keys, Brokers: brokers, Notice: c.first}
 }
 
 // seal returns everything that is sealed: as vectors.json keeps it, or sealed anew where that does not open or -update is given.
@@ -111,6 +119,9 @@ func (c *cast) seal(t testing.TB) map[string]sealing {
 		"relayed": {
 			To: c.service, Info: wire.RelayInfo(c.account, c.hub.Name, c.service.Name, c.plug, id("relay")),
 			Plain: []byte(`{"system":{"set_relay_state":{"err_code":0}}}`),
+		},
+		"challenge": {
+			To: c.hub, Info: wire.ChallengeInfo(c.account, c.hub.Name), Plain: c.service.KeyChallenge(c.account, c.hub.Name, c.hub.Keys.Seal),
 		},
 		"join": {To: c.device, Info: wire.JoinInfo(c.hub.Name, c.device.Name), Plain: must(c.joined())},
 	}
@@ -163,56 +174,63 @@ func id(name string) string {
 
 // examples returns one message of each kind at least, in the order in which they happen.
 func (c *cast) examples() []example {
-	sign := wire.SignIn{
-		Account: c.account, Member: c.hub.Name, Device: c.plug, Epoch: 2, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
-		EpochSecret: c.epochSecret, BindingSecret: c.plugSecret,
+	attempt := wire.Attempt{
+		Account: c.account, Member: c.hub.Name, Device: c.plug, Request: id("sign in"), Epoch: 2, MemberNonce: c.memberNonce,
+		ServiceNonce: c.serviceNonce, EpochSecret: c.epochSecret, BindingSecret: c.plugSecret,
 	}
-	serviceProof, memberProof := sign.Proofs()
+	serviceProof, memberProof := attempt.Proofs()
 	pair := func(r wire.Role, k wire.Keys) []byte {
 		return wire.PairingProof(home.NewSecret(c.pairSecret), r, c.pairing, c.hub.Name, k)
 	}
 	all := []example{
 		{"enrol", c.hub, wire.Message{Body: &wire.Enrol{
-			Keys: c.hub.Keys, Name: "attic", Version: "1.0.0", Pairing: c.pairing, Proof: pair(wire.RoleHub, c.hub.Keys),
+			Account: c.account, Keys: c.hub.Keys, Name: "attic", Version: "1.0.0", Pairing: c.pairing, Proof: pair(wire.RoleHub, c.hub.Keys),
 		}}},
 		{"enrolled", c.service, wire.Message{Re: id("enrol"), Body: &wire.Enrolled{
 			Account: c.account, Email: c.email, Keys: c.service.Keys, Notice: c.first, Proof: pair(wire.RoleService, c.service.Keys),
 		}}},
 		{"enrol device", c.device, wire.Message{Body: &wire.Enrol{
-			Keys: c.device.Keys, Name: "front door", Version: "Example 1", Secret: c.sealed["secret of enrol"].Sealed,
+			Account: c.account, Keys: c.device.Keys, Name: "front door", Version: "Example 1", Secret: c.sealed["secret of enrol"].Sealed,
 		}}},
-		{"ask", c.hub, wire.Message{Body: &wire.Ask{Account: c.account, Epoch: 1}}},
+		{"hello", c.hub, wire.Message{Body: &wire.Hello{Account: c.account, Epoch: 1, Notice: c.first, Boot: 3, Clock: 2500}}},
 		{"grant", c.service, wire.Message{
-			Exp: c.at + 60_500 + 24*3600_000, Body: &wire.Grant{Notice: c.second, Sealed: c.sealed["grant to a hub"].Sealed},
+			Re: id("hello"), Exp: c.at + 60_500 + 24*3600_000, Body: &wire.Grant{Notice: c.second, Sealed: c.sealed["grant to a hub"].Sealed},
 		}},
-		{"ack", c.hub, wire.Message{Body: &wire.Ack{Account: c.account, Epoch: 2}}},
+		{"welcome", c.service, wire.Message{Re: id("hello"), Body: &wire.Welcome{
+			Account: c.account, Epoch: 2, Notice: c.second, Nonce: c.serviceNonce, Seal: c.hub.Keys.Seal, Challenge: c.sealed["challenge"].Sealed,
+			Lease: wire.Lease{Hub: c.hub.Name, Life: 60_000},
+		}}},
+		{"ack", c.hub, wire.Message{Body: &wire.Ack{
+			Account: c.account, Epoch: 2, Seal: c.next.Public, Proof: wire.KeyProof(
+				c.epochSecret, c.sealed["challenge"].Plain, c.account, c.hub.Name, 2, c.next.Public, id("ack")),
+		}}},
 		{"receipt", c.service, wire.Message{Re: id("ack"), Body: &wire.Receipt{Account: c.account, Epoch: 2, Notice: c.second}}},
 		{"bind", c.hub, wire.Message{Body: &wire.Bind{Account: c.account, Secrets: c.sealed["secrets of bind"].Sealed, Devices: []wire.Device{
-			{ID: c.plug, Kind: "plug", Protocol: "iot", Model: "HS100(EU)", Name: "lamp", MAC: "50c7bf010203"},
-			{ID: c.device.Name, Kind: "camera", Protocol: "native", Model: "Example 1", Name: "front door"},
+			{ID: c.plug, Kind: "plug", Protocol: "iot", Rank: 1, Model: "HS100(EU)", Name: "lamp", MAC: "50c7bf010203"},
+			{ID: c.device.Name, Kind: "camera", Protocol: "native", Rank: 3, Model: "Example 1", Name: "front door"},
 		}}}},
 		{"unbind", c.hub, wire.Message{Body: &wire.Unbind{Account: c.account, Devices: []string{c.plug}}}},
-		{"begin", c.hub, wire.Message{Body: &wire.Begin{Account: c.account, Epoch: 2, Devices: []wire.Nonce{
-			{ID: c.plug, Nonce: c.memberNonce}, {ID: c.device.Name, Nonce: c.memberNonce}, {ID: "mac-50c7bf0a0b0c", Nonce: c.memberNonce},
-		}}}},
-		{"challenge", c.service, wire.Message{Re: id("begin"), Body: &wire.Challenge{Account: c.account, Epoch: 2, Devices: []wire.Challenged{
-			{ID: c.device.Name, Own: true, SignedIn: true}, {ID: c.plug, Nonce: c.serviceNonce, Proof: serviceProof},
-		}, Refused: []wire.Outcome{{ID: "mac-50c7bf0a0b0c", Code: wire.CodeUnknown}}}}},
-		{"proof", c.hub, wire.Message{Re: id("challenge"), Body: &wire.Proof{Account: c.account, Epoch: 2, Devices: []wire.Proven{
-			{ID: c.plug, Proof: memberProof},
-		}}}},
-		{"session", c.service, wire.Message{Re: id("proof"), Body: &wire.Session{Account: c.account, Epoch: 2, Devices: []string{c.plug}}}},
-		{"confirm", c.hub, wire.Message{Re: id("session"), Body: &wire.Confirm{Account: c.account, Epoch: 2, Devices: []string{c.plug}}}},
-		{"refusal", c.service, wire.Message{Re: id("begin"), Body: &wire.Refusal{Code: wire.CodeOldEpoch, Detail: "ask first"}}},
+		{"sign in", c.hub, wire.Message{Body: &wire.SignIn{
+			Account: c.account, Epoch: 2, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce, Devices: []wire.Proven{
+				{ID: c.plug, Proof: memberProof}, {ID: c.device.Name, Proof: memberProof}, {ID: "mac-50c7bf0a0b0c", Proof: memberProof},
+			},
+		}}},
+		{"signed in", c.service, wire.Message{Re: id("sign in"), Body: &wire.SignedIn{
+			Account: c.account, Epoch: 2, Nonce: c.serviceNonce, Devices: []wire.Proven{{ID: c.plug, Proof: serviceProof}, {ID: c.device.Name}},
+			Refused: []wire.Outcome{{ID: "mac-50c7bf0a0b0c", Code: wire.CodeUnknown}},
+		}}},
+		{"refusal", c.service, wire.Message{Re: id("sign in"), Body: &wire.Refusal{Code: wire.CodeNonce, Detail: "it has expired", Nonce: c.serviceNonce}}},
 		{"probe", c.hub, wire.Message{To: c.device.Name, Body: &wire.Probe{Nonce: c.probeNonce}}},
 		{"statement", c.device, wire.Message{To: c.hub.Name, Re: id("probe"), Body: &wire.Statement{
 			Keys: c.device.Keys, Kind: "camera", Model: "Example 1", Name: "front door", Account: c.account, Epoch: 2, SignedIn: 2,
 			Held: wire.HeldProof(c.epochSecret, c.account, c.device.Name, 2, c.probeNonce),
 		}}},
-		{"join", c.hub, wire.Message{To: c.device.Name, Body: &wire.Join{Keys: c.hub.Keys, Sealed: c.sealed["join"].Sealed}}},
+		{"join", c.hub, wire.Message{To: c.device.Name, Body: &wire.Join{Sign: c.hub.Keys.Sign, Sealed: c.sealed["join"].Sealed}}},
 		{"notice", c.hub, wire.Message{To: c.device.Name, Body: &wire.Passed{Notice: c.second}}},
 		{"done", c.device, wire.Message{To: c.hub.Name, Re: id("join"), Body: &wire.Done{}}},
-		{"relay", c.service, wire.Message{Exp: c.at + 30_000, Body: &wire.Relay{Account: c.account, Device: c.plug, Sealed: c.sealed["relay"].Sealed}}},
+		{"relay", c.service, wire.Message{Body: &wire.Relay{
+			Account: c.account, Device: c.plug, Boot: 3, Until: 30_000, Sealed: c.sealed["relay"].Sealed,
+		}}},
 		{"relayed", c.hub, wire.Message{Re: id("relay"), Body: &wire.Relayed{Account: c.account, Device: c.plug, Sealed: c.sealed["relayed"].Sealed}}},
 	}
 	for i := range all {
@@ -222,6 +240,8 @@ func (c *cast) examples() []example {
 		case e.m.To != "": // through the door: no sequence
 		case e.from == c.service:
 			e.m.To = c.hub.Name
+		case e.name == "relayed": // an answer to an app has none
+			e.m.To = c.service.Name
 		default:
 			e.m.To, e.m.Seq = c.service.Name, 3<<32|uint64(i+1)
 		}

@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // Role is the role of a member of the link. It is the first part of the member's name.
@@ -32,8 +30,9 @@ const (
 type Identity struct {
 	Name string
 	Keys Keys
+	*Sealer
 	sign func(msg []byte) []byte
-	open func(info, sealed []byte) ([]byte, error)
+	mac  func(parts ...string) []byte // under a key that derives from the signing key
 }
 
 // Keys are the public keys of a member.
@@ -53,20 +52,20 @@ func NewSeed() []byte {
 
 // NewIdentity returns the identity that two secret seeds of 32 bytes give.
 func NewIdentity(r Role, signSeed, sealSeed []byte) (*Identity, error) {
-	if len(signSeed) != ed25519.SeedSize || len(sealSeed) != 32 {
-		return nil, fmt.Errorf("identity: seeds of %d and %d bytes, want 32", len(signSeed), len(sealSeed))
+	if len(signSeed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("identity: seed of %d bytes, want 32", len(signSeed))
 	}
-	seal, err := kem.DeriveKeyPair(sealSeed)
+	seal, err := NewSealer(sealSeed)
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
 	sign := ed25519.NewKeyFromSeed(signSeed)
+	macKey := derive(signSeed, nil, "rekeyd/v1/mac-key")
 	id := &Identity{
-		Keys: Keys{Sign: sign.Public().(ed25519.PublicKey), Seal: seal.PublicKey().Bytes()},
-		sign: func(msg []byte) []byte { return ed25519.Sign(sign, msg) },
-		open: func(info, sealed []byte) ([]byte, error) {
-			return hpke.Open(seal, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info, sealed)
-		},
+		Keys:   Keys{Sign: sign.Public().(ed25519.PublicKey), Seal: seal.Public},
+		Sealer: seal,
+		sign:   func(msg []byte) []byte { return ed25519.Sign(sign, msg) },
+		mac:    func(parts ...string) []byte { return mac(macKey, parts...) },
 	}
 	id.Name = id.Keys.Name(r)
 	return id, nil
@@ -91,25 +90,6 @@ func (k Keys) Is(name string) bool {
 	}
 	role, _, ok := strings.Cut(name, "-")
 	return ok && k.Name(Role(role)) == name
-}
-
-// SealTo seals plain to the sealing key k.Seal, with HPKE in base mode (RFC 9180; X25519, HKDF-SHA256, ChaCha20-Poly1305).
-// info is bound to it. A seal does not show its sender: what is sealed stands in a signed message.
-func (k Keys) SealTo(info, plain []byte) ([]byte, error) {
-	pub, err := kem.NewPublicKey(k.Seal)
-	if err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
-	}
-	return hpke.Seal(pub, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info, plain)
-}
-
-// Open opens a seal that was made to this identity with info; it returns home.ErrForged.
-func (id *Identity) Open(info, sealed []byte) ([]byte, error) {
-	plain, err := id.open(info, sealed)
-	if err != nil {
-		return nil, fmt.Errorf("open seal to %s: %w", id.Name, home.ErrForged)
-	}
-	return plain, nil
 }
 
 // ValidName returns whether s can name an account, a member or a device: 1 to 64 of [a-z0-9-]. Such a name can stand in a topic.

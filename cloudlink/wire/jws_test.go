@@ -41,7 +41,7 @@ func payloadOf(t testing.TB, raw []byte) []byte {
 
 func TestTheHeaderIsExactlyAlgAndTyp(t *testing.T) {
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
-	payload := `{"type":"ask","id":"a","from":"` + hub.Name + `","to":"` + svc.Name + `","at":1,"body":{"account":"acc-1","epoch":"7"}}`
+	payload := `{"type":"hello","id":"a","from":"` + hub.Name + `","to":"` + svc.Name + `","at":1,"body":{"account":"acc-1","epoch":"7","boot":"1","clock":0}}`
 	jwk := `{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(hub.Keys.Sign) + `"}`
 	for header, want := range map[string]bool{
 		messageHeader:                                              true,
@@ -82,7 +82,7 @@ func TestTheHeaderIsExactlyAlgAndTyp(t *testing.T) {
 
 func TestATextThatIsNotStrictlyAJWSIsRefused(t *testing.T) {
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
-	raw, err := hub.Sign(&wire.Message{To: svc.Name, Body: &wire.Ask{Account: "acc-1"}})
+	raw, err := hub.Sign(&wire.Message{To: svc.Name, Body: &wire.Hello{Account: "acc-1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestATextThatIsNotStrictlyAJWSIsRefused(t *testing.T) {
 
 func TestDuplicateAndMisspelledMembersAreRefused(t *testing.T) {
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
-	envelope := `{"type":"ask","id":"a","from":"` + hub.Name + `","to":"` + svc.Name + `","at":1,"body":{"account":"acc-1","epoch":"7"}}`
+	envelope := `{"type":"hello","id":"a","from":"` + hub.Name + `","to":"` + svc.Name + `","at":1,"body":{"account":"acc-1","epoch":"7","boot":"1","clock":0}}`
 	replaced := func(from, to string) string { return strings.Replace(envelope, from, to, 1) }
 	deep := strings.Repeat(`{"a":`, 20) + "1" + strings.Repeat("}", 20)
 	var many strings.Builder
@@ -145,7 +145,7 @@ func TestDuplicateAndMisspelledMembersAreRefused(t *testing.T) {
 	fine := replaced(`"at":1`, `"at":1,"new":{"a":":\"a\":","b":["a","a"],"c":[{"a":1},{"a":1}]}`)
 	raw := hub.SignJWS(messageHeader, fine)
 	m, err := wire.ParseMessage(raw)
-	if err != nil || m.Verify(hub.Keys, svc.Name) != nil || m.Body.(*wire.Ask).Epoch != 7 {
+	if err != nil || m.Verify(hub.Keys, svc.Name) != nil || m.Body.(*wire.Hello).Epoch != 7 {
 		t.Fatalf("%+v, %v", m, err)
 	}
 	if m, err = wire.ParseMessage(tamper(t, raw, `{"a":1}`, `{"a":2}`)); err != nil || !errors.Is(m.Verify(hub.Keys, svc.Name), home.ErrForged) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -28,28 +29,24 @@ func TestAFullMessageFits(t *testing.T) {
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
 	text := strings.Repeat("x", 256)
 	itself := func(id string) string { return id }
-	outcome := func(id string) wire.Outcome { return wire.Outcome{ID: id, Code: wire.CodeNoSession} }
+	outcome := func(id string) wire.Outcome { return wire.Outcome{ID: id, Code: wire.CodeNotSpoken} }
+	proof := func(id string) wire.Proven { return wire.Proven{ID: id, Proof: wire.NewNonce()} }
 	for _, b := range []wire.Body{
 		&wire.Bind{Account: text[:64], Secrets: make([]byte, 32*wire.MaxDevices+48), Devices: many(wire.MaxDevices, func(id string) wire.Device {
-			return wire.Device{ID: id, Kind: "camera", Protocol: "tapocam", Model: text, Name: text, MAC: "50c7bf010203"}
+			return wire.Device{ID: id, Kind: "camera", Protocol: "tapocam", Rank: 3, Model: text, Name: text, MAC: "50c7bf010203"}
 		})},
 		&wire.Unbind{Account: text[:64], Devices: many(wire.MaxDevices, itself)},
-		&wire.Begin{Account: text[:64], Devices: many(wire.MaxDevices, func(id string) wire.Nonce { return wire.Nonce{ID: id, Nonce: wire.NewNonce()} })},
-		&wire.Challenge{Account: text[:64], Refused: many(wire.MaxDevices, outcome), Devices: many(wire.MaxDevices, func(id string) wire.Challenged {
-			return wire.Challenged{ID: id, Nonce: wire.NewNonce(), Proof: wire.NewNonce()}
-		})},
-		&wire.Proof{Account: text[:64], Devices: many(wire.MaxDevices, func(id string) wire.Proven { return wire.Proven{ID: id, Proof: wire.NewNonce()} })},
-		&wire.Session{Account: text[:64], Devices: many(wire.MaxDevices, itself), Refused: many(wire.MaxDevices, outcome)},
-		&wire.Confirm{Account: text[:64], Devices: many(wire.MaxDevices, itself)},
+		&wire.SignIn{Account: text[:64], MemberNonce: wire.NewNonce(), ServiceNonce: make([]byte, 40), Devices: many(wire.MaxDevices, proof)},
+		&wire.SignedIn{Account: text[:64], Nonce: make([]byte, 40), Devices: many(wire.MaxDevices, proof), Refused: many(wire.MaxDevices, outcome)},
 		&wire.Receipt{Account: text[:64], Notice: svc.SignNotice(wire.Notice{Account: text[:64], Cause: text, Via: text}), Refused: many(wire.MaxDevices, outcome)},
 	} {
 		raw, err := hub.Sign(&wire.Message{To: svc.Name, Seq: 1<<64 - 1, Body: b})
 		if err != nil {
-			t.Errorf("%s: %v", b.Type(), err)
+			t.Errorf("%s: %v", wire.TypeOf(b), err)
 			continue
 		}
 		if m, err := wire.ParseMessage(raw); err != nil || m.Verify(hub.Keys, svc.Name) != nil {
-			t.Errorf("%s of %d bytes: %v", b.Type(), len(raw), err)
+			t.Errorf("%s of %d bytes: %v", wire.TypeOf(b), len(raw), err)
 		}
 	}
 }
@@ -59,24 +56,23 @@ func TestWhatPassesALimitIsNeitherSignedNorRead(t *testing.T) {
 	const good = "acc-1"
 	itself := func(id string) string { return id }
 	for name, b := range map[string]wire.Body{
-		"one device too many":        &wire.Confirm{Account: good, Devices: many(wire.MaxDevices+1, itself)},
-		"one too many refused":       &wire.Session{Account: good, Refused: many(wire.MaxDevices+1, func(id string) wire.Outcome { return wire.Outcome{ID: id} })},
-		"a device twice":             &wire.Begin{Account: good, Devices: []wire.Nonce{{ID: "a"}, {ID: "b"}, {ID: "a"}}},
+		"one device too many":        &wire.Unbind{Account: good, Devices: many(wire.MaxDevices+1, itself)},
+		"one too many refused":       &wire.SignedIn{Account: good, Refused: many(wire.MaxDevices+1, func(id string) wire.Outcome { return wire.Outcome{ID: id} })},
+		"a device twice":             &wire.SignIn{Account: good, Devices: []wire.Proven{{ID: "a"}, {ID: "b"}, {ID: "a"}}},
 		"a bound device twice":       &wire.Bind{Account: good, Devices: []wire.Device{{ID: "a"}, {ID: "a", Kind: "plug"}}},
-		"a challenged device twice":  &wire.Challenge{Account: good, Devices: []wire.Challenged{{ID: "a"}, {ID: "a"}}},
-		"a proven device twice":      &wire.Proof{Account: good, Devices: []wire.Proven{{ID: "a"}, {ID: "a"}}},
+		"a proven device twice":      &wire.SignedIn{Account: good, Devices: []wire.Proven{{ID: "a"}, {ID: "a"}}},
 		"a device without a name":    &wire.Unbind{Account: good, Devices: []string{""}},
-		"an account without a name":  &wire.Ask{},
+		"an account without a name":  &wire.Hello{},
 		"a name of 65":               &wire.Ack{Account: strings.Repeat("a", 65)},
-		"a name that leaves a topic": &wire.Ask{Account: "a/b"},
-		"a wildcard":                 &wire.Ask{Account: "+"},
-		"a capital":                  &wire.Ask{Account: "A"},
-		"a letter beyond ASCII":      &wire.Ask{Account: "é"},
-		"a pairing that is no name":  &wire.Enrol{Pairing: "../x"},
-		"a text of 257":              &wire.Enrol{Name: strings.Repeat("a", 257)},
-		"a text that is not UTF-8":   &wire.Enrol{Name: "a\xff"},
-		"a line end":                 &wire.Enrol{Name: "a\nb"},
-		"a delete":                   &wire.Enrol{Version: "a\x7f"},
+		"a name that leaves a topic": &wire.Hello{Account: "a/b"},
+		"a wildcard":                 &wire.Hello{Account: "+"},
+		"a capital":                  &wire.Hello{Account: "A"},
+		"a letter beyond ASCII":      &wire.Hello{Account: "é"},
+		"a pairing that is no name":  &wire.Enrol{Account: good, Pairing: "../x"},
+		"a text of 257":              &wire.Enrol{Account: good, Name: strings.Repeat("a", 257)},
+		"a text that is not UTF-8":   &wire.Enrol{Account: good, Name: "a\xff"},
+		"a line end":                 &wire.Enrol{Account: good, Name: "a\nb"},
+		"a delete":                   &wire.Enrol{Account: good, Version: "a\x7f"},
 		"a code with an escape":      &wire.Refusal{Code: "\x1b[2J"},
 		"a code of a device with it": &wire.Receipt{Account: good, Notice: wire.Notice{Account: good}, Refused: []wire.Outcome{{ID: "a", Code: "\x1b"}}},
 		"a notice's cause with it":   &wire.Grant{Notice: wire.Notice{Account: good, Cause: "\x1b"}},
@@ -86,6 +82,9 @@ func TestWhatPassesALimitIsNeitherSignedNorRead(t *testing.T) {
 		"a model with it":            &wire.Bind{Account: good, Devices: []wire.Device{{ID: "a", Model: "\x1b"}}},
 		"a statement's name with it": &wire.Statement{Name: "\x1b"},
 		"a statement's account":      &wire.Statement{Account: "A"},
+		"an enrolment with nobody":   &wire.Enrol{Name: "a"},
+		"a lease of nobody":          &wire.Welcome{Account: good, Notice: wire.Notice{Account: good}, Lease: wire.Lease{Life: 5}},
+		"a lease without end":        &wire.Welcome{Account: good, Notice: wire.Notice{Account: good}, Lease: wire.Lease{Hub: "hub-a"}},
 		"a short nonce":              &wire.Probe{Nonce: make([]byte, 31)},
 		"a relay of no device":       &wire.Relay{Account: good},
 		"a relayed's code with it":   &wire.Relayed{Account: good, Device: "a", Code: "\x1b"},
@@ -172,7 +171,7 @@ func TestShortKeysAndSealsAreRefused(t *testing.T) {
 		if _, err := hub.Open(nil, short); !errors.Is(err, home.ErrForged) {
 			t.Errorf("%d zeroes open: %v", n, err)
 		}
-		if _, err := hub.OpenGrant(&wire.Grant{Sealed: short}); !errors.Is(err, home.ErrForged) {
+		if _, err := hub.OpenGrant(hub.Name, &wire.Grant{Sealed: short}); !errors.Is(err, home.ErrForged) {
 			t.Errorf("a grant of %d zeroes opens: %v", n, err)
 		}
 	}
@@ -189,33 +188,34 @@ func TestShortKeysAndSealsAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := &wire.Grant{Notice: wire.Notice{Account: "a", Epoch: 1}, Sealed: sealed}
-		if got, err := hub.OpenGrant(g); !errors.Is(err, home.ErrForged) || got != (wire.Granted{}) {
+		if got, err := hub.OpenGrant(hub.Name, g); !errors.Is(err, home.ErrForged) || got != (wire.Granted{}) {
 			t.Errorf("grant of %q: %v, %v", plain, got, err)
 		}
 	}
 }
 
 // A sign-in of nothing still has two proofs that differ, and both change with each part.
-func TestEachPartOfASignInIsInItsProofs(t *testing.T) {
+func TestTheProofsOfASignInCoverEachOfItsParts(t *testing.T) {
 	seen := map[string]string{}
-	for name, change := range map[string]func(*wire.SignIn){
-		"nothing":            func(*wire.SignIn) {},
-		"account":            func(s *wire.SignIn) { s.Account = "x" },
-		"member":             func(s *wire.SignIn) { s.Member = "x" },
-		"device":             func(s *wire.SignIn) { s.Device = "x" },
-		"epoch":              func(s *wire.SignIn) { s.Epoch = 1 },
-		"member's nonce":     func(s *wire.SignIn) { s.MemberNonce = []byte("x") },
-		"service's nonce":    func(s *wire.SignIn) { s.ServiceNonce = []byte("x") },
-		"epoch's secret":     func(s *wire.SignIn) { s.EpochSecret = home.NewSecret("x") },
-		"binding secret":     func(s *wire.SignIn) { s.BindingSecret = home.NewSecret("x") },
-		"member and device":  func(s *wire.SignIn) { s.Member, s.Device = "xx", "" },
-		"other way":          func(s *wire.SignIn) { s.Member, s.Device = "", "xx" },
-		"both nonces":        func(s *wire.SignIn) { s.MemberNonce, s.ServiceNonce = []byte("xx"), nil },
-		"nonces other way":   func(s *wire.SignIn) { s.MemberNonce, s.ServiceNonce = nil, []byte("xx") },
-		"secrets' other way": func(s *wire.SignIn) { s.EpochSecret, s.BindingSecret = home.NewSecret("xx"), home.NewSecret("yy") },
-		"secrets one way":    func(s *wire.SignIn) { s.EpochSecret, s.BindingSecret = home.NewSecret("yy"), home.NewSecret("xx") },
+	for name, change := range map[string]func(*wire.Attempt){
+		"nothing":            func(*wire.Attempt) {},
+		"account":            func(s *wire.Attempt) { s.Account = "x" },
+		"member":             func(s *wire.Attempt) { s.Member = "x" },
+		"device":             func(s *wire.Attempt) { s.Device = "x" },
+		"request":            func(s *wire.Attempt) { s.Request = "x" },
+		"epoch":              func(s *wire.Attempt) { s.Epoch = 1 },
+		"member's nonce":     func(s *wire.Attempt) { s.MemberNonce = []byte("x") },
+		"service's nonce":    func(s *wire.Attempt) { s.ServiceNonce = []byte("x") },
+		"epoch's secret":     func(s *wire.Attempt) { s.EpochSecret = home.NewSecret("x") },
+		"binding secret":     func(s *wire.Attempt) { s.BindingSecret = home.NewSecret("x") },
+		"member and device":  func(s *wire.Attempt) { s.Member, s.Device = "xx", "" },
+		"other way":          func(s *wire.Attempt) { s.Member, s.Device = "", "xx" },
+		"both nonces":        func(s *wire.Attempt) { s.MemberNonce, s.ServiceNonce = []byte("xx"), nil },
+		"nonces other way":   func(s *wire.Attempt) { s.MemberNonce, s.ServiceNonce = nil, []byte("xx") },
+		"secrets' other way": func(s *wire.Attempt) { s.EpochSecret, s.BindingSecret = home.NewSecret("xx"), home.NewSecret("yy") },
+		"secrets one way":    func(s *wire.Attempt) { s.EpochSecret, s.BindingSecret = home.NewSecret("yy"), home.NewSecret("xx") },
 	} {
-		var s wire.SignIn
+		var s wire.Attempt
 		change(&s)
 		service, member := s.Proofs()
 		for role, p := range map[string][]byte{"service": service, "member": member} {
@@ -223,6 +223,58 @@ func TestEachPartOfASignInIsInItsProofs(t *testing.T) {
 				t.Errorf("%s of %q is also %s", role, name, other)
 			}
 			seen[string(p)] = role + " of " + name
+		}
+	}
+}
+
+// A proof for a new sealing key changes with each of its parts.
+func TestTheProofOfASealingKeyCoversEachOfItsParts(t *testing.T) {
+	seen := map[string]bool{}
+	secret := home.NewSecret("secret")
+	for i, p := range [][]byte{
+		wire.KeyProof(secret, []byte("c"), "a", "m", 1, []byte("s"), "i"), wire.KeyProof(home.NewSecret("x"), []byte("c"), "a", "m", 1, []byte("s"), "i"),
+		wire.KeyProof(secret, []byte("x"), "a", "m", 1, []byte("s"), "i"), wire.KeyProof(secret, []byte("c"), "x", "m", 1, []byte("s"), "i"),
+		wire.KeyProof(secret, []byte("c"), "a", "x", 1, []byte("s"), "i"), wire.KeyProof(secret, []byte("c"), "a", "m", 2, []byte("s"), "i"),
+		wire.KeyProof(secret, []byte("c"), "a", "m", 1, []byte("x"), "i"), wire.KeyProof(secret, []byte("c"), "a", "m", 1, []byte("s"), "x"),
+	} {
+		if seen[string(p)] || len(p) != 32 {
+			t.Errorf("proof %d is one of the others", i)
+		}
+		seen[string(p)] = true
+	}
+}
+
+// A nonce of the service is checked by any instance, for one member, account and epoch, for ten minutes.
+func TestTheServicesNonceIsForOneMemberAndTenMinutes(t *testing.T) {
+	svc, other := identity(t, wire.RoleService), identity(t, wire.RoleService)
+	now := time.UnixMilli(1767225600000)
+	good := svc.SignInNonce("acc-1", "hub-a", 7, now)
+	flipped := append([]byte{}, good...)
+	flipped[2] ^= 1 // of its time
+	for name, c := range map[string]struct {
+		nonce           []byte
+		account, member string
+		epoch           uint64
+		after           time.Duration
+		want            bool
+	}{
+		"at once":           {good, "acc-1", "hub-a", 7, 0, true},
+		"at its end":        {good, "acc-1", "hub-a", 7, 10 * time.Minute, true},
+		"too late":          {good, "acc-1", "hub-a", 7, 10*time.Minute + time.Millisecond, false},
+		"by a clock behind": {good, "acc-1", "hub-a", 7, -time.Minute, true},
+		"from the future":   {good, "acc-1", "hub-a", 7, -2 * time.Minute, false},
+		"another account":   {good, "acc-2", "hub-a", 7, 0, false},
+		"another member":    {good, "acc-1", "hub-b", 7, 0, false},
+		"another epoch":     {good, "acc-1", "hub-a", 8, 0, false},
+		"another time":      {flipped, "acc-1", "hub-a", 7, 0, false},
+		"cut short":         {good[:8], "acc-1", "hub-a", 7, 0, false},
+		"nothing":           {nil, "acc-1", "hub-a", 7, 0, false},
+		"another service's": {other.SignInNonce("acc-1", "hub-a", 7, now), "acc-1", "hub-a", 7, 0, false},
+		"one byte more":     {append(append([]byte{}, good...), 0), "acc-1", "hub-a", 7, 0, false},
+		"the key challenge": {svc.KeyChallenge("acc-1", "hub-a", nil), "acc-1", "hub-a", 7, 0, false},
+	} {
+		if got := svc.CheckSignInNonce(c.nonce, c.account, c.member, c.epoch, now.Add(c.after)); got != c.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }
@@ -275,7 +327,7 @@ func TestTheSeedsOfAnIdentityPrintNowhere(t *testing.T) {
 			"in a list": []*wire.Identity{id}, "deep": map[string][]struct{ id *wire.Identity }{"a": {{id}}},
 		} {
 			out := strings.ToLower(fmt.Sprintf(verb, v))
-			for _, key := range []string{"119 119", "7777", "0x77, 0x77", "167 167", "wwww", "120 120", "7878", "0x78, 0x78"} {
+			for _, key := range []string{"119 119", "77777777", "0x77, 0x77", "167 167", "wwww", "120 120", "78787878", "0x78, 0x78"} {
 				if strings.Contains(out, key) {
 					t.Errorf("%s of an identity %s prints %s", verb, what, out)
 				}

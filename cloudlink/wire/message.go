@@ -27,19 +27,12 @@ type Message struct {
 	signed jws // as it was read, for Verify
 }
 
-// Body is the part of a message that differs from type to type. The table of types is in bodies.go.
-type Body interface {
-	// Type is the message's type.
-	Type() string
-	check() error
-}
-
 // NewID returns the ID of a new message: 26 characters, 130 random bits.
 func NewID() string { return strings.ToLower(rand.Text()) }
 
 // Sign completes m (type, ID, sender) and returns it signed, as it travels. At and Exp are the caller's.
 func (id *Identity) Sign(m *Message) ([]byte, error) {
-	m.Type, m.From = m.Body.Type(), id.Name
+	m.Type, m.From = TypeOf(m.Body), id.Name
 	if m.ID == "" {
 		m.ID = NewID()
 	}
@@ -50,7 +43,7 @@ func (id *Identity) Sign(m *Message) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("message %s: %w", m.Type, err)
 	}
-	raw := id.signJWS(useOf(m.Type), payload)
+	raw := id.signJWS(kindOf[m.Type].use, payload)
 	if len(raw) > MaxMessage {
 		return nil, fmt.Errorf("message %s: %d bytes, at most %d", m.Type, len(raw), MaxMessage)
 	}

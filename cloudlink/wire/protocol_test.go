@@ -69,7 +69,7 @@ func (c *cast) wanted(t testing.TB) map[string]string {
 	want["notice as it travels"] = string(c.second.JWS())
 	word := pairing.Pairing{
 		Name: c.pairing, Secret: home.NewSecret(c.pairSecret), Account: c.account, Service: c.service.Keys,
-		Brokers: []string{"mqtt://192.168.1.2:7355"}, URL: "http://192.168.1.2:7354",
+		Brokers: brokers, URL: "http://192.168.1.2:7354",
 	}.Reveal()
 	want["pairing word"] = word
 	form, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(word, "rekeyd-pair:"))
@@ -170,7 +170,7 @@ func TestSealedExamplesOpen(t *testing.T) {
 	body := func(name string) wire.Body {
 		return c.read(t, got[name]).Body
 	}
-	g, err := c.hub.OpenGrant(body("grant").(*wire.Grant))
+	g, err := c.hub.OpenGrant(c.hub.Name, body("grant").(*wire.Grant))
 	if err != nil || g != (wire.Granted{Secret: c.epochSecret, Username: c.email, Password: c.password}) {
 		t.Errorf("grant: %v, %v", g, err)
 	}
@@ -185,7 +185,7 @@ func TestSealedExamplesOpen(t *testing.T) {
 	if err != nil || json.Unmarshal(raw, &j) != nil || j.Notice.Verify(c.service.Keys, c.account) != nil {
 		t.Errorf("join: %v", err)
 	}
-	if !strings.Contains(readDocument(t), `seeds`) || j.Brokers[0] == "" {
+	if !strings.Contains(readDocument(t), `seeds`) || j.Brokers[0].URL == "" {
 		t.Error("the document does not name the seeds")
 	}
 }

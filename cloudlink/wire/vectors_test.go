@@ -21,6 +21,7 @@ type vectors struct {
 	Messages  []messageVector  `json:"messages"`
 	Sealed    []sealedVector   `json:"sealed"`
 	SignIns   []signInVector   `json:"sign_ins"`
+	Key       keyVector        `json:"key"`
 	Pairing   pairingVector    `json:"pairing"`
 	Held      heldVector       `json:"held"`
 	Login     loginVector      `json:"login"`
@@ -63,6 +64,7 @@ type signInVector struct {
 	Account       string `json:"account"`
 	Member        string `json:"member"`
 	Device        string `json:"device"`
+	Request       string `json:"request"`
 	Epoch         string `json:"epoch"`
 	MemberNonce   hexed  `json:"member_nonce"`
 	ServiceNonce  hexed  `json:"service_nonce"`
@@ -70,6 +72,17 @@ type signInVector struct {
 	BindingSecret hexed  `json:"binding_secret"`
 	Service       hexed  `json:"service"`
 	Proof         hexed  `json:"proof"`
+}
+
+type keyVector struct {
+	EpochSecret hexed  `json:"epoch_secret"`
+	Challenge   hexed  `json:"challenge"`
+	Account     string `json:"account"`
+	Member      string `json:"member"`
+	Epoch       string `json:"epoch"`
+	Seal        hexed  `json:"seal"`
+	Message     string `json:"message"`
+	Proof       hexed  `json:"proof"`
 }
 
 type pairingVector struct {
@@ -147,25 +160,30 @@ func (c *cast) vectors(t testing.TB) vectors {
 		}
 		v.Messages = append(v.Messages, messageVector{e.name, string(raw)})
 	}
-	for _, name := range []string{"grant to a hub", "grant to a device", "secrets of bind", "secret of enrol", "join", "relay", "relayed"} {
+	for _, name := range []string{"grant to a hub", "grant to a device", "secrets of bind", "secret of enrol", "challenge", "join", "relay", "relayed"} {
 		s := c.sealed[name]
 		v.Sealed = append(v.Sealed, sealedVector{name, s.To.Name, s.Info, s.Plain, s.Sealed})
 	}
-	for _, s := range []wire.SignIn{
+	for _, s := range []wire.Attempt{
 		{
-			Account: c.account, Member: c.hub.Name, Device: c.plug, Epoch: 2, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
+			Account: c.account, Member: c.hub.Name, Device: c.plug, Request: id("sign in"), Epoch: 2, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
 			EpochSecret: c.epochSecret, BindingSecret: c.plugSecret,
 		},
 		{
-			Account: c.account, Member: c.device.Name, Device: c.device.Name, Epoch: 1<<64 - 1, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
+			Account: c.account, Member: c.device.Name, Device: c.device.Name, Request: id("sign in"), Epoch: 1<<64 - 1, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
 			EpochSecret: c.epochSecret, BindingSecret: c.deviceSecret,
 		},
 	} {
 		service, member := s.Proofs()
 		v.SignIns = append(v.SignIns, signInVector{
-			s.Account, s.Member, s.Device, strconv.FormatUint(s.Epoch, 10), s.MemberNonce, s.ServiceNonce,
+			s.Account, s.Member, s.Device, s.Request, strconv.FormatUint(s.Epoch, 10), s.MemberNonce, s.ServiceNonce,
 			[]byte(s.EpochSecret.Reveal()), []byte(s.BindingSecret.Reveal()), service, member,
 		})
+	}
+	challenge := c.sealed["challenge"].Plain
+	v.Key = keyVector{
+		repeated(0x11), challenge, c.account, c.hub.Name, "2", c.next.Public, id("ack"),
+		wire.KeyProof(c.epochSecret, challenge, c.account, c.hub.Name, 2, c.next.Public, id("ack")),
 	}
 	secret := home.NewSecret(c.pairSecret)
 	v.Pairing = pairingVector{

@@ -21,8 +21,8 @@ func identity(t testing.TB, r wire.Role) *wire.Identity {
 func TestMessageSurvivesTheWireAndShowsItsSender(t *testing.T) {
 	hub, other := identity(t, wire.RoleHub), identity(t, wire.RoleHub)
 	svc := identity(t, wire.RoleService)
-	m := &wire.Message{To: svc.Name, Seq: 7, At: time.Now().UnixMilli(), Body: &wire.Begin{
-		Account: "acc-1", Epoch: 1<<64 - 1, Devices: []wire.Nonce{{ID: "mac-1", Nonce: wire.NewNonce()}},
+	m := &wire.Message{To: svc.Name, Seq: 7, At: time.Now().UnixMilli(), Body: &wire.SignIn{
+		Account: "acc-1", Epoch: 1<<64 - 1, Devices: []wire.Proven{{ID: "mac-1", Proof: wire.NewNonce()}},
 	}}
 	raw, err := hub.Sign(m)
 	if err != nil {
@@ -59,7 +59,7 @@ func TestGrantOpensForItsMemberOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &wire.Grant{Notice: wire.Notice{Account: "acc-1", Epoch: 5}, Sealed: sealed}
-	if out, err := hub.OpenGrant(g); err != nil || out != in {
+	if out, err := hub.OpenGrant(hub.Name, g); err != nil || out != in {
 		t.Errorf("opened %v, %v", out, err)
 	}
 	for name, g := range map[string]*wire.Grant{
@@ -67,11 +67,11 @@ func TestGrantOpensForItsMemberOnly(t *testing.T) {
 		"another epoch":   {Notice: wire.Notice{Account: "acc-1", Epoch: 6}, Sealed: sealed},
 		"cut short":       {Notice: wire.Notice{Account: "acc-1", Epoch: 5}, Sealed: sealed[:20]},
 	} {
-		if _, err := hub.OpenGrant(g); !errors.Is(err, home.ErrForged) {
+		if _, err := hub.OpenGrant(hub.Name, g); !errors.Is(err, home.ErrForged) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := other.OpenGrant(g); !errors.Is(err, home.ErrForged) {
+	if _, err := other.OpenGrant(hub.Name, g); !errors.Is(err, home.ErrForged) {
 		t.Errorf("another hub: %v", err)
 	}
 }

@@ -158,7 +158,7 @@ func (d *Driver) Nudge(ctx context.Context, dev home.Device, a home.Account) err
 func (d *Driver) join(ctx context.Context, dev home.Device, s *wire.Statement, a home.Account, n wire.Notice, local netip.Addr) error {
 	joined, err := json.Marshal(wire.Joined{
 		Account: string(a.ID), Service: wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal},
-		Brokers: reachable(a.Brokers, dev.Addr.Addr(), local), Notice: n,
+		Brokers: wire.Brokers(reachable(a.Brokers, dev.Addr.Addr(), local)), Notice: n,
 	})
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func (d *Driver) join(ctx context.Context, dev home.Device, s *wire.Statement, a
 	if err != nil {
 		return err
 	}
-	answer, _, err := d.say(ctx, dev, &wire.Join{Keys: d.o.Identity.Keys, Sealed: sealed})
+	answer, _, err := d.say(ctx, dev, &wire.Join{Sign: d.o.Identity.Keys.Sign, Sealed: sealed})
 	if err != nil {
 		return fmt.Errorf("%w: %w", home.ErrUnreachable, err)
 	}
@@ -204,7 +204,7 @@ func (d *Driver) ask(ctx context.Context, dev home.Device) (s *wire.Statement, n
 	}
 	s, ok := m.Body.(*wire.Statement)
 	if !ok {
-		return nil, nil, local, fmt.Errorf("answered with a %s: %w", m.Body.Type(), home.ErrForged)
+		return nil, nil, local, fmt.Errorf("answered with a %s: %w", m.Type, home.ErrForged)
 	}
 	if err := m.Verify(s.Keys, d.o.Identity.Name); err != nil {
 		return nil, nil, local, err
@@ -236,7 +236,7 @@ func (d *Driver) say(ctx context.Context, dev home.Device, b wire.Body) (*wire.M
 	if err != nil {
 		return nil, local, err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", "application/jose")
 	resp, err := d.http.Do(req)
 	if err != nil {
 		return nil, local, home.ErrUnreachable // the error of net/http names the address, which people know

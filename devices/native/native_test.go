@@ -151,7 +151,7 @@ func (f *fake) door(rw http.ResponseWriter, r *http.Request) {
 	case *wire.Join:
 		plain, err := f.id.Open(wire.JoinInfo(m.From, f.id.Name), b.Sealed)
 		var j wire.Joined
-		if err != nil || m.Verify(b.Keys, f.id.Name) != nil || json.Unmarshal(plain, &j) != nil || j.Notice.Verify(j.Service, j.Account) != nil {
+		if err != nil || m.Verify(wire.Keys{Sign: b.Sign}, f.id.Name) != nil || json.Unmarshal(plain, &j) != nil || j.Notice.Verify(j.Service, j.Account) != nil {
 			answer = &wire.Done{Code: wire.CodeForged}
 			break
 		}

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 
@@ -131,7 +132,12 @@ func (s *Store) BeginEpoch(t account.Turn) error {
 		}
 		for _, name := range parts(tx, bktHouses, id) {
 			g, ok := granted[name]
-			if !ok {
+			m, err := find[memberRecord](tx, bktMembers, []byte(name))
+			if err != nil {
+				return err
+			}
+			// A grant to a key that the member has replaced meanwhile could be opened by a copy of the old one, and by nobody else.
+			if !ok || !bytes.Equal(g.Seal, m.member().SealKey()) {
 				return account.ErrMembers
 			}
 			if err := putGrant(tx, g, t.Account.Epoch); err != nil {

@@ -18,7 +18,7 @@ func bindingPlace(d deviceRecord) string { return "binding/" + d.Account + "/" +
 // device makes a device of a record, without its secret.
 func (r deviceRecord) device(signedIn uint64) account.Device {
 	return account.Device{
-		Device:  wire.Device{ID: r.ID, Kind: r.Kind, Protocol: r.Protocol, Model: r.Model, Name: r.Name, MAC: r.MAC},
+		Device:  wire.Device{ID: r.ID, Kind: r.Kind, Protocol: r.Protocol, Rank: r.Rank, Model: r.Model, Name: r.Name, MAC: r.MAC},
 		Account: r.Account, Holder: r.Holder, SignedIn: signedIn,
 	}
 }
@@ -92,7 +92,7 @@ func (s *Store) Bind(said account.Said, ds []account.Device, most int) ([]wire.O
 // bind stores one device; old is its record in the account, zero for none. With another secret its sign-in is void.
 func (s *Store) bind(tx *bbolt.Tx, m memberRecord, d account.Device, old deviceRecord) error {
 	r := deviceRecord{
-		ID: d.ID, Kind: d.Kind, Protocol: d.Protocol, Model: d.Model, Name: d.Name, MAC: d.MAC, Account: m.Account, Holder: m.Name,
+		ID: d.ID, Kind: d.Kind, Protocol: d.Protocol, Rank: d.Rank, Model: d.Model, Name: d.Name, MAC: d.MAC, Account: m.Account, Holder: m.Name,
 	}
 	key := under(r.Account, []byte(r.ID))
 	native := isNative(r)

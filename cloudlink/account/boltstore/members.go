@@ -139,7 +139,7 @@ func (s *Store) Enrol(e account.Enrolment) error {
 			}
 		case known:
 			event = account.Event{}
-			m.At, m.Acked = at(old.At), old.Acked
+			m.At = at(old.At)
 		}
 		unused := false
 		if m.IsHub() {
@@ -230,15 +230,22 @@ func expel(tx *bbolt.Tx, m memberRecord) error {
 		dropPairings(tx, func(p pairingRecord) bool { return p.Used == m.Name }))
 }
 
-// Hello records what a member reports at its connect. It writes only when something has changed.
+// clockStep is the least change of a member's clock that is worth a commit.
+const clockStep = time.Second
+
+// Hello records what a member reports at its connect. It writes only what has changed.
 func (s *Store) Hello(name string, boot uint64, clock time.Duration) error {
+	m, err := s.Member(name)
+	if err != nil || m.Boot == boot && (m.Clock-clock).Abs() < clockStep {
+		return err
+	}
 	return s.file.Update(func(tx *bbolt.Tx) error {
-		m, err := find[memberRecord](tx, bktMembers, []byte(name))
+		r, err := find[memberRecord](tx, bktMembers, []byte(name))
 		if err != nil {
 			return err
 		}
-		m.Boot, m.Clock = boot, clock.Milliseconds()
-		return boltfile.Put(tx.Bucket(bktMembers), []byte(name), m)
+		r.Boot, r.Clock = boot, clock.Milliseconds()
+		return boltfile.Put(tx.Bucket(bktMembers), []byte(name), r)
 	})
 }
 

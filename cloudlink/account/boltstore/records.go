@@ -93,6 +93,7 @@ type deviceRecord struct {
 	ID       string `json:"id"`
 	Kind     string `json:"kind"`
 	Protocol string `json:"protocol"`
+	Rank     uint8  `json:"rank,omitempty"`
 	Model    string `json:"model,omitempty"`
 	Name     string `json:"name,omitempty"`
 	MAC      string `json:"mac,omitempty"`

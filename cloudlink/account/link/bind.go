@@ -9,66 +9,16 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// talk is one message of a member about its account. Each method answers one type; the change that it reports is on disk before.
-type talk struct {
-	l    *Link
-	open *challenges
-	from account.Member
-	a    account.Account
-	said account.Said
-}
-
-// ours refuses a message about another account: a member acts for its own.
-func (c *talk) ours(id string) wire.Body {
-	if id != c.a.ID {
-		return &wire.Refusal{Code: wire.CodeForeign, Detail: "another account"}
-	}
-	return nil
-}
-
-// newest refuses a message about another account, or about an epoch that is not the newest.
-func (c *talk) newest(id string, epoch uint64) wire.Body {
-	if r := c.ours(id); r != nil {
-		return r
-	}
-	if epoch != c.a.Epoch {
-		return &wire.Refusal{Code: wire.CodeOldEpoch}
-	}
-	return nil
-}
-
-// receipt is the answer to a change, with the account's newest notice: the account may have changed meanwhile.
-func (c *talk) receipt(refused []wire.Outcome) (wire.Body, error) {
-	a, err := c.l.st.Account(c.a.ID)
-	if err != nil {
-		return nil, err
-	}
-	return &wire.Receipt{Account: a.ID, Epoch: a.Epoch, Notice: a.Notice, Refused: refused}, nil
-}
-
-// ack records that a grant is on the member's disk.
-func (c *talk) ack(b *wire.Ack) (wire.Body, error) {
-	if r := c.ours(b.Account); r != nil {
-		return r, nil
-	}
-	if b.Epoch > c.a.Epoch {
-		return &wire.Refusal{Code: wire.CodeUnknown, Detail: "no such epoch"}, nil
-	}
-	if err := c.l.st.Acknowledge(c.said, account.Acknowledgement{Account: c.a.ID, Epoch: b.Epoch}); err != nil {
-		return nil, err
-	}
-	return c.receipt(nil)
-}
-
 // bind takes devices into the account. A device has one holder: another hub of the account that binds it takes it over.
-func (c *talk) bind(b *wire.Bind) (wire.Body, error) {
-	if r := c.ours(b.Account); r != nil {
-		return r, nil
+func (r *request) bind(b *wire.Bind) ([]wire.Body, error) {
+	l := r.l
+	if no := r.foreign(b.Account); no != nil {
+		return no, nil
 	}
-	secrets, err := c.l.id.Open(wire.SecretInfo(c.a.ID, c.from.Name), b.Secrets)
-	if err != nil || len(secrets) != 32*len(b.Devices) || !c.from.IsHub() {
-		c.l.counts.forged.Add(1)
-		return &wire.Refusal{Code: wire.CodeForged, Detail: "the binding secrets cannot be opened"}, nil
+	secrets, err := l.id.Open(wire.SecretInfo(b.Account, r.from.Name), b.Secrets)
+	if err != nil || len(secrets) != 32*len(b.Devices) || !r.from.IsHub() {
+		l.counts.forged.Add(1)
+		return refuse(wire.CodeForged, "the binding secrets cannot be opened"), nil
 	}
 	var ds []account.Device
 	var forged []wire.Outcome
@@ -85,26 +35,26 @@ func (c *talk) bind(b *wire.Bind) (wire.Body, error) {
 		}
 		ds = append(ds, dev)
 	}
-	refused, err := c.l.st.Bind(c.said, ds, c.l.s.Policy().MaxDevices)
+	refused, err := l.st.Bind(r.said, ds, l.s.Policy().MaxDevices)
 	if err != nil {
 		return nil, err
 	}
-	c.l.s.Changes.Add(c.a.ID)
-	return c.receipt(append(forged, refused...))
+	l.s.Changes.Add(b.Account)
+	return r.receipt(append(forged, refused...))
 }
 
 // unbind takes devices out of the account. Any hub of the account may.
-func (c *talk) unbind(b *wire.Unbind) (wire.Body, error) {
-	if r := c.ours(b.Account); r != nil {
-		return r, nil
+func (r *request) unbind(b *wire.Unbind) ([]wire.Body, error) {
+	if no := r.foreign(b.Account); no != nil {
+		return no, nil
 	}
-	if !c.from.IsHub() {
-		return &wire.Refusal{Code: wire.CodeForeign, Detail: "a hub does this"}, nil
+	if !r.from.IsHub() {
+		return refuse(wire.CodeForeign, "a hub does this"), nil
 	}
-	refused, err := c.l.st.Unbind(c.said, c.a.ID, b.Devices)
+	refused, err := r.l.st.Unbind(r.said, b.Account, b.Devices)
 	if err != nil {
 		return nil, err
 	}
-	c.l.s.Changes.Add(c.a.ID)
-	return c.receipt(refused)
+	r.l.s.Changes.Add(b.Account)
+	return r.receipt(refused)
 }

@@ -8,97 +8,82 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// enrol makes a member of a hub that shows a pairing, or of a device that a hub has bound. m is verified against the keys in e, and
-// those give the member's name.
-func (t *talks) enrol(b *box, m *wire.Message, e *wire.Enrol) {
-	l := t.l
-	answer, grant, err := l.enrol(m, e)
+// enrol makes a member of a hub that shows a pairing, or of a native device that a hub has bound. The message is verified against the key
+// in e, and that gives the member's name. A member that did not get the answer enrols again.
+func (r *request) enrol(e *wire.Enrol) (answers []wire.Body, err error) {
 	for range 3 { // the account's epoch can change meanwhile
-		if !errors.Is(err, account.ErrEpoch) {
+		if answers, err = r.enrolOnce(e); !errors.Is(err, account.ErrEpoch) {
 			break
 		}
-		answer, grant, err = l.enrol(m, e)
 	}
-	switch {
-	case errors.Is(err, account.ErrReplayed):
-		l.counts.replayed.Add(1)
-	case err != nil:
-		l.o.Log.Error("member not enrolled", "member", m.From, "err", err)
-		t.answer(b, m, &wire.Refusal{Code: wire.CodeBusy})
-	case grant == nil:
-		t.answer(b, m, answer)
-	default:
-		l.o.Log.Info("member enrolled", "member", m.From, "account", grant.Notice.Account)
-		t.answer(b, m, answer)
-		t.answer(b, m, grant)
-	}
+	return answers, err
 }
 
-// enrol is one transaction of the store. grant is nil when answer is a refusal.
-func (l *Link) enrol(m *wire.Message, e *wire.Enrol) (answer wire.Body, grant *wire.Grant, err error) {
-	now := l.s.Now()
+// enrolKeys returns the keys in an enrolment: those of its sender, whom the store need not know.
+func enrolKeys(b wire.Body) (wire.Keys, bool) {
+	if e, ok := b.(*wire.Enrol); ok {
+		return e.Keys, true
+	}
+	return wire.Keys{}, false
+}
+
+// enrolOnce is one transaction of the store.
+func (r *request) enrolOnce(e *wire.Enrol) ([]wire.Body, error) {
+	l, now, name := r.l, r.l.s.Now(), r.m.From
 	next := account.Enrolment{
-		Member:  account.Member{Name: m.From, Keys: e.Keys, Label: e.Name, Version: e.Version, At: now},
-		Seq:     m.Seq,
-		Pairing: e.Pairing,
-		Event:   account.Event{At: now, What: "device enrolled", Detail: e.Name},
+		Member: account.Member{Name: name, Account: e.Account, Keys: e.Keys, Label: e.Name, Version: e.Version, At: now},
+		Seq:    r.m.Seq, Pairing: e.Pairing, Event: account.Event{At: now, What: "device enrolled", Detail: e.Name},
 	}
-	var proof []byte
-	var password home.Secret
-	var a account.Account
-	if account.IsHub(m.From) {
-		p, refusal := l.paired(m.From, e)
-		if refusal != nil {
-			return refusal, nil, nil
-		}
-		if a, err = l.st.Account(p.Account); err != nil {
-			return nil, nil, err
-		}
-		if p.Epoch == a.Epoch {
-			password = p.Password
-		}
+	var p account.Pairing
+	var refusal []wire.Body
+	var err error
+	if next.Member.IsHub() {
 		next.Event.What = "hub enrolled"
-		proof = wire.PairingProof(p.Secret, wire.RoleService, e.Pairing, m.From, l.id.Keys)
-	} else if a, next.Secret, err = l.invited(m.From, e); err != nil {
-		return nil, nil, err
-	} else if a.ID == "" {
-		return &wire.Refusal{Code: wire.CodeUnknown, Detail: "a hub has to bind this device first"}, nil, nil
+		p, refusal = l.paired(name, e)
+	} else {
+		next.Secret, refusal, err = l.invited(name, e)
 	}
-	next.Member.Account = a.ID
+	if refusal != nil || err != nil {
+		return refusal, err
+	}
+	a, err := l.st.Account(e.Account)
+	if err != nil {
+		return nil, err
+	}
+	var password home.Secret
+	if p.Epoch == a.Epoch {
+		password = p.Password
+	}
 	if next.Grant, err = account.SealGrant(a, next.Member, password); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	err = l.st.Enrol(next)
 	switch {
 	case errors.Is(err, account.ErrUsed):
-		return &wire.Refusal{Code: wire.CodePairing, Detail: "the pairing was used"}, nil, nil
+		return refuse(wire.CodePairing, "the pairing was used"), nil
 	case errors.Is(err, home.ErrNotFound):
-		return &wire.Refusal{Code: wire.CodeUnknown, Detail: "a hub has to bind this device first"}, nil, nil
+		return refuse(wire.CodeUnknown, "a hub has to bind this device first"), nil
 	case err != nil:
-		return nil, nil, err
+		return nil, err
 	}
 	l.s.Changes.Add(a.ID)
-	enrolled := &wire.Enrolled{Account: a.ID, Keys: l.id.Keys, Notice: a.Notice, Proof: proof}
+	l.o.Log.Info("member enrolled", "member", name, "account", a.ID)
+	enrolled := &wire.Enrolled{Account: a.ID, Keys: l.id.Keys, Notice: a.Notice}
 	if next.Member.IsHub() {
 		enrolled.Email = a.Email
+		enrolled.Proof = wire.PairingProof(p.Secret, wire.RoleService, e.Pairing, name, l.id.Keys)
 	}
-	return enrolled, &wire.Grant{Notice: next.Grant.Notice, Sealed: next.Grant.Sealed}, nil
-}
-
-// unused tells whether there is a pairing of that name that nobody has used yet.
-func (l *Link) unused(pairing string) bool {
-	p, err := l.st.Pairing(pairing)
-	return err == nil && p.Used == ""
+	return []wire.Body{enrolled, &wire.Grant{Notice: next.Grant.Notice, Sealed: next.Grant.Sealed}}, nil
 }
 
 // paired checks a hub's pairing: made by the account's owner, not too old, used by nobody else. A hub that did not get the
 // answer may use it again.
-func (l *Link) paired(hub string, e *wire.Enrol) (account.Pairing, wire.Body) {
-	refuse := func(detail string) (account.Pairing, wire.Body) {
-		return account.Pairing{}, &wire.Refusal{Code: wire.CodePairing, Detail: detail}
+func (l *Link) paired(hub string, e *wire.Enrol) (account.Pairing, []wire.Body) {
+	refuse := func(detail string) (account.Pairing, []wire.Body) {
+		return account.Pairing{}, refuse(wire.CodePairing, detail)
 	}
 	p, err := l.st.Pairing(e.Pairing)
-	if err != nil {
+	if err != nil || p.Account != e.Account {
 		return refuse("no such pairing")
 	}
 	if !wire.Equal(wire.PairingProof(p.Secret, wire.RoleHub, e.Pairing, hub, e.Keys), e.Proof) {
@@ -114,20 +99,18 @@ func (l *Link) paired(hub string, e *wire.Enrol) (account.Pairing, wire.Body) {
 	return p, nil
 }
 
-// invited returns the account that a device enrols with, and its binding secret. A hub of the account has to have bound it, and the
-// secret is sealed for that account. The zero Account is none.
-func (l *Link) invited(name string, e *wire.Enrol) (account.Account, home.Secret, error) {
-	ids, err := l.st.Invitations(name)
+// invited returns the binding secret of a native device, which is sealed for the account. A hub of that account has to have bound it.
+func (l *Link) invited(name string, e *wire.Enrol) (home.Secret, []wire.Body, error) {
+	d, err := l.st.Device(e.Account, name)
+	if errors.Is(err, home.ErrNotFound) || err == nil && !d.Native() {
+		return home.Secret{}, refuse(wire.CodeUnknown, "a hub has to bind this device first"), nil
+	}
 	if err != nil {
-		return account.Account{}, home.Secret{}, err
+		return home.Secret{}, nil, err
 	}
-	for _, id := range ids {
-		secret, err := l.id.Open(wire.SecretInfo(id, name), e.Secret)
-		if err != nil || len(secret) != 32 {
-			continue
-		}
-		a, err := l.st.Account(id)
-		return a, home.SecretBytes(secret), err
+	secret, err := l.id.Open(wire.SecretInfo(e.Account, name), e.Secret)
+	if err != nil || len(secret) != 32 {
+		return home.Secret{}, refuse(wire.CodeUnknown, "the binding secret cannot be opened"), nil
 	}
-	return account.Account{}, home.Secret{}, nil
+	return home.SecretBytes(secret), nil, nil
 }

@@ -38,7 +38,7 @@ type Link struct {
 	st     Store
 	id     *wire.Identity
 	conn   *mqtt.Conn
-	talks  *talks
+	queues *queues
 	relays relays
 	counts counts
 }
@@ -53,7 +53,7 @@ func New(o Options) (*Link, error) {
 		return nil, errors.New("account link: store, service and log are needed")
 	}
 	l := &Link{o: o, s: o.Service, st: o.Store, id: o.Service.Identity()}
-	l.talks = newTalks(l)
+	l.queues = newQueues(l.take)
 	var err error
 	l.conn, err = mqtt.New(mqtt.Options{
 		Brokers: o.Brokers, ClientID: l.id.Name, Username: l.id.Name, Password: l.id.Login(),
@@ -83,7 +83,7 @@ func (l *Link) Run(ctx context.Context) {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	defer stop()
-	l.talks.start(ctx, &parts)
+	l.queues.start(ctx, &parts)
 	parts.Go(func() { l.announceLoop(ctx) })
 	for pause := refusedPause; ; pause = min(2*pause, longestRefused) {
 		err := l.conn.Run(ctx)
@@ -108,7 +108,13 @@ func (l *Link) receive(m mqtt.Message) {
 	case "status":
 		l.receiveStatus(topic.Name, m.Payload)
 	default:
-		l.talks.receive(m)
+		member, ok := outbox(m.Topic)
+		switch {
+		case !ok:
+			l.counts.unexpected.Add(1)
+		case !l.queues.add(m, member):
+			l.counts.overflow.Add(1)
+		}
 	}
 }
 
@@ -151,14 +157,14 @@ func (l *Link) announceLoop(ctx context.Context) {
 		}
 		for _, id := range l.s.Epochs.Take() {
 			if err := l.announce(ctx, id); err != nil && ctx.Err() == nil {
-				// Who connects asks, and the notice is repeated at the next connect.
+				// Members say hello at their connect, and the notice is published again at the next connect.
 				l.o.Log.Warn("epoch not announced", "account", id, "err", err)
 			}
 		}
 	}
 }
 
-// announce sends each member its newest grant, and then the notice, retained: who receives the notice without a grant asks for it.
+// announce sends each member its newest grant, and then the notice, retained: a member that receives the notice without a grant says hello.
 func (l *Link) announce(ctx context.Context, id string) error {
 	a, err := l.st.Account(id)
 	if err != nil {
@@ -203,7 +209,7 @@ func notice(a account.Account) mqtt.Message {
 	return mqtt.Message{Topic: wire.NoticeTopic(a.ID), Payload: a.Notice.JWS(), Retained: true}
 }
 
-// grantLife is how long a grant may be on its way. After that a member asks anyway.
+// grantLife is how long a grant may be on its way. After that a member has said hello anyway.
 const grantLife = 24 * time.Hour
 
 // send signs and sends a message to a member.

@@ -81,16 +81,17 @@ func (l *Link) Pass(ctx context.Context, accountID, id string, request []byte) (
 		return nil, account.Refused(v1.NotBound, "The device is not bound to this account")
 	case err != nil:
 		return nil, err
-	case !l.s.Reports.Online(to.Name):
+	case !l.s.Reports.Online(to.Name), to.Boot == 0: // without a hello its clock is not known
 		return nil, account.Refused(v1.DeviceOffline, "The device's hub is offline")
 	}
 	now := l.s.Now()
-	m := &wire.Message{ID: wire.NewID(), To: to.Name, At: now.UnixMilli(), Exp: now.Add(relayLife).UnixMilli()}
-	sealed, err := to.Keys.SealTo(wire.RelayInfo(accountID, l.id.Name, to.Name, id, m.ID), request)
+	m := &wire.Message{ID: wire.NewID(), To: to.Name, At: now.UnixMilli()}
+	sealed, err := wire.Keys{Seal: to.SealKey()}.SealTo(wire.RelayInfo(accountID, l.id.Name, to.Name, id, m.ID), request)
 	if err != nil {
 		return nil, err
 	}
-	m.Body = &wire.Relay{Account: accountID, Device: id, Sealed: sealed}
+	until := now.Add(to.Clock + relayLife).UnixMilli() // by the member's own clock
+	m.Body = &wire.Relay{Account: accountID, Device: id, Boot: to.Boot, Until: until, Sealed: sealed}
 	x := &relay{account: accountID, device: id, to: to.Name, answer: make(chan *wire.Relayed, 1)}
 	if !l.relays.open(m.ID, x) {
 		return nil, account.Refused(v1.Busy, "Too many requests at once")
@@ -126,8 +127,10 @@ func (l *Link) relayed(accountID string, from account.Member, re string, b *wire
 		return nil, account.Refused(v1.NotBound, "The device's hub does not hold it")
 	case wire.CodeNotSpoken:
 		return nil, account.Refused(v1.InvalidInput, "The device takes no requests in this way")
-	case wire.CodeBusy:
+	case wire.CodeBusy, wire.CodeRestarted:
 		return nil, account.Refused(v1.Busy, "The device is busy, try again")
+	case wire.CodeExpired:
+		return nil, account.Refused(v1.TimedOut, "The request reached the device's hub too late")
 	default:
 		return nil, account.Refused(v1.DeviceOffline, "The device is offline")
 	}
@@ -154,4 +157,12 @@ func (l *Link) relayTo(accountID, id string) (account.Member, error) {
 		err = home.ErrNotFound
 	}
 	return to, err
+}
+
+// relayed hands an answer of a hub to the request that waits for it.
+func (r *request) relayed(b *wire.Relayed) ([]wire.Body, error) {
+	if !r.l.relays.take(r.from.Name, r.m.Re, b) {
+		r.l.counts.unexpected.Add(1) // late: the app has its answer
+	}
+	return nil, nil
 }

@@ -92,6 +92,7 @@ const infos = {
   'grant to a device': ['rekeyd/v1/grant', account, device, '2'],
   'secrets of bind': ['rekeyd/v1/secrets', account, hub],
   'secret of enrol': ['rekeyd/v1/secrets', account, device],
+  'challenge': ['rekeyd/v1/challenge', account, hub],
   'join': ['rekeyd/v1/join', hub, device],
   'relay': ['rekeyd/v1/relay', account, service, hub, relay.body.device, relay.id],
   'relayed': ['rekeyd/v1/relay', account, hub, service, relay.body.device, relay.id],
@@ -101,10 +102,14 @@ for (const s of v.sealed) same(s.name, hex(encode(...infos[s.name])), s.info)
 for (const s of v.sign_ins) {
   const about = [s.account, s.member, s.device, s.epoch]
   const key = hkdfSync('sha256', bytes(s.epoch_secret), bytes(s.binding_secret), encode('rekeyd/v1/sign-in-key', ...about), 32)
-  const prove = (role) => hex(hmac(Buffer.from(key), encode('rekeyd/v1/sign-in', role, ...about, bytes(s.member_nonce), bytes(s.service_nonce))))
+  const prove = (role) => hex(hmac(Buffer.from(key), encode('rekeyd/v1/sign-in', role, ...about, s.request, bytes(s.member_nonce), bytes(s.service_nonce))))
   same('proof of the service', prove('service'), s.service)
   same('proof of the member', prove('member'), s.proof)
 }
+
+const k = v.key
+const proofKey = hkdfSync('sha256', bytes(k.epoch_secret), bytes(k.challenge), encode('rekeyd/v1/key-proof-key', k.account, k.member, k.epoch), 32)
+same('proof of a sealing key', hex(hmac(Buffer.from(proofKey), encode('rekeyd/v1/key-proof', k.account, k.member, k.epoch, bytes(k.seal), k.message))), k.proof)
 
 const p = v.pairing
 const pairing = (role, m) => hex(hmac(p.secret, encode('rekeyd/v1/pairing', role, p.pairing, p.hub, m.sign, m.seal)))

@@ -16,6 +16,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -136,7 +137,7 @@ func TestHubsGetTheURLOfTheBroker(t *testing.T) {
 				ok(t, err)
 				want = strings.ReplaceAll(want, "PORT", port)
 			}
-			if got := strings.Join(p.Brokers, " "); got != want {
+			if got := strings.Join(wire.URLs(p.Brokers), " "); got != want {
 				t.Errorf("hubs get %s, want %s", got, want)
 			}
 			if warned := strings.Contains(log.String(), "links in mails open on this machine only"); warned != c.warn {

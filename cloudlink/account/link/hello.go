@@ -1,0 +1,79 @@
+package link
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// hello answers with each grant that the member has missed, and then a welcome. A member whose newest grant is older than one that it
+// acknowledged comes from a backup: that grant is deleted, and a new pairing is needed.
+func (r *request) hello(b *wire.Hello) ([]wire.Body, error) {
+	l := r.l
+	if no := r.foreign(b.Account); no != nil {
+		return no, nil
+	}
+	v, err := l.st.View(r.from.Name, nil)
+	if err != nil {
+		return nil, err
+	}
+	a, now := v.Account, l.s.Now()
+	if b.Epoch < v.Member.Acked {
+		return refuse(wire.CodeUnknown, "this state is older than an epoch that was acknowledged: enrol again"), nil
+	}
+	if b.Notice.Epoch > a.Epoch && b.Notice.Verify(l.id.Keys, a.ID) == nil {
+		l.o.Log.Error("a member has a newer notice than this service: was its state restored from a backup?",
+			"account", a.ID, "member", r.from.Name, "epoch", a.Epoch, "newer", b.Notice.Epoch)
+	}
+	// The member's clock minus this one: relays expire by the member's clock. A hello that was delayed makes them expire earlier.
+	if err := l.st.Hello(r.from.Name, b.Boot, time.Duration(b.Clock-now.UnixMilli())*time.Millisecond); err != nil {
+		return nil, err
+	}
+	gs, err := l.st.Grants(r.from.Name, b.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	var answers []wire.Body
+	for _, g := range gs {
+		answers = append(answers, &wire.Grant{Notice: g.Notice, Sealed: g.Sealed})
+	}
+	seal := v.Member.SealKey()
+	challenge, err := wire.Keys{Seal: seal}.SealTo(wire.ChallengeInfo(a.ID, r.from.Name), l.id.KeyChallenge(a.ID, r.from.Name, seal))
+	return append(answers, &wire.Welcome{
+		Account: a.ID, Epoch: a.Epoch, Notice: a.Notice, Nonce: l.id.SignInNonce(a.ID, r.from.Name, a.Epoch, now), Seal: seal, Challenge: challenge,
+	}), err
+}
+
+// ack records that the newest grant is on the member's disk, and replaces the member's sealing key.
+func (r *request) ack(b *wire.Ack) ([]wire.Body, error) {
+	if no := r.foreign(b.Account); no != nil {
+		return no, nil
+	}
+	if len(b.Seal) != 32 {
+		return refuse(wire.CodeForged, "no sealing key"), nil
+	}
+	err := r.l.st.Acknowledge(r.said, account.Acknowledgement{
+		Account: b.Account, Epoch: b.Epoch, Seal: b.Seal,
+		Verify: func(m account.Member, a account.Account) error {
+			seal := m.SealKey()
+			if b.Epoch != a.Epoch {
+				return account.ErrEpoch
+			}
+			if bytes.Equal(b.Seal, seal) && m.Acked == b.Epoch {
+				return nil // the answer to the change was lost, and the member has restarted since
+			}
+			challenge := r.l.id.KeyChallenge(a.ID, m.Name, seal)
+			if !wire.Equal(wire.KeyProof(a.Secret, challenge, a.ID, m.Name, b.Epoch, b.Seal, r.m.ID), b.Proof) {
+				return home.ErrForged
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.receipt(nil)
+}

@@ -1,0 +1,312 @@
+package cloudlink
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// request is one message to the service that waits for its answer. A member has one at a time: the service can tell by the
+// sequence number alone whether it is new or a repetition. A restart forgets it, and its errands are sent in a new one.
+type request struct {
+	id       string
+	kind     home.ErrandKind
+	account  string
+	service  string
+	epoch    uint64
+	errands  map[string]home.Errand  // by device; those still to be answered
+	attempts map[string]wire.Attempt // of a sign-in, by device
+	seal     home.Secret             // of an acknowledgement and an enrolment: seed of the sealing key that it announces
+	raw      []byte                  // as it was signed: a repetition is the same bytes
+	deadline time.Time               // for the answer; then it is repeated
+}
+
+// Kinds of requests without an errand.
+const (
+	kindHello home.ErrandKind = "hello"
+	kindEnrol home.ErrandKind = "enrol"
+)
+
+type errandKey struct {
+	kind   home.ErrandKind
+	device home.DeviceID
+}
+
+func keyOf(e home.Errand) errandKey { return errandKey{e.Kind, e.Device} }
+
+// pause is how long an errand rests after the service refused it.
+type pause struct {
+	until time.Time
+	n     int
+}
+
+// plan sends requests whenever one is due, until ctx ends.
+func (l *Link) plan(ctx context.Context) {
+	for {
+		next, err := l.round(time.Now())
+		if err != nil {
+			l.o.Log.Error("outbox not read", "err", err)
+			next = time.Now().Add(l.o.Patience)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+		case <-time.After(time.Until(next)):
+		}
+	}
+}
+
+// round repeats the request that has no answer, or sends the next, and returns when it is to be called again.
+func (l *Link) round(now time.Time) (time.Time, error) {
+	l.mu.Lock()
+	online, r, offer, member := l.online, l.pending, l.offer, l.member
+	hello := l.asked.IsZero() || now.Sub(l.asked) >= l.o.AskEvery
+	l.mu.Unlock()
+	if !online {
+		return now.Add(time.Hour), nil // up wakes
+	}
+	if r != nil {
+		return l.repeat(now, r), nil
+	}
+	a, err := l.o.Store.Account()
+	switch {
+	case offer != nil && !offer.enrolled:
+		err = l.enrol(now, offer.pairing.Account, offer)
+	case errors.Is(err, home.ErrNoAccount):
+		return now.Add(time.Hour), nil
+	case err != nil:
+		return now, err
+	case a.Epoch == 0 && !l.o.Secret.IsZero() && !member:
+		err = l.enrol(now, string(a.ID), nil)
+	case hello:
+		err = l.hello(now, a)
+	default:
+		err = l.sendErrands(now, a)
+	}
+	return l.next(now), err
+}
+
+// repeat sends the waiting request again once its deadline is past, and returns the new deadline.
+func (l *Link) repeat(now time.Time, r *request) time.Time {
+	l.mu.Lock()
+	late := !now.Before(r.deadline) && l.pending == r
+	if late {
+		if !r.deadline.IsZero() { // else the connection was made anew
+			l.misses++
+		}
+		if l.misses > 0 && l.misses%redialAfter == 0 && l.conn != nil {
+			l.conn.Redial() // no broker is trusted to carry: this connection may be deaf
+		}
+		r.deadline = now.Add(l.patience())
+	}
+	deadline := r.deadline
+	l.mu.Unlock()
+	if late {
+		l.queue(r.raw)
+	}
+	return deadline
+}
+
+// redialAfter is the number of deadlines in a row without an answer after which the connection is made anew.
+const redialAfter = 3
+
+// next returns when the next round is due without a wake.
+func (l *Link) next(now time.Time) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := now.Add(l.o.AskEvery)
+	if !l.asked.IsZero() {
+		next = l.asked.Add(l.o.AskEvery)
+	}
+	if l.pending != nil {
+		next = earlier(next, l.pending.deadline)
+	}
+	if l.enrolAgain.After(now) {
+		next = earlier(next, l.enrolAgain)
+	}
+	for _, p := range l.deferred {
+		if p.until.After(now) {
+			next = earlier(next, p.until)
+		}
+	}
+	return next
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// patience is the time to wait for the next answer: longer, the longer none has come. l.mu is held.
+func (l *Link) patience() time.Duration { return l.o.Patience << min(l.misses, 4) }
+
+// start signs and sends a request. body receives the ID, which proofs cover.
+func (l *Link) start(now time.Time, r *request, body func(id string) wire.Body) error {
+	r.id = wire.NewID()
+	m := &wire.Message{ID: r.id, To: r.service, Seq: l.o.Boot<<32 | uint64(l.counts.sent.Add(1)), At: now.UnixMilli(), Body: body(r.id)}
+	raw, err := l.o.Identity.Sign(m)
+	if err != nil {
+		return err
+	}
+	r.raw = raw
+	l.mu.Lock()
+	r.deadline = now.Add(l.patience())
+	l.pending = r
+	l.mu.Unlock()
+	l.o.Log.Debug("request sent", "type", m.Type, "id", m.ID, "seq", m.Seq)
+	l.queue(raw)
+	return nil
+}
+
+// queue hands a signed message to the sender. It may wait for the socket, but never for an answer.
+func (l *Link) queue(raw []byte) {
+	select {
+	case l.out <- raw:
+	case <-time.After(l.o.Patience): // the connection has just ended
+	}
+}
+
+// finish ends a request. What is left of its errands is sent again.
+func (l *Link) finish(r *request) {
+	l.mu.Lock()
+	if l.pending == r {
+		l.pending = nil
+	}
+	l.mu.Unlock()
+	l.Wake()
+}
+
+// hello asks for what the member has missed. It queues an acknowledgement, which replaces the sealing key, when that key is old.
+func (l *Link) hello(now time.Time, a home.Account) error {
+	if err := l.replaceOldKey(now, a); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.asked = now
+	l.mu.Unlock()
+	notice, _ := wire.ParseNotice(a.NoticeJSON) // the zero notice where the store is of an older format
+	return l.start(now, &request{kind: kindHello, account: string(a.ID), service: serviceOf(a)}, func(string) wire.Body {
+		return &wire.Hello{Account: string(a.ID), Epoch: uint64(a.Epoch), Notice: notice, Boot: l.o.Boot, Clock: l.clock()}
+	})
+}
+
+// clock is the member's own clock: milliseconds since its start. It is never set.
+func (l *Link) clock() int64 { return time.Since(l.began).Milliseconds() }
+
+func serviceOf(a home.Account) string { return serviceKeys(a).Name(wire.RoleService) }
+
+func serviceKeys(a home.Account) wire.Keys { return wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal} }
+
+// sendErrands sends the oldest errand that is not deferred, with others of its kind and epoch.
+func (l *Link) sendErrands(now time.Time, a home.Account) error {
+	l.mu.Lock()
+	n := len(l.deferred) + l.o.Batch
+	l.mu.Unlock()
+	waiting, err := l.o.Store.Errands(n)
+	if err != nil {
+		return err
+	}
+	batch := l.pick(now, waiting)
+	if len(batch) == 0 {
+		return nil
+	}
+	devices := slices.Sorted(maps.Keys(batch))
+	lead := batch[devices[0]]
+	r := &request{kind: lead.Kind, account: string(a.ID), service: serviceOf(a), epoch: uint64(lead.Epoch), errands: batch}
+	send, ok := senders[lead.Kind]
+	if !ok {
+		return l.o.Store.Answered(slices.Collect(maps.Values(batch))) // of a version that knew more
+	}
+	err = send(l, now, a, r, devices)
+	l.mu.Lock()
+	idle := l.pending == nil
+	l.mu.Unlock()
+	if idle && err == nil {
+		l.Wake() // nothing was left to send of these: look for others
+	}
+	return err
+}
+
+// senders is the table of errands: what sends each kind.
+var senders = map[home.ErrandKind]func(l *Link, now time.Time, a home.Account, r *request, devices []string) error{
+	home.ErrandAck:    (*Link).sendAck,
+	home.ErrandBind:   (*Link).sendBind,
+	home.ErrandUnbind: (*Link).sendUnbind,
+	home.ErrandSignIn: (*Link).sendSignIn,
+}
+
+// pick returns the oldest errand that is not deferred, with others of its kind and epoch.
+func (l *Link) pick(now time.Time, waiting []home.Errand) map[string]home.Errand {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	batch := map[string]home.Errand{}
+	var lead home.Errand
+	for _, e := range waiting {
+		if now.Before(l.deferred[keyOf(e)].until) {
+			continue
+		}
+		if len(batch) == 0 {
+			lead = e
+		}
+		if e.Kind == lead.Kind && e.Epoch == lead.Epoch && len(batch) < l.o.Batch {
+			batch[string(e.Device)] = e
+		}
+	}
+	return batch
+}
+
+// rest defers errands that the service refused: for a second, then longer each time, up to ten minutes.
+func (l *Link) rest(r *request, devices ...string) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range devices {
+		e, ok := r.errands[d]
+		if !ok {
+			continue
+		}
+		p := l.deferred[keyOf(e)]
+		p.until = now.Add(min(time.Second<<min(p.n, 10), 10*time.Minute))
+		p.n++
+		l.deferred[keyOf(e)] = p
+		delete(r.errands, d)
+	}
+}
+
+// answered ends errands that the service has answered.
+func (l *Link) answered(r *request, devices []string) error {
+	var done []home.Errand
+	for _, d := range devices {
+		if e, ok := r.errands[d]; ok {
+			done = append(done, e)
+		}
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	if err := l.o.Store.Answered(done); err != nil {
+		return err
+	}
+	l.forget(r, devices)
+	return nil
+}
+
+// forget takes errands that are no longer in the store out of the request.
+func (l *Link) forget(r *request, devices []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range devices {
+		if e, ok := r.errands[d]; ok {
+			delete(r.errands, d)
+			delete(l.deferred, keyOf(e))
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+)
+
+// Body is the part of a message that differs from type to type.
+type Body interface {
+	// check checks the form of the body, before it is signed and after it is read. It leaves out the lengths of keys, seals and
+	// proofs: a wrong one verifies nothing and opens nothing.
+	check() error
+}
+
+// kinds is the table of messages. A type is accepted with the "typ" of its row only.
+var kinds = []kind{
+	{"enrol", useMessage, body[Enrol]},
+	{"enrolled", useMessage, body[Enrolled]},
+	{"hello", useMessage, body[Hello]},
+	{"welcome", useMessage, body[Welcome]},
+	{"grant", useMessage, body[Grant]},
+	{"ack", useMessage, body[Ack]},
+	{"bind", useMessage, body[Bind]},
+	{"unbind", useMessage, body[Unbind]},
+	{"receipt", useMessage, body[Receipt]},
+	{"sign-in", useMessage, body[SignIn]},
+	{"signed-in", useMessage, body[SignedIn]},
+	{"relay", useMessage, body[Relay]},
+	{"relayed", useMessage, body[Relayed]},
+	{"refusal", useMessage, body[Refusal]},
+	{"probe", useEndpoint, body[Probe]},
+	{"statement", useEndpoint, body[Statement]},
+	{"join", useEndpoint, body[Join]},
+	{"notice", useEndpoint, body[Passed]},
+	{"done", useEndpoint, body[Done]},
+}
+
+// kind is a row of the table.
+type kind struct {
+	typ string
+	use use
+	new func() Body
+}
+
+func body[T any, P interface {
+	*T
+	Body
+}]() Body {
+	return P(new(T))
+}
+
+// The table by type, and by the Go type of the body.
+var (
+	kindOf = index(func(k kind) string { return k.typ })
+	kindAs = index(func(k kind) reflect.Type { return reflect.TypeOf(k.new()) })
+)
+
+func index[K comparable](key func(kind) K) map[K]kind {
+	m := make(map[K]kind, len(kinds))
+	for _, k := range kinds {
+		m[key(k)] = k
+	}
+	return m
+}
+
+// TypeOf returns the type of a message with the body b.
+func TypeOf(b Body) string { return kindAs[reflect.TypeOf(b)].typ }
+
+// newBody returns an empty body of the type, or nil where the table has none with this use.
+func newBody(u use, typ string) Body {
+	if k, ok := kindOf[typ]; ok && k.use == u {
+		return k.new()
+	}
+	return nil
+}
+
+var errName = errors.New("a name is missing or malformed")
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func names(ss ...string) error {
+	for _, s := range ss {
+		if !ValidName(s) {
+			return errName
+		}
+	}
+	return nil
+}
+
+// list checks that there are not too many devices, each with a valid name that stands once.
+func list[T any](ds []T, name func(T) string) error {
+	if len(ds) > MaxDevices {
+		return fmt.Errorf("%d devices, at most %d", len(ds), MaxDevices)
+	}
+	seen := make(map[string]bool, len(ds))
+	for _, d := range ds {
+		n := name(d)
+		if !ValidName(n) || seen[n] {
+			return errName
+		}
+		seen[n] = true
+	}
+	return nil
+}
+
+// text checks a text that people read: short, valid UTF-8, no control characters.
+func text(ss ...string) error {
+	for _, s := range ss {
+		if len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+			return errors.New("a text is too long or malformed")
+		}
+	}
+	return nil
+}
