@@ -239,6 +239,7 @@ func loose(t *testing.T) string {
 // TestAPersonResetsAPasswordInARealBrowser goes through every page by hand, with the real daemon and a house of simulated devices: as
 // a person at a desk, on a phone at night, with the keyboard alone, and without JavaScript; in English and in Russian.
 func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
+	t.Parallel()
 	axe, err := os.ReadFile(filepath.Join(npmtest.Packages(t, filepath.Join("testdata", "npm")), "node_modules", "axe-core", "axe.min.js"))
 	ok(t, err)
 	if !nettest.InNamespace(t) {
@@ -280,6 +281,7 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 		t.Fatalf("login --pair: %s", out)
 	}
 	b.open("/account")
+	r.awaitFound()
 	if out, err := r.rekeyd("", "bind", "--all", "--allow-cleartext-bind"); err != nil {
 		t.Fatalf("bind: %s", out)
 	}

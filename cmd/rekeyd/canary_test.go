@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
@@ -64,6 +63,7 @@ func search(secrets map[string]string, places map[string][]byte) (found []string
 // TestNoSecretLiesAroundInAHouse is the canary test of the whole program: the real binary with everything logged, an account with all
 // that can be done to it, a house that is bound and rekeyed. Then every file, log and answer is searched for what was secret.
 func TestNoSecretLiesAroundInAHouse(t *testing.T) {
+	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -100,7 +100,7 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 	tell(first, "register", rigEmail, "--password-stdin")
 	tell("", "activate", link("/activate"))
 	tell(first, "login", rigEmail, "--password-stdin")
-	r.await("house found", 20*time.Second, func(s daemon.Status) bool { return len(s.Devices) == 3 })
+	r.awaitFound()
 	tell("", "bind", "--all", "--allow-cleartext-bind")
 	r.await("house bound", 30*time.Second, allCurrent(3, 1))
 	login := func(password string) (token string) {

@@ -17,6 +17,7 @@ import (
 // TestAClientOfTheCloudThatOthersWroteWorksUnchanged runs npm's tplink-cloud-api against the real daemon and a house of simulated devices:
 // it signs in, lists, switches, and after a change of the password is told so by the vendor's codes.
 func TestAClientOfTheCloudThatOthersWroteWorksUnchanged(t *testing.T) {
+	t.Parallel()
 	dir := npmtest.Packages(t, filepath.Join("testdata", "npm"))
 	if !nettest.InNamespace(t) {
 		return

@@ -24,6 +24,7 @@ func (x *pty) shows(prompt string) {
 
 // TestTheOwnerIsAskedOnceAtTheirTerminal has a person bind a device that takes its password in the clear, and remember an older password.
 func TestTheOwnerIsAskedOnceAtTheirTerminal(t *testing.T) {
+	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
 	}

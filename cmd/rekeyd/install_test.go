@@ -90,6 +90,7 @@ func (s *systemd) next() string {
 // TestTheUnitRunsTheRealBinary starts what the unit starts, as a user without rights: it is ready when every listener answers, gives signs
 // of life, keeps the vault under the credential, and says when it stops.
 func TestTheUnitRunsTheRealBinary(t *testing.T) {
+	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
 	}

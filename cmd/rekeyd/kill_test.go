@@ -187,25 +187,32 @@ func (r *rig) setUp(password string) {
 			r.t.Fatalf("%v: %s", args, out)
 		}
 	}
-	r.await("house found", 20*time.Second, func(s daemon.Status) bool {
-		found := 0
-		for _, d := range s.Devices {
-			if d.Match == home.Unbound {
-				found++
-			}
-		}
-		return found == n
-	})
+	r.awaitFound()
 	if out, err := r.rekeyd("", "bind", "--all", "--allow-cleartext-bind"); err != nil {
 		r.t.Fatalf("bind: %s", out)
 	}
 	r.await("house bound", 30*time.Second, allCurrent(n, 1))
 }
 
+// awaitFound waits until the whole house is found and probed, and belongs to nobody: what bind --all then binds.
+func (r *rig) awaitFound() {
+	r.t.Helper()
+	r.await("house found", 30*time.Second, func(s daemon.Status) bool {
+		found := 0
+		for _, d := range s.Devices {
+			if d.Match == home.Unbound {
+				found++
+			}
+		}
+		return found == len(r.house.Devices())
+	})
+}
+
 // TestNoDeviceIsLostWhereverTheDaemonIsKilled kills the real binary with SIGKILL at many points of many password changes, starts
 // it again, and counts: no binding is lost at any time, the store is always sound, and in the end every device holds the
 // newest password and is signed in.
 func TestNoDeviceIsLostWhereverTheDaemonIsKilled(t *testing.T) {
+	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -282,6 +289,7 @@ func (r *rig) knows(password string) bool {
 }
 
 func TestSIGTERMStopsTheDaemonWithinSeconds(t *testing.T) {
+	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
 	}

@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 	}
 	for _, f := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".txtar"), func(t *testing.T) {
+			t.Parallel()
 			if !nettest.InNamespace(t) {
 				return
 			}

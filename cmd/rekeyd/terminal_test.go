@@ -100,7 +100,17 @@ func (x *pty) ended(cmd *exec.Cmd) (code int, shown string) {
 	late := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
 	_ = cmd.Wait()
-	return cmd.ProcessState.ExitCode(), x.shown.String()
+	// What the program wrote last may still be on its way. A mark that is written now arrives after it.
+	const mark = "<ended>"
+	_, err := x.tty.WriteString(mark)
+	ok(x.t, err)
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if shown, found := strings.CutSuffix(x.shown.String(), mark); found {
+			return cmd.ProcessState.ExitCode(), strings.ReplaceAll(shown, mark, "")
+		}
+	}
+	x.t.Fatalf("the terminal is not drained after 10 s; it showed %q", x.shown.String())
+	return 0, ""
 }
 
 // TestAPasswordTypedAtATerminalIsNotShown types at every command that asks for one.
