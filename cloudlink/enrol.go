@@ -27,7 +27,7 @@ type offer struct {
 func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
 	for _, b := range p.Brokers {
 		if _, err := mqtt.ParseBroker(b.URL); err != nil {
-			return &home.Error{Op: "enrol this hub", Err: err, Hint: "sign in again with: rekeyd login"}
+			return &home.Error{Op: "enrol this hub", Err: err, Hint: "sign in again with: rekeyd login EMAIL"}
 		}
 	}
 	o := &offer{pairing: p, email: email, password: password, done: make(chan error, 1)}

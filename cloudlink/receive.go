@@ -119,7 +119,7 @@ func (l *Link) refusal(r *request, _ *wire.Message, b *wire.Refusal) error {
 	case r.kind == kindEnrol && l.o.Secret.IsZero():
 		l.settle(&home.Error{
 			Op: "enrol this hub", Err: fmt.Errorf("refused by the account service: %s", b.Code),
-			Hint: "the pairing is used up or too old: sign in again with: rekeyd login",
+			Hint: "the pairing is used up or too old: sign in again with: rekeyd login EMAIL",
 		})
 	case r.kind == kindEnrol: // the hub may bind this device any moment
 		l.mu.Lock()

@@ -109,7 +109,7 @@ func TestADeviceThatCannotBeMovedSaysWhyAndWhatToDo(t *testing.T) {
 		d.refuse = &home.Error{
 			Op:   "rekey",
 			Err:  errors.New("this hub was never told the new password"),
-			Hint: "sign in with: rekeyd login",
+			Hint: "sign in with: rekeyd login EMAIL",
 		}
 		h.with(d)
 		h.run(func() {
@@ -117,7 +117,7 @@ func TestADeviceThatCannotBeMovedSaysWhyAndWhatToDo(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			must(t, h.engine.Bind([]home.DeviceID{"mac-50c7bf000001"}))
 			time.Sleep(30 * time.Second)
-			if r := h.row("mac-50c7bf000001"); r.Hint != "sign in with: rekeyd login" ||
+			if r := h.row("mac-50c7bf000001"); r.Hint != "sign in with: rekeyd login EMAIL" ||
 				!strings.Contains(r.Detail, "never told the new password") {
 				t.Errorf("hint %q, detail %q", r.Hint, r.Detail)
 			}

@@ -15,7 +15,7 @@ import (
 func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 	a, err := r.o.Ledger.Account()
 	if err != nil {
-		return &home.Error{Op: "bind", Err: err, Hint: "sign in first, with: rekeyd login"}
+		return &home.Error{Op: "bind", Err: err, Hint: "sign in first, with: rekeyd login EMAIL"}
 	}
 	var ds []home.Device
 	for _, id := range ids {

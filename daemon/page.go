@@ -55,7 +55,7 @@ func render(s Status) string {
 	var b strings.Builder
 	b.WriteString(pageHead)
 	if s.Account == "" {
-		b.WriteString("<p>Not signed in. Run: <code>rekeyd login</code>. ")
+		b.WriteString("<p>Not signed in. Run: <code>rekeyd login EMAIL</code>. ")
 	} else {
 		fmt.Fprintf(&b, "<p>Account %s, password number %d. ", text(s.Account), s.Epoch)
 	}

@@ -76,7 +76,7 @@ func newActivate() *cobra.Command {
 			}
 			return err
 		}
-		fmt.Fprintln(c.OutOrStdout(), "Activated. Sign this hub in with: rekeyd login")
+		fmt.Fprintln(c.OutOrStdout(), "Activated. Sign this hub in with: rekeyd login EMAIL")
 		return nil
 	}
 	return c
@@ -149,9 +149,17 @@ func linkClient(c *cobra.Command, link string) (*v1.Client, home.Secret, error) 
 	return client, token, err
 }
 
+// emailOrPair is cobra.PositionalArgs of login.
+func emailOrPair(c *cobra.Command, as []string) error {
+	if pair, _ := c.Flags().GetBool("pair"); pair != (len(as) == 0) || len(as) > 1 {
+		return errors.New("give the e-mail address of the account, or --pair")
+	}
+	return nil
+}
+
 func newLogin() *cobra.Command {
 	c := &cobra.Command{
-		Use: "login [EMAIL]", Short: "Sign this hub in to an account", Args: terminal.Args(cobra.MaximumNArgs(1)),
+		Use: "login [EMAIL]", Short: "Sign this hub in to an account", Args: terminal.Args(emailOrPair),
 		Long: `Sign this hub in to an account, once: with its e-mail address and password, or with --pair and the word that the
 account's page shows. The daemon must be running.
 
@@ -188,10 +196,8 @@ which is asked for, or given with --code.`,
 		switch {
 		case *pair:
 			prompt, key = "Pairing word", "pairing"
-		case len(as) == 1:
-			in["email"] = as[0]
 		default:
-			return terminal.Usage(c, errors.New("say the e-mail address of the account, or --pair"))
+			in["email"] = as[0]
 		}
 		secret, err := readPassword(c, prompt, false)
 		if err != nil {

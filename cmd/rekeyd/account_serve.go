@@ -23,9 +23,9 @@ import (
 func newAccount() *cobra.Command {
 	c := &cobra.Command{
 		Use: "account", Short: "The account service on its own", Args: terminal.Args(cobra.NoArgs),
-		Long: `The account service on its own, for hubs elsewhere: rekeyd run has one embedded.
+		Long: `The account service without a house, for hubs elsewhere. A hub that is started with  rekeyd run  has one embedded.
 
-What the owner of an account does stands one step higher: rekeyd register, activate, login, forgot, reset.`,
+The commands of an account's owner are one step higher: register, activate, login, forgot and reset.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newAccountServe())

@@ -24,11 +24,14 @@ network can read it. They are moved only if you allow that, once, with --allow-c
 	}
 	cleartext := c.Flags().Bool("allow-cleartext-bind", false, "allow passwords nearly in the clear on your network, or with =false forbid it again; alone it binds nothing")
 	all := c.Flags().Bool("all", false, "every device that is yours or nobody's, except those that you unbound")
+	c.Args = terminal.Args(func(c *cobra.Command, names []string) error {
+		if *all == (len(names) > 0) && (*all || !c.Flags().Changed("allow-cleartext-bind")) {
+			return errors.New("name devices, or give --all")
+		}
+		return nil
+	})
 	c.RunE = func(c *cobra.Command, names []string) error {
 		said := c.Flags().Changed("allow-cleartext-bind")
-		if *all == (len(names) > 0) && (*all || !said) {
-			return terminal.Usage(c, errors.New("name devices, or say --all"))
-		}
 		s, err := statusOf(c)
 		if err != nil {
 			return err

@@ -47,7 +47,7 @@ func newRoot() *cobra.Command {
 and after you have reset a forgotten password moves each one to the new password and signs it in again.
 
 Begin with:  rekeyd run          (on the hub, and leave it running)
-             rekeyd login        (once)
+             rekeyd login EMAIL  (once)
              rekeyd bind --all   (once)
 After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
 		SilenceUsage: true, SilenceErrors: true,

@@ -33,7 +33,7 @@ func newStatus() *cobra.Command {
 			return terminal.PrintJSON(w, s)
 		}
 		if s.Account == "" {
-			fmt.Fprintln(w, "Not signed in. Run: rekeyd login")
+			fmt.Fprintln(w, "Not signed in. Run: rekeyd login EMAIL")
 		} else {
 			at := ""
 			if s.Provider == home.TPLink {

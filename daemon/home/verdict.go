@@ -83,7 +83,7 @@ func (v Verdict) Hint(name string) string {
 	case Current, Stale:
 		return ""
 	case Unasked:
-		return "sign in, if you have not yet, with: rekeyd login"
+		return "sign in, if you have not yet, with: rekeyd login EMAIL"
 	case Pending:
 		return fmt.Sprintf("give %s access to the internet; it signs in as soon as it reaches its cloud", name)
 	case WrongCase:
@@ -113,7 +113,7 @@ func (v Verdict) Hint(name string) string {
 	case Unreachable:
 		return fmt.Sprintf("switch %s on and see that it is in the network; rekeyd goes on by itself when it is seen", name)
 	case Unsupported:
-		return fmt.Sprintf("change the password of %s in its own app: rekeyd cannot do it", name)
+		return fmt.Sprintf("change the password of %s in its own app, because rekeyd cannot do it", name)
 	}
 	return ""
 }

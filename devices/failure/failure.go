@@ -42,7 +42,7 @@ type meaning struct {
 const (
 	hintOfVerdict = "-"
 	allowHint     = "allow it with: rekeyd bind --allow-cleartext-bind, or change its password in its own app"
-	loginHint     = "sign in with the new password, with: rekeyd login"
+	loginHint     = "sign in with the new password, with: rekeyd login EMAIL"
 )
 
 // meanings is never changed. The first that applies counts.
