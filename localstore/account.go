@@ -57,8 +57,9 @@ func accountOf(tx *bbolt.Tx, id home.AccountID) (home.Account, error) {
 func putAccount(tx *bbolt.Tx, a home.Account) error { return accounts.put(tx, string(a.ID), a) }
 
 // Enrol makes the hub a member of an account, with the password that its owner typed (a zero credential where none
-// was). Enrolling again with the same account keeps bindings, credentials and epochs; another account is refused as
-// long as this one is not left.
+// was). Enrolling again with the same account keeps bindings, credentials and epochs, and queues what the account
+// service may have forgotten: each binding, and the sign-in of each device that holds the newest epoch. Another account
+// is refused as long as this one is not left.
 func (s *Store) Enrol(a home.Account, c home.Credential) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		old, err := account(tx)
@@ -72,7 +73,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 			return err
 		case a.NoticeEpoch < old.NoticeEpoch:
 			return fmt.Errorf("enrol at epoch %d after %d: %w", a.NoticeEpoch, old.NoticeEpoch, home.ErrOldEpoch)
-		case err == nil && a.NoticeEpoch == old.NoticeEpoch && !bytes.Equal(a.Notice, old.Notice):
+		case err == nil && a.NoticeEpoch == old.NoticeEpoch && !bytes.Equal(a.Notice, old.Notice) && !olderNotice(old):
 			return fmt.Errorf("enrol with another notice of epoch %d: %w", a.NoticeEpoch, home.ErrForged)
 		}
 		a.Epoch = old.Epoch // that of the vault; 0 before the first grant
@@ -91,8 +92,27 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 				return err
 			}
 		}
-		return record(tx, home.Event{At: now(), What: "hub enrolled"})
+		return errors.Join(announceAgain(tx, a), record(tx, home.Event{At: now(), What: "hub enrolled"}))
 	})
+}
+
+// olderNotice returns whether the account's notice is of the link's older form, a JSON object. The service has signed
+// it anew, so its hash says nothing.
+func olderNotice(a home.Account) bool { return bytes.HasPrefix(a.NoticeJSON, []byte("{")) }
+
+// announceAgain queues each binding of an account, and the sign-in of each device that holds its newest epoch.
+func announceAgain(tx *bbolt.Tx, a home.Account) error {
+	bs, err := bindings.all(tx)
+	for _, b := range bs {
+		if b.Account != a.ID {
+			continue
+		}
+		err = errors.Join(err, announce(tx, home.Errand{Kind: home.ErrandBind, Device: b.Device, At: now()}))
+		if a.Epoch != 0 && b.DeviceEpoch == a.Epoch {
+			err = errors.Join(err, announce(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: a.Epoch, At: now()}))
+		}
+	}
+	return err
 }
 
 // NoteNotice records a verified notice whose grant is outstanding. Older than what is known is home.ErrOldEpoch;

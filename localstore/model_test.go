@@ -208,7 +208,16 @@ func TestStoreIsAsItsModel(t *testing.T) {
 			"enrol": func() {
 				e := m.notice + rapid.SampledFrom([]home.Epoch{0, 0, 1, home.LastEpoch}).Draw(t, "off")
 				is(t, s.Enrol(modelAccount(e), home.Credential{}), when(e < m.notice, home.ErrOldEpoch))
-				m.notice = max(m.notice, e)
+				if e < m.notice {
+					return
+				}
+				m.notice = e
+				for _, id := range slices.Sorted(maps.Keys(m.bindings)) {
+					m.queue(home.Errand{Kind: home.ErrandBind, Device: id})
+					if m.epoch != 0 && m.bindings[id].DeviceEpoch == m.epoch {
+						m.queue(home.Errand{Kind: home.ErrandSignIn, Device: id, Epoch: m.epoch})
+					}
+				}
 			},
 			"notice": func() {
 				e, forged := epoch(), rapid.Bool().Draw(t, "forged")

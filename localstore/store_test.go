@@ -71,7 +71,7 @@ func account(e home.Epoch) home.Account {
 		ServiceKey:  []byte("sign"),
 		Notice:      fmt.Append(nil, e),
 		NoticeEpoch: e,
-		NoticeJSON:  []byte("{}"),
+		NoticeJSON:  []byte("notice"),
 		Brokers:     []string{"mqtt://127.0.0.1:1"},
 	}
 }
