@@ -50,6 +50,9 @@ func says(s string) http.HandlerFunc {
 // A camera agrees to ciphers with RSA key exchange only. Go offers them because they are named, and not else.
 func TestEveryCipherOfCamerasIsSpoken(t *testing.T) {
 	for _, suite := range post.CameraSuites() {
+		if strings.Contains(tls.CipherSuiteName(suite), "ECDSA") {
+			continue // for certificates of another kind: devices/post has the test
+		}
 		t.Run(tls.CipherSuiteName(suite), func(t *testing.T) {
 			dev := hostile(t, says(sealed(good)), suite)
 			expect(t, probe(t, driver(t, kasacam.Options{}), dev, both), home.Ours, home.Unsupported)
