@@ -53,10 +53,28 @@ func (r *tapoReply) protocol() home.Protocol {
 
 // port returns the port that the device announces, or the default one of its protocol. Kasa cameras announce that of their HTTP server.
 func (r *tapoReply) port(p home.Protocol) uint16 {
+	if p == home.TPAP {
+		return r.tpapPort()
+	}
 	if r.Scheme.Port != 0 && p != "" && p != home.KasaCam {
 		return r.Scheme.Port
 	}
 	return p.Port()
+}
+
+// tpapPort returns the port of a device that speaks TPAP: devices/PROTOCOLS.md, section 11.1.
+func (r *tapoReply) tpapPort() uint16 {
+	switch {
+	case r.TPAP.Port != 0:
+		return r.TPAP.Port
+	case r.Scheme.Port != 0:
+		return r.Scheme.Port
+	case r.camera():
+		return 443
+	case r.TPAP.TLS != 0 || r.Scheme.HTTPS:
+		return 4433
+	}
+	return 80
 }
 
 func isTrue(raw json.RawMessage) bool { return string(raw) == "1" || string(raw) == "true" }

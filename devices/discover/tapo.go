@@ -72,7 +72,11 @@ type tapoReply struct {
 	Factory bool     `json:"factory_default"`
 	Encrypt []string `json:"encrypt_type"` // of cameras
 	Scheme  scheme   `json:"mgt_encrypt_schm"`
-	Hidden  *hidden  `json:"encrypt_info"`
+	TPAP    struct {
+		TLS  int    `json:"tls"`
+		Port uint16 `json:"port"`
+	} `json:"tpap"`
+	Hidden *hidden `json:"encrypt_info"`
 }
 
 // scheme is how a device is spoken to.
