@@ -74,6 +74,7 @@ func forget(tx *bbolt.Tx, id home.DeviceID) error {
 		intents.delete(tx, string(id)),
 		devices.delete(tx, string(id)),
 		tx.Bucket(bVault).Delete(bindKey(id)),
+		tx.Bucket(bVault).Delete(signInsKey(id)),
 		dequeue(tx, home.ErrandBind, id),
 		dequeue(tx, home.ErrandSignIn, id),
 	)

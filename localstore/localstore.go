@@ -9,6 +9,7 @@
 //	           old/<account>/<n>        credentialRecord of an earlier password that the owner remembers, sealed
 //	           session/<account>        sessionRecord of the vendor's cloud, sealed
 //	           bind/<device>   the binding secret, 32 bytes, sealed
+//	           signins/<device>         signInsRecord, sealed
 //	devices    <device>        deviceRecord: a bound device when it was last seen
 //	bindings   <device>        bindingRecord
 //	intents    <device>        intentRecord

@@ -147,7 +147,8 @@ func (s *Store) Postpone(id home.DeviceID, next time.Time) error {
 	})
 }
 
-// Retry resets the tries and pauses of bound devices, at their owner's wish. A lock-out is waited out all the same.
+// Retry resets the tries, the pauses and the refused credentials of bound devices, at their owner's wish. A lock-out
+// is waited out all the same.
 func (s *Store) Retry(ids []home.DeviceID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		for _, id := range ids {
@@ -161,7 +162,7 @@ func (s *Store) Retry(ids []home.DeviceID) error {
 			if b.Tries, b.Reverts = 0, 0; b.Verdict.State != home.LockedOut {
 				b.Next = time.Time{}
 			}
-			if err := bindings.put(tx, string(id), b); err != nil {
+			if err := errors.Join(bindings.put(tx, string(id), b), s.retrySignIns(tx, id)); err != nil {
 				return err
 			}
 		}
