@@ -86,6 +86,7 @@ type Candidates struct {
 	Account     Account
 	Credentials []Credential // in the order of trial, the newest first, those without an epoch last
 	Recorded    Epoch        // the last one that the device was seen to hold, for protocols that show none; 0 for none
+	Bound       bool         // the device is bound: a driver may spend sign-ins that the device counts
 }
 
 // Move is the input of a driver that gives a device the credential of the newest epoch.
@@ -93,6 +94,7 @@ type Move struct {
 	Account  Account
 	From, To Credential   // From is zero where the credential of the device is not known, or it has none
 	Known    []Credential // all that the device may hold, in the order of trial, To the first
+	Try      bool         // the owner ordered a try: commands may be sent that no device is known to accept
 }
 
 // Finding is the result of a probe.

@@ -21,5 +21,5 @@ func (s Subject) Bound() bool { return s.Binding.Device != "" }
 
 // Candidates returns what a probe may find the device to hold.
 func (s Subject) Candidates() Candidates {
-	return Candidates{Account: s.Account, Credentials: s.Credentials, Recorded: s.Binding.DeviceEpoch}
+	return Candidates{Account: s.Account, Credentials: s.Credentials, Recorded: s.Binding.DeviceEpoch, Bound: s.Bound()}
 }

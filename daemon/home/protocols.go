@@ -49,6 +49,7 @@ type ProtocolInfo struct {
 	Rank       ProofRank // of current firmware; a Finding lowers it for one device: see Finding.ProofRank
 	Cleartext  bool      // the password crosses the LAN nearly in the clear, or to a device that proves nothing
 	Driverless bool      // recognised and reported only: no way is known to give such a device a password
+	Ordered    bool      // moved only when the owner orders a try: that such a device accepts the command is a guess
 }
 
 // protocols is never changed. It is in the order of the names.
@@ -61,7 +62,7 @@ var protocols = []ProtocolInfo{
 	{Name: Native, Port: 7356, Rank: ProvesFirst},
 	{Name: SmartAES, Port: 80, Rank: ToldFirst, Cleartext: true},
 	{Name: TapoCam, Port: 443, Rank: ProvesFirst},
-	{Name: TPAP, Port: 443, Rank: ProvesFirst, Driverless: true},
+	{Name: TPAP, Port: 443, Rank: ProvesFirst, Ordered: true},
 }
 
 // Protocols returns the table of protocols, in the order of their names.

@@ -103,11 +103,11 @@ func (v Verdict) Hint(name string) string {
 		return fmt.Sprintf("nothing, unless %s is yours: then remove it from the other account in its app first", name)
 	case Mismatch:
 		return fmt.Sprintf(
-			"if you remember an earlier password, give it with: rekeyd import; else see that no other device has taken the address of %s, and change its password in its own app, or reset it to factory settings and add it again",
+			"if you remember an earlier password, give it with: rekeyd import; else see that no other device has taken the address of %s, and change its password in its own app, or turn on Third-Party Compatibility there, reset it to factory settings and add it again",
 			name,
 		)
 	case ThirdPartyOff:
-		return fmt.Sprintf("turn on Third-Party Compatibility in the Tapo app, then run: rekeyd rekey %s", command)
+		return fmt.Sprintf("turn on Third-Party Compatibility in the Tapo app, then run: rekeyd rekey %s; if it is on, this firmware speaks TPAP only: change its password in its own app", command)
 	case LockedOut:
 		return fmt.Sprintf("wait until %s; rekeyd tries again by itself", v.Until.Local().Format("15:04"))
 	case Unreachable:

@@ -45,6 +45,9 @@ type Subject struct {
 	Candidates func() home.Candidates
 	// Silent is a protocol that does not tell whose a device is: another account's is found a mismatch, and does not open.
 	Silent bool
+	// Ordered is a driver that moves a device only when its owner ordered a try, and never one that belongs to nobody: a blank device
+	// stays blank.
+	Ordered bool
 	// Reports is what a device of the account is found to be by a driver that only tells what it sees, and moves nothing. It is empty
 	// for a driver that moves devices.
 	Reports home.State
@@ -63,13 +66,17 @@ type bench struct {
 	c       home.Candidates
 	silent  bool
 	reports home.State
+	try     bool
 }
 
 // Run checks every promise, each with a new driver and new devices.
 func Run(t *testing.T, s Subject) {
 	all := checks
-	if s.Reports != "" {
+	switch {
+	case s.Reports != "":
 		all = reporting
+	case s.Ordered:
+		all = ordered
 	}
 	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
@@ -94,9 +101,9 @@ func (c check) on(s Subject, d Driver, devices []Device) error {
 		}
 		v.Hold(home.Stale)
 	}
-	all.Recorded = all.Credentials[1].Epoch
+	all.Recorded, all.Bound = all.Credentials[1].Epoch, true
 	w := &witness{Driver: d, c: all}
-	err := c.run(&bench{Driver: w, devices: devices, c: all, silent: s.Silent, reports: s.Reports})
+	err := c.run(&bench{Driver: w, devices: devices, c: all, silent: s.Silent, reports: s.Reports, try: s.Ordered})
 	for _, v := range devices {
 		v.PowerOff() // so that only the driver can have left something
 	}
@@ -107,7 +114,7 @@ func (c check) on(s Subject, d Driver, devices []Device) error {
 }
 
 func (b *bench) move() home.Move {
-	return home.Move{Account: b.c.Account, From: b.c.Credentials[1], To: b.c.Credentials[0]}
+	return home.Move{Account: b.c.Account, From: b.c.Credentials[1], To: b.c.Credentials[0], Try: b.try}
 }
 
 // limit is how long one call may take here.

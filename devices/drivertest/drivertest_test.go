@@ -191,6 +191,59 @@ func TestBrokenDriversDoNotPass(t *testing.T) {
 	}
 }
 
+// orderedToys turns toys into a subject that moves by order only.
+func orderedToys(t *testing.T, broken string) Subject {
+	s := toys(t, "")
+	made := s.New
+	s.Ordered = true
+	s.New = func(t *testing.T, n int) (Driver, []Device) {
+		d, all := made(t, n)
+		return &careful{*d.(*toyDriver), broken}, all
+	}
+	return s
+}
+
+// careful is a driver that moves by order only, and can be broken.
+type careful struct {
+	toyDriver
+	broken string
+}
+
+func (d *careful) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
+	f, err := d.toyDriver.Probe(ctx, dev, c)
+	if !c.Bound && d.broken != "eager" && f.Match == home.Ours {
+		f.Match, f.Verdict = home.Unknown, home.Verdict{State: home.ThirdPartyOff}
+	}
+	return f, err
+}
+
+func (d *careful) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
+	t, _, _ := d.reach(ctx, dev)
+	blank := t != nil && t.Holds() == home.Blank
+	if !m.Try && d.broken != "hasty" || blank && d.broken != "generous" {
+		return &home.Error{Op: "rekey", Err: home.ErrRefused, Hint: "do it yourself"}
+	}
+	return d.toyDriver.Rekey(ctx, dev, m)
+}
+
+func TestGoodDriverThatMovesByOrderPasses(t *testing.T) { Run(t, orderedToys(t, "")) }
+
+func TestBrokenDriversThatMoveByOrderDoNotPass(t *testing.T) {
+	for broken, want := range map[string]string{
+		"eager": "only a sign-in can show that", "hasty": "with a hint", "generous": "device refused the new credential",
+	} {
+		var errs []error
+		for _, one := range ordered {
+			s := orderedToys(t, broken)
+			d, devices := s.New(t, 3)
+			errs = append(errs, one.on(s, d, devices))
+		}
+		if err := errors.Join(errs...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want something of %q", broken, err, want)
+		}
+	}
+}
+
 // herald is a driver that only reports.
 type herald struct {
 	toyDriver
