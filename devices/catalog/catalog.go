@@ -27,6 +27,7 @@ type Driver interface {
 type Options struct {
 	Hub    *wire.Identity // of the hub, for native devices
 	Budget keyring.Budget // of sign-ins
+	Memory tpap.Memory    // of refused sign-ins
 }
 
 // drivers is never changed.
@@ -44,7 +45,9 @@ var drivers = []struct {
 		return tapocam.New(tapocam.Options{Budget: o.Budget})
 	}},
 	{[]home.Protocol{home.KasaCam}, func(Options) (Driver, error) { return kasacam.New(kasacam.Options{}) }},
-	{[]home.Protocol{home.TPAP}, func(Options) (Driver, error) { return tpap.New(tpap.Options{}) }},
+	{[]home.Protocol{home.TPAP}, func(o Options) (Driver, error) {
+		return tpap.New(tpap.Options{Budget: o.Budget, Memory: o.Memory})
+	}},
 	{[]home.Protocol{home.Native}, func(o Options) (Driver, error) {
 		return native.New(native.Options{Identity: o.Hub})
 	}},

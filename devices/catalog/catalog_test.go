@@ -17,8 +17,14 @@ type noBudget struct{}
 func (noBudget) Spend(home.DeviceID) error { return home.ErrBudget }
 func (noBudget) Good(home.DeviceID) error  { return nil }
 
+// noMemory keeps nothing.
+type noMemory struct{}
+
+func (noMemory) SignIns(home.DeviceID) (home.SignIns, error)   { return home.SignIns{}, nil }
+func (noMemory) SaveSignIns(home.DeviceID, home.SignIns) error { return nil }
+
 func TestEveryProtocolHasADriver(t *testing.T) {
-	all, err := catalog.New(catalog.Options{Hub: &wire.Identity{}, Budget: noBudget{}})
+	all, err := catalog.New(catalog.Options{Hub: &wire.Identity{}, Budget: noBudget{}, Memory: noMemory{}})
 	if err != nil {
 		t.Fatal(err)
 	}

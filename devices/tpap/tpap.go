@@ -1,103 +1,146 @@
-// Package tpap is the driver for devices whose firmware speaks TPAP only. Facts and sources: devices/PROTOCOLS.md, section 11. It was never
-// tried on a device.
+// Package tpap is the driver for devices whose firmware speaks TPAP. Facts and sources: devices/PROTOCOLS.md, section
+// 11. It was never tried on a device.
 //
-// It recognises such devices and says what their owner can do: the firmware speaks an older protocol, too, once Third-Party Compatibility
-// is on. Which credential one holds cannot be compared offline: a sign-in tries one password, and the device counts it. So none is tried.
+// Nothing can be compared offline: a sign-in tries one credential, and the device counts it. So a probe tries one, of
+// a bound device only; refusals are remembered; and none is sent to a device that would lock soon. What an attempt
+// reveals to whoever answers is one guess: a false device can test with it whether that one password is the right
+// one, and nothing else.
+//
+// No command is known that gives such a device another password. Those of the older protocols are tried when the
+// owner orders it.
 package tpap
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"net/http"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/failure"
+	"github.com/rekeyd/rekeyd/devices/keyring"
 	"github.com/rekeyd/rekeyd/devices/nameplate"
-	"github.com/rekeyd/rekeyd/devices/post"
 )
 
-// Options are the options of New. The zero Options serve.
+// Memory keeps on disk what is known of the sign-ins to each device.
+type Memory interface {
+	// SignIns returns the zero value for a device of which nothing is kept.
+	SignIns(home.DeviceID) (home.SignIns, error)
+	SaveSignIns(home.DeviceID, home.SignIns) error
+}
+
+// Options are the options of New.
 type Options struct {
-	Timeout time.Duration // for one request and its answer; 5 s when zero
+	Budget  keyring.Budget // required
+	Memory  Memory         // required
+	Timeout time.Duration  // for one request and its answer; 5 s when zero
 }
 
 // Driver speaks to devices. It is safe for use by several goroutines.
-type Driver struct{ o Options }
+type Driver struct {
+	o Options
+
+	mu    sync.Mutex // guards ended
+	ended map[home.DeviceID]time.Time
+}
 
 // New checks o.
 func New(o Options) (*Driver, error) {
-	if o.Timeout < 0 {
-		return nil, errors.New("tpap: timeout is not negative")
+	var errs []error
+	if o.Budget == nil || o.Memory == nil {
+		errs = append(errs, errors.New("tpap: budget and memory are required"))
 	}
-	return &Driver{o}, nil
+	if o.Timeout < 0 {
+		errs = append(errs, errors.New("tpap: timeout is not negative"))
+	}
+	return &Driver{o: o, ended: map[home.DeviceID]time.Time{}}, errors.Join(errs...)
 }
 
-// discover asks a device how one signs in, and begins no sign-in.
-const discover = `{"method":"login","params":{"sub_method":"discover"}}`
+// unspoken is the failure of a device that demands a form of the protocol which is a guess here. Its text names the
+// demand.
+type unspoken struct{ demand string }
 
-// plainPort is the port of devices that speak HTTP without TLS.
-const plainPort = 80
+func (u unspoken) Error() string { return "its firmware wants " + u.demand + ": not spoken here" }
 
-// Probe asks the device for its hardware address.
-func (d *Driver) Probe(ctx context.Context, dev home.Device, _ home.Candidates) (home.Finding, error) {
+func unspokenf(format string, args ...any) error { return unspoken{fmt.Sprintf(format, args...)} }
+
+// errUnproved is the failure of what took a password and could not prove that it knows it: no device of the account.
+var errUnproved = fmt.Errorf("it took the password without a proof that it holds it: %w", failure.ErrOtherDevice)
+
+// Probe tries at most one credential. It returns home.ErrBudget where one was refused and others are left for later
+// probes, and where none may be sent now.
+func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
-	p, err := d.identify(ctx, dev)
-	if err != nil {
-		return failure.Finding(ctx, f, err)
+	conn := d.connect(dev)
+	defer conn.close()
+	about, err := conn.discover(ctx)
+	switch {
+	case err != nil:
+		return finding(ctx, f, err)
+	case about.unprovisioned():
+		f.Match, f.Device = home.Unbound, about.plate.Describe(dev)
+		f.Verdict = home.Verdict{State: home.Blank, Detail: "it offers the sign-in of a device that belongs to nobody"}
+		return f, nil
+	case !c.Bound:
+		f.Device = about.plate.Describe(dev)
+		const detail = "its firmware speaks TPAP, and a device that is not bound is not signed in to"
+		f.Verdict = home.Verdict{State: home.ThirdPartyOff, Detail: detail}
+		return f, nil
+	case dev.Claims(c.Account.Email) == home.Foreign:
+		return finding(ctx, f, home.ErrForeign)
 	}
-	f.Device = p.Describe(dev)
-	const detail = "its firmware speaks TPAP only, and lets no other program in"
-	f.Verdict = home.Verdict{State: home.ThirdPartyOff, Detail: detail}
+	s, err := conn.signIn(ctx, about, conn.keys(c))
+	if err != nil {
+		return finding(ctx, f, err)
+	}
+	defer s.end()
+	plate, err := s.identify(ctx)
+	if err != nil {
+		return finding(ctx, f, err)
+	}
+	f.Match, f.Device, f.Verdict = home.Ours, plate.Describe(dev), s.key.Verdict
 	return f, nil
 }
 
-// Rekey refuses: no command is known that gives such a device a password.
-func (d *Driver) Rekey(ctx context.Context, dev home.Device, _ home.Move) error {
-	if ctx.Err() != nil {
-		return failure.Unreachable(ctx.Err())
+// finding is failure.Finding, with the demands of devices by their names.
+func finding(ctx context.Context, f home.Finding, err error) (home.Finding, error) {
+	if u, ok := errors.AsType[unspoken](err); ok && ctx.Err() == nil {
+		f.Verdict = home.Verdict{State: home.Unsupported, Detail: u.Error()}
+		return f, nil
 	}
-	return failure.Rekey(dev.ID, failure.ErrThirdParty)
+	return failure.Finding(ctx, f, err)
 }
 
-// identify asks the device for its hardware address. It returns failure.ErrOtherDevice where another one answers.
-func (d *Driver) identify(ctx context.Context, dev home.Device) (nameplate.Plate, error) {
-	// Which TLS suites such devices want is not known: those of cameras include Go's own for all but the oldest.
-	o := post.Options{TLS: dev.Addr.Port() != plainPort, Suites: post.CameraSuites(), Timeout: d.o.Timeout}
-	c := post.New(dev.Addr, o)
-	defer c.Close()
-	a, err := c.Send(ctx, "/", http.Header{"Content-Type": {"application/json"}}, []byte(discover))
-	if err != nil {
-		return nameplate.Plate{}, err
+// keys returns the credentials that the device may hold, the newest first. A camera has no user name of its own.
+func (c *conn) keys(of home.Candidates) []keyring.Key {
+	all := keyring.Candidates(of)
+	if c.camera {
+		all = keyring.CameraCandidates(of)
 	}
-	if a.Status != http.StatusOK {
-		return nameplate.Plate{}, failure.ErrProtocol
+	var known []keyring.Key
+	for _, k := range all {
+		if s := k.Verdict.State; s != home.Default && s != home.Blank { // the factory's is a passcode: section 11.4
+			known = append(known, k)
+		}
 	}
-	p, err := parsePlate(a.Body)
-	if err == nil && !p.Names(dev) {
-		err = failure.ErrOtherDevice
-	}
-	return p, err
+	return known
 }
 
-// parsePlate reads the answer to discover. The code of the answer does not matter: which one a device gives together with its data is not
-// known.
-func parsePlate(raw []byte) (nameplate.Plate, error) {
-	var got struct {
-		Code   *int `json:"error_code"`
-		Result struct {
-			MAC  string          `json:"mac"`
-			TPAP json.RawMessage `json:"tpap"`
-		} `json:"result"`
-	}
-	err := json.Unmarshal(raw, &got)
-	if err != nil || got.Code == nil || len(got.Result.TPAP) == 0 || got.Result.TPAP[0] != '{' {
-		return nameplate.Plate{}, failure.ErrProtocol
-	}
-	mac := nameplate.MAC(got.Result.MAC)
-	if mac == "" {
-		return nameplate.Plate{}, failure.ErrProtocol
-	}
-	return nameplate.New(mac, "", "", home.Other), nil
+// recentlyEnded reports whether a session of this driver with the device ended a moment ago: some take no sign-in
+// then.
+func (d *Driver) recentlyEnded(id home.DeviceID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Since(d.ended[id]) < 2*rest
 }
+
+// noteEnd records that a session with the device ends.
+func (d *Driver) noteEnd(id home.DeviceID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended[id] = time.Now()
+}
+
+// stated reports whether a device stated who it is.
+func stated(p nameplate.Plate) bool { return len(p.Keys) > 0 }

@@ -1,6 +1,12 @@
 package tpap_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,58 +27,381 @@ var (
 	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
 	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
 	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
-	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4}
-	move    = home.Move{Account: ann, From: oldPair, To: newPair}
+	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4, Bound: true}
+	order   = home.Move{Account: ann, From: oldPair, To: newPair, Try: true}
 )
 
-// play runs simulated devices until the test ends.
+// play runs devices until the test ends.
 func play(t *testing.T, specs ...sim.Spec) []*sim.Device {
 	t.Helper()
-	return drivertest.Play(t, nil, specs...)
+	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := h.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { stop(); run.Wait() })
+	return h.Devices()
 }
 
-func seen(d *sim.Device) home.Device { return drivertest.Seen(d) }
-
-func probe(t *testing.T, d drivertest.Driver, dev home.Device, c home.Candidates) home.Finding {
-	t.Helper()
-	return drivertest.Probe(t, d, dev, c)
+// disk is budget and memory as a store keeps them.
+type disk struct {
+	mu    sync.Mutex // guards what follows
+	spent map[home.DeviceID]int
+	limit int // of sign-ins that were not given back
+	kept  map[home.DeviceID]home.SignIns
 }
 
-func driver(t *testing.T, o tpap.Options) *tpap.Driver {
+func newDisk() *disk {
+	return &disk{spent: map[home.DeviceID]int{}, limit: 100, kept: map[home.DeviceID]home.SignIns{}}
+}
+
+func (s *disk) Spend(id home.DeviceID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.spent[id] >= s.limit {
+		return home.ErrBudget
+	}
+	s.spent[id]++
+	return nil
+}
+
+func (s *disk) Good(id home.DeviceID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spent[id]--
+	return nil
+}
+
+func (s *disk) SignIns(id home.DeviceID) (home.SignIns, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept[id], nil
+}
+
+func (s *disk) SaveSignIns(id home.DeviceID, kept home.SignIns) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept[id] = kept
+	return nil
+}
+
+func driver(t *testing.T, on *disk) *tpap.Driver {
 	t.Helper()
-	d, err := tpap.New(o)
+	d, err := tpap.New(tpap.Options{Budget: on, Memory: on, Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-func expect(t *testing.T, f home.Finding, m home.Match, s home.State) {
-	t.Helper()
-	if f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != 0 {
-		t.Errorf("found %s, %s %d (%s); want %s, %s", f.Match, f.Verdict.State, f.Verdict.Epoch, f.Verdict.Detail, m, s)
+// seen returns the device as discovery reports it, without what it said beside.
+func seen(d *sim.Device) home.Device {
+	return home.Device{
+		ID: d.ID(), Kind: d.Kind(), Protocol: home.TPAP, Addr: d.Addr(),
+		Keys: []string{strings.Replace(string(d.ID()), "-", ":", 1)},
 	}
 }
 
-func TestDriverKeepsThePromisesOfOneThatReports(t *testing.T) {
+func expect(t *testing.T, f home.Finding, err error, m home.Match, s home.State, epoch home.Epoch) {
+	t.Helper()
+	if err != nil || f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != epoch {
+		t.Errorf("found %s, %s %d (%s), %v; want %s, %s %d", f.Match, f.Verdict.State, f.Verdict.Epoch, f.Verdict.Detail, err, m, s, epoch)
+	}
+}
+
+// patient is the driver of a caller that probes again where one candidate was refused and others are left.
+type patient struct{ *tpap.Driver }
+
+func (d patient) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
+	f, err := d.Driver.Probe(ctx, dev, c)
+	for n := 1; errors.Is(err, home.ErrBudget) && n < len(c.Credentials); n++ {
+		f, err = d.Driver.Probe(ctx, dev, c)
+	}
+	return f, err
+}
+
+func (d patient) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
+	err := d.Driver.Rekey(ctx, dev, m)
+	if errors.Is(err, home.ErrBudget) {
+		err = d.Driver.Rekey(ctx, dev, m)
+	}
+	return err
+}
+
+// subject is a simulated device as drivertest wants it.
+type subject struct{ *sim.Device }
+
+func (s subject) Seen() home.Device { return seen(s.Device) }
+
+func (s subject) Hold(state home.State) {
+	switch state {
+	case home.Blank:
+		s.Device.Hold("", home.Secret{})
+	case home.Stale:
+		s.Device.Hold(email, oldPair.Password)
+	case home.ForeignHeld:
+		s.Device.Hold("bob@example.org", home.NewSecret("bobs"))
+	}
+}
+
+func (s subject) Holds() home.State {
+	switch {
+	case s.Username() == "":
+		return home.Blank
+	case s.Device.Holds(email, oldPair.Password):
+		return home.Stale
+	case s.Device.Holds(email, newPair.Password):
+		return home.Current
+	case s.Device.Holds("bob@example.org", home.NewSecret("bobs")):
+		return home.ForeignHeld
+	}
+	return home.Mismatch
+}
+
+func TestDriverKeepsThePromisesOfOneThatMovesByOrder(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	drivertest.Run(t, drivertest.Subject{
-		Reports: home.ThirdPartyOff, Silent: true,
-		Candidates: func() home.Candidates { return both },
-		New: func(t *testing.T, n int) (drivertest.Driver, []drivertest.Device) {
-			specs := make([]sim.Spec, n)
-			for i := range specs {
-				specs[i] = sim.Spec{Kind: home.Camera, Protocol: home.TPAP, Username: email, Password: oldPair.Password}
+	for _, kind := range []home.Kind{home.Plug, home.Camera} {
+		t.Run(string(kind), func(t *testing.T) {
+			drivertest.Run(t, drivertest.Subject{
+				Ordered: true, Silent: true,
+				Candidates: func() home.Candidates { return both },
+				New: func(t *testing.T, n int) (drivertest.Driver, []drivertest.Device) {
+					specs := make([]sim.Spec, n)
+					for i := range specs {
+						specs[i] = sim.Spec{Kind: kind, Protocol: home.TPAP, Username: email, Password: oldPair.Password, Locks: 100}
+					}
+					var all []drivertest.Device
+					d := patient{driver(t, newDisk())}
+					for _, s := range play(t, specs...) {
+						if f, err := d.Probe(t.Context(), seen(s), home.Candidates{}); err != nil || f.Verdict.State != home.ThirdPartyOff {
+							t.Fatal(f, err) // it answers: every goroutine of the house runs
+						}
+						all = append(all, subject{s})
+					}
+					return d, all
+				},
+			})
+		})
+	}
+}
+
+// device is one simulated device that holds the old password, unless change says otherwise.
+func device(t *testing.T, kind home.Kind, defects ...sim.Defect) *sim.Device {
+	t.Helper()
+	s := sim.Spec{Kind: kind, Protocol: home.TPAP, Username: email, Password: oldPair.Password, Defects: defects}
+	return play(t, s)[0]
+}
+
+// wrongs checks how many wrong sign-ins a device has counted.
+func wrongs(t *testing.T, d *sim.Device, want int) {
+	t.Helper()
+	if got, _ := d.SignIns(); got != want {
+		t.Errorf("the device counted %d wrong sign-ins, want %d", got, want)
+	}
+}
+
+func TestOneCredentialAProbeTheNewestFirst(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	on, d := newDisk(), device(t, home.Plug)
+	if _, err := driver(t, on).Probe(t.Context(), seen(d), both); !errors.Is(err, home.ErrBudget) {
+		t.Fatalf("the newest is tried first, and it alone: got %v", err)
+	}
+	wrongs(t, d, 1)
+	f, err := driver(t, on).Probe(t.Context(), seen(d), both) // another process: what was refused is on disk
+	expect(t, f, err, home.Ours, home.Stale, 4)
+	if f.ProofRank() != home.ProvesFirst || f.Device.Model != "P110M" {
+		t.Errorf("rank %s, model %q", f.ProofRank(), f.Device.Model)
+	}
+	// After the next reset the device is opened with what it accepted: nothing is counted.
+	later := both
+	later.Credentials = append([]home.Credential{{Epoch: 6, Username: email, Password: home.NewSecret("third")}}, both.Credentials...)
+	later.Account.Epoch = 6
+	f, err = driver(t, on).Probe(t.Context(), seen(d), later)
+	expect(t, f, err, home.Ours, home.Stale, 4)
+	wrongs(t, d, 1)
+	// It was given the newest by its app: a new salt, so the newest is first again.
+	d.Hold(email, home.NewSecret("third"))
+	f, err = driver(t, on).Probe(t.Context(), seen(d), later)
+	expect(t, f, err, home.Ours, home.Current, 6)
+	wrongs(t, d, 1)
+}
+
+func TestRefusedCredentialsAreNotTriedAgain(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	on, d := newDisk(), device(t, home.Camera)
+	d.Hold(email, home.NewSecret("changed in the app"))
+	for range 5 {
+		f, err := patient{driver(t, on)}.Probe(t.Context(), seen(d), both)
+		expect(t, f, err, home.Unknown, home.Mismatch, 0)
+	}
+	wrongs(t, d, 2)
+	if err := driver(t, on).Rekey(t.Context(), seen(d), order); !errors.Is(err, home.ErrNotOpened) {
+		t.Errorf("rekey: got %v", err)
+	}
+	wrongs(t, d, 2)
+	// A password that its owner remembers later was not refused yet.
+	more := both
+	more.Credentials = append(more.Credentials[:2:2], home.Credential{Username: email, Password: home.NewSecret("changed in the app")})
+	f, err := driver(t, on).Probe(t.Context(), seen(d), more)
+	expect(t, f, err, home.Ours, home.Stale, 0)
+	// Another owner: the device was set up anew, also where its salt should stay.
+	other := seen(d)
+	other.Owner = home.OwnerOf(email)
+	if _, err := driver(t, on).Probe(t.Context(), other, more); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnboundAndForeignDevicesGetNoAttempt(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	on, d := newDisk(), device(t, home.Plug)
+	d.Hold(email, home.NewSecret("changed in the app"))
+	unbound := both
+	unbound.Bound = false
+	f, err := driver(t, on).Probe(t.Context(), seen(d), unbound)
+	expect(t, f, err, home.Unknown, home.ThirdPartyOff, 0)
+	foreign := seen(d)
+	foreign.Owner = home.OwnerOf("bob@example.org")
+	f, err = driver(t, on).Probe(t.Context(), foreign, both)
+	expect(t, f, err, home.Foreign, home.ForeignHeld, 0)
+	if err := driver(t, on).Rekey(t.Context(), foreign, order); !errors.Is(err, home.ErrForeign) {
+		t.Errorf("rekey: got %v", err)
+	}
+	d.Hold("", home.Secret{})
+	f, err = driver(t, on).Probe(t.Context(), seen(d), both)
+	expect(t, f, err, home.Unbound, home.Blank, 0)
+	wrongs(t, d, 0)
+	if len(on.spent)+len(on.kept) != 0 {
+		t.Errorf("%v was spent, %v is kept", on.spent, on.kept)
+	}
+}
+
+func TestADeviceThatLocksSoonIsLeftAlone(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for _, kind := range []home.Kind{home.Plug, home.Camera} {
+		on := newDisk()
+		d := play(t, sim.Spec{Kind: kind, Protocol: home.TPAP, Username: email, Password: home.NewSecret("unknown"), Locks: tpap.Floor + 1})[0]
+		for n := range 4 {
+			if _, err := driver(t, on).Probe(t.Context(), seen(d), both); !errors.Is(err, home.ErrBudget) {
+				t.Errorf("%s, probe %d: got %v", kind, n, err)
 			}
-			d := driver(t, tpap.Options{Timeout: 10 * time.Second})
-			var all []drivertest.Device
-			for _, s := range play(t, specs...) {
-				probe(t, d, seen(s), both) // it answers
-				all = append(all, drivertest.Simulated{Device: s, Old: oldPair, New: newPair})
+		}
+		wrongs(t, d, 1)
+		on.limit = 0
+		d.Hold(email, newPair.Password)
+		if _, err := driver(t, on).Probe(t.Context(), seen(d), both); !errors.Is(err, home.ErrBudget) {
+			t.Errorf("%s, without a budget: got %v", kind, err)
+		}
+		d.PowerOff()
+	}
+}
+
+func TestALockIsWaitedOut(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for _, kind := range []home.Kind{home.Plug, home.Camera} {
+		d := play(t, sim.Spec{Kind: kind, Protocol: home.TPAP, Username: email, Password: home.NewSecret("unknown"), Locks: 1})[0]
+		before := time.Now()
+		f, err := driver(t, newDisk()).Probe(t.Context(), seen(d), both)
+		expect(t, f, err, home.Unknown, home.LockedOut, 0)
+		if left := f.Verdict.Until.Sub(before); left < 29*time.Minute || left > 32*time.Minute {
+			t.Errorf("%s: locked for %v", kind, left)
+		}
+		if err := driver(t, newDisk()).Rekey(t.Context(), seen(d), order); !errors.Is(err, home.ErrBudget) {
+			t.Errorf("%s: rekey: got %v", kind, err)
+		}
+		wrongs(t, d, 1)
+		d.PowerOff()
+	}
+}
+
+func TestFirmwareIsUnderstoodOrNamed(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for _, c := range []struct {
+		kind   home.Kind
+		defect sim.Defect
+		match  home.Match
+		state  home.State
+		detail string
+	}{
+		{home.Plug, sim.Unhashed, home.Ours, home.Stale, ""},
+		{home.Camera, sim.Crypt, home.Ours, home.Stale, ""},
+		{home.Camera, sim.Reticent, home.Ours, home.Stale, ""},
+		{home.Plug, sim.Reticent, home.Unknown, home.Unreachable, ""},
+		{home.Plug, sim.Suite2, home.Unknown, home.Unsupported, "suite 2"},
+		{home.Camera, sim.Faithless, home.Unknown, home.Mismatch, "another device"},
+		{home.Plug, sim.Impostor, home.Unknown, home.Mismatch, "another device"},
+		{home.Camera, sim.Garbled, home.Unknown, home.Unreachable, ""},
+	} {
+		t.Run(fmt.Sprint(c.kind, " ", c.defect), func(t *testing.T) {
+			d := device(t, c.kind, c.defect)
+			old := both
+			old.Credentials = both.Credentials[1:]
+			f, err := driver(t, newDisk()).Probe(t.Context(), seen(d), old)
+			epoch := home.Epoch(0)
+			if c.state == home.Stale {
+				epoch = 4
 			}
-			return d, all
-		},
-	})
+			expect(t, f, err, c.match, c.state, epoch)
+			if !strings.Contains(f.Verdict.Detail, c.detail) {
+				t.Errorf("detail %q, want something of %q", f.Verdict.Detail, c.detail)
+			}
+			wrongs(t, d, 0)
+		})
+	}
+}
+
+// The order of an owner has the commands tried that no real device is known to take; the simulated ones do, as those
+// of the older protocols. One that did not take the new password is not said to hold it.
+func TestAnOrderedMoveIsProvedByASignIn(t *testing.T) {
+	if !nettest.InNamespace(t) {
+		return
+	}
+	for _, c := range []struct {
+		kind   home.Kind
+		defect sim.Defect
+		want   error
+	}{
+		{home.Bulb, sim.Unhashed, nil},
+		{home.Camera, sim.Crypt, nil},
+		{home.Camera, sim.Restless, nil}, // it refuses the right password once, and counts it
+		{home.Plug, sim.Stubborn, home.ErrRefused},
+		{home.Camera, sim.Stubborn, home.ErrRefused},
+	} {
+		t.Run(fmt.Sprint(c.kind, " ", c.defect), func(t *testing.T) {
+			on, d := newDisk(), device(t, c.kind, c.defect)
+			err := driver(t, on).Rekey(t.Context(), seen(d), order)
+			for errors.Is(err, home.ErrBudget) { // one credential a call
+				err = driver(t, on).Rekey(t.Context(), seen(d), order)
+			}
+			if !errors.Is(err, c.want) {
+				t.Fatalf("got %v, want %v", err, c.want)
+			}
+			if holds := d.Holds(email, newPair.Password); holds != (c.want == nil) {
+				t.Errorf("it holds the new password: %t", holds)
+			}
+			if c.want != nil && (!strings.Contains(err.Error(), "code ") || home.HintOf(err) == "") {
+				t.Errorf("no code or no hint in %v", err)
+			}
+		})
+	}
 }

@@ -27,7 +27,10 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 	old, md5, plug := camera, camera, camera
 	old.Defects, md5.Defects = []sim.Defect{sim.Hashed}, []sim.Defect{sim.MD5}
 	plug.Kind, plug.Protocol, plug.Locks = home.Plug, home.SmartAES, 10
-	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, []sim.Spec{camera, old, md5, plug})
+	newest, newestPlug := camera, plug
+	newest.Protocol, newestPlug.Protocol = home.TPAP, home.TPAP
+	specs := []sim.Spec{camera, old, md5, plug, newest, newestPlug}
+	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, specs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +40,7 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 	t.Cleanup(func() { stop(); run.Wait() })
 
 	a := home.Account{ID: "a", Email: "anna@example.org", Epoch: 8, NoticeEpoch: 8, CleartextBind: true}
-	c := home.Candidates{Account: a}
+	c := home.Candidates{Account: a, Bound: true}
 	for e := home.Epoch(8); e > 0; e-- {
 		c.Credentials = append(c.Credentials, home.Credential{Epoch: e, Username: a.Email, Password: home.NewSecret(fmt.Sprint("wrong ", e))})
 	}
@@ -73,7 +76,7 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 				if err == nil && (f.Verdict.State == home.Current || f.Verdict.State == home.Stale) {
 					t.Errorf("%s: found %s", d.Name(), f.Verdict.State)
 				}
-				if err := all[d.Protocol()].Rekey(t.Context(), dev, home.Move{Account: a, To: c.Credentials[0], Known: c.Credentials}); err == nil {
+				if err := all[d.Protocol()].Rekey(t.Context(), dev, home.Move{Account: a, To: c.Credentials[0], Known: c.Credentials, Try: true}); err == nil {
 					t.Errorf("%s: moved", d.Name())
 				}
 			}
