@@ -125,6 +125,7 @@ func (f *Face) Private() http.Handler {
 	f.order(mux, "bind", f.o.Engine.Bind)
 	f.order(mux, "unbind", f.o.Engine.Unbind)
 	f.order(mux, "rekey", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, false) })
+	f.order(mux, "try", f.o.Engine.TryRekey)
 	f.order(mux, "restart", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, true) })
 	ask(mux, "probe", func(ctx context.Context, in struct {
 		Devices []string `json:"devices"`

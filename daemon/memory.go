@@ -27,6 +27,7 @@ type memory struct {
 	unrecorded int       // failed tries in a row that the ledger could not record
 	trouble    error     // why the last try to move the device failed; nil once it is current
 	restart    bool      // its owner wants a restart where it cannot be moved
+	try        bool      // its owner ordered a move by commands that it may not accept
 }
 
 // remember returns the memory of a device, a new one where there is none; r.mu is held.

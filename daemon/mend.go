@@ -58,6 +58,13 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		return
 	case t.newest().Epoch != t.subject.Account.Epoch:
 		return // the grant is outstanding: AccountChanged schedules the device when it is here
+	case t.device.Protocol.Info().Ordered:
+		if t.try = r.takeTry(id); !t.try {
+			r.with(id, func(m *memory) { m.trouble = notOrdered(t.device) })
+			r.reports.add(id)
+			r.planNext(t, found)
+			return
+		}
 	}
 
 	moved := r.move(ctx, t)
@@ -100,7 +107,7 @@ func mayReceive(f home.Finding) bool {
 
 // move writes down the intent, and then has the driver give the device the newest credential.
 func (r *Rekeyer) move(ctx context.Context, t task) error {
-	m := home.Move{Account: t.subject.Account, To: t.newest(), Known: t.subject.Credentials}
+	m := home.Move{Account: t.subject.Account, To: t.newest(), Known: t.subject.Credentials, Try: t.try}
 	from := t.subject.Binding.Verdict.Epoch
 	for _, c := range t.subject.Credentials {
 		if c.Epoch == from && from != 0 {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,6 +115,9 @@ func plan(row Row, f home.Finding, a home.Account) string {
 		old = "the factory's password"
 	case v.State == home.Blank:
 		old = "none"
+	}
+	if row.Protocol.Info().Ordered {
+		return "nothing: " + orderIt(cmp.Or(row.Name, string(row.ID)))
 	}
 	if row.Protocol.Cleartext() && !a.CleartextBind {
 		return "nothing: passwords may not go in the clear; " + allowIt

@@ -61,7 +61,7 @@ func (h *house) open(dir string) {
 	h.engine, err = daemon.New(daemon.Options{
 		Ledger: store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
 		Drivers: map[home.Protocol]daemon.Driver{
-			home.IOT: h.lan,
+			home.IOT: h.lan, home.TPAP: h.lan,
 		}, Wake: func() { mu.Lock(); n++; mu.Unlock() }, Recheck: h.recheck,
 	})
 	must(h.t, err)
@@ -139,6 +139,8 @@ type played struct {
 	most    int
 	moves   int
 	bare    int // moves without an intent on disk
+	tries   int // moves that were ordered as a try
+	bound   bool
 	probes  int
 }
 
@@ -178,6 +180,7 @@ func (l *lan) Probe(_ context.Context, d home.Device, c home.Candidates) (home.F
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.probes++
+	p.bound = c.Bound
 	f := home.Finding{Match: p.match, Device: d}
 	switch {
 	case p.off:
@@ -204,6 +207,9 @@ func (l *lan) Rekey(_ context.Context, d home.Device, m home.Move) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.moves++
+	if m.Try {
+		p.tries++
+	}
 	if !written {
 		p.bare++
 	}

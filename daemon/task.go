@@ -13,6 +13,7 @@ type task struct {
 	device  home.Device
 	driver  Driver // nil where no driver speaks its protocol
 	subject home.Subject
+	try     bool // the owner ordered a move by commands that the device may not accept
 }
 
 // task reads what a job for the device needs. The device in it has an ID also after an error.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -115,9 +116,14 @@ rekeyd does that by itself; this is for whoever does not want to wait.`,
 	}
 	dry := c.Flags().Bool("dry-run", false, "say what would be done to each device, and do nothing")
 	asJSON := c.Flags().Bool("json", false, "with --dry-run: print a JSON list")
+	try := c.Flags().Bool("try", false, "send the devices that are named commands that they may not accept: TPAP devices have no known one")
 	restart := c.Flags().Bool("restart", false, "restart devices that cannot be moved: some then have the new password from their own cloud")
 	c.RunE = func(c *cobra.Command, names []string) error {
 		switch {
+		case *try && (*dry || *restart):
+			return terminal.Usage(c, errors.New("--try goes with neither --dry-run nor --restart"))
+		case *try && len(names) == 0:
+			return terminal.Usage(c, errors.New("--try wants each device by its name"))
 		case *dry && *restart:
 			return terminal.Usage(c, errors.New("--dry-run changes nothing, and --restart does"))
 		case *asJSON && !*dry:
@@ -129,13 +135,37 @@ rekeyd does that by itself; this is for whoever does not want to wait.`,
 		if *restart {
 			what = "restart"
 		}
-		_, err := orderNamed(c, what, names)
+		if *try {
+			what = "try"
+		}
+		ids, err := orderNamed(c, what, names)
+		if err == nil {
+			err = sayCosts(c, ids)
+		}
 		if err == nil {
 			fmt.Fprintln(c.OutOrStdout(), "begun; see how far it is with: rekeyd status")
 		}
 		return err
 	}
 	return c
+}
+
+// sayCosts says of each device by name what an order costs that counts wrong passwords, and locks after too many.
+func sayCosts(c *cobra.Command, ids []home.DeviceID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	s, err := statusOf(c)
+	if err != nil {
+		return err
+	}
+	for _, r := range s.Devices {
+		if slices.Contains(ids, r.ID) && r.Protocol.Info().Ordered {
+			const costs = "%s: each password that is tried and wrong costs one of the sign-ins after which it locks (often 10 or 15)\n"
+			fmt.Fprintf(c.OutOrStdout(), costs, cmp.Or(r.Name, string(r.ID)))
+		}
+	}
+	return nil
 }
 
 func orderNamed(c *cobra.Command, what string, names []string) ([]home.DeviceID, error) {
