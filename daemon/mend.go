@@ -60,7 +60,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		return // the grant is outstanding: AccountChanged schedules the device when it is here
 	case t.device.Protocol.Info().Ordered:
 		if t.try = r.takeTry(id); !t.try {
-			r.with(id, func(m *memory) { m.trouble = notOrdered(t.device) })
+			r.with(id, func(m *memory) { m.trouble = notOrdered(f.Device) })
 			r.reports.add(id)
 			r.planNext(t, found)
 			return

@@ -88,5 +88,12 @@ func TestAClientThatOthersWroteSignsIn(t *testing.T) {
 		if wrong, _ := d.SignIns(); wrong != c.wrongAttempt {
 			t.Errorf("%s: a right and a wrong password cost %d attempts", c.spec.Kind, wrong)
 		}
+		err := patient{driver(t, newDisk())}.Rekey(t.Context(), seen(d), order)
+		if said := iobrokerAsk(t, dir, d, "new-password", c.request); err != nil || said.Error != "" {
+			t.Errorf("%s: after a move (%v): %+v", c.spec.Kind, err, said)
+		}
+		if said := iobrokerAsk(t, dir, d, "old-password", c.request); said.Error == "" {
+			t.Errorf("%s: after a move: the old password opens it", c.spec.Kind)
+		}
 	}
 }
