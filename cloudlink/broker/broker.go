@@ -1,5 +1,5 @@
-// Package broker is the embedded MQTT 3.1.1 broker: mochi-mqtt with the access rules of the link. It keeps nothing on disk, and
-// no member relies on it to: after each connect a member asks the account service for what it missed.
+// Package broker is the embedded MQTT 3.1.1 broker: mochi-mqtt with the access rules of the link. It keeps nothing on
+// disk, and no member relies on it to: after each connect a member asks the account service for what it missed.
 package broker
 
 import (
@@ -31,7 +31,8 @@ type Options struct {
 	Log       *slog.Logger
 }
 
-// Limits for one client. A full queue of an absent client drops the newest message: the client asks for it when it is back.
+// Limits for one client. A full queue of an absent client drops the newest message: the client asks for it when it is
+// back.
 const (
 	maxQueue      = 1024             // messages that wait for one client
 	maxRetain     = 16 << 10         // bytes of one retained message
@@ -62,8 +63,8 @@ func New(o Options) (*Broker, error) {
 	return &Broker{o: o}, nil
 }
 
-// Serve serves members on l until ctx ends, and then closes l and every connection. It may be called again with another listener:
-// sessions and retained messages of the previous call are gone.
+// Serve serves members on l until ctx ends, and then closes l and every connection. It may be called again with another
+// listener: sessions and retained messages of the previous call are gone.
 func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	conns := newListener(l, b.o.Log)
 	log := slog.New(quiet{b.o.Log.Handler()})

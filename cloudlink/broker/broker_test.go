@@ -21,7 +21,8 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
-// directory is a house as the service knows it. It is not changed while clients are connected, except through its methods.
+// directory is a house as the service knows it. It is not changed while clients are connected, except through its
+// methods.
 type directory struct {
 	mu       sync.Mutex // guards both
 	accounts map[string]string
@@ -56,7 +57,8 @@ func identity(t *testing.T, r wire.Role) *wire.Identity {
 	return id
 }
 
-// house is a broker with a service, two hubs and a native device in one account, a hub in another, and one that belongs to none.
+// house is a broker with a service, two hubs and a native device in one account, a hub in another, and one that belongs
+// to none.
 type house struct {
 	addr                                    string
 	dir                                     *directory
@@ -132,7 +134,15 @@ func (h *house) dial(t *testing.T, id *wire.Identity, set ...options) (paho.Clie
 
 func (h *house) try(id *wire.Identity, set ...options) (paho.Client, <-chan paho.Message, error) {
 	in := make(chan paho.Message, 64)
-	o := paho.NewClientOptions().AddBroker("tcp://" + h.addr).SetClientID(id.Name).SetUsername(id.Name).SetPassword(id.Login().Reveal())
+	o := paho.NewClientOptions().AddBroker(
+		"tcp://" + h.addr,
+	).SetClientID(
+		id.Name,
+	).SetUsername(
+		id.Name,
+	).SetPassword(
+		id.Login().Reveal(),
+	)
 	o.SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(5 * time.Second)
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { in <- m })
 	for _, f := range set {

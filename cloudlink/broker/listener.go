@@ -17,8 +17,8 @@ const connectTimeout = 10 * time.Second
 // maxAcceptPause is the longest pause between two attempts to accept while descriptors or memory are short.
 const maxAcceptPause = time.Second
 
-// listener passes connections to mochi and keeps account of all of them. mochi's own listener does not count connections that have
-// not sent CONNECT, and waits for them when it closes.
+// listener passes connections to mochi and keeps account of all of them. mochi's own listener does not count
+// connections that have not sent CONNECT, and waits for them when it closes.
 type listener struct {
 	net.Listener
 	log     *slog.Logger

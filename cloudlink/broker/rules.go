@@ -18,9 +18,9 @@ import (
 //	                   reads its own inbox, and of its account: the notice, states of devices, status of hubs
 //	a native device    publishes to its own outbox; reads its own inbox and its account's notice
 //
-// Who belongs to no account (yet) has its outbox and inbox, to enrol; what it says of itself is carried but not kept. A publication
-// against the rules is acknowledged and dropped, as MQTT-3.3.5-2 allows: to cut the connection would make of a state told too
-// early (the service has not yet taken the binding) a hub that never stays connected.
+// Who belongs to no account (yet) has its outbox and inbox, to enrol; what it says of itself is carried but not kept. A
+// publication against the rules is acknowledged and dropped, as MQTT-3.3.5-2 allows: to cut the connection would make
+// of a state told too early (the service has not yet taken the binding) a hub that never stays connected.
 type rules struct {
 	mochi.HookBase
 	b      *Broker
@@ -28,7 +28,8 @@ type rules struct {
 	pace   sync.Map // *mochi.Client -> *pace; of those who belong to nobody
 }
 
-// A stranger has one thing to say, its enrolment. One that says more is read slowly: what it sends must not crowd out members.
+// A stranger has one thing to say, its enrolment. One that says more is read slowly: what it sends must not crowd out
+// members.
 const (
 	strangerPause = 100 * time.Millisecond // between its messages
 	strangerBurst = 20                     // that need no pause
@@ -51,14 +52,21 @@ func (r *rules) ID() string { return "rules" }
 
 func (r *rules) Provides(b byte) bool {
 	switch b {
-	case mochi.OnConnect, mochi.OnConnectAuthenticate, mochi.OnSubscribe, mochi.OnACLCheck, mochi.OnPublish, mochi.OnWill, mochi.OnDisconnect, mochi.OnClientExpired:
+	case mochi.OnConnect,
+		mochi.OnConnectAuthenticate,
+		mochi.OnSubscribe,
+		mochi.OnACLCheck,
+		mochi.OnPublish,
+		mochi.OnWill,
+		mochi.OnDisconnect,
+		mochi.OnClientExpired:
 		return true
 	}
 	return false
 }
 
-// OnConnect refuses what is not MQTT 3.1.1, whose later version has ways round these rules (topic aliases, delayed wills), and
-// gives every connection an end when nothing is heard.
+// OnConnect refuses what is not MQTT 3.1.1, whose later version has ways round these rules (topic aliases, delayed
+// wills), and gives every connection an end when nothing is heard.
 func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	if pk.ProtocolVersion != 4 {
 		return packets.ErrUnsupportedProtocolVersion
@@ -67,14 +75,14 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	if cl.State.Keepalive == 0 || cl.State.Keepalive > longest {
 		cl.State.Keepalive = longest
 	}
-	// mochi ends a clean session some time after its connection, by name: where the member is back by then, it unsubscribes and
-	// forgets the new one. So a session ends when the member begins a clean one, or with its time.
+	// mochi ends a clean session some time after its connection, by name: where the member is back by then, it
+	// unsubscribes and forgets the new one. So a session ends when the member begins a clean one, or with its time.
 	cl.Properties.Clean = false
 	return nil
 }
 
-// OnConnectAuthenticate believes a member that shows its keys. The client id is its name, too: else one member could take over
-// another's session.
+// OnConnectAuthenticate believes a member that shows its keys. The client id is its name, too: else one member could
+// take over another's session.
 func (r *rules) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	name := string(pk.Connect.Username)
 	ok := cl.ID == name && wire.CheckLogin(name, string(pk.Connect.Password)) == nil && r.known(name) &&
@@ -102,8 +110,9 @@ func role(name string) string {
 	return role
 }
 
-// OnSubscribe turns a subscription to a notice that the member may not read into one to its own inbox. To refuse it would keep a member
-// that was removed, or is about to enrol, from ever hearing so: its connection stands or falls with its subscriptions.
+// OnSubscribe turns a subscription to a notice that the member may not read into one to its own inbox. To refuse it
+// would keep a member that was removed, or is about to enrol, from ever hearing so: its connection stands or falls with
+// its subscriptions.
 func (r *rules) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet {
 	name := string(cl.Properties.Username)
 	for i, f := range pk.Filters {
@@ -115,7 +124,8 @@ func (r *rules) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet 
 	return pk
 }
 
-// OnACLCheck is asked for each subscription, and again for each message before it is delivered. What is published is OnPublish's.
+// OnACLCheck is asked for each subscription, and again for each message before it is delivered. What is published is
+// OnPublish's.
 func (r *rules) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
 	ok := write || r.mayRead(string(cl.Properties.Username), topic)
 	if !ok {
@@ -172,7 +182,8 @@ func (r *rules) belongs(name string) bool {
 	return ok
 }
 
-// mayRetain tells which topics keep their last message. An inbox or outbox never does: a sealed grant has no place there.
+// mayRetain tells which topics keep their last message. An inbox or outbox never does: a sealed grant has no place
+// there.
 func mayRetain(topic string) bool {
 	t, ok := wire.ParseTopic(topic)
 	return ok && (t.Leaf == "notice" || t.Leaf == "status" || t.Leaf == "state")
@@ -198,7 +209,8 @@ func (r *rules) mayPublish(name, topic string) bool {
 	return false
 }
 
-// mayRead answers for filters and topics alike. The two filters of a house stand for many topics: each message is asked about.
+// mayRead answers for filters and topics alike. The two filters of a house stand for many topics: each message is asked
+// about.
 func (r *rules) mayRead(name, topic string) bool {
 	if name == r.b.o.Service {
 		return true

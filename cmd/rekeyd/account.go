@@ -39,7 +39,11 @@ func clientOf(c *cobra.Command, base string) (*v1.Client, error) {
 }
 
 func newRegister() *cobra.Command {
-	c := &cobra.Command{Use: "register EMAIL", Short: "Register an account at the account service", Args: terminal.Args(cobra.ExactArgs(1))}
+	c := &cobra.Command{
+		Use:   "register EMAIL",
+		Short: "Register an account at the account service",
+		Args:  terminal.Args(cobra.ExactArgs(1)),
+	}
 	addAccountFlag(c)
 	addPasswordFlag(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
@@ -55,24 +59,34 @@ func newRegister() *cobra.Command {
 		if err := client.Call(c.Context(), home.Secret{}, "register", params, nil); err != nil {
 			return app.AccountError("register "+as[0], err)
 		}
-		fmt.Fprintln(c.OutOrStdout(), "Registered. If a mail comes, open its link or run: rekeyd activate LINK. Then sign this hub in with: rekeyd login "+as[0])
+		fmt.Fprintln(
+			c.OutOrStdout(),
+			"Registered. If a mail comes, open its link or run: rekeyd activate LINK.",
+			"Then sign this hub in with: rekeyd login "+as[0],
+		)
 		return nil
 	}
 	return c
 }
 
 func newActivate() *cobra.Command {
-	c := &cobra.Command{Use: "activate LINK", Short: "Activate a registered account with the link from the mail", Args: terminal.Args(cobra.ExactArgs(1))}
+	c := &cobra.Command{
+		Use:   "activate LINK",
+		Short: "Activate a registered account with the link from the mail",
+		Args:  terminal.Args(cobra.ExactArgs(1)),
+	}
 	addAccountFlag(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
 		client, token, err := linkClient(c, as[0])
 		if err != nil {
 			return err
 		}
-		if err := client.Call(c.Context(), home.Secret{}, "activate", map[string]string{"token": token.Reveal()}, nil); err != nil {
+		params := map[string]string{"token": token.Reveal()}
+		if err := client.Call(c.Context(), home.Secret{}, "activate", params, nil); err != nil {
 			err = app.AccountError("activate", err)
 			if e, ok := errors.AsType[*home.Error](err); ok && app.LinkUsed(err) {
-				e.Hint = "a link works once and not for long: sign in if the account is activated, or ask for a new one with: rekeyd register EMAIL"
+				e.Hint = "a link works once and not for long: sign in if the account is activated, " +
+					"or ask for a new one with: rekeyd register EMAIL"
 			}
 			return err
 		}
@@ -84,9 +98,10 @@ func newActivate() *cobra.Command {
 
 func newForgot() *cobra.Command {
 	c := &cobra.Command{
-		Use: "forgot EMAIL", Short: "Ask for the mail that resets a forgotten password", Args: terminal.Args(cobra.ExactArgs(1)),
-		Long: `Ask for the mail that resets a forgotten password, as the "Forgot password" of an app or the website does.
-The answer is the same whether or not there is an account of that address.`,
+		Use: "forgot EMAIL", Short: "Ask for the mail that resets a forgotten password",
+		Args: terminal.Args(cobra.ExactArgs(1)),
+		Long: `Ask for the mail that resets a forgotten password, as the "Forgot password" of an app or the
+website does. The answer is the same whether or not there is an account of that address.`,
 	}
 	addAccountFlag(c)
 	door := c.Flags().String("door", "web", "through which door: kasa, tpcamera or web")
@@ -103,14 +118,21 @@ The answer is the same whether or not there is an account of that address.`,
 		if err := client.Call(c.Context(), home.Secret{}, "getResetPasswordEmail", params, nil); err != nil {
 			return app.AccountError("ask for the mail", err)
 		}
-		fmt.Fprintln(c.OutOrStdout(), "If there is an account of that address, a mail is on its way. Open its link, or run: rekeyd reset LINK")
+		fmt.Fprintln(
+			c.OutOrStdout(),
+			"If there is an account of that address, a mail is on its way. Open its link, or run: rekeyd reset LINK",
+		)
 		return nil
 	}
 	return c
 }
 
 func newReset() *cobra.Command {
-	c := &cobra.Command{Use: "reset LINK", Short: "Set a new password with the link, or the code, from the mail", Args: terminal.Args(cobra.ExactArgs(1))}
+	c := &cobra.Command{
+		Use:   "reset LINK",
+		Short: "Set a new password with the link, or the code, from the mail",
+		Args:  terminal.Args(cobra.ExactArgs(1)),
+	}
 	addAccountFlag(c)
 	addPasswordFlag(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
@@ -160,18 +182,22 @@ func emailOrPair(c *cobra.Command, as []string) error {
 func newLogin() *cobra.Command {
 	c := &cobra.Command{
 		Use: "login [EMAIL]", Short: "Sign this hub in to an account", Args: terminal.Args(emailOrPair),
-		Long: `Sign this hub in to an account, once: with its e-mail address and password, or with --pair and the word that the
-account's page shows. The daemon must be running.
+		Long: `Sign this hub in to an account, once: with its e-mail address and password, or with --pair and
+the word that the account's page shows. The daemon must be running.
 
-With --provider tplink it is an account at TP-Link's own cloud, that of the Kasa and Tapo apps. That cloud tells this hub no new
-password: after a reset give it once, with the same command. Where it asks for a second factor it sends a code by e-mail,
-which is asked for, or given with --code.`,
+With --provider tplink it is an account at TP-Link's own cloud, that of the Kasa and Tapo apps. That cloud tells
+this hub no new password: after a reset give it once, with the same command. Where it asks for a second factor
+it sends a code by e-mail, which is asked for, or given with --code.`,
 	}
 	addAccountFlag(c)
 	addPasswordFlag(c)
 	provider := c.Flags().String("provider", "home", "whose cloud the account is at: home, or tplink for the vendor's")
 	code := c.Flags().String("code", "", "with --provider tplink: the code that was sent by e-mail")
-	pair := c.Flags().Bool("pair", false, "read a pairing word instead of a password (with --password-stdin from standard input)")
+	pair := c.Flags().Bool(
+		"pair",
+		false,
+		"read a pairing word instead of a password (with --password-stdin from standard input)",
+	)
 	c.RunE = func(c *cobra.Command, as []string) error {
 		in := map[string]string{}
 		if u, _ := c.Flags().GetString("account-url"); u != "" {

@@ -23,7 +23,8 @@ import (
 func newAccount() *cobra.Command {
 	c := &cobra.Command{
 		Use: "account", Short: "The account service on its own", Args: terminal.Args(cobra.NoArgs),
-		Long: `The account service without a house, for hubs elsewhere. A hub that is started with  rekeyd run  has one embedded.
+		Long: `The account service without a house, for hubs elsewhere. A hub that is started with  rekeyd run
+has one embedded.
 
 The commands of an account's owner are one step higher: register, activate, login, forgot and reset.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -34,10 +35,12 @@ The commands of an account's owner are one step higher: register, activate, logi
 
 func newAccountServe() *cobra.Command {
 	c := &cobra.Command{
-		Use: "serve", Short: "Run the account service, with its website and API, without a house", Args: terminal.Args(cobra.NoArgs),
-		Long: `Run the account service on its own: its website, its API, and the MQTT broker that its hubs meet at. The first line on standard
-output says where it is. A hub elsewhere is started with  rekeyd run --account-url URL  and signed in with  rekeyd login.
-Hubs on other machines have to reach the broker: --broker-listen opens it to them, and they find it at the host of --base-url, or where
+		Use: "serve", Short: "Run the account service, with its website and API, without a house",
+		Args: terminal.Args(cobra.NoArgs),
+		Long: `Run the account service on its own: its website, its API, and the MQTT broker that its hubs meet
+at. The first line on standard output says where it is. A hub elsewhere is started with
+rekeyd run --account-url URL  and signed in with  rekeyd login EMAIL. Hubs on other machines have to reach
+the broker: --broker-listen opens it to them, and they find it at the host of --base-url, or where
 --hub-broker says.
 
 Mail goes over --smtp, or to files in --mail-dir; with both, files are what --smtp did not take.
@@ -47,8 +50,16 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 ` + policyExample,
 	}
 	f := c.Flags()
-	brokers := f.StringArray("broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn")
-	hubBrokers := f.StringArray("hub-broker", nil, "URL by which hubs reach the broker, where it is another one; several are tried in turn")
+	brokers := f.StringArray(
+		"broker",
+		nil,
+		"URL of an MQTT broker to use instead of the embedded one; several are tried in turn",
+	)
+	hubBrokers := f.StringArray(
+		"hub-broker",
+		nil,
+		"URL by which hubs reach the broker, where it is another one; several are tried in turn",
+	)
 	listen := f.String("listen", defaultAccount, "address of the website and API")
 	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")
 	m := accountFlags(c, "listen", "base-url")
@@ -67,7 +78,8 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 			return err
 		}
 		o := app.ServiceOptions{
-			State: stateOf(c), Listen: *listen, Broker: *brokerAddr, Brokers: *brokers, HubBrokers: *hubBrokers, Passphrase: passphrase,
+			State:  stateOf(c),
+			Listen: *listen, Broker: *brokerAddr, Brokers: *brokers, HubBrokers: *hubBrokers, Passphrase: passphrase,
 			Log: m.log(c),
 		}
 		if err := m.apply(&o); err != nil {
@@ -108,7 +120,8 @@ const policyExample = `{
   "notice_every": "1h", "max_devices": 100000
 }
 
-"profile": "vendor" takes passwords from 6 characters on, as the vendor does; all else is the same there. "hashers" is how many passwords
+"profile": "vendor" takes passwords from 6 characters on, as the vendor does; all else is the same there. "hashers" is
+how many passwords
 are hashed at once, in hash_memory KiB each: one a processor, 4 at most.`
 
 // accountOptions are the flags of whatever brings an account service.
@@ -141,13 +154,16 @@ func (m *accountOptions) log(c *cobra.Command) *slog.Logger {
 // check returns what is wrong with the flags themselves.
 func (m *accountOptions) check() error {
 	u, err := url.Parse(m.base)
-	if m.base != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+	if m.base != "" &&
+		(err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" ||
+			u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
 		return fmt.Errorf("%s: want a URL like https://account.example.org", m.baseFlag)
 	}
 	return nil
 }
 
-// apply reads what the flags name, and puts it into o. Mail goes to a folder in the state directory where the flags name nothing else.
+// apply reads what the flags name, and puts it into o. Mail goes to a folder in the state directory where the flags
+// name nothing else.
 func (m *accountOptions) apply(o *app.ServiceOptions) error {
 	o.BaseURL, o.ListenFlag, o.BaseFlag = m.base, "--"+m.listenFlag, "--"+m.baseFlag
 	if m.policy != "" {
@@ -156,7 +172,11 @@ func (m *accountOptions) apply(o *app.ServiceOptions) error {
 			o.Policy, err = account.ParsePolicy(raw)
 		}
 		if err != nil {
-			return &home.Error{Op: "read the policy", Err: err, Hint: "correct " + m.policy + "; see: rekeyd account serve --help"}
+			return &home.Error{
+				Op:   "read the policy",
+				Err:  err,
+				Hint: "correct " + m.policy + "; see: rekeyd account serve --help",
+			}
 		}
 	}
 	dir := m.mailDir

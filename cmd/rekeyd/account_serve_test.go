@@ -16,7 +16,8 @@ import (
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 )
 
-// TestThePolicyInTheHelpIsTheDefault reads the help as its reader does: what it shows is a file that changes nothing, with every limit.
+// TestThePolicyInTheHelpIsTheDefault reads the help as its reader does: what it shows is a file that changes nothing,
+// with every limit.
 func TestThePolicyInTheHelpIsTheDefault(t *testing.T) {
 	help := newAccountServe().Long
 	file := help[strings.Index(help, "\n{")+1:]

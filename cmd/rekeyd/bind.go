@@ -17,13 +17,19 @@ import (
 func newBind() *cobra.Command {
 	c := &cobra.Command{
 		Use: "bind [DEVICE…]", Short: "Bind devices to your account, so that they are kept on its newest password",
-		Long: `Bind devices to your account. A device is named by its id or its name, as "rekeyd devices" prints them.
+		Long: `Bind devices to your account. A device is named by its id or its name, as "rekeyd devices"
+prints them.
 
-A device that belongs to nobody is given your account and its password. Devices of the protocols "iot" and "smart-aes", and
-old cameras, are told the password nearly in the clear, or before they have proved that they are yours: whoever is on your
-network can read it. They are moved only if you allow that, once, with --allow-cleartext-bind; a terminal asks.`,
+A device that belongs to nobody is given your account and its password. Devices of the protocols "iot" and
+"smart-aes", and old cameras, are told the password nearly in the clear, or before they have proved that they
+are yours: whoever is on your network can read it. They are moved only if you allow that, once, with
+--allow-cleartext-bind; a terminal asks.`,
 	}
-	cleartext := c.Flags().Bool("allow-cleartext-bind", false, "allow passwords nearly in the clear on your network, or with =false forbid it again; alone it binds nothing")
+	cleartext := c.Flags().Bool(
+		"allow-cleartext-bind",
+		false,
+		"allow passwords nearly in the clear on your network, or with =false forbid it again; alone it binds nothing",
+	)
 	all := c.Flags().Bool("all", false, "every device that is yours or nobody's, except those that you unbound")
 	c.Args = terminal.Args(func(c *cobra.Command, names []string) error {
 		if *all == (len(names) > 0) && (*all || !c.Flags().Changed("allow-cleartext-bind")) {
@@ -53,7 +59,10 @@ network can read it. They are moved only if you allow that, once, with --allow-c
 			}
 		}
 		if !said && s.CleartextBind == nil && anyCleartext(s.Devices, ids) {
-			*cleartext, said = askYes(c, "Some of them take their password nearly in the clear: whoever is on your network could read it. Allow that?")
+			*cleartext, said = askYes(
+				c,
+				"Some of them take their password nearly in the clear: whoever is on your network could read it. Allow that?",
+			)
 		}
 		if said {
 			if err := allowCleartext(c, *cleartext); err != nil {
@@ -68,8 +77,12 @@ network can read it. They are moved only if you allow that, once, with --allow-c
 		if *all || len(ids) > 0 {
 			fmt.Fprintf(c.OutOrStdout(), "%d devices bound\n", len(ids))
 		}
-		if allowed := s.CleartextBind != nil && *s.CleartextBind || said && *cleartext; !allowed && anyCleartext(s.Devices, ids) {
-			fmt.Fprintln(c.ErrOrStderr(), "hint: those that take passwords only nearly in the clear stay as they are; to allow it: rekeyd bind --allow-cleartext-bind")
+		if allowed := s.CleartextBind != nil && *s.CleartextBind || said && *cleartext; !allowed &&
+			anyCleartext(s.Devices, ids) {
+			fmt.Fprintln(
+				c.ErrOrStderr(),
+				"hint: those that take passwords only nearly in the clear stay as they are; to allow it: rekeyd bind --allow-cleartext-bind",
+			)
 		}
 		return nil
 	}
@@ -78,7 +91,10 @@ network can read it. They are moved only if you allow that, once, with --allow-c
 
 // anyCleartext tells whether one of the devices is told its password nearly in the clear.
 func anyCleartext(rows []daemon.Row, ids []home.DeviceID) bool {
-	return slices.ContainsFunc(rows, func(r daemon.Row) bool { return r.Protocol.Cleartext() && slices.Contains(ids, r.ID) })
+	return slices.ContainsFunc(
+		rows,
+		func(r daemon.Row) bool { return r.Protocol.Cleartext() && slices.Contains(ids, r.ID) },
+	)
 }
 
 func allowCleartext(c *cobra.Command, allow bool) error {
@@ -97,7 +113,11 @@ func allowCleartext(c *cobra.Command, allow bool) error {
 }
 
 func newUnbind() *cobra.Command {
-	c := &cobra.Command{Use: "unbind DEVICE…", Short: "Have the account forget devices; they keep what they hold", Args: terminal.Args(cobra.MinimumNArgs(1))}
+	c := &cobra.Command{
+		Use:   "unbind DEVICE…",
+		Short: "Have the account forget devices; they keep what they hold",
+		Args:  terminal.Args(cobra.MinimumNArgs(1)),
+	}
 	c.RunE = func(c *cobra.Command, names []string) error {
 		ids, err := orderNamed(c, "unbind", names)
 		if err == nil {
@@ -111,13 +131,21 @@ func newUnbind() *cobra.Command {
 func newRekey() *cobra.Command {
 	c := &cobra.Command{
 		Use: "rekey [DEVICE…]", Short: "Look at devices now, all that are not current where none is named, and move those that can be",
-		Long: `Look at devices now, whatever pause they are in, all that are not current where none is named, and move those that can be moved.
-rekeyd does that by itself; this is for whoever does not want to wait.`,
+		Long: `Look at devices now, whatever pause they are in, all that are not current where none is named,
+and move those that can be moved. rekeyd does that by itself; this is for whoever does not want to wait.`,
 	}
 	dry := c.Flags().Bool("dry-run", false, "say what would be done to each device, and do nothing")
 	asJSON := c.Flags().Bool("json", false, "with --dry-run: print a JSON list")
-	try := c.Flags().Bool("try", false, "send the devices that are named commands that they may not accept: TPAP devices have no known one")
-	restart := c.Flags().Bool("restart", false, "restart devices that cannot be moved: some then have the new password from their own cloud")
+	try := c.Flags().Bool(
+		"try",
+		false,
+		"send the devices that are named commands that they may not accept: TPAP devices have no known one",
+	)
+	restart := c.Flags().Bool(
+		"restart",
+		false,
+		"restart devices that cannot be moved: some then have the new password from their own cloud",
+	)
 	c.RunE = func(c *cobra.Command, names []string) error {
 		switch {
 		case *try && (*dry || *restart):

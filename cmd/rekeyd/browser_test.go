@@ -38,15 +38,22 @@ type tab struct {
 	complains []string
 }
 
-// newTab opens Chromium in a language of the person, with or without JavaScript; every page that it shows must be base's.
+// newTab opens Chromium in a language of the person, with or without JavaScript; every page that it shows must be
+// base's.
 func newTab(t *testing.T, base, lang, axe string, scripts bool) *tab {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		nettest.Missing(t, "chromium is missing: the pages cannot be tested in a real browser (Debian: chromium)")
 	}
-	o := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("accept-lang", lang),
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-dev-shm-usage", true))
+	o := append(
+		chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path),
+		chromedp.NoSandbox,
+		chromedp.Flag("accept-lang", lang),
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-dev-shm-usage", true),
+	)
 	all, stop := chromedp.NewExecAllocator(context.Background(), o...)
 	t.Cleanup(stop)
 	b := &tab{t: t, base: base, axe: axe}
@@ -110,7 +117,10 @@ func (b *tab) ask(expression string) (string, error) {
 
 // text is what the page shows; empty between two pages.
 func (b *tab) text() string {
-	s, _ := b.ask(`document.body ? [document.body.innerText, ...[...document.querySelectorAll("input[readonly]")].map(i => i.value)].join("\n") : ""`)
+	s, _ := b.ask(
+		`document.body ? [document.body.innerText,
+			...[...document.querySelectorAll("input[readonly]")].map(i => i.value)].join("\n") : ""`,
+	)
 	return s
 }
 
@@ -151,8 +161,16 @@ func (b *tab) sees(texts ...string) {
 // dark makes the tab a phone's at night.
 func (b *tab) dark() {
 	b.t.Helper()
-	b.do(call(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 360, Height: 740, DeviceScaleFactor: 2, Mobile: true}),
-		call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}))
+	b.do(
+		call(
+			emulation.SetDeviceMetricsOverride,
+			emulation.SetDeviceMetricsOverrideParams{Width: 360, Height: 740, DeviceScaleFactor: 2, Mobile: true},
+		),
+		call(
+			emulation.SetEmulatedMedia,
+			emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}},
+		),
+	)
 }
 
 func (b *tab) open(path string) { b.t.Helper(); b.do(chromedp.Navigate(b.base + path)) }
@@ -171,8 +189,8 @@ func (b *tab) press(action string) {
 	b.do(chromedp.Click(chromedp.CSS(`form[action="` + action + `"] button`)))
 }
 
-// clean checks what the browser did: it spoke to this service only, told nobody where it came from, put no secret into a URL, and had
-// nothing to complain about. allowed are complaints about answers that were asked for.
+// clean checks what the browser did: it spoke to this service only, told nobody where it came from, put no secret into
+// a URL, and had nothing to complain about. allowed are complaints about answers that were asked for.
 func (b *tab) clean(secrets []string, allowed ...string) {
 	b.t.Helper()
 	b.mu.Lock()
@@ -236,16 +254,20 @@ func loose(t *testing.T) string {
 	return path
 }
 
-// TestAPersonResetsAPasswordInARealBrowser goes through every page by hand, with the real daemon and a house of simulated devices: as
-// a person at a desk, on a phone at night, with the keyboard alone, and without JavaScript; in English and in Russian.
+// TestAPersonResetsAPasswordInARealBrowser goes through every page by hand, with the real daemon and a house of
+// simulated devices: as a person at a desk, on a phone at night, with the keyboard alone, and without JavaScript; in
+// English and in Russian.
 func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	t.Parallel()
-	axe, err := os.ReadFile(filepath.Join(npmtest.Packages(t, filepath.Join("testdata", "npm")), "node_modules", "axe-core", "axe.min.js"))
+	axe, err := os.ReadFile(
+		filepath.Join(npmtest.Packages(t, filepath.Join("testdata", "npm")), "node_modules", "axe-core", "axe.min.js"),
+	)
 	ok(t, err)
 	if !nettest.InNamespace(t) {
 		return
 	}
-	const first, second, third, fourth = "first-Horse-Battery", "second-Horse-Battery", "third-Horse-Battery", "fourth-Horse-Battery"
+	const first, second = "first-Horse-Battery", "second-Horse-Battery"
+	const third, fourth = "third-Horse-Battery", "fourth-Horse-Battery"
 	secrets := []string{first, second, third, fourth}
 	r := newRig(t, "plug:iot=2,bulb:iot=1,camera:native=1")
 	spool := t.TempDir()
@@ -285,6 +307,7 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	if out, err := r.rekeyd("", "bind", "--all", "--allow-cleartext-bind"); err != nil {
 		t.Fatalf("bind: %s", out)
 	}
+	r.await("house bound", 30*time.Second, allCurrent(4, 1)) // a page without devices does not look again by itself
 	b.open("/account")
 	b.shows("4 of 4 devices are signed in again.", "plug-1", "Plug", "Bulb", "Camera", "holds the newest password")
 	b.press("/signout")

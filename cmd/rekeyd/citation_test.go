@@ -13,15 +13,17 @@ import (
 
 var (
 	// cited finds a page, with the sections that are named after it: "devices/PROTOCOLS.md, sections 7 to 9".
-	cited = regexp.MustCompile(`([A-Za-z0-9_./-]+\.md)\b(?:\)?[,:]? (?:section|part)s? ((?:\d+(?:\.\d+)*(?:, | and | to )?)+))?`)
+	cited = regexp.MustCompile(
+		`([A-Za-z0-9_./-]+\.md)\b(?:\)?[,:]? (?:section|part)s? ((?:\d+(?:\.\d+)*(?:, | and | to )?)+))?`,
+	)
 	// heading is a numbered one: "## 4. IOT over XOR", "### 4.1 Transport".
 	heading = regexp.MustCompile(`(?m)^#{2,4} (\d+(?:\.\d+)*)\.? `)
 	number  = regexp.MustCompile(`\d+(?:\.\d+)*`)
 	address = regexp.MustCompile(`https?://\S+`)
 )
 
-// citations returns what is wrong with the pages that text names. The text stands in a file of the folder dir, below root. A page is
-// named from the root or from that folder.
+// citations returns what is wrong with the pages that text names. The text stands in a file of the folder dir, below
+// root. A page is named from the root or from that folder.
 func citations(root, dir, text string) []string {
 	var wrong []string
 	text = address.ReplaceAllString(text, "")
@@ -70,7 +72,8 @@ func TestEveryCitedPageAndSectionExists(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if name := d.Name(); d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "bin") {
+		if name := d.Name(); d.IsDir() && path != root &&
+			(strings.HasPrefix(name, ".") || name == "node_modules" || name == "bin") {
 			return filepath.SkipDir
 		}
 		var text string
@@ -103,7 +106,8 @@ func TestBrokenCitationsAreFound(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(root, "a"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "a", "PAGE.md"), []byte("# Page\n\n## 1. One\n\n### 1.2 Two\n"), 0o600); err != nil {
+	const page = "# Page\n\n## 1. One\n\n### 1.2 Two\n"
+	if err := os.WriteFile(filepath.Join(root, "a", "PAGE.md"), []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{

@@ -49,7 +49,11 @@ func (h *hub) call(ctx context.Context, method, path string, in, out any) error 
 	}
 	resp, err := h.http.Do(req)
 	if errors.Is(err, fs.ErrPermission) {
-		return &home.Error{Op: "ask the daemon", Err: fmt.Errorf("this user may not open %s", app.ControlSocket(h.state)), Hint: "run this as the user as whom the daemon runs"}
+		return &home.Error{
+			Op:   "ask the daemon",
+			Err:  fmt.Errorf("this user may not open %s", app.ControlSocket(h.state)),
+			Hint: "run this as the user as whom the daemon runs",
+		}
 	}
 	if err != nil {
 		return &home.Error{

@@ -14,8 +14,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
-// TestAClientOfTheCloudThatOthersWroteWorksUnchanged runs npm's tplink-cloud-api against the real daemon and a house of simulated devices:
-// it signs in, lists, switches, and after a change of the password is told so by the vendor's codes.
+// TestAClientOfTheCloudThatOthersWroteWorksUnchanged runs npm's tplink-cloud-api against the real daemon and a house of
+// simulated devices: it signs in, lists, switches, and after a change of the password is told so by the vendor's codes.
 func TestAClientOfTheCloudThatOthersWroteWorksUnchanged(t *testing.T) {
 	t.Parallel()
 	dir := npmtest.Packages(t, filepath.Join("testdata", "npm"))
@@ -27,7 +27,17 @@ func TestAClientOfTheCloudThatOthersWroteWorksUnchanged(t *testing.T) {
 	const first, second = "first-Horse-Battery", "second-Horse-Battery"
 	r := newRig(t, "plug:iot=1,bulb:iot=1")
 	r.setUp(first)
-	cmd := exec.CommandContext(t.Context(), "node", "-e", string(script), "client", defaultAccountURL, rigEmail, first, "wrong-Horse-Battery")
+	cmd := exec.CommandContext(
+		t.Context(),
+		"node",
+		"-e",
+		string(script),
+		"client",
+		defaultAccountURL,
+		rigEmail,
+		first,
+		"wrong-Horse-Battery",
+	)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	in, err := cmd.StdinPipe()
 	ok(t, err)
@@ -55,7 +65,8 @@ func TestAClientOfTheCloudThatOthersWroteWorksUnchanged(t *testing.T) {
 		return v
 	}
 	got := fmt.Sprint(said())
-	if want := "map[bulb:bulb-1 devices:[bulb-1 IOT.SMARTBULB 1 plug-1 IOT.SMARTPLUGSWITCH 1] off:0 on:1 wrong:-20601]"; got != want {
+	const want = "map[bulb:bulb-1 devices:[bulb-1 IOT.SMARTBULB 1 plug-1 IOT.SMARTPLUGSWITCH 1] off:0 on:1 wrong:-20601]"
+	if got != want {
 		t.Errorf("the client saw\n%s, want\n%s", got, want)
 	}
 	ok(t, r.change(first, second))

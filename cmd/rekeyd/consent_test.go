@@ -22,7 +22,8 @@ func (x *pty) shows(prompt string) {
 	x.t.Fatalf("it never said %q; it showed %q", prompt, x.shown.String())
 }
 
-// TestTheOwnerIsAskedOnceAtTheirTerminal has a person bind a device that takes its password in the clear, and remember an older password.
+// TestTheOwnerIsAskedOnceAtTheirTerminal has a person bind a device that takes its password in the clear, and remember
+// an older password.
 func TestTheOwnerIsAskedOnceAtTheirTerminal(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {
@@ -36,13 +37,18 @@ func TestTheOwnerIsAskedOnceAtTheirTerminal(t *testing.T) {
 			t.Fatalf("%v: %s", args, out)
 		}
 	}
-	r.await("house", 20*time.Second, func(s daemon.Status) bool { return len(s.Devices) == 1 && s.Devices[0].Match != "unknown" })
+	r.await(
+		"house",
+		20*time.Second,
+		func(s daemon.Status) bool { return len(s.Devices) == 1 && s.Devices[0].Match != "unknown" },
+	)
 
 	x := newTerminal(t)
 	cmd := x.start("--state", r.state, "bind", "--all")
 	x.shows("[y/N]: ")
 	x.types("y\n")
-	if code, shown := x.ended(cmd); code != 0 || !strings.Contains(shown, "are allowed") || !strings.Contains(shown, "1 devices bound") {
+	if code, shown := x.ended(cmd); code != 0 || !strings.Contains(shown, "are allowed") ||
+		!strings.Contains(shown, "1 devices bound") {
 		t.Errorf("it ended with %d and showed %q", code, shown)
 	}
 	r.await("house bound", 30*time.Second, allCurrent(1, 1))
@@ -66,7 +72,8 @@ func TestTheOwnerIsAskedOnceAtTheirTerminal(t *testing.T) {
 		x.types(typed)
 		prompt += "\r\n"
 	}
-	if code, shown := x.ended(cmd); code != 0 || strings.Contains(shown, "remembered-") || !strings.Contains(shown, "2 of 2 passwords are new") {
+	if code, shown := x.ended(cmd); code != 0 || strings.Contains(shown, "remembered-") ||
+		!strings.Contains(shown, "2 of 2 passwords are new") {
 		t.Errorf("it ended with %d and showed %q", code, shown)
 	}
 }

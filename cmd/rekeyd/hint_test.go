@@ -15,11 +15,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// suggested finds a command in a text for people: after a colon, or in <code>. A word in capitals stands for an argument.
-var suggested = regexp.MustCompile(`(?:: +|<code>)rekeyd ((?:[a-z][a-z-]*|--[a-z-]+(?:=\w+)?|[A-Z]+|%s)(?: (?:[a-z][a-z-]*|--[a-z-]+(?:=\w+)?|[A-Z]+|%s))*)( $)?`)
+// suggestedWord is a command, a flag, an argument in capitals, or one that is formatted in.
+const suggestedWord = `(?:[a-z][a-z-]*|--[a-z-]+(?:=\w+)?|[A-Z]+|%s)`
 
-// TestEverySuggestedCommandWorks checks the commands in hints, messages and pages: each exists, with its flags, and with as many
-// arguments as it needs.
+// suggested finds a command in a text for people: after a colon, or in <code>. A word in capitals stands for an
+// argument.
+var suggested = regexp.MustCompile(
+	`(?:: +|<code>)rekeyd (` + suggestedWord + `(?: ` + suggestedWord + `)*)( $)?`,
+)
+
+// TestEverySuggestedCommandWorks checks the commands in hints, messages and pages: each exists, with its flags, and
+// with as many arguments as it needs.
 func TestEverySuggestedCommandWorks(t *testing.T) {
 	found := 0
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {

@@ -14,9 +14,10 @@ import (
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
-// BenchmarkIdle watches the released binary for a minute, with 100 devices bound and the link up, from 90 s after they were bound: with its own
-// account service and broker, and with those of another process. rss-MB is all that is resident; of that, private-MB is not the program's
-// file in the page cache. peak-MB holds the hashing of passwords. cpu-% is of one core.
+// BenchmarkIdle watches the released binary for a minute, with 100 devices bound and the link up, from 90 s after they
+// were bound: with its own account service and broker, and with those of another process. rss-MB is all that is
+// resident; of that, private-MB is not the program's file in the page cache. peak-MB holds the hashing of passwords.
+// cpu-% is of one core.
 func BenchmarkIdle(b *testing.B) {
 	for _, elsewhere := range []bool{false, true} {
 		b.Run(fmt.Sprint("account-elsewhere=", elsewhere), func(b *testing.B) {
@@ -30,7 +31,15 @@ func BenchmarkIdle(b *testing.B) {
 				b.Fatalf("build: %v\n%s", err, out)
 			}
 			if elsewhere {
-				cloud := exec.Command(r.bin, "account", "serve", "--state", filepath.Join(b.TempDir(), "cloud"), "--policy", unactivated(b))
+				cloud := exec.Command(
+					r.bin,
+					"account",
+					"serve",
+					"--state",
+					filepath.Join(b.TempDir(), "cloud"),
+					"--policy",
+					unactivated(b),
+				)
 				cloud.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 				ok(b, cloud.Start())
 				b.Cleanup(func() { _ = cloud.Process.Kill(); _ = cloud.Wait() })

@@ -21,12 +21,16 @@ const manyPasswords = 100
 func newImport() *cobra.Command {
 	c := &cobra.Command{
 		Use: "import", Short: "Add earlier passwords of your account that you remember", Args: terminal.Args(cobra.NoArgs),
-		Long: `Add earlier passwords of your account that you remember, so that devices are found that were left behind by older resets.
-They are asked for on the terminal, one after the other, or read from standard input, one a line. They are kept sealed,
-and used for nothing but to open devices that hold them.`,
+		Long: `Add earlier passwords of your account that you remember, so that devices are found that were
+left behind by older resets. They are asked for on the terminal, one after the other, or read from standard
+input, one a line. They are kept sealed, and used for nothing but to open devices that hold them.`,
 	}
 	c.Flags().Bool("password-stdin", false, "read the passwords from standard input, one a line")
-	email := c.Flags().String("email", "", "how the account's e-mail address was spelled with them, where that was another way than now")
+	email := c.Flags().String(
+		"email",
+		"",
+		"how the account's e-mail address was spelled with them, where that was another way than now",
+	)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		h := dialHub(stateOf(c))
 		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, nil); err != nil {
@@ -44,7 +48,12 @@ and used for nothing but to open devices that hold them.`,
 		if err := h.call(c.Context(), http.MethodPost, "/v1/remember", in, &out); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%d of %d passwords are new; devices are asked for them now, see: rekeyd probe\n", out.Added, len(passwords))
+		fmt.Fprintf(
+			c.OutOrStdout(),
+			"%d of %d passwords are new; devices are asked for them now, see: rekeyd probe\n",
+			out.Added,
+			len(passwords),
+		)
 		return nil
 	}
 	return c
@@ -66,7 +75,8 @@ func readPasswords(c *cobra.Command) ([]string, error) {
 	} else {
 		f, ok := c.InOrStdin().(*os.File)
 		if !ok || !term.IsTerminal(int(f.Fd())) {
-			return nil, terminal.Usage(c, errors.New("standard input is no terminal: give the passwords with --password-stdin, one a line"))
+			err := errors.New("standard input is no terminal: give the passwords with --password-stdin, one a line")
+			return nil, terminal.Usage(c, err)
 		}
 		for len(all) < manyPasswords {
 			p, err := askPassword(c, f, "Earlier password (Enter alone ends)")

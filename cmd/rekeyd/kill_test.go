@@ -59,7 +59,12 @@ const rigEmail = "anna@example.org"
 
 func newRig(t testing.TB, count string) *rig {
 	t.Helper()
-	r := &rig{t: t, args: []string{"--interface", "lo", "--policy", unactivated(t)}, bin: filepath.Join(t.TempDir(), "rekeyd"), state: filepath.Join(t.TempDir(), "st")}
+	r := &rig{
+		t:     t,
+		args:  []string{"--interface", "lo", "--policy", unactivated(t)},
+		bin:   filepath.Join(t.TempDir(), "rekeyd"),
+		state: filepath.Join(t.TempDir(), "st"),
+	}
 	build := exec.Command("go", "build", "-o", r.bin, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -145,7 +150,12 @@ func (r *rig) await(what string, limit time.Duration, good func(daemon.Status) b
 
 // change changes the account's password as its owner would; it comes back though the daemon may be killed any moment.
 func (r *rig) change(from, to string) error {
-	params := map[string]string{"cloudUserName": rigEmail, "oldCloudPassword": from, "newCloudPassword": to, "appType": "Kasa_Android"}
+	params := map[string]string{
+		"cloudUserName":    rigEmail,
+		"oldCloudPassword": from,
+		"newCloudPassword": to,
+		"appType":          "Kasa_Android",
+	}
 	return r.client.Call(context.Background(), home.Secret{}, "modifyCloudPassword", params, nil)
 }
 
@@ -208,9 +218,9 @@ func (r *rig) awaitFound() {
 	})
 }
 
-// TestNoDeviceIsLostWhereverTheDaemonIsKilled kills the real binary with SIGKILL at many points of many password changes, starts
-// it again, and counts: no binding is lost at any time, the store is always sound, and in the end every device holds the
-// newest password and is signed in.
+// TestNoDeviceIsLostWhereverTheDaemonIsKilled kills the real binary with SIGKILL at many points of many password
+// changes, starts it again, and counts: no binding is lost at any time, the store is always sound, and in the end every
+// device holds the newest password and is signed in.
 func TestNoDeviceIsLostWhereverTheDaemonIsKilled(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {
@@ -276,7 +286,12 @@ func TestNoDeviceIsLostWhereverTheDaemonIsKilled(t *testing.T) {
 // knows tells whether the account has the password, as soon as its service answers.
 func (r *rig) knows(password string) bool {
 	r.t.Helper()
-	params := map[string]string{"appType": "Kasa_Android", "cloudUserName": rigEmail, "cloudPassword": password, "terminalUUID": ""}
+	params := map[string]string{
+		"appType":       "Kasa_Android",
+		"cloudUserName": rigEmail,
+		"cloudPassword": password,
+		"terminalUUID":  "",
+	}
 	for range 400 {
 		err := r.client.Call(context.Background(), home.Secret{}, "login", params, nil)
 		if _, answered := errors.AsType[*v1.Error](err); err == nil || answered {

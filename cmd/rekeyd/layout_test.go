@@ -29,17 +29,39 @@ var may = map[string][]string{
 	"cloudlink":         {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing"},
 	"cloudlink/device":  {"daemon/home", "cloudlink", "cloudlink/wire", "cloudlink/mqtt", "localstore/atomicfile"},
 	"cloudlink/broker":  {"daemon/home", "cloudlink/wire"},
-	// The account service: terms and use cases in the middle, and around them the stores and the ends, which do not know one another.
+	// The account service: terms and use cases in the middle, and around them the stores and the ends, which do not know
+	// one another.
 	"cloudlink/account/language": {},
 	"cloudlink/account/mail":     {"daemon/home", "cloudlink/account/language", "localstore/atomicfile"},
-	"cloudlink/account":          {"daemon/home", "cloudlink/account/mail", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing", "cloudlink/v1"},
-	"cloudlink/account/api":      {"daemon/home", "cloudlink/v1", "cloudlink/wire", "cloudlink/account", "cloudlink/account/language"},
-	"cloudlink/account/link":     {"daemon/home", "cloudlink/v1", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/account"},
-	"cloudlink/account/site":     {"daemon/home", "cloudlink/v1", "cloudlink/account", "cloudlink/account/language"},
+	"cloudlink/account": {
+		"daemon/home",
+		"cloudlink/account/mail",
+		"cloudlink/wire",
+		"cloudlink/mqtt",
+		"cloudlink/pairing",
+		"cloudlink/v1",
+	},
+	"cloudlink/account/api": {
+		"daemon/home",
+		"cloudlink/v1",
+		"cloudlink/wire",
+		"cloudlink/account",
+		"cloudlink/account/language",
+	},
+	"cloudlink/account/link": {"daemon/home", "cloudlink/v1", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/account"},
+	"cloudlink/account/site": {"daemon/home", "cloudlink/v1", "cloudlink/account", "cloudlink/account/language"},
 	// Its store keeps a file with the same care as the hub's: it shares the two leaves that know neither.
-	"cloudlink/account/boltstore": {"daemon/home", "cloudlink/wire", "cloudlink/account", "cloudlink/account/mail", "localstore/boltfile", "localstore/seal"},
+	"cloudlink/account/boltstore": {
+		"daemon/home",
+		"cloudlink/wire",
+		"cloudlink/account",
+		"cloudlink/account/mail",
+		"localstore/boltfile",
+		"localstore/seal",
+	},
 	"cloudlink/account/server": {
-		"cloudlink/account", "cloudlink/account/api", "cloudlink/account/link", "cloudlink/account/mail", "cloudlink/account/site",
+		"cloudlink/account", "cloudlink/account/api", "cloudlink/account/link", "cloudlink/account/mail",
+		"cloudlink/account/site",
 	},
 
 	"devices":               {"daemon/home"},
@@ -64,15 +86,35 @@ var may = map[string][]string{
 	"devices/catalog": {"daemon/home", "cloudlink/wire", "devices/keyring"},
 	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
 	"devices/native": {"daemon/home", "cloudlink/wire"},
-	"devices/sim":    {"daemon/home", "devices/xor", "devices/tpap/record", "devices/tpap/shacrypt", "devices/tpap/spake2", "cloudlink/device"},
+	"devices/sim": {
+		"daemon/home",
+		"devices/xor",
+		"devices/tpap/record",
+		"devices/tpap/shacrypt",
+		"devices/tpap/spake2",
+		"cloudlink/device",
+	},
 }
 
 // anything is what may import everybody: the program itself, and what only tests and benchmarks use.
-var anything = []string{"cmd/rekeyd", "cloudlink/npmtest", "devices/drivertest", "devices/tpap/vectors", "devices/discover/nettest", "devices/discover/discovertest"}
+var anything = []string{
+	"cmd/rekeyd",
+	"cloudlink/npmtest",
+	"devices/drivertest",
+	"devices/tpap/vectors",
+	"devices/discover/nettest",
+	"devices/discover/discovertest",
+}
 
 // TestOneStoreOfTheAccountServiceKnowsBbolt holds that a second store is a second folder.
 func TestOneStoreOfTheAccountServiceKnowsBbolt(t *testing.T) {
-	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}} {{join .TestImports \" \"}} {{join .XTestImports \" \"}}", "./cloudlink/...")
+	cmd := exec.Command(
+		"go",
+		"list",
+		"-f",
+		"{{.ImportPath}} {{join .Imports \" \"}} {{join .TestImports \" \"}} {{join .XTestImports \" \"}}",
+		"./cloudlink/...",
+	)
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {
@@ -167,7 +209,11 @@ func TestTheMapIsTrueBothWays(t *testing.T) {
 		if slices.Contains(named, anyDriver) && slices.Contains(driversOf(all), pkg) {
 			continue
 		}
-		if !slices.Contains(named, pkg) && !slices.ContainsFunc(named, func(n string) bool { return strings.HasPrefix(pkg, n+"/") && slices.Contains(anything, pkg) }) {
+		if !slices.Contains(named, pkg) &&
+			!slices.ContainsFunc(
+				named,
+				func(n string) bool { return strings.HasPrefix(pkg, n+"/") && slices.Contains(anything, pkg) },
+			) {
 			t.Errorf("README.md does not name %s", pkg)
 		}
 	}
@@ -175,7 +221,23 @@ func TestTheMapIsTrueBothWays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{".ci", ".git", ".gitignore", "BENCHMARKS.md", "LICENSE", "Makefile", "README.md", "cloudlink", "cmd", "daemon", "devices", "go.mod", "go.sum", "localstore", "bin"}
+	want := []string{
+		".ci",
+		".git",
+		".gitignore",
+		"BENCHMARKS.md",
+		"LICENSE",
+		"Makefile",
+		"README.md",
+		"cloudlink",
+		"cmd",
+		"daemon",
+		"devices",
+		"go.mod",
+		"go.sum",
+		"localstore",
+		"bin",
+	}
 	for _, e := range top {
 		if !slices.Contains(want, e.Name()) {
 			t.Errorf("%s stands at the top", e.Name())

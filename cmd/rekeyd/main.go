@@ -1,7 +1,8 @@
-// Command rekeyd gets every camera, plug, switch and bulb in a house signed in again after the account's password was reset.
+// Command rekeyd gets every camera, plug, switch and bulb in a house signed in again after the account's password was
+// reset.
 //
-// This package is the only place that knows everybody: it reads the command line, introduces the parts to one another, and
-// prints what they say. A command is a file.
+// This package is the only place that knows everybody: it reads the command line, introduces the parts to one another,
+// and prints what they say. A command is a file.
 package main
 
 import (
@@ -43,8 +44,9 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rekeyd",
 		Short: "Signs every device of a house in again after the account's password was reset",
-		Long: `rekeyd finds the cameras, plugs, switches and bulbs of a house, remembers which of them belong to your account,
-and after you have reset a forgotten password moves each one to the new password and signs it in again.
+		Long: `rekeyd finds the cameras, plugs, switches and bulbs of a house, remembers which of them belong
+to your account, and after you have reset a forgotten password moves each one to the new password and signs it
+in again.
 
 Begin with:  rekeyd run          (on the hub, and leave it running)
              rekeyd login EMAIL  (once)
@@ -55,7 +57,11 @@ After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return terminal.Usage(c, err) })
 	root.PersistentFlags().String("state", "", "directory of the hub's state (default "+defaultState()+")")
-	root.PersistentFlags().String("passphrase-file", "", "file that holds the passphrase under which the state is sealed; without it a key file beside the store serves")
+	root.PersistentFlags().String(
+		"passphrase-file",
+		"",
+		"file that holds the passphrase under which the state is sealed; without it a key file beside the store serves",
+	)
 	root.AddCommand(
 		newRun(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(), newRekey(), newImport(),
 		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newInstall(), newVersion(),

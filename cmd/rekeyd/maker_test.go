@@ -14,8 +14,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
-// TestTheDeviceForMakersJoinsAndFollows builds the device of devices/native/README.md, as a maker would, and lets the real daemon find it,
-// bind it, and see it follow a change of the password by itself.
+// TestTheDeviceForMakersJoinsAndFollows builds the device of devices/native/README.md, as a maker would, and lets the
+// real daemon find it, bind it, and see it follow a change of the password by itself.
 func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {

@@ -38,7 +38,10 @@ func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, err
 	}
 	f, ok := c.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return home.Secret{}, terminal.Usage(c, errors.New("standard input is no terminal: give the password with --password-stdin"))
+		return home.Secret{}, terminal.Usage(
+			c,
+			errors.New("standard input is no terminal: give the password with --password-stdin"),
+		)
 	}
 	first, err := askPassword(c, f, prompt)
 	if err != nil || !twice {
@@ -53,7 +56,8 @@ func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, err
 
 var errNothing = errors.New("nothing was typed")
 
-// askYes asks a question on the terminal; anything but "y" or "yes" is no. ok is false where there is no terminal to ask on.
+// askYes asks a question on the terminal; anything but "y" or "yes" is no. ok is false where there is no terminal to
+// ask on.
 func askYes(c *cobra.Command, question string) (yes, ok bool) {
 	line, ok := askLine(c, question+" [y/N]")
 	line = strings.ToLower(line)
@@ -81,8 +85,8 @@ func askLine(c *cobra.Command, prompt string) (line string, ok bool) {
 	}
 }
 
-// askPassword reads a line that the terminal does not show. An interrupt ends it, with the terminal as it was before: signals do not
-// end this program by themselves.
+// askPassword reads a line that the terminal does not show. An interrupt ends it, with the terminal as it was before:
+// signals do not end this program by themselves.
 func askPassword(c *cobra.Command, f *os.File, prompt string) (home.Secret, error) {
 	fd := int(f.Fd())
 	before, err := term.GetState(fd)

@@ -17,8 +17,8 @@ import (
 func newProbe() *cobra.Command {
 	c := &cobra.Command{
 		Use: "probe [DEVICE…]", Short: "Ask devices which password they hold, and change nothing",
-		Long: `Ask devices which password each one holds, all that are here where none is named. Nothing is changed, and no sign-in is
-spent where the device's protocol can do without.`,
+		Long: `Ask devices which password each one holds, all that are here where none is named. Nothing is
+changed, and no sign-in is spent where the device's protocol can do without.`,
 	}
 	asJSON := c.Flags().Bool("json", false, "print a JSON list")
 	c.RunE = func(c *cobra.Command, names []string) error {

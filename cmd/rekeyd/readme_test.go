@@ -89,7 +89,9 @@ func TestEveryCommandIsInTheREADME(t *testing.T) {
 		all = append(all, c.Commands()...)
 	}
 	for _, c := range all {
-		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" && !strings.Contains(string(raw), "`"+strings.TrimPrefix(c.CommandPath(), "rekeyd ")+"`") && !c.HasSubCommands() {
+		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" &&
+			!strings.Contains(string(raw), "`"+strings.TrimPrefix(c.CommandPath(), "rekeyd ")+"`") &&
+			!c.HasSubCommands() {
 			t.Errorf("README.md does not name %s", c.Name())
 		}
 		for _, m := range flag.FindAllStringSubmatch(string(raw), -1) {

@@ -19,8 +19,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
-// TestStatusAnswersOnlyWhenEveryPortIsOpen starts the real binary with an empty state, again and again. As soon as status succeeds, the
-// account service takes a registration, and the other ports are open.
+// TestStatusAnswersOnlyWhenEveryPortIsOpen starts the real binary with an empty state, again and again. As soon as
+// status succeeds, the account service takes a registration, and the other ports are open.
 func TestStatusAnswersOnlyWhenEveryPortIsOpen(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {
@@ -66,8 +66,8 @@ func TestStatusOfAStartingDaemonSaysThatItStarts(t *testing.T) {
 	}
 }
 
-// TestSilentConnectionsExhaustNoDescriptors holds as many silent connections to the broker and to the account service as the process may
-// have files. They are cut, and everything answers again.
+// TestSilentConnectionsExhaustNoDescriptors holds as many silent connections to the broker and to the account service
+// as the process may have files. They are cut, and everything answers again.
 func TestSilentConnectionsExhaustNoDescriptors(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {

@@ -42,13 +42,18 @@ func report(w io.Writer, err error) int {
 		return exitUsage
 	}
 	switch {
-	case errors.Is(err, home.ErrLocked), errors.Is(err, home.ErrCorrupt), errors.Is(err, home.ErrNewer), errors.Is(err, home.ErrNewKey):
+	case errors.Is(err, home.ErrLocked),
+		errors.Is(err, home.ErrCorrupt),
+		errors.Is(err, home.ErrNewer),
+		errors.Is(err, home.ErrNewKey):
 		return exitStore
 	case errors.Is(err, home.ErrCredential), errors.Is(err, home.ErrNoAccount), errors.Is(err, home.ErrCode):
 		return exitCredential
 	case errors.Is(err, home.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, home.ErrUnavailable), errors.Is(err, home.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, home.ErrUnavailable),
+		errors.Is(err, home.ErrUnreachable),
+		errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	}
 	return exitFailed

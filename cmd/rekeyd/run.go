@@ -28,15 +28,21 @@ const (
 
 func newRun() *cobra.Command {
 	c := &cobra.Command{
-		Use: "run", Short: "Run the daemon: find devices, and keep those that are bound on the newest password", Args: terminal.Args(cobra.NoArgs),
-		Long: `Run the daemon. It looks for devices on the interfaces given (every multicast interface that is up, loopback left out),
-and brings its own account service and MQTT broker unless it is told of others.
+		Use: "run", Short: "Run the daemon: find devices, and keep those that are bound on the newest password",
+		Args: terminal.Args(cobra.NoArgs),
+		Long: `Run the daemon. It looks for devices on the interfaces given (every multicast interface that is
+up, loopback left out), and brings its own account service and MQTT broker unless it is told of others.
 
-Mail of the embedded account service goes over --smtp, or to files in --mail-dir; with both, files are what --smtp did not take.`,
+Mail of the embedded account service goes over --smtp, or to files in --mail-dir; with both, files are what
+--smtp did not take.`,
 	}
 	f := c.Flags()
 	interfaces := f.StringSlice("interface", nil, "network interface to look for devices on; may be given several times")
-	brokers := f.StringArray("broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn")
+	brokers := f.StringArray(
+		"broker",
+		nil,
+		"URL of an MQTT broker to use instead of the embedded one; several are tried in turn",
+	)
 	accountURL := f.String("account-url", "", "base URL of the account service to use instead of the embedded one")
 	parallel := f.Int("parallel", defaultParallel, "devices that are asked or moved at once")
 	page := f.String("listen", defaultPage, "address of the house's page and read-only API")
@@ -72,7 +78,8 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			return err
 		}
 		hub := app.HubOptions{
-			State: stateOf(c), Version: version, Interfaces: *interfaces, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
+			State:   stateOf(c),
+			Version: version, Interfaces: *interfaces, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
 			Parallel: *parallel, Passphrase: passphrase, Log: log,
 		}
 		if *accountURL != "" {

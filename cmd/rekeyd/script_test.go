@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"rekeyd": main})
 }
 
-// TestScripts runs the command line as text, each script in a network of its own: the ports and the multicast in there are
-// heard by nobody else.
+// TestScripts runs the command line as text, each script in a network of its own: the ports and the multicast in there
+// are heard by nobody else.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -68,9 +68,9 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%q never printed %s; last:\n%s", args[1:], args[0], out)
 }
 
-// v1call calls the account service's API as an app does: v1call [-token NAME] METHOD PARAMS [token NAME]. In PARAMS, "@alias" stands for
-// the id of the device that is called so, by the last getDeviceList. The answer is on standard output; with token, the token that it brings
-// is kept as NAME.
+// v1call calls the account service's API as an app does: v1call [-token NAME] METHOD PARAMS [token NAME]. In PARAMS,
+// "@alias" stands for the id of the device that is called so, by the last getDeviceList. The answer is on standard
+// output; with token, the token that it brings is kept as NAME.
 func v1call(ts *testscript.TestScript, neg bool, args []string) {
 	token := ""
 	if len(args) > 2 && args[0] == "-token" {
@@ -90,7 +90,11 @@ func v1call(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no device is called %s", s)
 		return ""
 	})
-	resp, err := http.Post(defaultAccountURL+"/?token="+url.QueryEscape(token), "application/json", strings.NewReader(`{"method":"`+args[0]+`","params":`+params+`}`))
+	resp, err := http.Post(
+		defaultAccountURL+"/?token="+url.QueryEscape(token),
+		"application/json",
+		strings.NewReader(`{"method":"`+args[0]+`","params":`+params+`}`),
+	)
 	ts.Check(err)
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)

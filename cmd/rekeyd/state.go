@@ -17,8 +17,8 @@ func onOpenWrt() bool {
 	return err == nil
 }
 
-// defaultState follows the platform: systemd's StateDirectory, /var/lib for root (on OpenWrt /etc, since /var is lost at every start), else
-// the user's own place.
+// defaultState follows the platform: systemd's StateDirectory, /var/lib for root (on OpenWrt /etc, since /var is lost
+// at every start), else the user's own place.
 func defaultState() string {
 	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
 		return d

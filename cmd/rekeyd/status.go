@@ -18,7 +18,8 @@ import (
 
 func newStatus() *cobra.Command {
 	c := &cobra.Command{
-		Use: "status", Short: "Show the account, the link, and how far every bound device is", Args: terminal.Args(cobra.NoArgs),
+		Use: "status", Short: "Show the account, the link, and how far every bound device is",
+		Args: terminal.Args(cobra.NoArgs),
 	}
 	asJSON := c.Flags().Bool("json", false, "print one JSON object")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -62,7 +63,11 @@ func newStatus() *cobra.Command {
 }
 
 func newDevices() *cobra.Command {
-	c := &cobra.Command{Use: "devices", Short: "List every device that was found, bound or not", Args: terminal.Args(cobra.NoArgs)}
+	c := &cobra.Command{
+		Use:   "devices",
+		Short: "List every device that was found, bound or not",
+		Args:  terminal.Args(cobra.NoArgs),
+	}
 	asJSON := c.Flags().Bool("json", false, "print a JSON list")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := statusOf(c)

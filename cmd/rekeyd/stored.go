@@ -13,17 +13,22 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
-// openExisting opens the store of a stopped daemon for reading. It makes none, and changes nothing in one that is there.
+// openExisting opens the store of a stopped daemon for reading. It makes none, and changes nothing in one that is
+// there.
 func openExisting(state string, passphrase home.Secret) (*localstore.Store, error) {
 	if !localstore.Exists(state) {
 		return nil, &home.Error{
-			Op: "ask the daemon", Err: errNotRunning(state), Hint: "start it with: rekeyd run; or say where its state is with --state",
+			Op: "ask the daemon", Err: errNotRunning(state),
+			Hint: "start it with: rekeyd run; or say where its state is with --state",
 		}
 	}
-	store, err := localstore.OpenReadOnly(localstore.Options{Dir: state, Passphrase: passphrase, Log: slog.New(slog.DiscardHandler)})
+	store, err := localstore.OpenReadOnly(
+		localstore.Options{Dir: state, Passphrase: passphrase, Log: slog.New(slog.DiscardHandler)},
+	)
 	if errors.Is(err, home.ErrLocked) {
 		return nil, &home.Error{
-			Op: "ask the daemon", Err: fmt.Errorf("it has the state in %s open, and does not answer yet: %w", state, home.ErrUnavailable),
+			Op:   "ask the daemon",
+			Err:  fmt.Errorf("it has the state in %s open, and does not answer yet: %w", state, home.ErrUnavailable),
 			Hint: "it may be starting: run this again in a moment",
 		}
 	}
@@ -50,7 +55,8 @@ func storedStatus(state string, passphrase home.Secret) (daemon.Status, error) {
 		return daemon.Status{}, err
 	}
 	return daemon.Status{
-		Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: home.HubID(id.Name), Link: "down", Reason: "the daemon does not run", Devices: rows,
+		Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: home.HubID(id.Name),
+		Link: "down", Reason: "the daemon does not run", Devices: rows,
 	}, nil
 }
 

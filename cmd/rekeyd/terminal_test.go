@@ -155,7 +155,8 @@ func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
 		x.asked("again: ")
 		x.types(secret + "s\n")
 		code, shown := x.ended(cmd)
-		if code != exitFailed || !strings.Contains(shown, "hint: type the same password twice") || strings.Contains(shown, secret) {
+		if code != exitFailed || !strings.Contains(shown, "hint: type the same password twice") ||
+			strings.Contains(shown, secret) {
 			t.Errorf("it ended with %d and showed %q", code, shown)
 		}
 		if len(got.String()) != before {

@@ -24,10 +24,11 @@ import (
 // browseTime is how long a browser has.
 const browseTime = 20 * time.Second
 
-// BenchmarkBrowse has each browser look for each kind of host, every pair in a network of its own. A service counts when its address and port
-// are known. The time is that of the last new one: s/last, 0 when none was found.
+// BenchmarkBrowse has each browser look for each kind of host, every pair in a network of its own. A service counts
+// when its address and port are known. The time is that of the last new one: s/last, 0 when none was found.
 func BenchmarkBrowse(b *testing.B) {
-	many := func(style discovertest.Style, loss float64, of func(int, netip.Addr) []discovertest.Service) func(*testing.B, int) {
+	type services func(int, netip.Addr) []discovertest.Service
+	many := func(style discovertest.Style, loss float64, of services) func(*testing.B, int) {
 		return func(b *testing.B, n int) {
 			r := &discovertest.Responder{Style: style, Loss: loss}
 			r.Start(b, nettest.Link(b, "home0", "10.9.0.1/16"), of(n, netip.MustParseAddr("10.9.1.0"))...)
@@ -169,10 +170,15 @@ func startAvahi(b *testing.B) {
 		}
 		b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	}
-	begin("dbus-daemon", "--nofork", "--config-file="+write("bus.conf", `<busconfig><type>system</type><listen>`+bus+`</listen>
+	begin(
+		"dbus-daemon",
+		"--nofork",
+		"--config-file="+write("bus.conf", `<busconfig><type>system</type><listen>`+bus+`</listen>
 		<auth>EXTERNAL</auth><policy context="default"><allow user="*"/><allow own="*"/><allow send_type="*"/>
-		<allow receive_type="*"/></policy></busconfig>`))
-	if err := syscall.Mount("none", "/run", "tmpfs", 0, ""); err != nil { // for its pid file; the mount namespace is our own
+		<allow receive_type="*"/></policy></busconfig>`),
+	)
+	// For its pid file; the mount namespace is the benchmark's own.
+	if err := syscall.Mount("none", "/run", "tmpfs", 0, ""); err != nil {
 		b.Fatal(err)
 	}
 	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
@@ -183,8 +189,15 @@ func startAvahi(b *testing.B) {
 	if err := os.Mkdir("/run/avahi-daemon", 0o755); err != nil {
 		b.Fatal(err)
 	}
-	begin("avahi-daemon", "-f", write("avahi.conf", "[server]\nhost-name=browser\nallow-interfaces=home0\ncache-entries-max=100000\n"+
-		"[wide-area]\nenable-wide-area=no\n[publish]\ndisable-publishing=yes\n"), "--no-drop-root", "--no-chroot", "--no-rlimits")
+	begin(
+		"avahi-daemon",
+		"-f",
+		write("avahi.conf", "[server]\nhost-name=browser\nallow-interfaces=home0\ncache-entries-max=100000\n"+
+			"[wide-area]\nenable-wide-area=no\n[publish]\ndisable-publishing=yes\n"),
+		"--no-drop-root",
+		"--no-chroot",
+		"--no-rlimits",
+	)
 	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 		if exec.Command("avahi-browse", "--all", "--terminate").Run() == nil {
 			return

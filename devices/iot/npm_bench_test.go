@@ -16,8 +16,9 @@ import (
 	"github.com/rekeyd/rekeyd/devices/iot"
 )
 
-// npmClients unbind and bind every device with npm's tplink-smarthome-api, and print how many milliseconds that took without node's start:
-// as a library, all at once; and with its device objects, one device after the other, as its documentation does.
+// npmClients unbind and bind every device with npm's tplink-smarthome-api, and print how many milliseconds that took
+// without node's start: as a library, all at once; and with its device objects, one device after the other, as its
+// documentation does.
 var npmClients = map[string]string{
 	"library": `await Promise.all(list.map(async ({ model, address }) => {
     const cloud = /^(lb|kl)/.test(model) ? 'smartlife.iot.common.cloud' : 'cnCloud';
@@ -35,19 +36,21 @@ var npmClients = map[string]string{
 
 const npmFrame = `const { Client } = require('tplink-smarthome-api');
 (async () => {
-  const client = new Client({ logLevel: 'silent' }), list = JSON.parse(process.argv[2]), begun = process.hrtime.bigint();
+  const client = new Client({ logLevel: 'silent' }), list = JSON.parse(process.argv[2]);
+  const begun = process.hrtime.bigint();
   %s
   console.log(Number(process.hrtime.bigint() - begun) / 1e6);
   process.exit(0);
 })().catch((err) => { console.error(err); process.exit(1); });`
 
-// BenchmarkBindEleven binds the eleven models of npm's simulator anew: by the driver, all at once (it also asks each device first whose it is),
-// by npm's client in two ways, and by its command, once for each unbind and bind, all devices at once. whole-ms has the start of node
-// in it; that of the driver is what the driver took, because it runs in the daemon.
+// BenchmarkBindEleven binds the eleven models of npm's simulator anew: by the driver, all at once (it also asks each
+// device first whose it is), by npm's client in two ways, and by its command, once for each unbind and bind, all
+// devices at once. whole-ms has the start of node in it; that of the driver is what the driver took, because it runs in
+// the daemon.
 func BenchmarkBindEleven(b *testing.B) {
 	dir := npmtest.Packages(b, filepath.Join("testdata", "npm"))
 	var list []npmDevice
-	for i, m := range []string{"hs100", "hs105", "hs110", "hs110v2", "hs200", "hs220", "hs300", "lb100", "lb120", "lb130", "kl430"} {
+	for i, m := range strings.Fields("hs100 hs105 hs110 hs110v2 hs200 hs220 hs300 lb100 lb120 lb130 kl430") {
 		list = append(list, npmDevice{Model: m, Address: fmt.Sprintf("127.61.0.%d", i+1), Username: email})
 	}
 	npmHouse(b, dir, list)

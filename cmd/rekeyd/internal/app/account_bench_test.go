@@ -33,15 +33,19 @@ func (h *benchHouse) post(c *http.Client, query, body string) string {
 	return string(raw)
 }
 
-// BenchmarkLogin has 32 clients at four addresses sign in over HTTP, each session synced to disk. Beside it the hash that each login computes,
-// alone.
+// BenchmarkLogin has 32 clients at four addresses sign in over HTTP, each session synced to disk. Beside it the hash
+// that each login computes, alone.
 func BenchmarkLogin(b *testing.B) {
 	p := account.DefaultPolicy()
 	rate := func(b *testing.B) { b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "logins/s") }
 	b.Run("by=rekeyd", func(b *testing.B) {
 		h := newBenchHouse(b, 1)
-		body := fmt.Sprintf(`{"method":"login","params":{"appType":%q,"cloudUserName":%q,"cloudPassword":%q,"terminalUUID":"bench"}}`,
-			Kasa.AppType, ownerEmail, h.password())
+		body := fmt.Sprintf(
+			`{"method":"login","params":{"appType":%q,"cloudUserName":%q,"cloudPassword":%q,"terminalUUID":"bench"}}`,
+			Kasa.AppType,
+			ownerEmail,
+			h.password(),
+		)
 		var n atomic.Int64
 		b.SetParallelism(32 / runtime.GOMAXPROCS(0))
 		b.ResetTimer()
@@ -96,9 +100,9 @@ func BenchmarkDeviceList(b *testing.B) {
 	})
 }
 
-// BenchmarkForgotRush asks for 1,000 resets in one moment, each on a connection of its own, half of them for an address that has an account. The
-// policy's forgot_answer, 400 ms, is when each is answered; the time here counts from before the connection is made. The heap is that of
-// the service and the clients.
+// BenchmarkForgotRush asks for 1,000 resets in one moment, each on a connection of its own, half of them for an address
+// that has an account. The policy's forgot_answer, 400 ms, is when each is answered; the time here counts from before
+// the connection is made. The heap is that of the service and the clients.
 func BenchmarkForgotRush(b *testing.B) {
 	const asked = 1000
 	h := newBenchHouse(b, 1)

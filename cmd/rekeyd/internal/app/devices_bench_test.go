@@ -23,9 +23,9 @@ import (
 // mixedHouse is about 250 devices of the protocols by which one is asked and moved.
 const mixedHouse = "plug:iot=42,plug:klap1=42,bulb:iot-klap2=42,switch:klap2=42,bulb:smart-aes=41,camera:tapocam=41"
 
-// BenchmarkDevices probes 250 devices against 8 candidates, and then rekeys and probes them, 16 at once. Each holds the password before
-// the newest. The devices are `rekeyd simulate` in a process of its own, on the same cores: simulator-ms is its processor time, the least that
-// the drivers could take. Attempts are counted in a ledger on disk.
+// BenchmarkDevices probes 250 devices against 8 candidates, and then rekeys and probes them, 16 at once. Each holds the
+// password before the newest. The devices are `rekeyd simulate` in a process of its own, on the same cores:
+// simulator-ms is its processor time, the least that the drivers could take. Attempts are counted in a ledger on disk.
 func BenchmarkDevices(b *testing.B) {
 	const candidates, atOnce = 8, 16
 	c := home.Candidates{
@@ -33,7 +33,10 @@ func BenchmarkDevices(b *testing.B) {
 		Recorded: candidates - 1,
 	}
 	for e := home.Epoch(candidates); e > 0; e-- {
-		c.Credentials = append(c.Credentials, home.Credential{Epoch: e, Username: ownerEmail, Password: home.NewSecret(fmt.Sprint("password-", e))})
+		c.Credentials = append(
+			c.Credentials,
+			home.Credential{Epoch: e, Username: ownerEmail, Password: home.NewSecret(fmt.Sprint("password-", e))},
+		)
 	}
 	store, err := localstore.Open(localstore.Options{Dir: b.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -86,7 +89,8 @@ func BenchmarkDevices(b *testing.B) {
 func simulated(b *testing.B, password string) (devs []home.Device, pid int) {
 	b.Helper()
 	bin := filepath.Join(b.TempDir(), "rekeyd")
-	if out, err := exec.Command("go", "build", "-o", bin, "github.com/rekeyd/rekeyd/cmd/rekeyd").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", bin, "github.com/rekeyd/rekeyd/cmd/rekeyd")
+	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build: %v\n%s", err, out)
 	}
 	cmd := exec.Command(bin, "simulate", "--count", mixedHouse, "--username", ownerEmail, "--password", password)
@@ -107,7 +111,9 @@ func simulated(b *testing.B, password string) (devs []home.Device, pid int) {
 			b.Fatalf("the simulator prints %q: %v", lines.Text(), err)
 		}
 		devs = append(devs, home.Device{
-			ID: home.DeviceID(d.ID), Protocol: home.Protocol(d.Protocol), Addr: netip.AddrPortFrom(netip.MustParseAddr(d.Addr), d.Port),
+			ID: home.DeviceID(
+				d.ID,
+			), Protocol: home.Protocol(d.Protocol), Addr: netip.AddrPortFrom(netip.MustParseAddr(d.Addr), d.Port),
 			Keys: []string{strings.Replace(d.ID, "-", ":", 1)},
 		})
 	}

@@ -46,7 +46,11 @@ func AccountError(op string, err error) error {
 	hint := ""
 	switch e.Code { // the message of the service names its limits
 	case v1.WrongPassword, v1.NotRegistered:
-		return &home.Error{Op: op, Err: home.ErrCredential, Hint: "check both; if you have forgotten the password: rekeyd forgot EMAIL"}
+		return &home.Error{
+			Op:   op,
+			Err:  home.ErrCredential,
+			Hint: "check both; if you have forgotten the password: rekeyd forgot EMAIL",
+		}
 	case v1.Locked:
 		hint = "wait, or reset the password now with: rekeyd forgot EMAIL"
 	case v1.RateLimit:
@@ -71,8 +75,8 @@ func LinkUsed(err error) bool {
 	return ok && (e.Code == v1.LinkExpired || e.Code == v1.CannotReset)
 }
 
-// SplitLink returns the base URL of the service and the token of a link from a mail. The token is in the fragment, which browsers do not
-// send.
+// SplitLink returns the base URL of the service and the token of a link from a mail. The token is in the fragment,
+// which browsers do not send.
 func SplitLink(link string) (base string, token home.Secret, err error) {
 	u, err := url.Parse(link)
 	var frag url.Values

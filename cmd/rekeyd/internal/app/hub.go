@@ -1,5 +1,6 @@
-// Package app puts the two programs of rekeyd together: Hub, the daemon of a house, and Service, the account service. Commands, the demo,
-// tests and benchmarks use the same two types. The constructors of all parts are called in hub.go and service.go only.
+// Package app puts the two programs of rekeyd together: Hub, the daemon of a house, and Service, the account service.
+// Commands, the demo, tests and benchmarks use the same two types. The constructors of all parts are called in hub.go
+// and service.go only.
 package app
 
 import (
@@ -63,7 +64,9 @@ func NewHub(o HubOptions) (_ *Hub, err error) {
 			h.Close()
 		}
 	}()
-	h.store, err = localstore.Open(localstore.Options{Dir: o.State, Passphrase: o.Passphrase, Log: o.Log.With("part", "store")})
+	h.store, err = localstore.Open(
+		localstore.Options{Dir: o.State, Passphrase: o.Passphrase, Log: o.Log.With("part", "store")},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +135,8 @@ func (h *Hub) openEngine() error {
 		return err
 	}
 	h.engine, err = daemon.New(daemon.Options{
-		Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: ds, Log: h.o.Log.With("part", "rekeyer"), Wake: h.link.Wake,
+		Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: ds,
+		Log: h.o.Log.With("part", "engine"), Wake: h.link.Wake,
 		Changed: h.publish, Parallel: h.o.Parallel,
 	})
 	if err != nil {
@@ -177,8 +181,9 @@ func (h *Hub) AccountURL() string {
 	return strings.TrimSuffix(h.o.AccountURL, "/")
 }
 
-// Run runs the daemon until ctx ends. A part that fails is restarted alone; when the engine fails, Run returns its error. Commands
-// are answered after every port was opened, those of o.Service too, so whoever starts a hub runs its Service at the same time.
+// Run runs the daemon until ctx ends. A part that fails is restarted alone; when the engine fails, Run returns its
+// error. Commands are answered after every port was opened, those of o.Service too, so whoever starts a hub runs its
+// Service at the same time.
 func (h *Hub) Run(ctx context.Context) error { return runParts(ctx, h.o.Log, h.parts()) }
 
 func (h *Hub) parts() []part {
@@ -232,12 +237,14 @@ func (h *Hub) states() []cloudlink.DeviceState {
 
 func stateOfRow(r daemon.Row) cloudlink.DeviceState {
 	return cloudlink.DeviceState{
-		ID: string(r.ID), Name: r.Name, Kind: string(r.Kind), Verdict: string(r.Verdict), Epoch: uint64(r.Epoch), Since: r.Since,
+		ID: string(
+			r.ID,
+		), Name: r.Name, Kind: string(r.Kind), Verdict: string(r.Verdict), Epoch: uint64(r.Epoch), Since: r.Since,
 	}
 }
 
-// publish publishes a row that has changed. What cannot be published now is published after the next connect. The topic of a device that
-// is not bound (any more) is cleared.
+// publish publishes a row that has changed. What cannot be published now is published after the next connect. The topic
+// of a device that is not bound (any more) is cleared.
 func (h *Hub) publish(r daemon.Row) {
 	switch {
 	case r.Bound:

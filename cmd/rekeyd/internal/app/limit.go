@@ -15,9 +15,9 @@ const (
 	reservedFiles = 96
 )
 
-// connLimit bounds the connections that are open at once, on all ports together: those of one address, and all of them. A connection
-// beyond the limit is closed at once. So a client that holds connections open can neither exhaust the descriptors of the process
-// nor keep out clients at other addresses.
+// connLimit bounds the connections that are open at once, on all ports together: those of one address, and all of them.
+// A connection beyond the limit is closed at once. So a client that holds connections open can neither exhaust the
+// descriptors of the process nor keep out clients at other addresses.
 type connLimit struct {
 	perAddress, total int
 
@@ -38,7 +38,8 @@ func totalConns() int {
 // totalFor returns how many of a process's files connections may take.
 func totalFor(files int) int { return max(files-reservedFiles, files/4, 2) }
 
-// newConnLimit returns a limit. perAddress 0 stands for the default; one address never gets more than half of the total.
+// newConnLimit returns a limit. perAddress 0 stands for the default; one address never gets more than half of the
+// total.
 func newConnLimit(perAddress, total int) *connLimit {
 	if perAddress == 0 {
 		perAddress = defaultPerAddress
@@ -69,7 +70,8 @@ func (c *connLimit) release(from netip.Prefix) {
 	}
 }
 
-// addressOf returns what counts as one address: an IPv4 address, or a /64 of IPv6, which one subscriber has for himself.
+// addressOf returns what counts as one address: an IPv4 address, or a /64 of IPv6, which one subscriber has for
+// himself.
 func addressOf(a net.Addr) netip.Prefix {
 	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {

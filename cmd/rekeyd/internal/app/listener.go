@@ -13,7 +13,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Listener is a named address of the program. The part that serves there opens it at each run; newPort and newSocket only check it.
+// Listener is a named address of the program. The part that serves there opens it at each run; newPort and newSocket
+// only check it.
 type Listener struct {
 	name    string
 	network string     // tcp or unix
@@ -30,11 +31,12 @@ type Listener struct {
 	first net.Listener
 }
 
-// newPort checks a TCP address. Port 0 is opened at once and kept for the first run, so that the address is known from the start and
-// stays the same.
+// newPort checks a TCP address. Port 0 is opened at once and kept for the first run, so that the address is known from
+// the start and stays the same.
 func newPort(name, addr, flag string, limit *connLimit) (*Listener, error) {
 	l := &Listener{
-		name: name, network: "tcp", addr: addr, flag: flag, limit: limit, tried: make(chan struct{}), opened: make(chan struct{}),
+		name: name, network: "tcp", addr: addr, flag: flag, limit: limit,
+		tried: make(chan struct{}), opened: make(chan struct{}),
 	}
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
@@ -60,7 +62,11 @@ const maxSocketPath = 107
 func newSocket(name, path string) (*Listener, error) {
 	if len(path) > maxSocketPath {
 		err := fmt.Errorf("its path is longer than %d bytes", maxSocketPath)
-		return nil, &home.Error{Op: "open the socket " + path, Err: err, Hint: "choose a state directory with a shorter path, with --state"}
+		return nil, &home.Error{
+			Op:   "open the socket " + path,
+			Err:  err,
+			Hint: "choose a state directory with a shorter path, with --state",
+		}
 	}
 	return &Listener{name: name, network: "unix", addr: path, tried: make(chan struct{}), opened: make(chan struct{})}, nil
 }
@@ -85,7 +91,8 @@ func (l *Listener) open() (net.Listener, error) {
 	return l.limit.listener(open), nil
 }
 
-// openSocket replaces a socket that a killed process left: the lock of the store shows that no other process serves there.
+// openSocket replaces a socket that a killed process left: the lock of the store shows that no other process serves
+// there.
 func (l *Listener) openSocket() (net.Listener, error) {
 	if err := os.Remove(l.addr); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("replace the socket: %w", err)
@@ -123,8 +130,8 @@ func (l *Listener) close() {
 	}
 }
 
-// dialable returns the address at which this machine reaches the listener: loopback where it listens on all addresses. Devices
-// elsewhere get the hub's own address instead (devices/native).
+// dialable returns the address at which this machine reaches the listener: loopback where it listens on all addresses.
+// Devices elsewhere get the hub's own address instead (devices/native).
 func (l *Listener) dialable() string {
 	if !l.everywhere() {
 		return l.addr

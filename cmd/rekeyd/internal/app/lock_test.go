@@ -17,13 +17,19 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
-// TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted has a hub with nothing but wrong passwords start again and again, each time with the same
-// store on disk, and ask and move devices that lock after ten wrong sign-ins, in every way that the program knows.
+// TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted has a hub with nothing but wrong passwords start again and again,
+// each time with the same store on disk, and ask and move devices that lock after ten wrong sign-ins, in every way that
+// the program knows.
 func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	camera := sim.Spec{Kind: home.Camera, Protocol: home.TapoCam, Username: "anna@example.org", Password: home.NewSecret("what nobody here knows")}
+	camera := sim.Spec{
+		Kind:     home.Camera,
+		Protocol: home.TapoCam,
+		Username: "anna@example.org",
+		Password: home.NewSecret("what nobody here knows"),
+	}
 	old, md5, plug := camera, camera, camera
 	old.Defects, md5.Defects = []sim.Defect{sim.Hashed}, []sim.Defect{sim.MD5}
 	plug.Kind, plug.Protocol, plug.Locks = home.Plug, home.SmartAES, 10
@@ -42,7 +48,10 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 	a := home.Account{ID: "a", Email: "anna@example.org", Epoch: 8, NoticeEpoch: 8, CleartextBind: true}
 	c := home.Candidates{Account: a, Bound: true}
 	for e := home.Epoch(8); e > 0; e-- {
-		c.Credentials = append(c.Credentials, home.Credential{Epoch: e, Username: a.Email, Password: home.NewSecret(fmt.Sprint("wrong ", e))})
+		c.Credentials = append(
+			c.Credentials,
+			home.Credential{Epoch: e, Username: a.Email, Password: home.NewSecret(fmt.Sprint("wrong ", e))},
+		)
 	}
 	dir := t.TempDir()
 	for life := range 12 {
@@ -70,7 +79,12 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 				}
 				time.Sleep(10 * time.Millisecond)
 			}
-			dev := home.Device{ID: d.ID(), Protocol: d.Protocol(), Addr: d.Addr(), Keys: []string{strings.Replace(string(d.ID()), "-", ":", 1)}}
+			dev := home.Device{
+				ID:       d.ID(),
+				Protocol: d.Protocol(),
+				Addr:     d.Addr(),
+				Keys:     []string{strings.Replace(string(d.ID()), "-", ":", 1)},
+			}
 			for range 5 {
 				f, err := all[d.Protocol()].Probe(t.Context(), dev, c)
 				if err == nil && (f.Verdict.State == home.Current || f.Verdict.State == home.Stale) {

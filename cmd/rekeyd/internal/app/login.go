@@ -12,7 +12,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
-// Login signs the hub in to an account, with its e-mail address and password or with a pairing word from the account's page.
+// Login signs the hub in to an account, with its e-mail address and password or with a pairing word from the account's
+// page.
 func (h *Hub) Login(ctx context.Context, in daemon.Login) error {
 	if in.Provider == home.TPLink {
 		_, err := h.vendor.Login(ctx, tplink.Login{URL: in.AccountURL, Email: in.Email, Password: in.Password, Code: in.Code})

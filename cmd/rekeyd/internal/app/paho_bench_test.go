@@ -106,8 +106,8 @@ func (t *tap) traffic(b *testing.B) (moved traffic) {
 	return moved
 }
 
-// pahoMoves has two paho clients move messages of the sizes in t, as many at once each way as the link, QoS 1, over the embedded broker or another: no
-// JSON, no signature, no proof, nothing on disk.
+// pahoMoves has two paho clients move messages of the sizes in t, as many at once each way as the link, QoS 1, over the
+// embedded broker or another: no JSON, no signature, no proof, nothing on disk.
 func pahoMoves(b *testing.B, t traffic, brokers ...string) {
 	const window = benchWindow
 	if t.count() == 0 {
@@ -162,7 +162,17 @@ func benchIdentity(b *testing.B, role wire.Role) *wire.Identity {
 func pahoClient(b *testing.B, url string, id *wire.Identity, filter string, arrived chan<- struct{}) paho.Client {
 	b.Helper()
 	o := paho.NewClientOptions().AddBroker(url).SetClientID(id.Name).SetUsername(id.Name).SetPassword(id.Login().Reveal())
-	o.SetProtocolVersion(4).SetCleanSession(true).SetAutoReconnect(false).SetOrderMatters(true).SetStore(paho.NewMemoryStore())
+	o.SetProtocolVersion(
+		4,
+	).SetCleanSession(
+		true,
+	).SetAutoReconnect(
+		false,
+	).SetOrderMatters(
+		true,
+	).SetStore(
+		paho.NewMemoryStore(),
+	)
 	c := paho.NewClient(o)
 	finished(b, c.Connect())
 	b.Cleanup(func() { c.Disconnect(100) })
@@ -215,7 +225,10 @@ func startMosquitto(b *testing.B) (url string) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	_ = l.Close()
 	conf := filepath.Join(b.TempDir(), "mosquitto.conf")
-	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\nmax_queued_messages 10000\n", port)
+	text := fmt.Sprintf(
+		"listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\nmax_queued_messages 10000\n",
+		port,
+	)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		b.Fatal(err)
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// part is one long-running task of a hub or a service. run acquires what it needs, so that it can be called again after it failed.
+// part is one long-running task of a hub or a service. run acquires what it needs, so that it can be called again after
+// it failed.
 type part struct {
 	name string
 	run  func(context.Context) error
@@ -21,7 +22,8 @@ type part struct {
 	vital bool
 }
 
-// The pause before a failed part runs again doubles with each failure. A part that ran longer than healthyAfter begins anew.
+// The pause before a failed part runs again doubles with each failure. A part that ran longer than healthyAfter begins
+// anew.
 const (
 	firstPause   = time.Second
 	longestPause = time.Minute

@@ -89,8 +89,8 @@ func (h *testHouse) status() (s daemon.Status, ok bool) {
 	return s, json.NewDecoder(resp.Body).Decode(&s) == nil
 }
 
-// works changes the account's password and waits until the hub has it, which needs every part but the vendor's and the page; then it
-// reads the page.
+// works changes the account's password and waits until the hub has it, which needs every part but the vendor's and the
+// page; then it reads the page.
 func (h *testHouse) works() {
 	h.t.Helper()
 	old := h.passwordNow()
@@ -124,7 +124,10 @@ func TestEveryPartRunsTwice(t *testing.T) {
 	ok(t, err)
 	defer service.Close()
 	hub, err := NewHub(HubOptions{
-		State: filepath.Join(so.State, "hub"), Interfaces: []string{"lo"}, Service: service, Listen: "127.0.0.1:0", Log: so.Log,
+		State: filepath.Join(
+			so.State,
+			"hub",
+		), Interfaces: []string{"lo"}, Service: service, Listen: "127.0.0.1:0", Log: so.Log,
 	})
 	ok(t, err)
 	defer hub.Close()

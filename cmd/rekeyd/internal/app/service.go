@@ -65,7 +65,13 @@ func NewService(o ServiceOptions) (_ *Service, err error) {
 		s.brokers = []string{"mqtt://" + s.brokerListener.dialable()}
 	}
 	if o.BaseURL == "" && s.listener.everywhere() {
-		o.Log.Warn("links in mails open on this machine only", "url", s.URL(), "hint", "give the URL for other machines with "+o.BaseFlag)
+		o.Log.Warn(
+			"links in mails open on this machine only",
+			"url",
+			s.URL(),
+			"hint",
+			"give the URL for other machines with "+o.BaseFlag,
+		)
 	}
 	return s, s.open()
 }
@@ -81,7 +87,8 @@ func (s *Service) open() (err error) {
 		return err
 	}
 	s.account, err = server.New(server.Options{
-		Store: store, BaseURL: base, Brokers: s.brokers, HubBrokers: s.hubBrokers(), Mail: s.o.Mail, Undelivered: s.o.GivenUp, Policy: s.o.Policy,
+		Store: store, BaseURL: base, Brokers: s.brokers, HubBrokers: s.hubBrokers(),
+		Mail: s.o.Mail, Undelivered: s.o.GivenUp, Policy: s.o.Policy,
 		Log: s.o.Log.With("part", "account"),
 	})
 	if err != nil {
@@ -97,8 +104,8 @@ func (s *Service) open() (err error) {
 	return err
 }
 
-// hubBrokers returns the URLs that hubs get; nil for those that the account service uses itself. An embedded broker that listens on all
-// addresses is reached at the host of BaseURL.
+// hubBrokers returns the URLs that hubs get; nil for those that the account service uses itself. An embedded broker
+// that listens on all addresses is reached at the host of BaseURL.
 func (s *Service) hubBrokers() []string {
 	if len(s.o.HubBrokers) > 0 || s.brokerListener == nil || !s.brokerListener.everywhere() {
 		return s.o.HubBrokers

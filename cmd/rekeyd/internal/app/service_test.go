@@ -49,7 +49,12 @@ func (l *logBuffer) String() string {
 func testServiceOptions(t *testing.T) (ServiceOptions, *logBuffer) {
 	t.Helper()
 	log := &logBuffer{}
-	o := ServiceOptions{State: t.TempDir(), Listen: "127.0.0.1:0", Broker: "127.0.0.1:0", Log: slog.New(slog.NewTextHandler(log, nil))}
+	o := ServiceOptions{
+		State:  t.TempDir(),
+		Listen: "127.0.0.1:0",
+		Broker: "127.0.0.1:0",
+		Log:    slog.New(slog.NewTextHandler(log, nil)),
+	}
 	o.Policy = account.DefaultPolicy()
 	o.Policy.Activation, o.Policy.HashMemory, o.Policy.HashTime = false, 64, 1
 	o.Mail = mail.Folder{Dir: filepath.Join(o.State, "mail"), From: "rekeyd@localhost.localdomain"}

@@ -25,11 +25,11 @@ import (
 const (
 	benchDevices   = 10_000
 	benchObservers = 16 // devices observed at once
-	benchWindow    = 4  // requests that a link has open at once
+	benchWindow    = 1  // requests that a link has open at once
 )
 
-// benchHouse is the account service and a hub's end of the link, in one process, with devices bound and signed in. There is no engine: the
-// benchmark itself writes to the store that a device holds the newest password.
+// benchHouse is the account service and a hub's end of the link, in one process, with devices bound and signed in.
+// There is no engine: the benchmark itself writes to the store that a device holds the newest password.
 type benchHouse struct {
 	b       *testing.B
 	service *Service
@@ -103,7 +103,8 @@ func newBenchHouse(b *testing.B, n int, brokers ...string) *benchHouse {
 	h := &benchHouse{b: b, mail: make(chan string, 2048), epochs: make(chan home.Epoch, 16)}
 	dir, log := b.TempDir(), slog.New(slog.DiscardHandler)
 	o := ServiceOptions{
-		State: dir, Listen: "127.0.0.1:0", Broker: "127.0.0.1:0", Brokers: brokers, Mail: h, Policy: account.DefaultPolicy(), Log: log,
+		State: dir, Listen: "127.0.0.1:0", Broker: "127.0.0.1:0", Brokers: brokers, Mail: h,
+		Policy: account.DefaultPolicy(), Log: log,
 	}
 	// The owner of this account forgets often, and all clients have one address.
 	o.Policy.Activation, o.Policy.ForgotPause, o.Policy.ForgotPerHour, o.Policy.ForgotFrom = false, 0, 1000, 100_000
@@ -126,7 +127,8 @@ func newBenchHouse(b *testing.B, n int, brokers ...string) *benchHouse {
 	boot, err := store.NextBoot()
 	h.ok(err)
 	h.link, err = cloudlink.New(cloudlink.Options{
-		Identity: id, Store: h.store, Boot: boot, Log: log, Version: "bench", Name: "bench", Began: func(e home.Epoch) { h.epochs <- e },
+		Identity: id, Store: h.store, Boot: boot, Log: log, Version: "bench", Name: "bench",
+		Began: func(e home.Epoch) { h.epochs <- e },
 	})
 	h.ok(err)
 	ctx, stop := context.WithCancel(context.Background())
@@ -155,7 +157,9 @@ func (h *benchHouse) bind(n int) {
 	for i := range n {
 		mac := fmt.Sprintf("50c7bf%06x", i)
 		d := home.Device{
-			ID: home.DeviceID("mac-" + mac), Name: fmt.Sprint("plug ", i), Kind: home.Plug, Protocol: home.IOT, Model: "HS110(EU)",
+			ID: home.DeviceID(
+				"mac-" + mac,
+			), Name: fmt.Sprint("plug ", i), Kind: home.Plug, Protocol: home.IOT, Model: "HS110(EU)",
 			Keys: []string{"mac:" + mac},
 		}
 		ds, h.ids = append(ds, d), append(h.ids, d.ID)
@@ -199,8 +203,8 @@ func (h *benchHouse) confirmed(e home.Epoch) {
 
 func (h *benchHouse) linkQueue() ([]home.Errand, error) { return h.store.linkStore.Errands(1) }
 
-// reset is one forgotten password, from the request that sets the new one until every device is signed in. With apart, the link gets
-// the sign-ins only after all devices were observed, and signIn is the time that they take alone.
+// reset is one forgotten password, from the request that sets the new one until every device is signed in. With apart,
+// the link gets the sign-ins only after all devices were observed, and signIn is the time that they take alone.
 func (h *benchHouse) reset(apart bool) (epoch, observed, signIn, all time.Duration) {
 	h.b.Helper()
 	h.call("", "getResetPasswordEmail", map[string]string{"email": ownerEmail, "appType": Web.AppType}, nil)
@@ -251,8 +255,9 @@ func overBrokers(b *testing.B, run func(b *testing.B, brokers ...string)) {
 	b.Run("broker=mosquitto", func(b *testing.B) { run(b, startMosquitto(b)) })
 }
 
-// BenchmarkReset is a forgotten password for 10,000 devices, from the request that sets the new one to the last confirmation. The store hears
-// of every device on the way. Both ends sync bbolt. Beside it paho moves the same messages, and does nothing else.
+// BenchmarkReset is a forgotten password for 10,000 devices, from the request that sets the new one to the last
+// confirmation. The store hears of every device on the way. Both ends sync bbolt. Beside it paho moves the same
+// messages, and does nothing else.
 func BenchmarkReset(b *testing.B) {
 	var moved traffic
 	overBrokers(b, func(b *testing.B, brokers ...string) {
@@ -283,7 +288,8 @@ func BenchmarkReset(b *testing.B) {
 	})
 }
 
-// BenchmarkSignIn signs 10,000 devices in again that were already observed at the newest epoch: the link, the service and their stores alone.
+// BenchmarkSignIn signs 10,000 devices in again that were already observed at the newest epoch: the link, the service
+// and their stores alone.
 func BenchmarkSignIn(b *testing.B) {
 	overBrokers(b, func(b *testing.B, brokers ...string) {
 		h := newBenchHouse(b, benchDevices, brokers...)

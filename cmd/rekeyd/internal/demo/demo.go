@@ -20,12 +20,14 @@ func Commands() []*cobra.Command { return []*cobra.Command{newDemo(), newSimulat
 
 func newDemo() *cobra.Command {
 	c := &cobra.Command{
-		Use: "demo", Short: "Show the main job, on this machine alone: a simulated house, a forgotten password, every device back", Args: terminal.Args(cobra.NoArgs),
-		Long: `Show the main job, on this machine alone. A house of simulated devices is announced on the loopback interface; an account
-is registered, and its password changed once, which some devices missed. The house is found and bound, the password is
-forgotten and reset through a door, and every device is moved to the new one and signed in again, one of them late: it
-was switched off. Beside them stand a neighbour's device, which is left alone, and two that only their own app can move.
-The exit code is 0 only if every device of the account was seen to be current.`,
+		Use: "demo", Short: "Show a whole reset on this machine alone, with a simulated house",
+		Args: terminal.Args(cobra.NoArgs),
+		Long: `Show the main job, on this machine alone. A house of simulated devices is announced on the
+loopback interface; an account is registered, and its password changed once, which some devices missed. The
+house is found and bound, the password is forgotten and reset through a door, and every device is moved to the
+new one and signed in again, one of them late: it was switched off. Beside them stand a neighbour's device,
+which is left alone, and two that only their own app can move. The exit code is 0 only if every device of the
+account was seen to be current.`,
 	}
 	f := c.Flags()
 	o := demoOptions{}
@@ -107,7 +109,11 @@ func play(ctx context.Context, o demoOptions) error {
 	case err != nil && ctx.Err() != nil:
 		return &home.Error{Op: "demo", Err: errors.New("it was ended before it was done")}
 	case err != nil && limited.Err() != nil:
-		return &home.Error{Op: "demo", Err: fmt.Errorf("not done within %v: %v", o.patience, err), Hint: "give a slow machine more time with --timeout, and see why with --verbose"}
+		return &home.Error{
+			Op:   "demo",
+			Err:  fmt.Errorf("not done within %v: %v", o.patience, err),
+			Hint: "give a slow machine more time with --timeout, and see why with --verbose",
+		}
 	case err != nil:
 		return err
 	}
@@ -118,7 +124,11 @@ func play(ctx context.Context, o demoOptions) error {
 		<-ctx.Done()
 	}
 	if result.Current != result.Devices {
-		return &home.Error{Op: "demo", Err: fmt.Errorf("%d of %d devices are not current", result.Devices-result.Current, result.Devices), Hint: "see why with --verbose"}
+		return &home.Error{
+			Op:   "demo",
+			Err:  fmt.Errorf("%d of %d devices are not current", result.Devices-result.Current, result.Devices),
+			Hint: "see why with --verbose",
+		}
 	}
 	return nil
 }

@@ -15,16 +15,25 @@ import (
 func newSimulate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "simulate", Short: "Run a house of simulated devices, to test against", Args: terminal.Args(cobra.NoArgs),
-		Long: `Run a house of simulated devices, each at an address of its own in 127.0.0.0/8 and on its protocol's true port, until it
-is stopped. One line of JSON tells each device: id, kind, protocol, addr, port, username, password.`,
+		Long: `Run a house of simulated devices, each at an address of its own in 127.0.0.0/8 and on its
+protocol's true port, until it is stopped. One line of JSON tells each device: id, kind, protocol, addr, port,
+username, password.`,
 		Example: `  rekeyd simulate --count plug:iot=3,bulb:iot=2 --username anna@example.org --password 'a long password'
   rekeyd simulate --house house.json`,
 	}
 	f := c.Flags()
-	count := f.String("count", "", "what devices: KIND:PROTOCOL=N,… as in plug:iot=3,camera:tapocam=1; README.md lists the protocols")
+	count := f.String(
+		"count",
+		"",
+		"what devices: KIND:PROTOCOL=N,… as in plug:iot=3,camera:tapocam=1; README.md lists the protocols",
+	)
 	username := f.String("username", "", "the account that the devices of --count are bound to, from the start")
 	password := f.String("password", "", "and its password")
-	house := f.String("house", "", "file that lists the devices, and the credential that each holds, as JSON; see README.md")
+	house := f.String(
+		"house",
+		"",
+		"file that lists the devices, and the credential that each holds, as JSON; see README.md",
+	)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		specs, err := simulated(*count, *house, *username, *password)
 		if err != nil {

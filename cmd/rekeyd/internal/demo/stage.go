@@ -116,7 +116,8 @@ func (s *stage) leave(stop context.CancelFunc) {
 	_ = os.RemoveAll(s.dir)
 }
 
-// mix is what a house of 14 consists of, every protocol by which a device can be moved among it; a larger one goes on with the same.
+// mix is what a house of 14 consists of, every protocol by which a device can be moved among it; a larger one goes on
+// with the same.
 var mix = []struct {
 	kind     home.Kind
 	protocol home.Protocol
@@ -137,8 +138,8 @@ var mix = []struct {
 	{home.Bulb, home.IOT},
 }
 
-// specsOf are devices as their apps set them up with the account's password: every third missed that it was changed, and one was set back to
-// the factory's settings.
+// specsOf are devices as their apps set them up with the account's password: every third missed that it was changed,
+// and one was set back to the factory's settings.
 func specsOf(n int, before, now home.Secret) []sim.Spec {
 	var specs []sim.Spec
 	factory := false
@@ -164,7 +165,13 @@ func (s *stage) build(run context.Context, client *v1.Client, before, now home.S
 	specs := specsOf(s.o.devices, before, now)
 	specs = append(
 		specs,
-		sim.Spec{Kind: home.Plug, Protocol: home.KLAP2, Name: "the neighbour's plug", Username: "bob@example.org", Password: home.NewSecret(rand.Text())},
+		sim.Spec{
+			Kind:     home.Plug,
+			Protocol: home.KLAP2,
+			Name:     "the neighbour's plug",
+			Username: "bob@example.org",
+			Password: home.NewSecret(rand.Text()),
+		},
 		sim.Spec{Kind: home.Camera, Protocol: home.KasaCam, Name: "the Kasa camera", Username: demoEmail, Password: now},
 		sim.Spec{Kind: home.Plug, Protocol: home.TPAP, Name: "the newest plug", Username: demoEmail, Password: now},
 	)
@@ -178,7 +185,11 @@ func (s *stage) build(run context.Context, client *v1.Client, before, now home.S
 	}
 	s.mine = s.house.Devices()[:s.o.devices]
 	s.running.Go(func() { _ = s.house.Run(run) })
-	s.say("Put up a house of %d simulated devices on the loopback interface, and %d others.", len(s.mine), len(specs)-len(s.mine))
+	s.say(
+		"Put up a house of %d simulated devices on the loopback interface, and %d others.",
+		len(s.mine),
+		len(specs)-len(s.mine),
+	)
 	return nil
 }
 

@@ -42,20 +42,26 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	if err := s.hub.Login(ctx, daemon.Login{Email: demoEmail, Password: second}); err != nil {
 		return none, err
 	}
-	// The owner remembers the password of before, and agrees to passwords in the clear: whoever plays has no other network than this machine.
+	// The owner remembers the password of before, and agrees to passwords in the clear: whoever plays has no other network
+	// than this machine.
 	_, err = s.hub.Engine().Remember("", []home.Secret{first})
 	if err := errors.Join(err, s.hub.Engine().AllowCleartextBind(true)); err != nil {
 		return none, err
 	}
 	rows, err := s.until(ctx, "looking for devices", s.house.Devices(), func(r daemon.Row) bool {
-		return r.Verdict != home.Unasked && r.Verdict != home.Unreachable && (r.Verdict != home.Unsupported || r.Protocol == home.KasaCam)
+		return r.Verdict != home.Unasked && r.Verdict != home.Unreachable &&
+			(r.Verdict != home.Unsupported || r.Protocol == home.KasaCam)
 	})
 	if err != nil {
 		return none, err
 	}
 	result := demoResult{Door: s.o.door.Name, Discovered: time.Since(began).Milliseconds(), LeftAlone: []leftAlone{}}
 	s.show.table(rows)
-	s.say("Found %d devices over mDNS and UDP in %d ms, and which password each one holds.", len(s.mine), result.Discovered)
+	s.say(
+		"Found %d devices over mDNS and UDP in %d ms, and which password each one holds.",
+		len(s.mine),
+		result.Discovered,
+	)
 	mine := map[home.DeviceID]bool{}
 	for _, d := range s.mine {
 		mine[d.ID()] = true
@@ -105,7 +111,13 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	}
 	s.count(&result, rows, third)
 	s.show.table(rows)
-	s.say("%d of %d devices are signed in with password number %d, after %d ms.", result.Current, result.Devices, result.Epoch, result.Rekeyed)
+	s.say(
+		"%d of %d devices are signed in with password number %d, after %d ms.",
+		result.Current,
+		result.Devices,
+		result.Epoch,
+		result.Rekeyed,
+	)
 	if err != nil {
 		return result, err
 	}
@@ -135,7 +147,12 @@ func (s *stage) register(ctx context.Context, client *v1.Client, pw home.Secret)
 
 // change changes the password as its owner who knows it does.
 func (s *stage) change(ctx context.Context, client *v1.Client, old, pw home.Secret) error {
-	params := map[string]string{"cloudUserName": demoEmail, "oldCloudPassword": old.Reveal(), "newCloudPassword": pw.Reveal(), "appType": app.Web.AppType}
+	params := map[string]string{
+		"cloudUserName":    demoEmail,
+		"oldCloudPassword": old.Reveal(),
+		"newCloudPassword": pw.Reveal(),
+		"appType":          app.Web.AppType,
+	}
 	if err := client.Call(ctx, home.Secret{}, "modifyCloudPassword", params, nil); err != nil {
 		return app.AccountError("change the password", err)
 	}
@@ -143,7 +160,12 @@ func (s *stage) change(ctx context.Context, client *v1.Client, old, pw home.Secr
 }
 
 // until waits until every one of these devices is there and done. On the way it shows how far it is.
-func (s *stage) until(ctx context.Context, what string, devices []*sim.Device, done func(daemon.Row) bool) ([]daemon.Row, error) {
+func (s *stage) until(
+	ctx context.Context,
+	what string,
+	devices []*sim.Device,
+	done func(daemon.Row) bool,
+) ([]daemon.Row, error) {
 	want := make(map[home.DeviceID]bool, len(devices))
 	for _, d := range devices {
 		want[d.ID()] = true
@@ -190,7 +212,10 @@ func (s *stage) forget(ctx context.Context, client *v1.Client) (string, error) {
 	}
 	link, err := s.sink.link(ctx, demoEmail, "/reset")
 	if err == nil {
-		s.say("Forgot the password, through the door %q. The mail has come over SMTP; its link is good for one use.", s.o.door.Name)
+		s.say(
+			"Forgot the password, through the door %q. The mail has come over SMTP; its link is good for one use.",
+			s.o.door.Name,
+		)
 	}
 	return link, err
 }
@@ -247,7 +272,12 @@ func (s *stage) doorsOpen(ctx context.Context, client *v1.Client, first, second 
 			pw   home.Secret
 			want bool
 		}{{first, false}, {second, true}} {
-			params := map[string]string{"appType": d.AppType, "cloudUserName": demoEmail, "cloudPassword": try.pw.Reveal(), "terminalUUID": ""}
+			params := map[string]string{
+				"appType":       d.AppType,
+				"cloudUserName": demoEmail,
+				"cloudPassword": try.pw.Reveal(),
+				"terminalUUID":  "",
+			}
 			err := client.Call(ctx, home.Secret{}, "login", params, nil)
 			if (err == nil) != try.want {
 				return fmt.Errorf("sign in through the door %q: unexpected answer: %w", d.Name, errors.Join(err, errDoor))
