@@ -1,18 +1,10 @@
-// Package discover finds devices on the LAN: by mDNS first, then by the UDP probes that some of them answer.
-//
-// Two things listen for mDNS side by side. Sweeps with grandcat/zeroconf ask for every service type of the table, each with
-// a fresh resolver, since one resolver stops asking after its first answer. A completer hears what zeroconf v1.0.0 cannot
-// put together (answers spread over packets, a malformed record among good ones, goodbyes, changed addresses) and asks for
-// what is missing. What zeroconf found counts as a hint for the completer: zeroconf cannot tell on which interface
-// an answer came, so nothing is reported on its word alone.
-//
-// Whatever is reported is a home.Sighting: hearsay. A device proves who it is to its driver.
 package discover
 
 import (
 	"context"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -116,28 +108,33 @@ type run struct {
 	book    *book
 	replies *replies
 	out     *outbox
-	wake    chan struct{} // something was heard
+	wake    chan struct{} // wakes the completer
 }
 
-// awaitNetwork returns the allowed interfaces as soon as they are others than old.
+// awaitNetwork returns the allowed interfaces as soon as they differ from old.
 func (r *run) awaitNetwork(ctx context.Context, old *network) *network {
+	return awaitNetwork(ctx, r.o.Interfaces, r.o.Pace.Poll, old, func() { r.count("interfaces could not be listed") })
+}
+
+func awaitNetwork(
+	ctx context.Context, list func() ([]net.Interface, error), poll time.Duration, old *network, failed func(),
+) *network {
 	for {
-		n, err := look(r.o.Interfaces)
+		n, err := look(list)
 		if err != nil {
-			r.count("interfaces could not be listed")
+			failed()
 		} else if !n.same(old) {
 			return n
 		}
 		select {
 		case <-ctx.Done():
 			return old
-		case <-time.After(r.o.Pace.Poll):
+		case <-time.After(poll):
 		}
 	}
 }
 
-// on looks for devices on n until ctx ends or n is no longer what is there. It returns false, after a while, where mDNS could
-// not be had.
+// on looks for devices on n until ctx ends or the interfaces change. It returns false, after a while, where mDNS was not available.
 func (r *run) on(ctx context.Context, n *network) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -146,14 +143,15 @@ func (r *run) on(ctx context.Context, n *network) bool {
 
 	l, err := listen(n)
 	if err != nil {
-		// another program holds the port for itself alone (avahi's disallow-other-stacks): the probes go on without
-		r.o.Log.Error("mDNS is not available", "err", err, "hint", "let the program that uses UDP port 5353 share it (avahi: disallow-other-stacks=no)")
+		// Another program holds the port for itself (avahi's disallow-other-stacks): the probes go on without mDNS.
+		r.o.Log.Error("mDNS is not available", "err", err,
+			"hint", "let the program that uses UDP port 5353 share it (avahi: disallow-other-stacks=no)")
 		l = &listener{net: n}
 	}
 	wg.Go(func() {
-		l.run(ctx, func(msg []byte, index int) { r.heard(msg, n, index) }, r.count)
+		l.run(ctx, func(msg []byte, index int) { r.receive(msg, n, index) }, r.count)
 	})
-	wg.Go(func() { r.clerk(ctx, l) })
+	wg.Go(func() { r.complete(ctx, l) })
 	wg.Go(func() { r.sweeps(ctx, l) })
 	if err != nil {
 		select {
@@ -169,7 +167,8 @@ func (r *run) on(ctx context.Context, n *network) bool {
 // retryListen is how long the probes go on without mDNS before it is tried again.
 const retryListen = 5 * time.Minute
 
-func (r *run) heard(msg []byte, n *network, index int) {
+// receive enters one mDNS packet in the book.
+func (r *run) receive(msg []byte, n *network, index int) {
 	records, bad, err := walk(msg)
 	if err != nil {
 		r.count("mdns packet that is none")
@@ -182,21 +181,21 @@ func (r *run) heard(msg []byte, n *network, index int) {
 		return
 	}
 	r.book.hear(records, n, index, time.Now())
-	r.nudge()
+	r.wakeCompleter()
 }
 
-func (r *run) nudge() {
+func (r *run) wakeCompleter() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
 }
 
-// gather is how long the clerk lets things pile up: a batch is cheaper than its parts.
+// gather is how long the completer waits for more packets: a batch is cheaper than its parts.
 const gather = 20 * time.Millisecond
 
-// clerk asks for what is missing and passes on what is complete. It sleeps while nothing is heard.
-func (r *run) clerk(ctx context.Context, l *listener) {
+// complete is the completer: it asks for missing records and reports complete instances. It sleeps while no packet comes.
+func (r *run) complete(ctx context.Context, l *listener) {
 	var next time.Time
 	for {
 		var due <-chan time.Time
@@ -214,22 +213,22 @@ func (r *run) clerk(ctx context.Context, l *listener) {
 			return
 		case <-time.After(gather):
 		}
-		tell, ask, again := r.book.work(time.Now())
-		r.out.put(tell)
-		l.ask(ctx, ask)
+		sightings, questions, again := r.book.work(time.Now())
+		r.out.put(sightings)
+		l.ask(ctx, questions)
 		next = again
 	}
 }
 
-// sweeps asks everybody, again and again.
+// sweeps runs sweep after sweep.
 func (r *run) sweeps(ctx context.Context, l *listener) {
 	for n := 0; ; n++ {
-		pause, lanes := r.o.Pace.First, quickLanes
-		if n >= r.o.Pace.Quick {
-			pause, lanes = r.o.Pace.Then, calmLanes
+		first, pause := n < r.o.Pace.Quick, r.o.Pace.Then
+		if first {
+			pause = r.o.Pace.First
 		}
 		over := time.After(jitter(pause))
-		r.sweep(ctx, l, lanes)
+		r.sweep(ctx, l, first)
 		select {
 		case <-ctx.Done():
 			return

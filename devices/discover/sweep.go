@@ -12,15 +12,16 @@ import (
 	"github.com/miekg/dns"
 )
 
-// How many zeroconf resolvers run at a time. Each costs two sockets, four goroutines and 128 kB while it runs: in the first
-// sweeps that buys speed, later it buys nothing.
+// How many zeroconf resolvers run at a time. Each costs two sockets, four goroutines and 128 kB while it runs: the first sweeps become
+// faster by more of them, the later ones do not.
 const (
-	quickLanes = 8
-	calmLanes  = 3
+	firstResolvers = 8
+	laterResolvers = 3
 )
 
-// sweep asks for every type once, by zeroconf and by the completer, and by the probes, and waits for the answers.
-func (r *run) sweep(ctx context.Context, l *listener, lanes int) {
+// sweep asks for every service type once, sends the probes, and waits for the answers. The first sweeps after a start ask more often:
+// a device that is missed then is found a minute later only.
+func (r *run) sweep(ctx context.Context, l *listener, first bool) {
 	r.book.begin()
 	r.replies.begin()
 	var wg sync.WaitGroup
@@ -28,30 +29,31 @@ func (r *run) sweep(ctx context.Context, l *listener, lanes int) {
 		wg.Go(func() { r.probe(ctx, l.net) })
 	}
 	if l.v4 != nil || l.v6 != nil {
-		wg.Go(func() { r.askTypes(ctx, l, lanes == quickLanes) })
-		wg.Go(func() { r.browseAll(ctx, l, lanes) })
+		resolvers := laterResolvers
+		if first {
+			resolvers = firstResolvers
+			wg.Go(func() { r.repeatQuestions(ctx, l) })
+		}
+		wg.Go(func() { r.browseAll(ctx, l, resolvers) })
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return // a sweep that was cut short says nothing about who is missing
+		return // an interrupted sweep is no evidence of absence
 	}
 	r.book.end(time.Now())
 	r.out.put(r.replies.end(time.Now()))
-	r.nudge()
+	r.wakeCompleter()
 }
 
-// askTypes asks for all types in one packet; in a first sweep three times, further and further apart (RFC 6762, 5.2).
-func (r *run) askTypes(ctx context.Context, l *listener, thrice bool) {
+// repeatQuestions asks for all types in one packet, three times with growing pauses (RFC 6762, section 5.2): zeroconf stops asking after
+// its first answer, and every lost packet would cost a sweep.
+func (r *run) repeatQuestions(ctx context.Context, l *listener) {
 	var all []dns.Question
 	for _, t := range slices.Sorted(maps.Keys(serviceTypes)) {
 		all = append(all, question(t+".local.", dns.TypePTR))
 	}
 	w := r.o.Pace.Window
-	pauses := []time.Duration{0, w / 5, w * 2 / 5}
-	if !thrice {
-		pauses = pauses[:1]
-	}
-	for _, p := range pauses {
+	for _, p := range []time.Duration{0, w / 5, w * 2 / 5} {
 		select {
 		case <-ctx.Done():
 			return
@@ -61,13 +63,13 @@ func (r *run) askTypes(ctx context.Context, l *listener, thrice bool) {
 	}
 }
 
-// browseAll has every type browsed, at most lanes of them at a time, in an order of its own every time.
-func (r *run) browseAll(ctx context.Context, l *listener, lanes int) {
+// browseAll browses for every type, with so many resolvers at a time, in a different order every time.
+func (r *run) browseAll(ctx context.Context, l *listener, resolvers int) {
 	types := slices.Collect(maps.Keys(serviceTypes))
 	rand.Shuffle(len(types), func(i, j int) { types[i], types[j] = types[j], types[i] })
 	work := make(chan string)
 	var wg sync.WaitGroup
-	for range lanes {
+	for range resolvers {
 		wg.Go(func() {
 			for t := range work {
 				r.browse(ctx, l, t)
@@ -81,9 +83,9 @@ func (r *run) browseAll(ctx context.Context, l *listener, lanes int) {
 	wg.Wait()
 }
 
-// browse is one window of zeroconf for one type. What v1.0.0 needs: a fresh resolver each time, no family that cannot be
-// joined (it would leak the other's socket), never an empty list of interfaces (it would take them all), a buffer (or its receive
-// loop stands still), and its channel read to the end (or a goroutine and a socket stay).
+// browse asks for one type with zeroconf for the length of a window. v1.0.0 needs a fresh resolver each time, no address family that
+// cannot be joined (it would leak the socket of the other), a list of interfaces that is not empty (it would use all), a buffer (or its
+// receive loop blocks), and a reader that drains its channel (or a goroutine and a socket stay).
 func (r *run) browse(ctx context.Context, l *listener, typ string) {
 	if ctx.Err() != nil {
 		return
@@ -97,7 +99,7 @@ func (r *run) browse(ctx context.Context, l *listener, typ string) {
 	}
 	resolver, err := zeroconf.NewResolver(zeroconf.SelectIfaces(l.net.interfaces), zeroconf.SelectIPTraffic(families))
 	if err != nil {
-		r.count("zeroconf did not start") // the interface went, or the port is not shared: the next sweep tries again
+		r.count("zeroconf did not start") // the interface is gone, or the port is not shared: the next sweep tries again
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.o.Pace.Window)
@@ -109,6 +111,6 @@ func (r *run) browse(ctx context.Context, l *listener, typ string) {
 	}
 	for e := range entries {
 		r.book.hint(e.Instance + "." + typ + ".local.")
-		r.nudge()
+		r.wakeCompleter()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,11 +123,7 @@ func (h *Hub) openCloud() error {
 
 // openEngine makes discovery, the drivers, the engine and its API.
 func (h *Hub) openEngine() error {
-	interfaces := discover.Multicast
-	if len(h.o.Interfaces) > 0 {
-		interfaces = discover.Named(h.o.Interfaces...)
-	}
-	d, err := discover.New(discover.Options{Interfaces: interfaces, Pace: h.o.Pace, Log: h.o.Log.With("part", "discover")})
+	d, err := discover.New(discover.Options{Interfaces: h.interfaces(), Pace: h.o.Pace, Log: h.o.Log.With("part", "discover")})
 	if err != nil {
 		return err
 	}
@@ -201,13 +198,29 @@ func (h *Hub) parts() []part {
 			"page", h.PageURL(), "account", h.AccountURL())
 		return serve(ctx)
 	}
-	return []part{
+	all := []part{
 		{name: "engine", run: h.engine.Run, vital: true},
 		{name: "link", run: h.link.Run},
 		{name: "vendor", run: h.vendor.Run},
 		listening(h.page, serveHTTP(h.face.Public(), h.o.Log)),
 		control,
 	}
+	if port, ok := h.page.onLAN(); ok {
+		a := discover.HubAnnouncement{
+			ID: home.HubID(h.identity.Name), Port: port, Version: h.o.Version, Interfaces: h.interfaces(),
+			Log: h.o.Log.With("part", "announcement"),
+		}
+		all = append(all, part{name: "announcement", run: a.Run})
+	}
+	return all
+}
+
+// interfaces returns the list of interfaces to find devices on, and to announce the hub on.
+func (h *Hub) interfaces() func() ([]net.Interface, error) {
+	if len(h.o.Interfaces) > 0 {
+		return discover.Named(h.o.Interfaces...)
+	}
+	return discover.Multicast
 }
 
 // Close closes what NewHub opened.

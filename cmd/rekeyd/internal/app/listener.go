@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -145,4 +146,15 @@ func (l *Listener) everywhere() bool {
 	host, _, _ := net.SplitHostPort(l.addr)
 	ip, err := netip.ParseAddr(host)
 	return host == "" || err == nil && ip.IsUnspecified()
+}
+
+// onLAN reports whether other machines can reach the listener, and its port.
+func (l *Listener) onLAN() (port uint16, ok bool) {
+	at, err := netip.ParseAddrPort(l.addr)
+	if err != nil {
+		_, text, _ := net.SplitHostPort(l.addr)
+		n, err := strconv.ParseUint(text, 10, 16)
+		return uint16(n), err == nil && l.everywhere()
+	}
+	return at.Port(), !at.Addr().IsLoopback()
 }
