@@ -128,7 +128,7 @@ func parseTapo(raw []byte) (*tapoReply, map[string]json.RawMessage, error) {
 	r := &tapoReply{}
 	for name, into := range map[string]any{
 		"device_type": &r.Type, "device_model": &r.Model, "device_name": &r.Name, "mac": &r.MAC, "factory_default": &r.Factory,
-		"mgt_encrypt_schm": &r.Scheme, "encrypt_info": &r.Hidden,
+		"mgt_encrypt_schm": &r.Scheme, "encrypt_info": &r.Hidden, "tpap": &r.TPAP,
 	} {
 		_ = json.Unmarshal(fields[name], into)
 	}
