@@ -56,6 +56,8 @@ func TestCallersOfABusyDeviceTakeTurns(t *testing.T) {
 				})
 			}
 			all.Wait()
+			d.mu.Lock()
+			defer d.mu.Unlock()
 			if string(order) != "\x00\x01\x02\x04\x05\x06" || refused != 2 || d.most != 1 {
 				t.Errorf("served %v, %d gave up, at most %d at once", order, refused, d.most)
 			}
