@@ -60,7 +60,11 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		return // the grant is outstanding: AccountChanged schedules the device when it is here
 	case t.device.Protocol.Info().Ordered:
 		if t.try = r.takeTry(id); !t.try {
-			r.with(id, func(m *memory) { m.trouble = notOrdered(f.Device) })
+			r.with(id, func(m *memory) {
+				if !errors.Is(m.trouble, home.ErrRefused) { // else it says what came of a try
+					m.trouble = notOrdered(f.Device)
+				}
+			})
 			r.reports.add(id)
 			r.planNext(t, found)
 			return

@@ -51,6 +51,9 @@ func TestADeviceOfAnUnprovenCommandIsMovedByOrderOnly(t *testing.T) {
 			if p := h.lan.now(front); p.moves != 1 || p.tries != 1 {
 				t.Errorf("an order for one try: moved %d times, %d as a try", p.moves, p.tries)
 			}
+			if r := h.row(front); !strings.Contains(r.Detail, home.ErrRefused.Error()) {
+				t.Errorf("after a try that failed it is shown as %q", r.Detail)
+			}
 			if err := h.engine.TryRekey(nil); err == nil {
 				t.Error("a try of every device is accepted")
 			}
