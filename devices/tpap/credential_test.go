@@ -21,7 +21,10 @@ func TestCredentialsAgreeWithTheVectors(t *testing.T) {
 		password      string
 	}{
 		{"A", ``, true, "great_password"},
-		{"B", `{"type":"password_shadow","params":{"passwd_id":5,"passwd_prefix":"$5$saltsaltsaltsalt$"}}`, true, "great_password"},
+		{
+			"B", `{"type":"password_shadow","params":{"passwd_id":5,"passwd_prefix":"$5$saltsaltsaltsalt$"}}`,
+			true, "great_password",
+		},
 		{"C", `{"type":"password_shadow","params":{"passwd_id":2}}`, false, "great_password"},
 		{"D", `null`, false, "great_password"},
 		{"K", `{"type":"password_shadow","params":{"passwd_id":2}}`, false, "kat-password"},
@@ -53,7 +56,8 @@ func TestSecretsStandBehindTheAnswer(t *testing.T) {
 	request := `{"method":"set_qs_info","params":{"account":{"password":"c2VjcmV0"}}}`
 	hidden := string(tpap.Hide([]byte(request)))
 	var a, b any
-	if json.Unmarshal([]byte(request), &a) != nil || json.Unmarshal([]byte(hidden), &b) != nil || !reflect.DeepEqual(a, b) {
+	err := errors.Join(json.Unmarshal([]byte(request), &a), json.Unmarshal([]byte(hidden), &b))
+	if err != nil || !reflect.DeepEqual(a, b) {
 		t.Error("it means something else")
 	}
 	if at := strings.Index(hidden, "c2VjcmV0"); at < tpap.Hidden || tpap.Hidden < 512 {
@@ -61,9 +65,12 @@ func TestSecretsStandBehindTheAnswer(t *testing.T) {
 	}
 }
 
-// plugs stretch the user name, "/" and the password where they name no hash.
-func refusal(password string, at time.Time) home.Refusal {
-	return home.Refusal{Credential: home.NewSecret("u/" + password), At: at}
+// refused are refusals of passwords by a plug that names no hash: it stretches the user name, "/" and the password.
+func refused(at time.Time, passwords ...string) (all []home.Refusal) {
+	for _, p := range passwords {
+		all = append(all, home.Refusal{Credential: home.NewSecret("u/" + p), At: at})
+	}
+	return all
 }
 
 func TestWhichCredentialIsTried(t *testing.T) {
@@ -78,22 +85,28 @@ func TestWhichCredentialIsTried(t *testing.T) {
 		err  error
 	}{
 		"the newest":                  {home.SignIns{}, false, "new", nil},
-		"the next after a refusal":    {home.SignIns{Refused: []home.Refusal{refusal("new", now)}, LastRefused: now}, false, "old", nil},
+		"the next after a refusal":    {home.SignIns{Refused: refused(now, "new"), LastRefused: now}, false, "old", nil},
 		"what was accepted":           {home.SignIns{Accepted: home.NewSecret("u/old")}, false, "old", nil},
 		"what was accepted, at floor": {home.SignIns{Accepted: home.NewSecret("u/old"), Left: left(1)}, false, "old", nil},
 		"none within a day": {home.SignIns{
-			Refused: []home.Refusal{refusal("new", hour(50)), refusal("old", hour(40)), refusal("older", hour(23))}, LastRefused: hour(23),
+			Refused:     append(refused(hour(50), "new", "old"), refused(hour(23), "older")...),
+			LastRefused: hour(23),
 		}, false, "", failure.ErrMismatch},
 		"one after a day": {home.SignIns{
-			Refused: []home.Refusal{refusal("new", hour(50)), refusal("old", hour(60)), refusal("older", hour(24))}, LastRefused: hour(24),
+			Refused:     append(refused(hour(24), "new", "older"), refused(hour(60), "old")...),
+			LastRefused: hour(24),
 		}, false, "old", nil},
 		"one after a day, above the floor": {home.SignIns{
-			Refused: []home.Refusal{refusal("new", hour(30)), refusal("old", hour(31)), refusal("older", hour(32))}, LastRefused: hour(30),
-			Left: left(tpap.Floor),
+			Refused: refused(hour(30), "new", "old", "older"), LastRefused: hour(30), Left: left(tpap.Floor),
 		}, false, "", home.ErrBudget},
-		"none at the floor":         {home.SignIns{Left: left(tpap.Floor), LastRefused: hour(100)}, false, "", home.ErrBudget},
-		"above the floor":           {home.SignIns{Left: left(tpap.Floor + 1), LastRefused: now}, false, "new", nil},
-		"at the floor, set up anew": {home.SignIns{Left: left(0), LastRefused: hour(100)}, true, "new", nil},
+		"none at the floor": {
+			home.SignIns{Left: left(tpap.Floor), LastRefused: hour(100)}, false, "", home.ErrBudget,
+		},
+		"above the floor": {home.SignIns{Left: left(tpap.Floor + 1), LastRefused: now}, false, "new", nil},
+		"at the floor, said to be set up anew": {
+			home.SignIns{Left: left(tpap.Floor), LastRefused: hour(23)}, true, "", home.ErrBudget,
+		},
+		"at the floor, set up anew a day ago": {home.SignIns{Left: left(0), LastRefused: hour(100)}, true, "new", nil},
 	} {
 		got, err := tpap.Chosen(c.kept, c.anew, passwords, now)
 		if got != c.want || !errors.Is(err, c.err) {

@@ -86,6 +86,7 @@ type about struct {
 	plate    nameplate.Plate // empty where the device does not answer the question
 	pake     []int           // the kinds of passcode that it takes
 	userHash int
+	attests  bool // it wants to prove who made it, which is not checked here
 }
 
 // Kinds of passcode (devices/PROTOCOLS.md, section 11.3).
@@ -149,6 +150,7 @@ func parseAbout(raw []byte) (about, error) {
 			TPAP *struct {
 				PAKE     []int `json:"pake"`
 				UserHash int   `json:"user_hash_type"`
+				Attests  int   `json:"dac"`
 			} `json:"tpap"`
 		} `json:"result"`
 	}
@@ -163,5 +165,6 @@ func parseAbout(raw []byte) (about, error) {
 	if got.Result.TPAP == nil || mac == "" || len(got.Result.TPAP.PAKE) > 16 {
 		return about{}, failure.ErrProtocol
 	}
-	return about{nameplate.New(mac, "", "", home.Other), got.Result.TPAP.PAKE, got.Result.TPAP.UserHash}, nil
+	t := got.Result.TPAP
+	return about{nameplate.New(mac, "", "", home.Other), t.PAKE, t.UserHash, t.Attests != 0}, nil
 }

@@ -37,7 +37,7 @@ type candidate struct {
 // only while the device stores the same: its salt belongs to the stored password, as far as is known, and another
 // owner or kind of passcode means that it was set up again.
 func historyOf(kept home.SignIns, r registration, owner string) history {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%x %q %v", r.answer.Salt, r.answer.Extra, r.pake))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%x %q %v", r.answer.Salt, r.answer.Extra, r.about.pake))
 	verifier := hex.EncodeToString(sum[:16])
 	moved := kept.Owner != "" && owner != "" && kept.Owner != owner
 	anew := kept.Verifier != verifier || moved
@@ -96,7 +96,7 @@ func (h history) choose(keys []keyring.Key, now time.Time) (candidate, error) {
 	switch {
 	case first == nil:
 		return candidate{}, failure.ErrMismatch
-	case h.Left != nil && *h.Left <= floor && !h.anew:
+	case h.Left != nil && *h.Left <= floor && !(h.anew && now.Sub(h.LastRefused) >= refusedTime):
 		return candidate{}, errNearLock(*h.Left)
 	}
 	return *first, nil

@@ -163,13 +163,15 @@ func TestDemandsAreBoundedAndNamed(t *testing.T) {
 		state  home.State
 		detail string
 	}{
-		"suite 8":          {registered, set("cipher_suites", 8), home.Unsupported, "suite 8"},
-		"two suites":       {registered, set("cipher_suites", []int{1, 2}), home.Unsupported, "suite"},
-		"another cipher":   {registered, set("encryption", "chacha20_poly1305"), home.Unsupported, "chacha20_poly1305"},
-		"many iterations":  {registered, set("iterations", 1<<31-1), home.Unsupported, "iterations"},
-		"no iterations":    {registered, set("iterations", 0), home.Unsupported, "iterations"},
-		"authkey":          {registered, extra("password_authkey", nil), home.Unsupported, "password_authkey"},
-		"shadow 3":         {registered, extra("password_shadow", map[string]any{"passwd_id": 3}), home.Unsupported, "form 3"},
+		"suite 8":         {registered, set("cipher_suites", 8), home.Unsupported, "suite 8"},
+		"two suites":      {registered, set("cipher_suites", []int{1, 2}), home.Unsupported, "suite"},
+		"another cipher":  {registered, set("encryption", "chacha20_poly1305"), home.Unsupported, "chacha20_poly1305"},
+		"many iterations": {registered, set("iterations", 1<<31-1), home.Unsupported, "iterations"},
+		"no iterations":   {registered, set("iterations", 0), home.Unsupported, "iterations"},
+		"authkey":         {registered, extra("password_authkey", nil), home.Unsupported, "password_authkey"},
+		"shadow 3": {
+			registered, extra("password_shadow", map[string]any{"passwd_id": 3}), home.Unsupported, "form 3",
+		},
 		"control sequence": {registered, extra("\x1b[2J\u202e", nil), home.Unsupported, "hashed by"},
 		"many rounds": {registered, extra("password_shadow", map[string]any{
 			"passwd_id": 5, "passwd_prefix": "$5$salt$", "passwd_rounds": 999_999_999,
@@ -178,13 +180,16 @@ func TestDemandsAreBoundedAndNamed(t *testing.T) {
 		"user name in form 7": {
 			asked, set("tpap", map[string]any{"pake": []int{2}, "user_hash_type": 7}), home.Unsupported, "form 7",
 		},
-		"another MAC":         {asked, set("mac", "3C-6A-D2-01-02-04"), home.Mismatch, ""},
-		"no share":            {registered, set("dev_share", ""), home.Unreachable, ""},
-		"share of zeros":      {registered, set("dev_share", make([]byte, 65)), home.Unreachable, ""},
-		"point at infinity":   {registered, set("dev_share", []byte{0}), home.Unreachable, ""},
-		"no salt":             {registered, set("dev_salt", ""), home.Unreachable, ""},
-		"long salt":           {registered, set("dev_salt", make([]byte, 5000)), home.Unreachable, ""},
-		"salt without end":    {registered, extra("password_shadow", map[string]any{"passwd_id": 5, "passwd_prefix": "$5$"}), home.Unreachable, ""},
+		"another MAC":       {asked, set("mac", "3C-6A-D2-01-02-04"), home.Mismatch, ""},
+		"no share":          {registered, set("dev_share", ""), home.Unreachable, ""},
+		"share of zeros":    {registered, set("dev_share", make([]byte, 65)), home.Unreachable, ""},
+		"point at infinity": {registered, set("dev_share", []byte{0}), home.Unreachable, ""},
+		"no salt":           {registered, set("dev_salt", ""), home.Unreachable, ""},
+		"long salt":         {registered, set("dev_salt", make([]byte, 5000)), home.Unreachable, ""},
+		"salt without end": {
+			registered, extra("password_shadow", map[string]any{"passwd_id": 5, "passwd_prefix": "$5$"}),
+			home.Unreachable, "",
+		},
 		"no proof":            {proved, set("dev_confirm", ""), home.Mismatch, ""},
 		"another proof":       {proved, set("dev_confirm", make([]byte, 32)), home.Mismatch, ""},
 		"no token":            {proved, set("stok", ""), home.Unreachable, ""},
@@ -206,13 +211,13 @@ func TestDemandsAreBoundedAndNamed(t *testing.T) {
 			if !strings.Contains(f.Verdict.Detail, c.detail) || strings.ContainsAny(f.Verdict.Detail, "\x1b\u202e") {
 				t.Errorf("detail %q, want something of %q", f.Verdict.Detail, c.detail)
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > 30*time.Second { // the demands are for hours
 				t.Errorf("it took %v", took)
 			}
 			if early := c.step == asked || c.step == registered; early && s.times(proved) > 0 {
 				t.Error("a guess was sent to a device that is not spoken to")
 			}
-			if err := patientOf(t, 0).Rekey(t.Context(), dev, home.Move{Account: ann, From: oldPair, To: newPair, Try: true}); err == nil {
+			if err := patientOf(t, 0).Rekey(t.Context(), dev, order); err == nil {
 				t.Error("rekey: no error")
 			}
 		})
@@ -231,8 +236,9 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 		"nothing": says(""), "null": says("null"), "list": says("[]"), "half": says(`{"error_code":0,"res`),
 		"deep":        says(strings.Repeat(`{"result":`, 20000)),
 		"deep within": says(`{"error_code":0,"result":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`),
-		"a code":      says(`{"error_code":-1}`), "no code": says(`{"result":{}}`), "a text as code": says(`{"error_code":"0"}`),
-		"quotes": says("hello " + email), "binary": says(strings.Repeat("\x00\xff{", 100)),
+		"a code":      says(`{"error_code":-1}`), "no code": says(`{"result":{}}`),
+		"a text as code": says(`{"error_code":"0"}`),
+		"quotes":         says("hello " + email), "binary": says(strings.Repeat("\x00\xff{", 100)),
 		"too long": says(`{"error_code":0}` + strings.Repeat(" ", 70<<10)), "endless": endless,
 		"403":      func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusForbidden); return true },
 		"hangs up": func(http.ResponseWriter) bool { panic(http.ErrAbortHandler) },
@@ -338,8 +344,10 @@ func FuzzAnswersAreReadOrRefused(f *testing.F) {
 	b64 := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for _, text := range []string{
 		`{"error_code":0,"result":{"mac":"3C-6A-D2-01-02-03","tpap":{"pake":[2],"user_hash_type":1}}}`,
-		`{"error_code":-40209}`, `{"error_code":-2203,"error_info":{"remainAttempts":3}}`, `{"error_code":-40404,"data":{"sec_left":1800}}`,
-		`{"error_code":0,"result":{"dev_random":"` + b64 + `","dev_salt":"` + b64 + `","iterations":5000,"cipher_suites":[1],"encryption":"aes_128_ccm"}}`,
+		`{"error_code":-40209}`, `{"error_code":-2203,"error_info":{"remainAttempts":3}}`,
+		`{"error_code":-40404,"data":{"sec_left":1800}}`,
+		`{"error_code":0,"result":{"dev_random":"` + b64 + `","dev_salt":"` + b64 + `","iterations":5000,` +
+			`"cipher_suites":[1],"encryption":"aes_128_ccm"}}`,
 		`{"error_code":0,"result":{"dev_confirm":"` + b64 + `","stok":"a!b","start_seq":-1}}`,
 		`{"type":"password_shadow","params":{"passwd_id":5,"passwd_prefix":"$5$sa+t$"}}`,
 		`{"error_code":0,"result":{"responses":[{"method":"getDeviceInfo","error_code":0,"result":{}}]}}`,

@@ -86,12 +86,12 @@ type registration struct {
 	userRandom []byte
 	answer     registered
 	form       form
-	pake       []int
+	about      about
 }
 
 // register begins an exchange. The device learns nothing by it.
 func (c *conn) register(ctx context.Context, a about) (registration, error) {
-	r := registration{userRandom: make([]byte, 32), pake: a.pake}
+	r := registration{userRandom: make([]byte, 32), about: a}
 	_, _ = rand.Read(r.userRandom) // never fails
 	raw, err := c.post(ctx, map[string]any{
 		"sub_method": "pake_register", "username": userName(a.userHash), "user_random": r.userRandom,
@@ -119,10 +119,10 @@ func (c *conn) share(ctx context.Context, r registration, next candidate) (*sess
 	if err != nil {
 		return nil, failure.ErrProtocol // a share that no honest device sends: nothing was sent to it
 	}
-	nonce := make([]byte, 32) // devices without TLS may want one; their attestation is not checked (section 11.3)
-	_, _ = rand.Read(nonce)   // never fails
 	params := map[string]any{"sub_method": "pake_share", "user_share": p.Share(), "user_confirm": keys.User}
-	if !usesTLS(c.dev) {
+	if r.about.attests && !usesTLS(c.dev) {
+		nonce := make([]byte, 32)
+		_, _ = rand.Read(nonce) // never fails
 		params["dac_nonce"] = nonce
 	}
 	raw, err := c.post(ctx, params)

@@ -110,8 +110,9 @@ func seen(d *sim.Device) home.Device {
 
 func expect(t *testing.T, f home.Finding, err error, m home.Match, s home.State, epoch home.Epoch) {
 	t.Helper()
-	if err != nil || f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != epoch {
-		t.Errorf("found %s, %s %d (%s), %v; want %s, %s %d", f.Match, f.Verdict.State, f.Verdict.Epoch, f.Verdict.Detail, err, m, s, epoch)
+	v := f.Verdict
+	if err != nil || f.Match != m || v.State != s || v.Epoch != epoch {
+		t.Errorf("found %s, %s %d (%s), %v; want %s, %s %d", f.Match, v.State, v.Epoch, v.Detail, err, m, s, epoch)
 	}
 }
 
@@ -181,8 +182,10 @@ func TestDriverKeepsThePromisesOfOneThatMovesByOrder(t *testing.T) {
 					var all []drivertest.Device
 					d := patient{driver(t, newDisk())}
 					for _, s := range play(t, specs...) {
-						if f, err := d.Probe(t.Context(), seen(s), home.Candidates{}); err != nil || f.Verdict.State != home.ThirdPartyOff {
-							t.Fatal(f, err) // it answers: every goroutine of the house runs
+						// Once each answers, every goroutine of the house runs.
+						f, err := d.Probe(t.Context(), seen(s), home.Candidates{})
+						if err != nil || f.Verdict.State != home.ThirdPartyOff {
+							t.Fatal(f, err)
 						}
 						all = append(all, subject{s})
 					}
@@ -224,7 +227,8 @@ func TestOneCredentialAProbeTheNewestFirst(t *testing.T) {
 	}
 	// After the next reset the device is opened with what it accepted: nothing is counted.
 	later := both
-	later.Credentials = append([]home.Credential{{Epoch: 6, Username: email, Password: home.NewSecret("third")}}, both.Credentials...)
+	third := home.Credential{Epoch: 6, Username: email, Password: home.NewSecret("third")}
+	later.Credentials = []home.Credential{third, newPair, oldPair}
 	later.Account.Epoch = 6
 	f, err = driver(t, on).Probe(t.Context(), seen(d), later)
 	expect(t, f, err, home.Ours, home.Stale, 4)
@@ -253,7 +257,8 @@ func TestRefusedCredentialsAreNotTriedAgain(t *testing.T) {
 	wrongs(t, d, 2)
 	// A password that its owner remembers later was not refused yet.
 	more := both
-	more.Credentials = append(more.Credentials[:2:2], home.Credential{Username: email, Password: home.NewSecret("changed in the app")})
+	remembered := home.Credential{Username: email, Password: home.NewSecret("changed in the app")}
+	more.Credentials = []home.Credential{newPair, oldPair, remembered}
 	f, err := driver(t, on).Probe(t.Context(), seen(d), more)
 	expect(t, f, err, home.Ours, home.Stale, 0)
 	// Another owner: the device was set up anew, also where its salt should stay.
@@ -290,13 +295,20 @@ func TestUnboundAndForeignDevicesGetNoAttempt(t *testing.T) {
 	}
 }
 
+// locking is a device that holds a password that is not known, and locks after so many wrong ones.
+func locking(t *testing.T, kind home.Kind, locks int) *sim.Device {
+	t.Helper()
+	unknown := home.NewSecret("unknown")
+	return play(t, sim.Spec{Kind: kind, Protocol: home.TPAP, Username: email, Password: unknown, Locks: locks})[0]
+}
+
 func TestADeviceThatLocksSoonIsLeftAlone(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
 	for _, kind := range []home.Kind{home.Plug, home.Camera} {
 		on := newDisk()
-		d := play(t, sim.Spec{Kind: kind, Protocol: home.TPAP, Username: email, Password: home.NewSecret("unknown"), Locks: tpap.Floor + 1})[0]
+		d := locking(t, kind, tpap.Floor+1)
 		for n := range 4 {
 			if _, err := driver(t, on).Probe(t.Context(), seen(d), both); !errors.Is(err, home.ErrBudget) {
 				t.Errorf("%s, probe %d: got %v", kind, n, err)
@@ -317,7 +329,7 @@ func TestALockIsWaitedOut(t *testing.T) {
 		return
 	}
 	for _, kind := range []home.Kind{home.Plug, home.Camera} {
-		d := play(t, sim.Spec{Kind: kind, Protocol: home.TPAP, Username: email, Password: home.NewSecret("unknown"), Locks: 1})[0]
+		d := locking(t, kind, 1)
 		before := time.Now()
 		f, err := driver(t, newDisk()).Probe(t.Context(), seen(d), both)
 		expect(t, f, err, home.Unknown, home.LockedOut, 0)

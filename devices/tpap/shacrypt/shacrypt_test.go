@@ -27,7 +27,8 @@ func TestHashesAreThoseOfCrypt(t *testing.T) {
 			"$5$rounds=10000$saltstringsaltst$3xv.VbSHBb41AL9AvLeujZkZRBAwqFMz2.opqey6IcA",
 		},
 		{
-			"a very much longer text to encrypt.  This one even stretches over morethan one line.", "anotherlongsaltstring", 1400,
+			"a very much longer text to encrypt.  This one even stretches over morethan one line.",
+			"anotherlongsaltstring", 1400,
 			"$5$rounds=1400$anotherlongsalts$Rx.j8H.h8HjEDGomFU8bDkXm3XIUnzyxf12oP84Bnq1",
 		},
 		{"x", "a", 1000, "$5$rounds=1000$a$VbIDF0arCpWJaQNqhQUNvv2q0J63xNeUoG4WUjSmlQD"},
