@@ -2,7 +2,7 @@
 RACE := $(shell command -v gcc >/dev/null 2>&1 || command -v cc >/dev/null 2>&1 && echo -race)
 SMALL := -trimpath -ldflags '-s -w' -tags nethttpomithttp2
 
-.PHONY: demo test check lint bench size build dist
+.PHONY: demo test check twice lint bench size build dist
 
 demo: ## show the main job on this machine alone
 	go run ./cmd/rekeyd demo
@@ -10,7 +10,10 @@ demo: ## show the main job on this machine alone
 test: ## run all tests
 	go test $(RACE) -timeout 10m ./...
 
-check: lint test ## what CI runs
+check: lint test twice ## what CI runs
+
+twice: ## run the tests of both stores with every closure of a transaction executed twice
+	go test -tags twice -short -timeout 10m ./localstore/... ./cloudlink ./cloudlink/account/... ./daemon
 
 lint:
 	@test -z "$$(go tool gofumpt -l .)" || { echo "gofumpt would change:"; go tool gofumpt -l .; exit 1; }
@@ -21,7 +24,7 @@ lint:
 build: ## the binary for this machine, stripped
 	CGO_ENABLED=0 go build $(SMALL) -o bin/rekeyd ./cmd/rekeyd
 
-# Nothing here speaks HTTP/2. What goes into a router's flash has no inlining, an eighth of its size, and plays no houses.
+# Nothing here speaks HTTP/2. What goes into a router's flash has no inlining, an eighth of its size, and has no demo.
 dist: ## stripped binaries for hubs and routers
 	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 go build $(SMALL) -o bin/rekeyd-linux-amd64 ./cmd/rekeyd
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build $(SMALL) -o bin/rekeyd-linux-arm64 ./cmd/rekeyd

@@ -281,8 +281,9 @@ func TestTheTestsThatTheDocumentNamesExist(t *testing.T) {
 	}
 }
 
-// A new message is declared in the table of wire with its body, sent by one end, answered by the table of the other, and described in
-// PROTOCOL.md. More places would have to be remembered. Files of messages that come with more than one other are counted for each.
+// A new message is declared in the table of wire with its body, sent by one end, answered by the table of the other,
+// and described in cloudlink/PROTOCOL.md. More places would have to be remembered. Files of messages that come with
+// more than one other are counted for each.
 func TestAMessageTouchesFourPlacesAtMost(t *testing.T) {
 	for _, typ := range wire.Types() {
 		body := reflect.TypeOf(wire.NewBody(typ)).Elem().Name()

@@ -60,7 +60,7 @@ After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
 	root.PersistentFlags().String(
 		"passphrase-file",
 		"",
-		"file that holds the passphrase under which the state is sealed; without it a key file beside the store serves",
+		"file that holds the passphrase under which the state is sealed; vault.key is needed beside it, for its salt",
 	)
 	root.AddCommand(
 		newRun(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(), newRekey(), newImport(),
