@@ -13,12 +13,12 @@ import (
 type memory struct {
 	busy    bool            // a job or a caller works on the device: one at a time
 	waiting []chan struct{} // callers in the order in which they came; the first gets the device next
-	again   bool            // due again when it is free
+	repeat  bool            // due again when it is free
 
-	verdict home.Verdict // of the last probe; for a bound device the binding's counts
-	match   home.Match   // whose the device was at the last probe
-	since   time.Time    // when verdict last changed
-	told    home.Device  // name, model and kind that the device gave its driver
+	verdict  home.Verdict // of the last probe; for a bound device the binding's counts
+	match    home.Match   // whose the device was at the last probe
+	since    time.Time    // when verdict last changed
+	identity home.Device  // name, model and kind that the device gave its driver
 
 	misses     int       // probes in a row without an answer
 	missed     time.Time // time of the last of them
@@ -94,8 +94,8 @@ func (r *Rekeyer) release(id home.DeviceID) {
 		return
 	}
 	m.busy = false
-	if m.again {
-		m.again = false
+	if m.repeat {
+		m.repeat = false
 		r.schedule(id, time.Now())
 	}
 }

@@ -93,7 +93,7 @@ func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
 		if d, ok := r.o.Roster.Device(id); ok && d.ID != id {
 			m, old := r.remember(d.ID), r.memories[id]
 			if old != nil {
-				m.match, m.verdict, m.since, m.told, m.left = old.match, old.verdict, old.since, old.told, old.left
+				m.match, m.verdict, m.since, m.identity, m.left = old.match, old.verdict, old.since, old.identity, old.left
 			}
 			r.schedule(d.ID, time.Now())
 			r.reports.add(d.ID)

@@ -140,7 +140,7 @@ func (r *Rekeyer) schedule(id home.DeviceID, at time.Time) {
 		return // its device left, and was forgotten
 	}
 	if m.busy && !at.After(time.Now()) {
-		m.again = true
+		m.repeat = true
 		return
 	}
 	r.due.add(id, at)
@@ -166,7 +166,7 @@ func (r *Rekeyer) take(now time.Time, n int) (next time.Time, ids []home.DeviceI
 		switch m := r.memories[id]; {
 		case m == nil: // its device left, and was forgotten
 		case m.busy:
-			m.again = true
+			m.repeat = true
 		default:
 			m.busy = true
 			ids = append(ids, id)

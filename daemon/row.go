@@ -71,15 +71,15 @@ func (s sight) show() Row { return s.showAs(s.verdict()) }
 func (s sight) showAs(v home.Verdict) Row {
 	m := s.memory
 	out := Row{
-		ID: s.device.ID, Name: cmp.Or(m.told.Name, s.device.Name), Kind: s.device.Kind, Protocol: s.device.Protocol,
+		ID: s.device.ID, Name: cmp.Or(m.identity.Name, s.device.Name), Kind: s.device.Kind, Protocol: s.device.Protocol,
 		Model: cmp.Or(
-			m.told.Model,
+			m.identity.Model,
 			s.device.Model,
 		), Bound: s.bound, Match: m.match, Since: m.since, Left: !m.left.IsZero(), LeftOut: s.leftOut,
 		Extra: s.device.Extra, Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail,
 	}
-	if m.told.Kind != "" && m.told.Kind != home.Other {
-		out.Kind = m.told.Kind
+	if m.identity.Kind != "" && m.identity.Kind != home.Other {
+		out.Kind = m.identity.Kind
 	}
 	if s.bound {
 		out.Since = s.binding.Since

@@ -41,7 +41,7 @@ func (r *Rekeyer) see(sightings []home.Sighting) {
 		if bound || here {
 			r.schedule(d.ID, at)
 		}
-		changed[i].Name = cmp.Or(m.told.Name, d.Name)
+		changed[i].Name = cmp.Or(m.identity.Name, d.Name)
 		r.mu.Unlock()
 	}
 	r.sweep(now)

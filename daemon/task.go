@@ -66,11 +66,11 @@ func (r *Rekeyer) keep(t task, f home.Finding) {
 			m.missed = time.Now()
 		} else {
 			m.match, m.misses = f.Match, 0
-			told := home.Device{Kind: f.Device.Kind, Name: f.Device.Name, Model: f.Device.Model}
+			given := home.Device{Kind: f.Device.Kind, Name: f.Device.Name, Model: f.Device.Model}
 			// A driver returns the announced name where the device gave none.
-			if told.Name != t.device.Name || identified(f.Verdict.State) {
-				named = told.Name != "" && told.Name != m.told.Name && told.Name != t.device.Name
-				m.told = told
+			if given.Name != t.device.Name || identified(f.Verdict.State) {
+				named = given.Name != "" && given.Name != m.identity.Name && given.Name != t.device.Name
+				m.identity = given
 			}
 		}
 		if !m.verdict.Same(f.Verdict) {

@@ -7,7 +7,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// tpCameraOnly tells whether a device is a camera of the NC class, which works with the tpCamera app only
+// tpCameraOnly reports whether a device is a camera of the NC class, which works with the tpCamera app only
 // (cloudlink/account/FACTS.md, section 1). How one speaks to such a camera is not known: where it is seen, its model
 // is all that tells it.
 func tpCameraOnly(model string) bool {

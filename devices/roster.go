@@ -14,7 +14,7 @@ import (
 //
 // Two sightings that share a key are one device. That is decided by the set of all sightings alone, whatever their
 // order was: each key belongs to the strongest key that it was seen with. One that was seen with two strong keys
-// which nothing else joins (somebody lies, or a device took over a name) is disputed and joins neither.
+// which nothing else joins (one of them lies, or a device took over a name) is disputed and joins neither.
 //
 // Two devices without a common key are one when they share an address, and one of them was only announced while the
 // other answers a protocol; but only where there is exactly one of each at that address, and their kinds agree.
@@ -117,7 +117,7 @@ func (r *Roster) note(s home.Sighting, touched map[string]bool) {
 	f := r.faces[name]
 	if f == nil {
 		f = &face{Sighting: s, first: s.At}
-		if s.Gone { // it tells who left, and nothing else counts
+		if s.Gone { // a goodbye has no other content that counts
 			f.Sighting = home.Sighting{Source: s.Source, Keys: s.Keys}
 		}
 		r.faces[name] = f
@@ -151,10 +151,10 @@ func (f *face) take(s home.Sighting) {
 	}
 }
 
-// here tells whether the face was heard, and has not said goodbye since.
+// here reports whether the face was heard, and has not said goodbye since.
 func (r *Roster) here(f *face) bool { return f.Source != onDisk && f.At.After(r.gone[bye(f.Sighting)]) }
 
-// room tells whether there is room for s, and makes some where there is none.
+// room reports whether there is room for s, and makes some where there is none.
 func (r *Roster) room(s home.Sighting, touched map[string]bool) bool {
 	if _, known := r.faces[faceName(s)]; known || len(r.faces) < maxFaces {
 		return true

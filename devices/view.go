@@ -151,7 +151,7 @@ func (r *Roster) view(ds ...*device) shown {
 	return v
 }
 
-// madeUp is a name for a device that tells its model, but no name: "P110-01a2", with the end of its hardware address.
+// madeUp returns a name for a device with a known model and no name: "P110-01a2", with the end of its hardware address.
 func madeUp(model string, keys []string) string {
 	model, _, _ = strings.Cut(model, "(")
 	for _, k := range keys {
@@ -239,7 +239,7 @@ func (r *Roster) Device(id home.DeviceID) (home.Device, bool) {
 	return v.Device, ok
 }
 
-// Here tells whether the device was seen, and neither said goodbye nor was missed for long.
+// Here reports whether the device was seen, and neither said goodbye nor was missed for long.
 func (r *Roster) Here(id home.DeviceID) bool {
 	v, ok := r.find(id)
 	return ok && v.here

@@ -142,7 +142,7 @@ func openSound(path string, o Options) (*bbolt.DB, health, error) {
 	return db, h, nil
 }
 
-// examine tells whether the file is sound and of a version that this program knows. It changes nothing.
+// examine reports whether the file is sound and of a version that this program knows. It changes nothing.
 func examine(path string, o Options) (health, error) {
 	db, h, err := openSound(path, o)
 	if err != nil {
@@ -154,7 +154,7 @@ func examine(path string, o Options) (health, error) {
 // worthwhile is how many bytes of free pages a file may keep. bbolt reuses them, but never gives them back.
 const worthwhile = 4 << 20
 
-// worthCompacting tells whether most of the file is free.
+// worthCompacting reports whether most of the file is free.
 func (h health) worthCompacting() bool { return h.free >= worthwhile && h.free > h.size/2 }
 
 // compact puts a smaller file in the place of db's, which is locked for writing and is closed after that. What goes
