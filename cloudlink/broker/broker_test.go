@@ -184,7 +184,7 @@ func receive(t *testing.T, in <-chan paho.Message) paho.Message {
 	}
 }
 
-func TestOnlyWhoShowsItsKeysConnects(t *testing.T) {
+func TestAClientConnectsOnlyWithItsKey(t *testing.T) {
 	h := start(t)
 	h.dial(t, h.hub)
 	h.dial(t, h.native)
@@ -209,13 +209,13 @@ func TestOnlyWhoShowsItsKeysConnects(t *testing.T) {
 	}
 }
 
-func TestWhoMayReadWhat(t *testing.T) {
+func TestEachRoleReadsOnlyItsTopics(t *testing.T) {
 	h := start(t)
 	svc, _ := h.dial(t, h.svc)
 	for _, c := range []struct {
 		who    *wire.Identity
 		filter string // subscribed
-		topic  string // then told by the service
+		topic  string // then published by the service
 		want   bool   // delivered
 	}{
 		{h.hub, wire.InboxTopic(h.hub.Name), wire.InboxTopic(h.hub.Name), true},
@@ -249,7 +249,7 @@ func TestWhoMayReadWhat(t *testing.T) {
 			t.Fatal(err)
 		}
 		subscribe(t, client, c.filter)
-		publish(t, svc, c.topic, "told", false)
+		publish(t, svc, c.topic, "message", false)
 		// What comes next is the member's own inbox: nothing can be in between.
 		subscribe(t, client, wire.InboxTopic(c.who.Name))
 		publish(t, svc, wire.InboxTopic(c.who.Name), "end", false)
@@ -258,13 +258,13 @@ func TestWhoMayReadWhat(t *testing.T) {
 			got = true
 		}
 		if got != c.want {
-			t.Errorf("%s subscribed to %s was told of %s: %v, want %v", c.who.Name[:5], c.filter, c.topic, got, c.want)
+			t.Errorf("%s subscribed to %s receives %s: %v, want %v", c.who.Name[:5], c.filter, c.topic, got, c.want)
 		}
 		client.Disconnect(100)
 	}
 }
 
-func TestWhoMayWriteWhat(t *testing.T) {
+func TestEachRolePublishesOnlyToItsTopics(t *testing.T) {
 	h := start(t)
 	svc, in := h.dial(t, h.svc)
 	if !subscribe(t, svc, "rekeyd/#") {
@@ -287,7 +287,7 @@ func TestWhoMayWriteWhat(t *testing.T) {
 		{h.hub, wire.StateTopic("theirs", "plug-1"), true, false}, // its own device, in the name of another account
 		{h.hub, wire.StateTopic("ours", "plug-2"), true, false},
 		{h.hub, wire.StateTopic("theirs", "plug-9"), true, false},
-		{h.hub, wire.StateTopic("ours", "nobody"), true, false},
+		{h.hub, wire.StateTopic("ours", "unbound"), true, false},
 		{h.hub, "rekeyd/v1/x", false, false},
 		{h.native, wire.OutboxTopic(h.native.Name), false, true},
 		{h.native, wire.StateTopic("ours", h.native.Name), true, false},
@@ -304,7 +304,7 @@ func TestWhoMayWriteWhat(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		publish(t, client, c.topic, "told", c.retained)                // acknowledged, whether or not it was taken
+		publish(t, client, c.topic, "message", c.retained)             // acknowledged, whether or not it was taken
 		publish(t, client, wire.OutboxTopic(c.who.Name), "end", false) // in the publisher's own order
 		var got bool
 		for m := receive(t, in); string(m.Payload()) != "end"; m = receive(t, in) {
@@ -322,7 +322,7 @@ func TestWhoMayWriteWhat(t *testing.T) {
 	}
 }
 
-func TestARetainedNoticeIsKeptAndAStrangersWordIsNot(t *testing.T) {
+func TestNoticesAreRetainedAndMessagesOfStrangersAreNot(t *testing.T) {
 	h := start(t)
 	svc, in := h.dial(t, h.svc)
 	publish(t, svc, wire.NoticeTopic("ours"), "notice", true)
@@ -348,7 +348,7 @@ func TestARetainedNoticeIsKeptAndAStrangersWordIsNot(t *testing.T) {
 	}
 }
 
-func TestAWillComesWhenTheConnectionIsCut(t *testing.T) {
+func TestAWillIsPublishedWhenTheConnectionIsCut(t *testing.T) {
 	h := start(t)
 	svc, in := h.dial(t, h.svc)
 	subscribe(t, svc, wire.Root+"hub/+/status")
@@ -373,7 +373,7 @@ func TestAWillComesWhenTheConnectionIsCut(t *testing.T) {
 	}
 }
 
-func TestARemovedMemberStaysConnectedAndHearsNothing(t *testing.T) {
+func TestARemovedMemberReceivesOnlyItsInbox(t *testing.T) {
 	h := start(t)
 	svc, _ := h.dial(t, h.svc)
 	hub, in := h.dial(t, h.hub)
@@ -450,7 +450,7 @@ type brokenListener struct {
 
 func (l brokenListener) Accept() (net.Conn, error) { return nil, l.err }
 
-func TestASilentConnectionHoldsUpNothing(t *testing.T) {
+func TestASilentConnectionDelaysNothing(t *testing.T) {
 	h := start(t)
 	for range 20 {
 		c, err := net.Dial("tcp", h.addr)

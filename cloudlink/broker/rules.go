@@ -11,34 +11,34 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
-// rules is who may do what:
+// rules are the access rules:
 //
 //	the service        everything
-//	a hub              publishes to its own outbox and status, and to the states of the devices that it holds;
+//	a hub              publishes to its own outbox and status, and to the states of the devices bound through it;
 //	                   reads its own inbox, and of its account: the notice, states of devices, status of hubs
 //	a native device    publishes to its own outbox; reads its own inbox and its account's notice
 //
-// Who belongs to no account (yet) has its outbox and inbox, to enrol; what it says of itself is carried but not kept. A
-// publication against the rules is acknowledged and dropped, as MQTT-3.3.5-2 allows: to cut the connection would make
-// of a state told too early (the service has not yet taken the binding) a hub that never stays connected.
+// A client without an account has its outbox and inbox, to enrol; its status is delivered but not retained. A publication
+// against the rules is acknowledged and dropped, as MQTT-3.3.5-2 allows. Closing the connection instead would disconnect
+// a hub for ever that publishes a state before the service has stored the binding.
 type rules struct {
 	mochi.HookBase
 	b      *Broker
 	server *mochi.Server
-	pace   sync.Map // *mochi.Client -> *pace; of those who belong to nobody
+	pace   sync.Map // *mochi.Client -> *pace; of clients without an account
 }
 
-// A stranger has one thing to say, its enrolment. One that says more is read slowly: what it sends must not crowd out
-// members.
+// A client without an account sends one message, its enrolment. Further messages are read slowly, so that they do not
+// delay those of members.
 const (
 	strangerPause = 100 * time.Millisecond // between its messages
 	strangerBurst = 20                     // that need no pause
 )
 
-// pace is how fast one connection has spoken. Only its own reader uses it.
+// pace limits the rate of one connection. Only the goroutine that reads the connection uses it.
 type pace struct{ paid time.Time }
 
-// wait waits until the next message may be taken.
+// wait waits until the next message may be processed.
 func (p *pace) wait() {
 	now := time.Now()
 	if first := now.Add(-strangerBurst * strangerPause); p.paid.Before(first) {
@@ -65,8 +65,8 @@ func (r *rules) Provides(b byte) bool {
 	return false
 }
 
-// OnConnect refuses what is not MQTT 3.1.1, whose later version has ways round these rules (topic aliases, delayed
-// wills), and gives every connection an end when nothing is heard.
+// OnConnect refuses other versions than MQTT 3.1.1, because MQTT 5 could bypass these rules (topic aliases, delayed wills),
+// and sets a keepalive for every connection.
 func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	if pk.ProtocolVersion != 4 {
 		return packets.ErrUnsupportedProtocolVersion
@@ -75,14 +75,15 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	if cl.State.Keepalive == 0 || cl.State.Keepalive > longest {
 		cl.State.Keepalive = longest
 	}
-	// mochi ends a clean session some time after its connection, by name: where the member is back by then, it
-	// unsubscribes and forgets the new one. So a session ends when the member begins a clean one, or with its time.
+	// mochi deletes a clean session by name, some time after its connection ended. If the member has connected again by
+	// then, mochi deletes the new session. So every session is persistent here: it ends at the member's next clean
+	// connect, or expires.
 	cl.Properties.Clean = false
 	return nil
 }
 
-// OnConnectAuthenticate believes a member that shows its keys. The client id is its name, too: else one member could
-// take over another's session.
+// OnConnectAuthenticate accepts a member that proves its key. The client id must be its name: otherwise one member could
+// take over the session of another.
 func (r *rules) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	name := string(pk.Connect.Username)
 	ok := cl.ID == name && wire.CheckLogin(name, string(pk.Connect.Password)) == nil && r.known(name) &&
@@ -94,7 +95,7 @@ func (r *rules) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool 
 	return ok
 }
 
-// known tells whether the name is of a role that may connect.
+// known reports whether the role in the name may connect.
 func (r *rules) known(name string) bool {
 	switch wire.Role(role(name)) {
 	case wire.RoleHub, wire.RoleDevice:
@@ -110,9 +111,8 @@ func role(name string) string {
 	return role
 }
 
-// OnSubscribe turns a subscription to a notice that the member may not read into one to its own inbox. To refuse it
-// would keep a member that was removed, or is about to enrol, from ever hearing so: its connection stands or falls with
-// its subscriptions.
+// OnSubscribe replaces a subscription to a notice that the member may not read by one to its own inbox. A member closes its
+// connection when a subscription is refused, so a removed or enrolling member would never receive the service's answer.
 func (r *rules) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet {
 	name := string(cl.Properties.Username)
 	for i, f := range pk.Filters {
@@ -124,8 +124,8 @@ func (r *rules) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet 
 	return pk
 }
 
-// OnACLCheck is asked for each subscription, and again for each message before it is delivered. What is published is
-// OnPublish's.
+// OnACLCheck is called for each subscription, and for each message before it is delivered. Publications are checked by
+// OnPublish.
 func (r *rules) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
 	ok := write || r.mayRead(string(cl.Properties.Username), topic)
 	if !ok {
@@ -134,13 +134,13 @@ func (r *rules) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
 	return ok
 }
 
-// OnPublish drops what is against the rules, and keeps nothing for those who belong to nobody.
+// OnPublish drops publications against the rules, and retains none of a client without an account.
 func (r *rules) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
 	name := string(cl.Properties.Username)
 	retain := pk.FixedHeader.Retain
 	if !r.belongs(name) {
 		p, _ := r.pace.LoadOrStore(cl, new(pace))
-		p.(*pace).wait() // holds up the reader of this connection, and nobody else
+		p.(*pace).wait() // delays this connection only
 	}
 	if !r.mayPublish(name, pk.TopicName) || retain && (len(pk.Payload) > maxRetain || !mayRetain(pk.TopicName)) {
 		r.b.counts.publish.Add(1)
@@ -153,27 +153,28 @@ func (r *rules) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, 
 	return pk, nil
 }
 
-// OnDisconnect forgets how fast the connection spoke.
+// OnDisconnect deletes the rate of the connection.
 func (r *rules) OnDisconnect(cl *mochi.Client, _ error, _ bool) { r.pace.Delete(cl) }
 
-// OnWill asks again: much may have changed since the will was left.
+// OnWill checks the will again: the membership may have changed since the connect.
 func (r *rules) OnWill(cl *mochi.Client, w mochi.Will) (mochi.Will, error) {
 	name := string(cl.Properties.Username)
 	if !r.belongs(name) || !mayRetain(w.TopicName) {
 		w.Retain = false
 	}
 	if !r.mayPublish(name, w.TopicName) {
-		w.TopicName, w.Payload, w.Retain = wire.OutboxTopic(name), nil, false // nothing, to nobody who would act on it
+		w.TopicName, w.Payload, w.Retain = wire.OutboxTopic(name), nil, false // empty: the service drops it
 	}
 	return w, nil
 }
 
-// OnClientExpired takes an expired session's subscriptions with it, which mochi would keep.
+// OnClientExpired deletes the subscriptions of an expired session, which mochi keeps.
 func (r *rules) OnClientExpired(cl *mochi.Client) {
 	cl.ClearInflights()
 	r.server.UnsubscribeClient(cl)
 }
 
+// belongs reports whether the client is the service or a member of an account.
 func (r *rules) belongs(name string) bool {
 	if name == r.b.o.Service {
 		return true
@@ -182,8 +183,8 @@ func (r *rules) belongs(name string) bool {
 	return ok
 }
 
-// mayRetain tells which topics keep their last message. An inbox or outbox never does: a sealed grant has no place
-// there.
+// mayRetain reports whether the broker retains the last message of a topic. It never does for an inbox or outbox, which
+// carry sealed grants.
 func mayRetain(topic string) bool {
 	t, ok := wire.ParseTopic(topic)
 	return ok && (t.Leaf == "notice" || t.Leaf == "status" || t.Leaf == "state")
@@ -209,8 +210,7 @@ func (r *rules) mayPublish(name, topic string) bool {
 	return false
 }
 
-// mayRead answers for filters and topics alike. The two filters of a house stand for many topics: each message is asked
-// about.
+// mayRead checks filters and topics. The two filters with a wildcard cover many topics, so each message is checked too.
 func (r *rules) mayRead(name, topic string) bool {
 	if name == r.b.o.Service {
 		return true

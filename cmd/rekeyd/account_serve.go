@@ -183,7 +183,7 @@ func (m *accountOptions) apply(o *app.ServiceOptions) error {
 	if dir == "" {
 		dir = filepath.Join(o.State, "mail")
 	}
-	if abs, err := filepath.Abs(dir); err == nil { // it is told to a person who may be elsewhere by then
+	if abs, err := filepath.Abs(dir); err == nil { // the log names it, and its reader may be in another directory
 		dir = abs
 	}
 	folder := mail.Folder{Dir: dir, From: m.from}

@@ -20,10 +20,10 @@ func newBind() *cobra.Command {
 		Long: `Bind devices to your account. A device is named by its id or its name, as "rekeyd devices"
 prints them.
 
-A device that belongs to nobody is given your account and its password. Devices of the protocols "iot" and
-"smart-aes", and old cameras, are told the password nearly in the clear, or before they have proved that they
-are yours: whoever is on your network can read it. They are moved only if you allow that, once, with
---allow-cleartext-bind; a terminal asks.`,
+A device without an owner receives your account and its password. Devices of the protocols "iot" and
+"smart-aes", and old cameras, receive the password nearly in the clear, or before they have proved that they
+are yours: every program on your network can read it. They are moved only if you allow that, once, with
+--allow-cleartext-bind; on a terminal you are asked.`,
 	}
 	cleartext := c.Flags().Bool(
 		"allow-cleartext-bind",
@@ -89,7 +89,7 @@ are yours: whoever is on your network can read it. They are moved only if you al
 	return c
 }
 
-// anyCleartext tells whether one of the devices is told its password nearly in the clear.
+// anyCleartext reports whether one of the devices receives its password nearly in the clear.
 func anyCleartext(rows []daemon.Row, ids []home.DeviceID) bool {
 	return slices.ContainsFunc(
 		rows,
@@ -178,7 +178,7 @@ and move those that can be moved. rekeyd does that by itself; this is for whoeve
 	return c
 }
 
-// sayCosts says of each device by name what an order costs that counts wrong passwords, and locks after too many.
+// sayCosts prints, for each device by name, what an order costs that counts wrong passwords, and locks after too many.
 func sayCosts(c *cobra.Command, ids []home.DeviceID) error {
 	if len(ids) == 0 {
 		return nil

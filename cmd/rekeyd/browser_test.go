@@ -189,7 +189,7 @@ func (b *tab) press(action string) {
 	b.do(chromedp.Click(chromedp.CSS(`form[action="` + action + `"] button`)))
 }
 
-// clean checks what the browser did: it spoke to this service only, told nobody where it came from, put no secret into
+// clean checks what the browser did: it spoke to this service only, sent no referrer, put no secret into
 // a URL, and had nothing to complain about. allowed are complaints about answers that were asked for.
 func (b *tab) clean(secrets []string, allowed ...string) {
 	b.t.Helper()

@@ -15,7 +15,7 @@ import (
 )
 
 // TestAClientOfTheCloudThatOthersWroteWorksUnchanged runs npm's tplink-cloud-api against the real daemon and a house of
-// simulated devices: it signs in, lists, switches, and after a change of the password is told so by the vendor's codes.
+// simulated devices: it signs in, lists, switches, and after a change of the password receives the vendor's codes.
 func TestAClientOfTheCloudThatOthersWroteWorksUnchanged(t *testing.T) {
 	t.Parallel()
 	dir := npmtest.Packages(t, filepath.Join("testdata", "npm"))
@@ -60,7 +60,7 @@ func TestAClientOfTheCloudThatOthersWroteWorksUnchanged(t *testing.T) {
 				t.Fatalf("the client said %q: %v", line, err)
 			}
 		case <-time.After(30 * time.Second):
-			t.Fatal("the client says nothing")
+			t.Fatal("the client prints nothing")
 		}
 		return v
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
-// shows waits until the terminal ends with what the program says there.
+// shows waits until the text of the terminal ends with one of the texts.
 func (x *pty) shows(prompt string) {
 	x.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {

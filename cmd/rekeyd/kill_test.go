@@ -37,7 +37,7 @@ type rig struct {
 	cmd    *exec.Cmd
 }
 
-// said is what a process has said so far.
+// said is the output of a process so far.
 type said struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
@@ -171,7 +171,7 @@ func (r *rig) holding(password string, e home.Epoch) int {
 	return n
 }
 
-// answers tells a running daemon from what one has left behind.
+// answers reports whether a status is that of a running daemon, and not of its stored state.
 func answers(s daemon.Status) bool { return s.Link == "up" || s.Reason != "the daemon does not run" }
 
 func allCurrent(n int, e home.Epoch) func(daemon.Status) bool {
@@ -204,7 +204,7 @@ func (r *rig) setUp(password string) {
 	r.await("house bound", 30*time.Second, allCurrent(n, 1))
 }
 
-// awaitFound waits until the whole house is found and probed, and belongs to nobody: what bind --all then binds.
+// awaitFound waits until the whole house is found, probed and unbound: bind --all then binds all of it.
 func (r *rig) awaitFound() {
 	r.t.Helper()
 	r.await("house found", 30*time.Second, func(s daemon.Status) bool {
@@ -283,7 +283,7 @@ func TestNoDeviceIsLostWhereverTheDaemonIsKilled(t *testing.T) {
 	t.Logf("%d kills, %d password changes", kills, now-1)
 }
 
-// knows tells whether the account has the password, as soon as its service answers.
+// knows reports whether the account has the password. It waits until the account service answers.
 func (r *rig) knows(password string) bool {
 	r.t.Helper()
 	params := map[string]string{

@@ -85,7 +85,7 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 	r.await("camera followed", 30*time.Second, is(2))
 
 	if !strings.Contains(log.String(), "the account has a new password") {
-		t.Errorf("the camera was not told:\n%s", log.String())
+		t.Errorf("the camera has not logged the new password:\n%s", log.String())
 	}
 	st, err := os.Stat(filepath.Join(dir, "camera.json"))
 	ok(t, err)

@@ -55,7 +55,7 @@ func ioctl(t *testing.T, f *os.File, what uintptr, arg unsafe.Pointer) {
 	}
 }
 
-// echoes tells whether the terminal shows what is typed.
+// echoes reports whether the terminal shows what is typed.
 func (x *pty) echoes() bool {
 	var mode syscall.Termios
 	ioctl(x.t, x.tty, syscall.TCGETS, unsafe.Pointer(&mode))

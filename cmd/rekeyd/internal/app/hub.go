@@ -94,7 +94,7 @@ func NewHub(o HubOptions) (_ *Hub, err error) {
 	return h, h.openEngine()
 }
 
-// ControlSocket returns the path of the socket on which a hub takes commands. Whoever may open it may give them.
+// ControlSocket returns the path of the socket on which a hub takes commands. Access to the file is the only check.
 func ControlSocket(state string) string { return filepath.Join(state, "rekeyd.sock") }
 
 // openCloud makes the hub's ends of both providers.
@@ -179,7 +179,7 @@ func (h *Hub) AccountURL() string {
 }
 
 // Run runs the daemon until ctx ends. A part that fails is restarted alone; when the engine fails, Run returns its
-// error. Commands are answered after every port was opened, those of o.Service too, so whoever starts a hub runs its
+// error. Commands are answered after every port was opened, those of o.Service too, so a program that runs a hub runs its
 // Service at the same time.
 func (h *Hub) Run(ctx context.Context) error { return runParts(ctx, h.o.Log, h.parts()) }
 

@@ -28,7 +28,7 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 		Kind:     home.Camera,
 		Protocol: home.TapoCam,
 		Username: "anna@example.org",
-		Password: home.NewSecret("what nobody here knows"),
+		Password: home.NewSecret("an unknown password"),
 	}
 	old, md5, plug := camera, camera, camera
 	old.Defects, md5.Defects = []sim.Defect{sim.Hashed}, []sim.Defect{sim.MD5}

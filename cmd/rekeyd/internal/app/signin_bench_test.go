@@ -256,7 +256,7 @@ func overBrokers(b *testing.B, run func(b *testing.B, brokers ...string)) {
 }
 
 // BenchmarkReset is a forgotten password for 10,000 devices, from the request that sets the new one to the last
-// confirmation. The store hears of every device on the way. Both ends sync bbolt. Beside it paho moves the same
+// confirmation. Every device is observed on the way. Both ends sync bbolt. Beside it paho moves the same
 // messages, and does nothing else.
 func BenchmarkReset(b *testing.B) {
 	var moved traffic

@@ -100,7 +100,7 @@ func play(ctx context.Context, o demoOptions) error {
 	limited, done := context.WithTimeout(ctx, o.patience)
 	defer done()
 	result, err := d.play(ctx, limited)
-	if o.json && result.Devices > 0 { // whatever came of it
+	if o.json && result.Devices > 0 { // also after a failure
 		if err := terminal.PrintJSON(o.out, result); err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ func newSimulate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "simulate", Short: "Run a house of simulated devices, to test against", Args: terminal.Args(cobra.NoArgs),
 		Long: `Run a house of simulated devices, each at an address of its own in 127.0.0.0/8 and on its
-protocol's true port, until it is stopped. One line of JSON tells each device: id, kind, protocol, addr, port,
+protocol's true port, until it is stopped. It prints one line of JSON for each device: id, kind, protocol, addr, port,
 username, password.`,
 		Example: `  rekeyd simulate --count plug:iot=3,bulb:iot=2 --username anna@example.org --password 'a long password'
   rekeyd simulate --house house.json`,

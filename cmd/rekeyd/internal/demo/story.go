@@ -42,7 +42,7 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	if err := s.hub.Login(ctx, daemon.Login{Email: demoEmail, Password: second}); err != nil {
 		return none, err
 	}
-	// The owner remembers the password of before, and agrees to passwords in the clear: whoever plays has no other network
+	// The owner remembers the password of before, and agrees to passwords in the clear: the demo uses no other network
 	// than this machine.
 	_, err = s.hub.Engine().Remember("", []home.Secret{first})
 	if err := errors.Join(err, s.hub.Engine().AllowCleartextBind(true)); err != nil {
