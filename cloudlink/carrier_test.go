@@ -20,8 +20,8 @@ const (
 	down                  // to the member
 )
 
-// meddler decides what becomes of one packet: it emits it, or something else, any number of times, now or later. It returns false
-// to cut the connection. It is called for one packet at a time.
+// meddler decides what becomes of one packet: it emits it, or something else, any number of times, now or later. It
+// returns false to cut the connection. It is called for one packet at a time.
 type meddler func(d direction, p packets.ControlPacket, emit func(packets.ControlPacket)) bool
 
 // carrier stands between a member and its broker, and does what a broker that is not to be trusted may do.

@@ -10,7 +10,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// sendBind tells the service of devices that were bound, with their binding secrets sealed to it.
+// sendBind reports devices that were bound, with their binding secrets sealed to the service.
 func (l *Link) sendBind(now time.Time, a home.Account, r *request, devices []string) error {
 	bound, err := l.o.Store.Bound(ids[home.DeviceID](devices))
 	if err != nil {
@@ -31,7 +31,8 @@ func (l *Link) sendBind(now time.Time, a home.Account, r *request, devices []str
 			continue
 		}
 		b.Devices = append(b.Devices, wire.Device{
-			ID: string(d.ID), Kind: string(d.Kind), Protocol: string(d.Protocol), Rank: uint8(d.Protocol.Info().Rank), Model: d.Model, Name: d.Name, MAC: macOf(d.Keys),
+			ID: string(d.ID), Kind: string(d.Kind), Protocol: string(d.Protocol), Rank: uint8(d.Protocol.Info().Rank),
+			Model: d.Model, Name: d.Name, MAC: macOf(d.Keys),
 		})
 		plain = append(plain, secret...)
 	}
@@ -78,7 +79,10 @@ func (l *Link) sendSignIn(now time.Time, a home.Account, r *request, devices []s
 	if err != nil {
 		return err
 	}
-	gone := slices.DeleteFunc(slices.Clone(devices), func(d string) bool { _, bound := bindings[home.DeviceID(d)]; return bound })
+	gone := slices.DeleteFunc(slices.Clone(devices), func(d string) bool {
+		_, bound := bindings[home.DeviceID(d)]
+		return bound
+	})
 	if err := l.answered(r, gone); err != nil {
 		return err
 	}
@@ -130,7 +134,7 @@ func (l *Link) signedIn(r *request, _ *wire.Message, b *wire.SignedIn) error {
 		if !asked {
 			continue
 		}
-		// A native device signs itself in: the service's word for it is in the signed message. It has no proof for this hub.
+		// A native device signs itself in, and has no proof for this hub: the service's signature covers the report.
 		native := strings.HasPrefix(d.ID, string(wire.RoleDevice)+"-") && d.ID != l.o.Identity.Name
 		service, _ := attempt.Proofs()
 		if !(native && len(d.Proof) == 0) && !wire.Equal(service, d.Proof) {
@@ -143,12 +147,13 @@ func (l *Link) signedIn(r *request, _ *wire.Message, b *wire.SignedIn) error {
 		return err
 	}
 	if len(devices) > 0 {
-		if err := l.o.Store.SignedIn(home.AccountID(r.account), home.Epoch(r.epoch), ids[home.DeviceID](devices)); err != nil {
+		ds, epoch := ids[home.DeviceID](devices), home.Epoch(r.epoch)
+		if err := l.o.Store.SignedIn(home.AccountID(r.account), epoch, ds); err != nil {
 			return err
 		}
 		l.forget(r, devices)
 		if l.o.SignedIn != nil {
-			l.o.SignedIn(home.Epoch(r.epoch), ids[home.DeviceID](devices))
+			l.o.SignedIn(epoch, ds)
 		}
 	}
 	l.rest(r, slices.Collect(maps.Keys(r.errands))...) // no answer, or none that holds
@@ -196,7 +201,8 @@ func (l *Link) refused(r *request, os []wire.Outcome) error {
 				return err
 			}
 			l.rest(r, o.ID)
-		case o.Code == wire.CodeForeign && r.kind == home.ErrandBind, o.Code == wire.CodeUnknown && r.kind == home.ErrandUnbind:
+		case o.Code == wire.CodeForeign && r.kind == home.ErrandBind,
+			o.Code == wire.CodeUnknown && r.kind == home.ErrandUnbind:
 			l.o.Log.Warn("device refused by the account", "device", e.Device, "code", o.Code)
 			ev := home.Event{At: now, What: "device not taken by the account", Device: e.Device, Detail: o.Code}
 			if err := l.o.Store.Record(ev); err != nil {

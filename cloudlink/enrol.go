@@ -21,9 +21,9 @@ type offer struct {
 	done     chan error // buffered: written once
 }
 
-// Enrol joins the account of a pairing and waits until the account's newest grant is on disk. The e-mail address and password
-// are what the account's owner typed; the service has just checked them and keeps neither in the clear. A second call ends the
-// first with an error.
+// Enrol joins the account of a pairing and waits until the account's newest grant is on disk. The e-mail address and
+// password are what the account's owner typed; the service has just checked them and keeps neither in the clear. A
+// second call ends the first with an error.
 func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
 	for _, b := range p.Brokers {
 		if _, err := mqtt.ParseBroker(b.URL); err != nil {
@@ -92,10 +92,10 @@ func (l *Link) enrolled(r *request, _ *wire.Message, b *wire.Enrolled) error {
 	l.mu.Lock()
 	o := l.offer
 	l.mu.Unlock()
-	if err := l.o.Store.KeepSealingKey(r.seal); err != nil {
-		return err
-	}
 	if o == nil { // a native device: it joined through its endpoint, and knows the account already
+		if err := l.o.Store.KeepSealingKey(r.seal); err != nil {
+			return err
+		}
 		l.mu.Lock()
 		l.member, l.turned = true, 0
 		l.mu.Unlock()
@@ -110,12 +110,16 @@ func (l *Link) enrolled(r *request, _ *wire.Message, b *wire.Enrolled) error {
 	if err := b.Notice.Verify(b.Keys, b.Account); err != nil {
 		return err
 	}
+	if err := l.o.Store.KeepSealingKey(r.seal); err != nil { // the service has taken it, and seals to no other
+		return err
+	}
 	a := home.Account{
 		ID: home.AccountID(b.Account), Email: b.Email, ServiceKey: b.Keys.Sign, ServiceSeal: b.Keys.Seal,
 		Notice: b.Notice.Hash(), NoticeEpoch: home.Epoch(b.Notice.Epoch), NoticeJSON: b.Notice.JWS(),
 		Brokers: wire.URLs(p.Brokers), URL: p.URL,
 	}
-	if err := l.o.Store.Enrol(a, home.Credential{Epoch: a.NoticeEpoch, Username: b.Email, Password: o.password}); err != nil {
+	typed := home.Credential{Epoch: a.NoticeEpoch, Username: b.Email, Password: o.password}
+	if err := l.o.Store.Enrol(a, typed); err != nil {
 		l.settle(err)
 		return err
 	}

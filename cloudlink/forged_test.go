@@ -304,7 +304,7 @@ func TestARequestWithoutAnAnswerIsRepeatedAsItIs(t *testing.T) {
 	next[*wire.Bind](s)
 }
 
-func TestAGrantAfterOneThatWasLostIsNotTakenBeforeItsTurn(t *testing.T) {
+func TestAGrantAfterALostOneWaitsForIt(t *testing.T) {
 	s := play(t, nil)
 	s.post(s.notices[1])
 	eventually(t, 10*time.Second, "the notice is noted", func() bool {

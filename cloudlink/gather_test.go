@@ -12,7 +12,7 @@ import (
 )
 
 // Devices of a house come back one after the other. What one of them costs (four commits, six messages) many can share.
-func TestErrandsThatComeWhileAConversationIsOpenShareTheNext(t *testing.T) {
+func TestErrandsThatComeWhileARequestWaitsShareTheNext(t *testing.T) {
 	h := open(t, "")
 	b := h.hub(nil)
 	b.enrol()

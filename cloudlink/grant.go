@@ -53,7 +53,7 @@ func (l *Link) follows(a home.Account, n wire.Notice) error {
 // Heard takes a notice that came another way than through the broker: through the endpoint of a native device.
 func (l *Link) Heard(n wire.Notice) { l.notice(n.JWS()) }
 
-// Ask has the link say hello to the service at once, for what it has missed. It never blocks.
+// Ask has the link say hello to the service at once. It never blocks.
 func (l *Link) Ask() { l.askSoon() }
 
 func (l *Link) askSoon() {
@@ -71,8 +71,8 @@ func (l *Link) askWithin(d time.Duration) {
 	l.Wake()
 }
 
-// grant opens a grant and begins its epoch on disk, with all its consequences. A grant between the newest granted epoch and the
-// newest notice was missed: its own signature suffices, because the chain went past it already.
+// grant opens a grant and begins its epoch on disk, with all its consequences. A grant between the newest granted epoch
+// and the newest notice was missed: its own signature suffices, because the chain went past it already.
 func (l *Link) grant(_ *request, m *wire.Message, g *wire.Grant) error {
 	a, err := l.o.Store.Account()
 	if err != nil {

@@ -366,7 +366,8 @@ func (b *hub) settled(e home.Epoch, within time.Duration) {
 	}
 }
 
-// honest checks the promise: what the hub no longer means to tell, the service has. It may be called at any time in an epoch that both have begun.
+// honest checks the promise: what the hub no longer means to tell, the service has. It may be called at any time in an
+// epoch that both have begun.
 func (b *hub) honest() {
 	t := b.h.t
 	t.Helper()

@@ -15,7 +15,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// A hub that stops while it enrols belongs to the account or does not; in neither case is it in the way of a new attempt.
+// A hub that stops while it enrols belongs to the account or does not; in neither case is it in the way of a new
+// attempt.
 func TestAHubThatStopsWhileItEnrolsIsInOrMayTryAgain(t *testing.T) {
 	t.Parallel()
 	joined := 0
@@ -67,7 +68,7 @@ func TestAHubThatStopsWhileItEnrolsIsInOrMayTryAgain(t *testing.T) {
 }
 
 // What was bound or unbound while nobody could be told is told later, whoever was stopped when.
-func TestUnbindingIsToldWheneverAHubStops(t *testing.T) {
+func TestAnUnbindingReachesTheServiceWheneverAHubStops(t *testing.T) {
 	t.Parallel()
 	h := open(t, "")
 	b := h.hub(hasty)
@@ -158,8 +159,8 @@ func TestADeviceThatStopsAfterAnyMessageGoesOn(t *testing.T) {
 	}
 }
 
-// The hub passes notices on through the door, for a device whose broker lets none through.
-func TestADeviceIsToldThroughItsDoor(t *testing.T) {
+// The hub passes notices on through the endpoint, for a device whose broker carries none.
+func TestANoticeReachesADeviceThroughItsEndpoint(t *testing.T) {
 	t.Parallel()
 	h := open(t, "")
 	b := h.hub(nil)

@@ -24,15 +24,16 @@ type Options struct {
 
 	Brokers []string // used instead of the account's, where given
 
-	// Began is told after a new epoch is on disk. SignedIn is told of sessions that are. Both must not block; both may be nil.
+	// Began is called after a new epoch is on disk, SignedIn after sessions are. Neither may block; both may be nil.
 	Began    func(home.Epoch)
 	SignedIn func(home.Epoch, []home.DeviceID)
-	// Expelled is told when the account no longer knows this member. It must not block, and may be nil.
+	// Expelled is called when the account no longer knows this member. It must not block, and may be nil.
 	Expelled func()
 	// States returns the states of all devices, which are published after every connect. May be nil.
 	States func() []DeviceState
-	// Relay passes an app's request on to a device that this member holds (or is), once. It returns home.ErrNotFound, ErrForeign, ErrBusy,
-	// errors.ErrUnsupported, and anything else for a device that does not answer. It is called for several at once, and may be nil.
+	// Relay passes an app's request on to a device that this member holds (or is), once. It returns home.ErrNotFound,
+	// ErrForeign, ErrBusy, errors.ErrUnsupported, and anything else for a device that does not answer. It is called for
+	// several at once, and may be nil.
 	Relay func(ctx context.Context, d home.DeviceID, request []byte) ([]byte, error)
 	// Secret is set for a device that speaks the link itself: its binding secret, sealed when it enrols.
 	Secret home.Secret
@@ -105,14 +106,16 @@ func New(o Options) (*Link, error) {
 	}
 	return &Link{
 		o: o, began: time.Now(), out: make(chan []byte, 64), wake: make(chan struct{}, 1), rejoin: make(chan struct{}, 1),
-		deferred: map[errandKey]pause{}, recorded: map[string]time.Time{}, orders: make(chan order, relayQueue), relayed: map[string]*outcome{},
+		deferred: map[errandKey]pause{}, recorded: map[string]time.Time{},
+		orders: make(chan order, relayQueue), relayed: map[string]*outcome{},
 	}, nil
 }
 
-// Wake tells the link that errands wait. It never blocks.
+// Wake has the link look for errands. It never blocks.
 func (l *Link) Wake() { poke(l.wake) }
 
-// Rejoin tells the link that the account in the store has changed (joined, left, other brokers). It never blocks.
+// Rejoin has the link connect anew, after the account in the store has changed (joined, left, other brokers). It never
+// blocks.
 func (l *Link) Rejoin() { poke(l.rejoin) }
 
 func poke(c chan struct{}) {
@@ -122,7 +125,8 @@ func poke(c chan struct{}) {
 	}
 }
 
-// State says whether the link works: connected, and the service has answered lately. Reason is for people, empty when up.
+// State returns whether the link works: connected, and the service has answered lately. Reason is for people, empty
+// when up.
 func (l *Link) State() (up bool, reason string) {
 	if _, err := l.o.Store.Account(); errors.Is(err, home.ErrNoAccount) {
 		return false, "not signed in to an account"
@@ -167,7 +171,7 @@ func (l *Link) Run(ctx context.Context) error {
 	return nil
 }
 
-// brokers returns whom to dial: nobody while the member belongs to no account and none is offered.
+// brokers returns the brokers to dial: none while the member belongs to no account and has no pairing to use.
 func (l *Link) brokers() ([]string, error) {
 	l.mu.Lock()
 	offer := l.offer
@@ -220,8 +224,8 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 	stop()
 	parts.Wait()
 	if errors.Is(err, home.ErrCredential) {
-		// The owner is told once, and nobody knocks again at once. But a broker that was set up wrongly for a moment is right again
-		// some day, so it is asked now and then.
+		// The log has one line for the owner, and the broker is dialled again after a pause: its configuration may be wrong
+		// for a short time only.
 		l.mu.Lock()
 		l.trouble = "the broker refused this hub's credential"
 		l.refusals++
@@ -231,7 +235,7 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 		if first {
 			l.o.Log.Error("broker refused this member", "err", err, "pause", pause)
 		}
-		l.settle(err) // who is signing in hears so at once
+		l.settle(err) // a sign-in that waits ends at once
 		again := time.NewTimer(pause)
 		defer again.Stop()
 		select {
@@ -244,7 +248,8 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 	return err
 }
 
-// up is called by the connection when it comes and goes. A request without an answer is repeated at once: one may have been lost.
+// up is called by the connection when it comes and goes. A request without an answer is repeated at once: one may have
+// been lost.
 func (l *Link) up(is bool) {
 	for drained := false; !drained; { // what still waits to be sent was for the connection before
 		select {

@@ -51,13 +51,13 @@ func startNative(t *testing.T, h *house, state device.Keeper) *native {
 	return n
 }
 
-// tell says something at the door, and returns the verified answer.
+// tell posts a message to the endpoint, and returns the verified answer.
 func (n *native) tell(as *wire.Identity, b wire.Body) wire.Body {
 	n.t.Helper()
 	m := &wire.Message{To: string(n.d.ID()), At: time.Now().UnixMilli(), Body: b}
 	raw, err := as.Sign(m)
 	must(n.t, err)
-	resp, err := http.Post("http://"+n.d.Addr().String()+wire.DoorPath, "application/jose", bytes.NewReader(raw))
+	resp, err := http.Post("http://"+n.d.Addr().String()+wire.EndpointPath, "application/jose", bytes.NewReader(raw))
 	must(n.t, err)
 	defer resp.Body.Close()
 	raw, err = io.ReadAll(resp.Body)
@@ -97,7 +97,7 @@ func (n *native) holds(e home.Epoch) {
 	})
 }
 
-func TestADeviceThatSpeaksTheLinkFollowsByItself(t *testing.T) {
+func TestANativeDeviceFollowsByItself(t *testing.T) {
 	t.Parallel()
 	h := open(t, "")
 	b := h.hub(nil)

@@ -14,8 +14,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// A hub that was written from PROTOCOL.md, in another language and over libraries that others wrote, enrols with the real service and
-// signs a device in, before and after a reset.
+// A hub that was written from PROTOCOL.md, in another language and over libraries that others wrote, enrols with the
+// real service and signs a device in, before and after a reset.
 func TestAHubInJavaScriptFollowsAReset(t *testing.T) {
 	dir := npmtest.Packages(t, filepath.Join("testdata", "npm"))
 	script, err := os.ReadFile(filepath.Join("testdata", "npm", "hub.js"))

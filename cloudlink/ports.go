@@ -1,9 +1,9 @@
-// Package cloudlink is a member's end of the account link: it keeps the MQTT connection, checks what the service says, opens
-// grants, and signs devices in by proof. The member is a hub, or a device that speaks the link itself (package native below).
+// Package cloudlink is a member's end of the account link: it keeps the MQTT connection, checks the service's messages,
+// opens grants, and signs devices in by proof. The member is a hub, or a native device (package device).
 //
-// It remembers nothing but open conversations. What has to be told waits as an errand in the member's store, in the same
-// transaction as the change it tells of, until the service has answered it. Every message may be lost, come twice, late or
-// forged; the protocol is written down in PROTOCOL.md.
+// The link keeps one request in memory and nothing else. A change waits as an errand in the member's store, written in
+// the transaction of the change, until the service has answered it. Every message may be lost, come twice, late or
+// forged. PROTOCOL.md describes the protocol.
 package cloudlink
 
 import (
@@ -39,7 +39,7 @@ type Epochs interface {
 	Record(home.Event) error
 }
 
-// Outbox is what waits to be told.
+// Outbox holds the errands: what the service has not acknowledged yet.
 type Outbox interface {
 	Errands(max int) ([]home.Errand, error) // oldest first
 	Queue([]home.Errand) error

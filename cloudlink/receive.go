@@ -13,16 +13,17 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// answers is the table of messages from the service: which requests each answers, and what handles it. A message without
-// requests can come by itself.
+// answers is the table of messages from the service: which requests each answers, and what handles it. A message
+// without requests can come by itself.
 var answers = map[string]answer{
 	"enrolled":  answerTo((*Link).enrolled, kindEnrol),
 	"welcome":   answerTo((*Link).welcome, kindHello),
 	"receipt":   answerTo((*Link).receipt, home.ErrandAck, home.ErrandBind, home.ErrandUnbind),
 	"signed-in": answerTo((*Link).signedIn, home.ErrandSignIn),
-	"refusal":   answerTo((*Link).refusal, kindEnrol, kindHello, home.ErrandAck, home.ErrandBind, home.ErrandUnbind, home.ErrandSignIn),
-	"grant":     answerTo((*Link).grant),
-	"relay":     answerTo((*Link).relay),
+	"refusal": answerTo((*Link).refusal,
+		kindEnrol, kindHello, home.ErrandAck, home.ErrandBind, home.ErrandUnbind, home.ErrandSignIn),
+	"grant": answerTo((*Link).grant),
+	"relay": answerTo((*Link).relay),
 }
 
 // answer is a row of the table.
@@ -186,8 +187,8 @@ func (l *Link) Counts() map[string]uint64 {
 	}
 }
 
-// drop counts and logs a message that is not acted on, and records it in the history, at most once a minute and reason: whoever
-// can publish must not be able to wear out the disk.
+// drop counts and logs a message that is not acted on, and records it in the history, at most once a minute and reason:
+// whoever can publish must not be able to wear out the disk.
 func (l *Link) drop(n *atomic.Uint64, what string, err error) {
 	n.Add(1)
 	now := time.Now()

@@ -25,15 +25,15 @@ type order struct {
 	until    time.Time // by this member's monotonic clock
 }
 
-// outcome is the answer to an order; answer is nil while it is carried out. It is kept until the order expires, so that the
-// order is carried out once.
+// outcome is the answer to an order; answer is nil while it is carried out. It is kept until the order expires, so that
+// the order is carried out once.
 type outcome struct {
 	until  time.Time
 	answer *wire.Relayed
 }
 
-// relay takes an app's request to a device. It expires by this member's own clock, and only in the start that it names: an earlier
-// start may have carried it out. One that comes again gets the same answer.
+// relay takes an app's request to a device. It expires by this member's own clock, and only in the start that it names:
+// an earlier start may have carried it out. One that comes again gets the same answer.
 func (l *Link) relay(_ *request, m *wire.Message, b *wire.Relay) error {
 	a, err := l.o.Store.Account()
 	if err != nil {
@@ -81,7 +81,8 @@ func (l *Link) relay(_ *request, m *wire.Message, b *wire.Relay) error {
 	return nil
 }
 
-// remember returns the answer to an order that came before. An order that is new it remembers until it expires, where there is room.
+// remember returns the answer to an order that came before. An order that is new it remembers until it expires, where
+// there is room.
 func (l *Link) remember(o order, now time.Time) (answer *wire.Relayed, known, room bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,7 +120,7 @@ func (l *Link) carryOut(ctx context.Context, o order) *wire.Relayed {
 	}
 	ctx, stop := context.WithDeadline(ctx, o.until)
 	defer stop()
-	said, err := l.o.Relay(ctx, o.device, o.request)
+	response, err := l.o.Relay(ctx, o.device, o.request)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return &wire.Relayed{Code: wire.CodeNotSpoken}
@@ -133,14 +134,15 @@ func (l *Link) carryOut(ctx context.Context, o order) *wire.Relayed {
 		l.o.Log.Debug("request not answered", "device", o.device, "err", err)
 		return &wire.Relayed{Code: wire.CodeOffline}
 	}
-	if len(said) > wire.MaxRelay {
+	if len(response) > wire.MaxRelay {
 		return &wire.Relayed{Code: wire.CodeBusy}
 	}
 	a, err := l.o.Store.Account()
 	if err != nil || string(a.ID) != o.account {
 		return &wire.Relayed{Code: wire.CodeForeign}
 	}
-	sealed, err := serviceKeys(a).SealTo(wire.RelayInfo(o.account, l.o.Identity.Name, o.from, string(o.device), o.id), said)
+	info := wire.RelayInfo(o.account, l.o.Identity.Name, o.from, string(o.device), o.id)
+	sealed, err := serviceKeys(a).SealTo(info, response)
 	if err != nil {
 		l.o.Log.Error("answer not sealed", "device", o.device, "err", err)
 		return &wire.Relayed{Code: wire.CodeBusy}

@@ -118,7 +118,7 @@ func TestARequestIsCarriedOutOnceAndNotTooLate(t *testing.T) {
 	}
 }
 
-func TestARequestThatDoesNotHoldReachesNoDevice(t *testing.T) {
+func TestAForgedOrLateRequestReachesNoDevice(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int32
 	s := play(t, func(o *cloudlink.Options) {

@@ -11,8 +11,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// request is one message to the service that waits for its answer. A member has one at a time: the service can tell by the
-// sequence number alone whether it is new or a repetition. A restart forgets it, and its errands are sent in a new one.
+// request is one message to the service that waits for its answer. A member has one at a time: the service can tell by
+// the sequence number alone whether it is new or a repetition. A restart forgets it, and its errands are sent in a new
+// one.
 type request struct {
 	id       string
 	kind     home.ErrandKind
@@ -151,7 +152,8 @@ func (l *Link) patience() time.Duration { return l.o.Patience << min(l.misses, 4
 // start signs and sends a request. body receives the ID, which proofs cover.
 func (l *Link) start(now time.Time, r *request, body func(id string) wire.Body) error {
 	r.id = wire.NewID()
-	m := &wire.Message{ID: r.id, To: r.service, Seq: l.o.Boot<<32 | uint64(l.counts.sent.Add(1)), At: now.UnixMilli(), Body: body(r.id)}
+	seq := l.o.Boot<<32 | uint64(l.counts.sent.Add(1))
+	m := &wire.Message{ID: r.id, To: r.service, Seq: seq, At: now.UnixMilli(), Body: body(r.id)}
 	raw, err := l.o.Identity.Sign(m)
 	if err != nil {
 		return err
@@ -184,7 +186,8 @@ func (l *Link) finish(r *request) {
 	l.Wake()
 }
 
-// hello asks for what the member has missed. It queues an acknowledgement, which replaces the sealing key, when that key is old.
+// hello asks for what the member has missed. It queues an acknowledgement, which replaces the sealing key, when that
+// key is old.
 func (l *Link) hello(now time.Time, a home.Account) error {
 	if err := l.replaceOldKey(now, a); err != nil {
 		return err

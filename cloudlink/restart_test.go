@@ -92,7 +92,7 @@ func TestAServiceThatStopsAfterAnyMessageGoesOn(t *testing.T) {
 	})
 }
 
-func TestAHubThatWasAwayHearsOfEveryReset(t *testing.T) {
+func TestAHubThatWasAwayGetsEveryGrant(t *testing.T) {
 	t.Parallel()
 	h := open(t, "")
 	var mu sync.Mutex // guards began
@@ -129,7 +129,7 @@ func TestAHubThatWasAwayHearsOfEveryReset(t *testing.T) {
 	}
 }
 
-func TestWhatABrokerWithholdsIsAskedFor(t *testing.T) {
+func TestAWithheldGrantIsAskedFor(t *testing.T) {
 	t.Parallel()
 	h := open(t, "")
 	b := h.hub(func(o *cloudlink.Options) { o.AskEvery = 300 * time.Millisecond })

@@ -9,9 +9,10 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// A member replaces its sealing key at each epoch and daily, so that a copy of its state that is older than the last change opens
-// no later grant. The new key goes out in an acknowledgement, proven under the newest epoch's secret and a challenge that only the
-// key before opens. The key before stays until the service has answered; until then the service may still seal to it.
+// A member replaces its sealing key at each epoch and daily, so that a copy of its state that is older than the last
+// change opens no later grant. The new key goes out in an acknowledgement, proven under the newest epoch's secret and a
+// challenge that only the key before opens. The key before stays until the service has answered; until then the service
+// may still seal to it.
 
 // sealers returns the member's sealing keys, newest first.
 func (l *Link) sealers() ([]home.SealingKey, []*wire.Sealer, error) {
@@ -108,12 +109,16 @@ func (l *Link) sendAck(now time.Time, a home.Account, r *request, devices []stri
 		return err
 	}
 	return l.start(now, r, func(id string) wire.Body {
-		proof := wire.KeyProof(secret, challenge, r.account, l.o.Identity.Name, r.epoch, sealer.Public, id)
-		return &wire.Ack{Account: r.account, Epoch: r.epoch, Seal: sealer.Public, Proof: proof}
+		change := wire.KeyChange{
+			Account: r.account, Member: l.o.Identity.Name, Epoch: r.epoch, Seal: sealer.Public, Message: id,
+			EpochSecret: secret, Challenge: challenge,
+		}
+		return &wire.Ack{Account: r.account, Epoch: r.epoch, Seal: sealer.Public, Proof: change.Proof()}
 	})
 }
 
-// acknowledged deletes the keys before the one that the service has just accepted. The next change needs a new challenge.
+// acknowledged deletes the keys before the one that the service has just accepted. The next change needs a new
+// challenge.
 func (l *Link) acknowledged(r *request) error {
 	l.mu.Lock()
 	l.challenge = nil
@@ -166,7 +171,8 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 	return nil
 }
 
-// openChallenge opens the challenge with the key that the service uses. Where that is the newest, the keys before it are deleted.
+// openChallenge opens the challenge with the key that the service uses. Where that is the newest, the keys before it
+// are deleted.
 func (l *Link) openChallenge(b *wire.Welcome) ([]byte, error) {
 	keys, all, err := l.sealers()
 	if err != nil {

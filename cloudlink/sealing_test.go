@@ -189,8 +189,8 @@ func TestASecondLoginEndsTheFirstAtOnce(t *testing.T) {
 	must(t, <-second)
 }
 
-// A hub of an older version is unknown at the service, because names derive from the signing key alone. It keeps its vault and its
-// bindings, and asks its owner for one login.
+// A hub of an older version is unknown at the service, because names derive from the signing key alone. It keeps its
+// vault and its bindings, and asks its owner for one login.
 func TestAStoreOfAnOlderFormatAsksForOneLogin(t *testing.T) {
 	t.Parallel()
 	h := open(t, "")

@@ -16,7 +16,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// stage is a real broker on which the test itself plays the account service, so that it can say what no honest one would.
+// stage is a real broker on which the test itself plays the account service, so that it can say what no honest one
+// would.
 type stage struct {
 	*hub
 	svc     *wire.Identity
@@ -139,7 +140,10 @@ func (s *stage) hear(m mqtt.Message) {
 			Account: house1, Epoch: newest.Epoch, Notice: newest, Nonce: wire.NewNonce(), Seal: seal, Challenge: challenge,
 		}
 	case *wire.Ack:
-		want := wire.KeyProof(s.secrets[b.Epoch-1], s.svc.KeyChallenge(house1, got.From, seal), house1, got.From, b.Epoch, b.Seal, got.ID)
+		want := wire.KeyChange{
+			Account: house1, Member: got.From, Epoch: b.Epoch, Seal: b.Seal, Message: got.ID,
+			EpochSecret: s.secrets[b.Epoch-1], Challenge: s.svc.KeyChallenge(house1, got.From, seal),
+		}.Proof()
 		if !wire.Equal(want, b.Proof) && !wire.Equal(seal, b.Seal) { // the same again: its answer was lost
 			panic("the hub's proof of its sealing key does not hold")
 		}

@@ -20,8 +20,8 @@ type DeviceState struct {
 	Since   time.Time `json:"since"`
 }
 
-// message returns the state as it is published. A state without a verdict, of a device that was unbound, is an empty message:
-// it clears the topic.
+// message returns the state as it is published. A state without a verdict, of a device that was unbound, is an empty
+// message: it clears the topic.
 func (s DeviceState) message(account home.AccountID) mqtt.Message {
 	m := mqtt.Message{Topic: wire.StateTopic(string(account), s.ID), Retained: true}
 	if s.Verdict != "" {
@@ -61,8 +61,8 @@ func (l *Link) birth() []mqtt.Message {
 	return ms
 }
 
-// Publish publishes a device's state, retained. Without a connection it returns home.ErrUnavailable: every state is published
-// again after the next connect.
+// Publish publishes a device's state, retained. Without a connection it returns home.ErrUnavailable: every state is
+// published again after the next connect.
 func (l *Link) Publish(s DeviceState) error {
 	l.mu.Lock()
 	conn := l.conn

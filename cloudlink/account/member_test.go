@@ -286,8 +286,10 @@ func (m *by) acks(epoch uint64, secret home.Secret, challenge []byte) (raw []byt
 		m.t.Fatal(err)
 	}
 	raw, id = m.signed(func(id string) wire.Body {
-		proof := wire.KeyProof(secret, challenge, m.account, m.id.Name, epoch, next.Public, id)
-		return &wire.Ack{Account: m.account, Epoch: epoch, Seal: next.Public, Proof: proof}
+		change := wire.KeyChange{
+			Account: m.account, Member: m.id.Name, Epoch: epoch, Seal: next.Public, Message: id, EpochSecret: secret, Challenge: challenge,
+		}
+		return &wire.Ack{Account: m.account, Epoch: epoch, Seal: next.Public, Proof: change.Proof()}
 	})
 	return raw, id, next
 }

@@ -1,7 +1,7 @@
-// Package device lets a device speak the link itself: a maker's firmware, or anything that embeds this package. The device
-// announces itself as _rekeyd._tcp, answers a hub through its door, joins the account that the hub names, and from then on
-// follows every change of the account's password by itself: it hears the notice, opens the grant that is sealed to its own
-// key, proves itself, and confirms. How to use it: devices/native/README.md.
+// Package device lets a device speak the link itself: a maker's firmware, or anything that embeds this package. The
+// device announces itself as _rekeyd._tcp, answers a hub at its endpoint, joins the account that the hub names, and
+// from then on follows every change of the account's password by itself: it receives the notice, opens the grant that
+// is sealed to its own key, and proves itself. How to use it: devices/native/README.md.
 package device
 
 import (
@@ -26,20 +26,21 @@ const Service = "_rekeyd._tcp"
 
 // Options are what New checks.
 type Options struct {
-	State Keeper    // where the device keeps its keys and what it has joined
+	State Keeper    // where the device keeps its keys and its account
 	Kind  home.Kind // camera, plug, switch, bulb or other
 	Model string
 	Name  string // for people
 	Log   *slog.Logger
 
-	Listen      string          // address of the door; ":0" when empty
+	Listen      string          // address of the endpoint; ":0" when empty
 	Listener    net.Listener    // used instead of Listen, where given; Run closes it
 	Interfaces  []net.Interface // to announce on; all multicast interfaces when empty
-	Unannounced bool            // somebody else announces it, with TXT
+	Unannounced bool            // the caller announces it, with TXT
 
-	// Began is told of each epoch once the device holds it. It must not block, and may be nil.
+	// Began is called with each epoch once the device holds it. It must not block, and may be nil.
 	Began func(home.Epoch)
-	// Talk answers what an app of the owner's asks the device over the link; nil for a device that takes no requests. It ends when ctx does.
+	// Talk answers a request of the owner's app over the link; nil for a device that takes no requests. It
+	// ends when ctx does.
 	Talk func(ctx context.Context, request []byte) ([]byte, error)
 }
 
@@ -50,10 +51,10 @@ type Device struct {
 	m        *memory
 	link     *cloudlink.Link
 	listener net.Listener
-	asked    atomic.Int64 // when a nudge last made it ask; Unix nanoseconds
+	asked    atomic.Int64 // when a message on the LAN last caused a hello; Unix nanoseconds
 }
 
-// New checks o, makes the device's keys at the first start, and opens its door's port. Run answers there.
+// New checks o, makes the device's keys at the first start, and opens its endpoint's port. Run answers there.
 func New(o Options) (*Device, error) {
 	var errs []error
 	if o.State == nil || o.Log == nil {
@@ -88,7 +89,7 @@ func New(o Options) (*Device, error) {
 	}
 	if d.listener == nil {
 		if d.listener, err = net.Listen("tcp", cmpOr(o.Listen, ":0")); err != nil {
-			return nil, fmt.Errorf("device: open the door: %w", err)
+			return nil, fmt.Errorf("device: open the endpoint: %w", err)
 		}
 	}
 	return d, nil
@@ -101,7 +102,7 @@ func cmpOr(s, other string) string {
 	return s
 }
 
-// talk answers a request that an app makes of this device.
+// talk answers an app's request to this device.
 func (d *Device) talk(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
 	switch {
 	case id != d.ID():
@@ -115,7 +116,7 @@ func (d *Device) talk(ctx context.Context, id home.DeviceID, request []byte) ([]
 // ID returns the device's name, which its keys give it.
 func (d *Device) ID() home.DeviceID { return home.DeviceID(d.id.Name) }
 
-// Addr returns where the door is.
+// Addr returns the address of the endpoint.
 func (d *Device) Addr() net.Addr { return d.listener.Addr() }
 
 // TXT returns the TXT record of the announcement.
@@ -126,7 +127,7 @@ func (d *Device) TXT() []string {
 // Holds returns the newest epoch that the device holds and the newest at which the account signed it in; 0 for none.
 func (d *Device) Holds() (held, signedIn home.Epoch) { return d.m.epochs() }
 
-// Run announces the device, answers at its door, and keeps the link, until ctx ends.
+// Run announces the device, answers at its endpoint, and keeps the link, until ctx ends.
 func (d *Device) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -138,7 +139,9 @@ func (d *Device) Run(ctx context.Context) error {
 		}
 		defer s.Shutdown()
 	}
-	srv := &http.Server{Handler: d.door(), ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	srv := &http.Server{
+		Handler: d.endpoint(), ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+	}
 	ends := make(chan error, 2)
 	go func() { ends <- d.link.Run(ctx) }()
 	go func() { ends <- srv.Serve(d.listener) }()
@@ -160,7 +163,7 @@ func (d *Device) Run(ctx context.Context) error {
 	return err
 }
 
-// leave forgets the account: it no longer knows the device.
+// leave forgets the account, which no longer knows the device.
 func (d *Device) leave() {
 	if err := d.m.leave(); err != nil {
 		d.o.Log.Error("account not left", "err", err)

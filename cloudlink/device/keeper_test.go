@@ -34,7 +34,7 @@ func (b *brittle) Save(raw []byte) error {
 	return b.Volatile.Save(raw)
 }
 
-// ask says something at the door and returns the answer's body.
+// ask posts a message to the endpoint and returns the answer's body.
 func ask(t *testing.T, d *device.Device, as *wire.Identity, b wire.Body) wire.Body {
 	t.Helper()
 	raw, err := as.Sign(&wire.Message{To: string(d.ID()), At: time.Now().UnixMilli(), Body: b})
@@ -69,7 +69,7 @@ func identity(t *testing.T, r wire.Role) *wire.Identity {
 	return id
 }
 
-func TestWhatCouldNotBeSavedHasNotHappened(t *testing.T) {
+func TestAStateThatCannotBeSavedChangesNothing(t *testing.T) {
 	k := &brittle{}
 	d := run(t, k)
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
@@ -141,8 +141,9 @@ func TestAFileIsReplacedAsAWhole(t *testing.T) {
 	}
 }
 
-// FuzzDoor: whatever comes through the door is answered, and only a sealed and signed invitation makes the device join.
-func FuzzDoor(f *testing.F) {
+// FuzzEndpoint: every request to the endpoint is answered, and only a sealed and signed invitation makes the device
+// join.
+func FuzzEndpoint(f *testing.F) {
 	d, err := device.New(device.Options{
 		State: &device.Volatile{}, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0", Unannounced: true,
 	})
@@ -160,7 +161,7 @@ func FuzzDoor(f *testing.F) {
 	f.Add([]byte(`{"to":"` + string(d.ID()) + `","type":"join","body":null}`))
 	serve(f, d)
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		resp, err := http.Post("http://"+d.Addr().String()+wire.DoorPath, "application/jose", bytes.NewReader(raw))
+		resp, err := http.Post("http://"+d.Addr().String()+wire.EndpointPath, "application/jose", bytes.NewReader(raw))
 		if err != nil {
 			if len(raw) > 64<<10 {
 				return // refused before it was read

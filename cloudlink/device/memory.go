@@ -15,7 +15,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/atomicfile"
 )
 
-// Keeper keeps the device's state, which holds its keys: whoever can read it is the device. Save returns when it is durable.
+// Keeper keeps the device's state, which holds its keys: whoever can read it is the device. Save returns when it is
+// durable.
 type Keeper interface {
 	// Load returns nil before anything was saved.
 	Load() ([]byte, error)
@@ -155,9 +156,12 @@ func (m *memory) epochs() (h, signedIn home.Epoch) {
 	return h, s.SignedIn
 }
 
-// join takes what a hub said; changed tells whether it was anything new.
+// join joins the account of an invitation; changed reports whether that was new.
 func (m *memory) join(hub string, j wire.Joined) (changed bool, err error) {
-	if s := m.read(); s.Account != nil && s.Hub == hub && s.Account.ID == home.AccountID(j.Account) && slices.Equal(s.Account.Brokers, wire.URLs(j.Brokers)) {
+	same := func(a *home.Account) bool {
+		return a != nil && a.ID == home.AccountID(j.Account) && slices.Equal(a.Brokers, wire.URLs(j.Brokers))
+	}
+	if s := m.read(); s.Hub == hub && same(s.Account) {
 		return false, nil
 	}
 	return true, m.change(func(s *state) error {
@@ -170,8 +174,9 @@ func (m *memory) join(hub string, j wire.Joined) (changed bool, err error) {
 		}
 		s.Hub = hub
 		s.Account = &home.Account{
-			ID: home.AccountID(j.Account), ServiceKey: j.Service.Sign, ServiceSeal: j.Service.Seal, Brokers: wire.URLs(j.Brokers),
-			Notice: j.Notice.Hash(), NoticeEpoch: home.Epoch(j.Notice.Epoch), NoticeJSON: j.Notice.JWS(),
+			ID: home.AccountID(j.Account), ServiceKey: j.Service.Sign, ServiceSeal: j.Service.Seal,
+			Brokers: wire.URLs(j.Brokers),
+			Notice:  j.Notice.Hash(), NoticeEpoch: home.Epoch(j.Notice.Epoch), NoticeJSON: j.Notice.JWS(),
 		}
 		return nil
 	})
@@ -212,7 +217,7 @@ func (m *memory) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Sec
 // Bound returns nothing: a hub binds the device, it does not bind itself.
 func (m *memory) Bound([]home.DeviceID) ([]home.Device, error) { return nil, nil }
 
-// Enrol is for hubs; a device joins through its door.
+// Enrol is for hubs; a device joins through its endpoint.
 func (m *memory) Enrol(home.Account, home.Credential) error { return home.ErrForeign }
 
 func (m *memory) NoteNotice(_ home.AccountID, e home.Epoch, hash, raw []byte) error {
@@ -257,9 +262,11 @@ func (m *memory) Queue(es []home.Errand) error {
 	return m.change(func(s *state) error {
 		for _, e := range es {
 			if e.Kind == home.ErrandBind {
-				continue // not a device's to tell
+				continue // only a hub binds
 			}
-			s.Errands = slices.DeleteFunc(s.Errands, func(o home.Errand) bool { return o.Kind == e.Kind && o.Device == e.Device })
+			s.Errands = slices.DeleteFunc(s.Errands, func(o home.Errand) bool {
+				return o.Kind == e.Kind && o.Device == e.Device
+			})
 			s.Errands = append(s.Errands, e)
 		}
 		return nil
@@ -277,7 +284,9 @@ func (m *memory) SignedIn(_ home.AccountID, e home.Epoch, ids []home.DeviceID) e
 	return m.change(func(s *state) error {
 		if slices.Contains(ids, m.self) {
 			s.SignedIn = max(s.SignedIn, e)
-			s.Errands = slices.DeleteFunc(s.Errands, func(o home.Errand) bool { return o.Kind == home.ErrandSignIn && o.Epoch <= e })
+			s.Errands = slices.DeleteFunc(s.Errands, func(o home.Errand) bool {
+				return o.Kind == home.ErrandSignIn && o.Epoch <= e
+			})
 		}
 		return nil
 	})

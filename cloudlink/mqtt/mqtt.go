@@ -1,8 +1,8 @@
-// Package mqtt keeps one MQTT 3.1.1 connection to one of several brokers, over paho with its traps worked around in this one
-// place: every connection is a client of its own (with paho's own reconnect a message counts as delivered when its
-// acknowledgement was lost), nothing is remembered in paho (what must not be lost waits in the caller's outbox until the
-// other end has answered), messages are acknowledged only after the caller has taken them, and a refused credential ends the
-// dialling.
+// Package mqtt keeps one MQTT 3.1.1 connection to one of several brokers, over paho with its traps worked around in
+// this one place: every connection is a client of its own (with paho's own reconnect a message counts as delivered when
+// its acknowledgement was lost), nothing is remembered in paho (what must not be lost waits in the caller's outbox
+// until the other end has answered), messages are acknowledged only after the caller has taken them, and a refused
+// credential ends the dialling.
 package mqtt
 
 import (
@@ -31,7 +31,7 @@ type Message struct {
 
 // Options are what New checks.
 type Options struct {
-	Brokers  []string // URLs, tried in turn: mqtt://, mqtts://, ws:// or wss://, with user:password@ where the broker wants them
+	Brokers  []string // URLs, tried in turn: mqtt://, mqtts://, ws:// or wss://; may hold user:password@
 	ClientID string   // also the name of the session that the broker keeps
 	Username string   // with Password, for brokers whose URL names no user
 	Password home.Secret
@@ -39,7 +39,7 @@ type Options struct {
 	Receive  func(Message)    // called in order from one goroutine; the message is acknowledged when it returns
 	Birth    func() []Message // published after every connect; may be nil
 	Will     func() *Message  // asked before every connect; may be nil
-	Up       func(bool)       // told when the connection comes and goes; may be nil
+	Up       func(bool)       // called when the connection comes and goes; may be nil
 	Log      *slog.Logger
 
 	MinPause, MaxPause time.Duration // between rounds of dialling; 500 ms and 1 min when zero
@@ -97,7 +97,8 @@ func New(o Options) (*Conn, error) {
 // ParseBroker checks a broker's URL. Its errors do not repeat the URL, which may hold a password.
 func ParseBroker(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || !slices.Contains([]string{"mqtt", "tcp", "mqtts", "ssl", "tls", "ws", "wss"}, u.Scheme) {
+	schemes := []string{"mqtt", "tcp", "mqtts", "ssl", "tls", "ws", "wss"}
+	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
 		return nil, errors.New("broker: want a URL like mqtt://host:1883 or mqtts://user:password@host:8883")
 	}
 	if u.Port() == "" {
@@ -111,8 +112,8 @@ func ParseBroker(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// Redial ends the connection, for one that is up and gets no answers: another is made, to the next broker where there are
-// several. It never blocks.
+// Redial ends the connection, for one that is up and gets no answers: another is made, to the next broker where there
+// are several. It never blocks.
 func (c *Conn) Redial() {
 	select {
 	case c.again <- struct{}{}:
@@ -120,8 +121,9 @@ func (c *Conn) Redial() {
 	}
 }
 
-// Publish hands m to the connection. It waits while the socket takes no more, as long as the connection lasts, but not for the broker's acknowledgement, which would say nothing of the
-// other end: the other end's answer is the evidence. It returns home.ErrUnavailable while there is no connection.
+// Publish hands m to the connection. It waits while the socket takes no more, as long as the connection lasts, but not
+// for the broker's acknowledgement, which would say nothing of the other end: the other end's answer is the evidence.
+// It returns home.ErrUnavailable while there is no connection.
 func (c *Conn) Publish(m Message) error {
 	c.mu.Lock()
 	l := c.live
@@ -137,8 +139,8 @@ func (c *Conn) Publish(m Message) error {
 	}
 }
 
-// write hands messages to paho until the session ends. It has a goroutine of its own because paho's Publish blocks for the
-// whole write timeout when the connection ends under it.
+// write hands messages to paho until the session ends. It has a goroutine of its own because paho's Publish blocks for
+// the whole write timeout when the connection ends under it.
 func (c *Conn) write(client paho.Client, l *live) {
 	for {
 		select {
@@ -166,8 +168,9 @@ type refusal struct{}
 func (refusal) Error() string        { return "the broker refused the credential" }
 func (refusal) Is(target error) bool { return target == home.ErrCredential }
 
-// Run connects, subscribes, and hands over what comes, until ctx ends; it comes back after a lost connection, more slowly
-// each time, and tries the brokers in turn. It ends early with home.ErrCredential once every broker refused the credential.
+// Run connects, subscribes, and hands over what comes, until ctx ends; it comes back after a lost connection, more
+// slowly each time, and tries the brokers in turn. It ends early with home.ErrCredential once every broker refused the
+// credential.
 func (c *Conn) Run(ctx context.Context) error {
 	defer c.writers.Wait()
 	pause := c.o.MinPause
@@ -222,8 +225,8 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	o.SetClientID(c.o.ClientID).SetProtocolVersion(4).SetCleanSession(false)
 	o.SetAutoReconnect(false).SetConnectRetry(false).SetStore(paho.NewMemoryStore())
 	o.SetConnectTimeout(10 * time.Second).SetWriteTimeout(5 * time.Second).SetKeepAlive(60 * time.Second)
-	// In order, because one conversation's messages build on one another. The handler waits only for Receive, which never waits
-	// for an acknowledgement: so nothing gets stuck.
+	// In order, because one conversation's messages build on one another. The handler waits only for Receive, which never
+	// waits for an acknowledgement: so nothing gets stuck.
 	o.SetOrderMatters(true).SetAutoAckDisabled(true)
 	o.SetUsername(c.o.Username).SetPassword(c.o.Password.Reveal())
 	if u := broker.User; u != nil {
@@ -297,8 +300,9 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	}
 }
 
-// subscribeTries is how often a subscription is asked for. Each time it has another packet identifier: there are brokers (mochi is one)
-// that refuse an identifier with which they themselves still wait for an acknowledgement of something that a kept session delivers.
+// subscribeTries is how often a subscription is asked for. Each time it has another packet identifier: there are
+// brokers (mochi is one) that refuse an identifier with which they themselves still wait for an acknowledgement of
+// something that a kept session delivers.
 const subscribeTries = 8
 
 func (c *Conn) subscribe(ctx context.Context, client paho.Client) error {

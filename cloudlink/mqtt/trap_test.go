@@ -78,9 +78,9 @@ func TestAConnectionSpeaksMQTT311AndTakesNothingExactlyOnce(t *testing.T) {
 	}
 }
 
-// Receive says things. With paho's handlers that is how a client gets stuck: the acknowledgement that it waits for is behind the
-// message that it handles.
-func TestWhatReceiveSaysWaitsForNoAcknowledgement(t *testing.T) {
+// Receive says things. With paho's handlers that is how a client gets stuck: the acknowledgement that it waits for is
+// behind the message that it handles.
+func TestPublishInReceiveDoesNotWaitForAnAcknowledgement(t *testing.T) {
 	const n = 1000 // more than any queue on the way holds
 	f := fakeBroker(t, 0)
 	up := make(chan bool, 10)
@@ -121,7 +121,8 @@ func TestWhatReceiveSaysWaitsForNoAcknowledgement(t *testing.T) {
 	}
 }
 
-// deaf opens a broker that takes a client and then reads no more, with a connection to it; what Up was told comes out of up.
+// deaf opens a broker that takes a client and then reads no more, with a connection to it; what Up was told comes out
+// of up.
 func deaf(t *testing.T) (conn *mqtt.Conn, stop func(), up chan bool) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

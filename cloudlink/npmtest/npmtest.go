@@ -15,9 +15,9 @@ import (
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
-// Packages returns the folder in which the node packages that source locks (package.json, package-lock.json) are installed: at its
-// first call on a machine. Call it before nettest.InNamespace, where there is no way out any more. The test is skipped where there is
-// no npm, except in CI.
+// Packages returns the folder in which the node packages that source locks (package.json, package-lock.json) are
+// installed: at its first call on a machine. Call it before nettest.InNamespace, where there is no way out any more.
+// The test is skipped where there is no npm, except in CI.
 func Packages(t testing.TB, source string) string {
 	t.Helper()
 	if testing.Short() {

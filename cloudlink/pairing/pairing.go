@@ -1,5 +1,5 @@
-// Package pairing is the word with which an account's owner approves a new hub: made by the account service for a signed-in
-// owner, carried to the hub in a file, a link or a QR code, used once within ten minutes.
+// Package pairing is the word with which an account's owner approves a new hub: made by the account service for a
+// signed-in owner, carried to the hub in a file, a link or a QR code, used once within ten minutes.
 package pairing
 
 import (

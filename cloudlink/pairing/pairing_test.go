@@ -36,7 +36,7 @@ func TestAPairingSurvivesItsWord(t *testing.T) {
 	})
 }
 
-func TestAMalformedWordIsRefusedAndNotTold(t *testing.T) {
+func TestAMalformedWordIsRefusedAndNotRepeated(t *testing.T) {
 	word := some(secret).Reveal()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(word, "rekeyd-pair:"))
 	if err != nil {

@@ -4,7 +4,7 @@ package wire
 type Bind struct {
 	Account string   `json:"account"`
 	Devices []Device `json:"devices"`
-	Secrets []byte   `json:"secrets"` // the binding secrets, 32 bytes each in the order of Devices (zeroes for native ones), sealed with SecretInfo
+	Secrets []byte   `json:"secrets"` // 32 bytes each, in the order of Devices (zeroes for native ones); sealed with SecretInfo
 }
 
 func (b *Bind) check() error {
@@ -24,7 +24,7 @@ type Device struct {
 	ID       string `json:"id"`
 	Kind     string `json:"kind"`
 	Protocol string `json:"protocol"`
-	Rank     uint8  `json:"rank,omitempty"` // the strongest proof that the device gave: 1 told first, 2 hash first, 3 proves first
+	Rank     uint8  `json:"rank,omitempty"` // proof rank: 1 told first, 2 hash first, 3 proves first
 	Model    string `json:"model,omitempty"`
 	Name     string `json:"name,omitempty"`
 	MAC      string `json:"mac,omitempty"` // 12 hexadecimal digits

@@ -4,7 +4,7 @@ import "fmt"
 
 // The messages between a hub and the endpoint of a native device, over HTTP on the LAN.
 
-// Probe asks a device for what it holds.
+// Probe asks a device which epoch it holds.
 type Probe struct {
 	Nonce []byte `json:"nonce"` // 32 bytes
 }

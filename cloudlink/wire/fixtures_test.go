@@ -77,12 +77,13 @@ func newCast(t testing.TB) *cast {
 // brokers has one with a certificate of its own.
 var brokers = []wire.Broker{{URL: "mqtts://192.168.1.2:7355", Fingerprint: repeated(0x77)}}
 
-// joined is what the hub seals to the device at its door.
+// joined is what the hub seals to the device at its endpoint.
 func (c *cast) joined() wire.Joined {
 	return wire.Joined{Account: c.account, Service: c.service.Keys, Brokers: brokers, Notice: c.first}
 }
 
-// seal returns everything that is sealed: as vectors.json keeps it, or sealed anew where that does not open or -update is given.
+// seal returns everything that is sealed: as vectors.json keeps it, or sealed anew where that does not open or -update
+// is given.
 func (c *cast) seal(t testing.TB) map[string]sealing {
 	t.Helper()
 	must := func(v any) []byte {
@@ -172,6 +173,14 @@ func id(name string) string {
 	return strings.ReplaceAll(name, " ", "") + strings.Repeat("2", 26-len(strings.ReplaceAll(name, " ", "")))
 }
 
+// keyChange is the change of the hub's sealing key.
+func (c *cast) keyChange() wire.KeyChange {
+	return wire.KeyChange{
+		Account: c.account, Member: c.hub.Name, Epoch: 2, Seal: c.next.Public, Message: id("ack"),
+		EpochSecret: c.epochSecret, Challenge: c.sealed["challenge"].Plain,
+	}
+}
+
 // examples returns one message of each kind at least, in the order in which they happen.
 func (c *cast) examples() []example {
 	attempt := wire.Attempt{
@@ -200,10 +209,7 @@ func (c *cast) examples() []example {
 			Account: c.account, Epoch: 2, Notice: c.second, Nonce: c.serviceNonce, Seal: c.hub.Keys.Seal, Challenge: c.sealed["challenge"].Sealed,
 			Lease: wire.Lease{Hub: c.hub.Name, Life: 60_000},
 		}}},
-		{"ack", c.hub, wire.Message{Body: &wire.Ack{
-			Account: c.account, Epoch: 2, Seal: c.next.Public, Proof: wire.KeyProof(
-				c.epochSecret, c.sealed["challenge"].Plain, c.account, c.hub.Name, 2, c.next.Public, id("ack")),
-		}}},
+		{"ack", c.hub, wire.Message{Body: &wire.Ack{Account: c.account, Epoch: 2, Seal: c.next.Public, Proof: c.keyChange().Proof()}}},
 		{"receipt", c.service, wire.Message{Re: id("ack"), Body: &wire.Receipt{Account: c.account, Epoch: 2, Notice: c.second}}},
 		{"bind", c.hub, wire.Message{Body: &wire.Bind{Account: c.account, Secrets: c.sealed["secrets of bind"].Sealed, Devices: []wire.Device{
 			{ID: c.plug, Kind: "plug", Protocol: "iot", Rank: 1, Model: "HS100(EU)", Name: "lamp", MAC: "50c7bf010203"},
@@ -237,7 +243,7 @@ func (c *cast) examples() []example {
 		e := &all[i]
 		e.m.ID, e.m.At = id(e.name), c.at+int64(i)*1000
 		switch {
-		case e.m.To != "": // through the door: no sequence
+		case e.m.To != "": // at the endpoint: no sequence
 		case e.from == c.service:
 			e.m.To = c.hub.Name
 		case e.name == "relayed": // an answer to an app has none

@@ -22,11 +22,11 @@ const (
 	RoleService Role = "svc"
 )
 
-// Identity is a member's two key pairs: Ed25519 to sign, X25519 to be sealed to. Its name derives from the signing key alone,
-// so whoever shows a key that fits a name, and signs with it, is that member. The sealing key can change.
+// Identity is a member's two key pairs: Ed25519 to sign, X25519 to be sealed to. Its name derives from the signing key
+// alone, so whoever shows a key that fits a name, and signs with it, is that member. The sealing key can change.
 //
-// The private keys stand in functions, where reflection does not find them: fmt would print them from a struct that holds an
-// Identity in an unexported field.
+// The private keys stand in functions, where reflection does not find them: fmt would print them from a struct that
+// holds an Identity in an unexported field.
 type Identity struct {
 	Name string
 	Keys Keys
@@ -92,7 +92,8 @@ func (k Keys) Is(name string) bool {
 	return ok && k.Name(Role(role)) == name
 }
 
-// ValidName returns whether s can name an account, a member or a device: 1 to 64 of [a-z0-9-]. Such a name can stand in a topic.
+// ValidName returns whether s can name an account, a member or a device: 1 to 64 of [a-z0-9-]. Such a name can stand in
+// a topic.
 func ValidName(s string) bool {
 	if len(s) == 0 || len(s) > 64 {
 		return false

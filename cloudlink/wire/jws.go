@@ -22,8 +22,9 @@ const (
 	useLogin    use = "rekeyd-login" // to the embedded broker
 )
 
-// jws is a JWS in compact serialization (RFC 7515) with Ed25519 (RFC 8037). The signature covers the bytes that travel, so
-// both ends agree on them without a canonical form, and a field that a receiver does not know is signed all the same.
+// jws is a JWS in compact serialization (RFC 7515) with Ed25519 (RFC 8037). The signature covers the bytes that travel,
+// so both ends agree on them without a canonical form, and a field that a receiver does not know is signed all the
+// same.
 type jws struct {
 	use     use
 	payload []byte // decoded: a JSON object
@@ -44,8 +45,9 @@ func (id *Identity) signJWS(u use, payload []byte) []byte {
 
 var errJWS = errors.New("not a JWS of this protocol")
 
-// parseJWS reads the form of a JWS: its three parts, a header of exactly "alg" and "typ", a JSON object as payload. A header
-// member such as "jwk" or "kid" would let the sender choose the key, so any other member is refused. verify says who signed it.
+// parseJWS reads the form of a JWS: its three parts, a header of exactly "alg" and "typ", a JSON object as payload. A
+// header member such as "jwk" or "kid" would let the sender choose the key, so any other member is refused. verify says
+// who signed it.
 func parseJWS(raw []byte) (j jws, err error) {
 	parts := bytes.Split(raw, []byte("."))
 	if len(parts) != 3 {
@@ -58,7 +60,8 @@ func parseJWS(raw []byte) (j jws, err error) {
 		}
 	}
 	var h map[string]string
-	if checkObject(header) != nil || json.Unmarshal(header, &h) != nil || len(h) != 2 || h["alg"] != "EdDSA" || h["typ"] == "" {
+	if checkObject(header) != nil || json.Unmarshal(header, &h) != nil ||
+		len(h) != 2 || h["alg"] != "EdDSA" || h["typ"] == "" {
 		return jws{}, fmt.Errorf("%w: header", errJWS)
 	}
 	if err := checkObject(j.payload); err != nil {
@@ -82,9 +85,9 @@ const (
 	maxDepth   = 16
 )
 
-// checkObject checks that raw is one JSON object whose members, at every depth, are named by a-z, 0-9 and _, each once in its
-// object. Two readers of a duplicate member can see two values, and encoding/json ignores letter case in names: both would
-// let one signed text mean two things.
+// checkObject checks that raw is one JSON object whose members, at every depth, are named by a-z, 0-9 and _, each once
+// in its object. Two readers of a duplicate member can see two values, and encoding/json ignores letter case in names:
+// both would let one signed text mean two things.
 func checkObject(raw []byte) error {
 	if !utf8.Valid(raw) || !json.Valid(raw) || bytes.TrimLeft(raw, " \t\r\n")[0] != '{' {
 		return errors.New("not a JSON object")

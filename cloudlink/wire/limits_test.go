@@ -51,7 +51,7 @@ func TestAFullMessageFits(t *testing.T) {
 	}
 }
 
-func TestWhatPassesALimitIsNeitherSignedNorRead(t *testing.T) {
+func TestABodyBeyondALimitIsNeitherSignedNorRead(t *testing.T) {
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
 	const good = "acc-1"
 	itself := func(id string) string { return id }
@@ -229,18 +229,24 @@ func TestTheProofsOfASignInCoverEachOfItsParts(t *testing.T) {
 
 // A proof for a new sealing key changes with each of its parts.
 func TestTheProofOfASealingKeyCoversEachOfItsParts(t *testing.T) {
-	seen := map[string]bool{}
-	secret := home.NewSecret("secret")
-	for i, p := range [][]byte{
-		wire.KeyProof(secret, []byte("c"), "a", "m", 1, []byte("s"), "i"), wire.KeyProof(home.NewSecret("x"), []byte("c"), "a", "m", 1, []byte("s"), "i"),
-		wire.KeyProof(secret, []byte("x"), "a", "m", 1, []byte("s"), "i"), wire.KeyProof(secret, []byte("c"), "x", "m", 1, []byte("s"), "i"),
-		wire.KeyProof(secret, []byte("c"), "a", "x", 1, []byte("s"), "i"), wire.KeyProof(secret, []byte("c"), "a", "m", 2, []byte("s"), "i"),
-		wire.KeyProof(secret, []byte("c"), "a", "m", 1, []byte("x"), "i"), wire.KeyProof(secret, []byte("c"), "a", "m", 1, []byte("s"), "x"),
+	seen := map[string]string{}
+	for name, change := range map[string]func(*wire.KeyChange){
+		"nothing":        func(*wire.KeyChange) {},
+		"account":        func(c *wire.KeyChange) { c.Account = "x" },
+		"member":         func(c *wire.KeyChange) { c.Member = "x" },
+		"epoch":          func(c *wire.KeyChange) { c.Epoch = 1 },
+		"seal":           func(c *wire.KeyChange) { c.Seal = []byte("x") },
+		"message":        func(c *wire.KeyChange) { c.Message = "x" },
+		"epoch's secret": func(c *wire.KeyChange) { c.EpochSecret = home.NewSecret("x") },
+		"challenge":      func(c *wire.KeyChange) { c.Challenge = []byte("x") },
 	} {
-		if seen[string(p)] || len(p) != 32 {
-			t.Errorf("proof %d is one of the others", i)
+		var c wire.KeyChange
+		change(&c)
+		p := c.Proof()
+		if other, twice := seen[string(p)]; twice || len(p) != 32 {
+			t.Errorf("the proof of %q is also that of %q", name, other)
 		}
-		seen[string(p)] = true
+		seen[string(p)] = name
 	}
 }
 
@@ -279,7 +285,7 @@ func TestTheServicesNonceIsForOneMemberAndTenMinutes(t *testing.T) {
 	}
 }
 
-func TestAnyChangeOfWhatIsSealedIsFoundOut(t *testing.T) {
+func TestAnyChangeOfASealIsDetected(t *testing.T) {
 	c := newCast(t)
 	for name, s := range c.sealed {
 		for i := range s.Sealed {

@@ -2,8 +2,8 @@ package wire
 
 import "errors"
 
-// Enrol asks to become a member of an account. A hub shows the pairing that the account's owner made for it. A native device
-// shows nothing, but a hub of the account must have bound it; it brings its binding secret.
+// Enrol asks to become a member of an account. A hub shows the pairing that the account's owner made for it. A native
+// device shows nothing, but a hub of the account must have bound it; it brings its binding secret.
 type Enrol struct {
 	Account string `json:"account"`
 	Keys    Keys   `json:"keys"`
@@ -32,12 +32,12 @@ type Enrolled struct {
 
 func (b *Enrolled) check() error { return first(names(b.Account), text(b.Email), b.Notice.check()) }
 
-// Hello asks for every grant that is newer than Epoch, and for Welcome. A member sends it after every connect, every 15 minutes,
-// and at each gap in the chain of notices.
+// Hello asks for every grant that is newer than Epoch, and for Welcome. A member sends it after every connect, every 15
+// minutes, and at each gap in the chain of notices.
 type Hello struct {
 	Account string `json:"account"`
 	Epoch   uint64 `json:"epoch,string"`    // the newest whose grant is on the member's disk; 0 for none
-	Notice  Notice `json:"notice,omitzero"` // the newest that the member accepted: a service that was set back learns of it
+	Notice  Notice `json:"notice,omitzero"` // the newest that the member accepted
 	Boot    uint64 `json:"boot,string"`     // number of the member's starts
 	Clock   int64  `json:"clock"`           // milliseconds since this start: what relays expire by
 }
@@ -64,8 +64,8 @@ func (b *Welcome) check() error {
 	return first(names(b.Account), b.Notice.check(), b.Lease.check())
 }
 
-// Lease names the hub that acts for the account while others stand by. The service sends none yet: every hub acts for the
-// devices that it holds.
+// Lease names the hub that acts for the account while others stand by. The service sends none yet: every hub acts for
+// the devices that it holds.
 type Lease struct {
 	Hub  string `json:"hub"`
 	Life int64  `json:"life"` // milliseconds from receipt
@@ -86,13 +86,13 @@ type Grant struct {
 
 func (b *Grant) check() error { return b.Notice.check() }
 
-// Ack reports that the grant of Epoch, the newest, is on disk, and replaces the member's sealing key. The service deletes the
-// grants that it kept for the member.
+// Ack reports that the grant of Epoch, the newest, is on disk, and replaces the member's sealing key. The service
+// deletes the grants that it kept for the member.
 type Ack struct {
 	Account string `json:"account"`
 	Epoch   uint64 `json:"epoch,string"`
 	Seal    []byte `json:"seal"`  // the new sealing key
-	Proof   []byte `json:"proof"` // KeyProof
+	Proof   []byte `json:"proof"` // KeyChange
 }
 
 func (b *Ack) check() error { return names(b.Account) }
@@ -118,7 +118,7 @@ type Refusal struct {
 
 func (b *Refusal) check() error { return text(b.Code, b.Detail) }
 
-// Outcome says why one device of a request was refused.
+// Outcome is the reason why one device of a request was refused.
 type Outcome struct {
 	ID   string `json:"id"`
 	Code string `json:"code"`

@@ -11,8 +11,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Message is everything in an inbox or an outbox, and everything at the endpoint of a native device. It travels as a JWS with
-// this JSON as payload.
+// Message is everything in an inbox or an outbox, and everything at the endpoint of a native device. It travels as a
+// JWS with this JSON as payload.
 type Message struct {
 	Type string `json:"type"`
 	ID   string `json:"id"`                   // 26 random characters
@@ -21,7 +21,7 @@ type Message struct {
 	To   string `json:"to"`                   // a member or the service
 	Seq  uint64 `json:"seq,omitempty,string"` // in outboxes: ever growing, so that the service does nothing twice
 	At   int64  `json:"at"`                   // Unix milliseconds
-	Exp  int64  `json:"exp,omitempty"`        // Unix milliseconds; not to be acted on later unless it answers a request of the receiver
+	Exp  int64  `json:"exp,omitempty"`        // Unix milliseconds; see Expired
 	Body Body   `json:"body"`
 
 	signed jws // as it was read, for Verify
@@ -94,8 +94,8 @@ func (m *Message) Verify(k Keys, to string) error {
 	return nil
 }
 
-// Expired returns whether m must not be acted on any more. A message that answers a request of the receiver is fresh whatever
-// the clocks show.
+// Expired returns whether m must not be acted on any more. A message that answers a request of the receiver is fresh
+// whatever the clocks show.
 func (m *Message) Expired(now time.Time, asked bool) bool {
 	return !asked && m.Exp != 0 && now.UnixMilli() > m.Exp
 }

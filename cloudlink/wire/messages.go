@@ -10,8 +10,8 @@ import (
 
 // Body is the part of a message that differs from type to type.
 type Body interface {
-	// check checks the form of the body, before it is signed and after it is read. It leaves out the lengths of keys, seals and
-	// proofs: a wrong one verifies nothing and opens nothing.
+	// check checks the form of the body, before it is signed and after it is read. It leaves out the lengths of keys,
+	// seals and proofs: a wrong one verifies nothing and opens nothing.
 	check() error
 }
 
@@ -116,9 +116,11 @@ func list[T any](ds []T, name func(T) string) error {
 // text checks a text that people read: short, valid UTF-8, no control characters.
 func text(ss ...string) error {
 	for _, s := range ss {
-		if len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		if len(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, isControl) {
 			return errors.New("a text is too long or malformed")
 		}
 	}
 	return nil
 }
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }

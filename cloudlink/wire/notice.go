@@ -13,8 +13,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Notice announces that an epoch has begun. It is one JWS of the account service, unchanged for its life. Notices are chained:
-// each names the hash of the one before, so that none can be left out or put in.
+// Notice announces that an epoch has begun. It is one JWS of the account service, unchanged for its life. Notices are
+// chained: each names the hash of the one before, so that none can be left out or put in.
 //
 // In JSON, and in its topic, a notice is the text of its JWS.
 type Notice struct {
@@ -40,7 +40,7 @@ func (id *Identity) SignNotice(n Notice) Notice {
 	return n
 }
 
-// ParseNotice reads a notice. Verify says whether to believe it.
+// ParseNotice reads a notice. It does not check the signature: Verify does.
 func ParseNotice(text []byte) (Notice, error) {
 	if len(text) > maxNotice {
 		return Notice{}, fmt.Errorf("notice of %d bytes, at most %d", len(text), maxNotice)
@@ -76,8 +76,8 @@ func (n *Notice) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Hash is the SHA-256 of the signed part of the JWS, the text before its second dot. Its successor names it. The signature is
-// left out: a library that reads base64 leniently could accept two texts of one signature.
+// Hash is the SHA-256 of the signed part of the JWS, the text before its second dot. Its successor names it. The
+// signature is left out: a library that reads base64 leniently could accept two texts of one signature.
 func (n Notice) Hash() []byte {
 	h := sha256.Sum256([]byte(n.text[:max(0, strings.LastIndexByte(n.text, '.'))]))
 	return h[:]
@@ -112,5 +112,5 @@ func (n Notice) Follows(epoch home.Epoch, hash []byte) error {
 	return fmt.Errorf("notice of epoch %d after %d: %w", e, epoch, ErrGap)
 }
 
-// ErrGap says that notices are missing: ask for the grants since.
+// ErrGap means that notices in between are missing. The member says hello, and the grants bring them.
 var ErrGap = errors.New("notices in between are missing")

@@ -54,9 +54,9 @@ type Attempt struct {
 	EpochSecret, BindingSecret home.Secret // of the epoch, and of the device
 }
 
-// Proofs returns the proof of the service and that of the member. Their key takes both secrets: an old binding secret without a
-// grant is worth nothing, and neither is a grant without a binding secret. They differ by a role, so a proof that is sent back to
-// its sender is worth nothing.
+// Proofs returns the proof of the service and that of the member. Their key takes both secrets: an old binding secret
+// without a grant is worth nothing, and neither is a grant without a binding secret. They differ by a role, so a proof
+// that is sent back to its sender is worth nothing.
 func (a Attempt) Proofs() (service, member []byte) {
 	k := derive([]byte(a.EpochSecret.Reveal()), []byte(a.BindingSecret.Reveal()),
 		"rekeyd/v1/sign-in-key", a.Account, a.Member, a.Device, decimal(a.Epoch))
@@ -73,8 +73,9 @@ const nonceLife = 10 * time.Minute
 // nonceSkew is how far the clocks of two instances of the service may be apart.
 const nonceSkew = time.Minute
 
-// SignInNonce returns the service's nonce for the sign-ins of a member at an epoch: the time, and a MAC under a key that every
-// instance of the service derives from its identity. So it can be checked by an instance that did not make it.
+// SignInNonce returns the service's nonce for the sign-ins of a member at an epoch: the time, and a MAC under a key
+// that every instance of the service derives from its identity. So it can be checked by an instance that did not make
+// it.
 func (id *Identity) SignInNonce(account, member string, epoch uint64, now time.Time) []byte {
 	at := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))
 	return append(at, id.mac("rekeyd/v1/nonce", account, member, decimal(epoch), string(at))...)
@@ -90,17 +91,27 @@ func (id *Identity) CheckSignInNonce(nonce []byte, account, member string, epoch
 	return hmac.Equal(nonce, id.SignInNonce(account, member, epoch, made)) && age <= nonceLife && age >= -nonceSkew
 }
 
-// KeyChallenge returns the challenge for the member that holds the sealing key seal. The service sends it sealed to that key, and
-// recomputes it when the member replaces the key.
+// KeyChallenge returns the challenge for the member that holds the sealing key seal. The service sends it sealed to
+// that key, and recomputes it when the member replaces the key.
 func (id *Identity) KeyChallenge(account, member string, seal []byte) []byte {
 	return id.mac("rekeyd/v1/challenge", account, member, string(seal))
 }
 
-// KeyProof lets a member replace its sealing key. It takes the newest epoch's secret and the challenge, which only the holder of the
-// key before can open: whoever has an older copy of the member's state has not got both.
-func KeyProof(epochSecret home.Secret, challenge []byte, account, member string, epoch uint64, seal []byte, message string) []byte {
-	k := derive([]byte(epochSecret.Reveal()), challenge, "rekeyd/v1/key-proof-key", account, member, decimal(epoch))
-	return mac(k, "rekeyd/v1/key-proof", account, member, decimal(epoch), string(seal), message)
+// KeyChange lets a member replace its sealing key. It takes the newest epoch's secret and the challenge, which only the
+// holder of the key before can open: whoever has an older copy of the member's state has not got both.
+type KeyChange struct {
+	Account, Member string
+	Epoch           uint64 // the newest
+	Seal            []byte // the new public key
+	Message         string // ID of the message that announces it
+	EpochSecret     home.Secret
+	Challenge       []byte
+}
+
+// Proof returns the member's proof.
+func (c KeyChange) Proof() []byte {
+	k := derive([]byte(c.EpochSecret.Reveal()), c.Challenge, "rekeyd/v1/key-proof-key", c.Account, c.Member, decimal(c.Epoch))
+	return mac(k, "rekeyd/v1/key-proof", c.Account, c.Member, decimal(c.Epoch), string(c.Seal), c.Message)
 }
 
 // PairingProof proves knowledge of a pairing's secret: by the hub for its own keys, and by the service for its own.

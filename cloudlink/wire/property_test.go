@@ -153,7 +153,7 @@ func TestEveryMessageSurvivesTheWire(t *testing.T) {
 	}
 }
 
-func TestEveryFlippedBitOfASignedMessageIsFoundOut(t *testing.T) {
+func TestEveryFlippedBitOfASignedMessageIsDetected(t *testing.T) {
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
 	want := &wire.Message{To: svc.Name, Seq: 9, At: 5, Exp: 6, Re: "re-1", Body: &wire.Bind{
 		Account: "acc-1", Secrets: []byte("sealed"), Devices: []wire.Device{{ID: "mac-1", Kind: "plug", Protocol: "iot", Name: "lamp"}},

@@ -84,7 +84,7 @@ func (c *cast) wanted(t testing.TB) map[string]string {
 	return want
 }
 
-func TestExamplesOfTheDocumentAreWhatTheCodeSays(t *testing.T) {
+func TestExamplesOfTheDocumentMatchTheCode(t *testing.T) {
 	want := newCast(t).wanted(t)
 	if *update {
 		doc := fence.ReplaceAllStringFunc(readDocument(t), func(s string) string {

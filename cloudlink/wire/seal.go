@@ -8,7 +8,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Sealer is a sealing key pair: it opens what is sealed to its public key. The private key stands in a function, as in Identity.
+// Sealer is a sealing key pair: it opens what is sealed to its public key. The private key stands in a function, as in
+// Identity.
 type Sealer struct {
 	Public []byte // X25519, 32 bytes
 	open   func(info, sealed []byte) ([]byte, error)
@@ -37,8 +38,8 @@ func (s *Sealer) Open(info, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// SealTo seals plain to the sealing key k.Seal, with HPKE in base mode (RFC 9180; X25519, HKDF-SHA256, ChaCha20-Poly1305).
-// info is bound to it. A seal does not show its sender: what is sealed stands in a signed message.
+// SealTo seals plain to the sealing key k.Seal, with HPKE in base mode (RFC 9180; X25519, HKDF-SHA256,
+// ChaCha20-Poly1305). info is bound to it. A seal does not show its sender: what is sealed stands in a signed message.
 func (k Keys) SealTo(info, plain []byte) ([]byte, error) {
 	pub, err := kem.NewPublicKey(k.Seal)
 	if err != nil {
@@ -47,7 +48,8 @@ func (k Keys) SealTo(info, plain []byte) ([]byte, error) {
 	return hpke.Seal(pub, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info, plain)
 }
 
-// The info of each seal names all that it is for: a seal that was made for one purpose, receiver or epoch opens for no other.
+// The info of each seal names all that it is for: a seal that was made for one purpose, receiver or epoch opens for no
+// other.
 
 // GrantInfo is for a Granted.
 func GrantInfo(account, member string, epoch uint64) []byte {
@@ -93,8 +95,8 @@ func (k Keys) SealGrant(account, member string, epoch uint64, g Granted) ([]byte
 	return k.SealTo(GrantInfo(account, member, epoch), plain)
 }
 
-// OpenGrant opens a grant to member that was sealed to this key. The message that carries it was verified before. It returns
-// home.ErrForged.
+// OpenGrant opens a grant to member that was sealed to this key. The message that carries it was verified before. It
+// returns home.ErrForged.
 func (s *Sealer) OpenGrant(member string, g *Grant) (Granted, error) {
 	plain, err := s.Open(GrantInfo(g.Notice.Account, member, g.Notice.Epoch), g.Sealed)
 	if err != nil {

@@ -94,7 +94,7 @@ func typeName(typ reflect.Type) string {
 	return strings.ToLower(typ.Name())
 }
 
-func TestTablesOfTheDocumentAreTheFieldsInTheOrderOfSigning(t *testing.T) {
+func TestTablesOfTheDocumentMatchTheFields(t *testing.T) {
 	doc := readDocument(t)
 	types := bodies(t)
 	maps.Copy(types, map[string]reflect.Type{
@@ -199,7 +199,7 @@ func TestTopicsOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 	doc := readDocument(t)
 	for _, want := range []string{
-		fmt.Sprintf("%d bytes", wire.MaxMessage), fmt.Sprintf("at most %d devices", wire.MaxDevices), "`POST " + wire.DoorPath + "`",
+		fmt.Sprintf("%d bytes", wire.MaxMessage), fmt.Sprintf("at most %d devices", wire.MaxDevices), "`POST " + wire.EndpointPath + "`",
 	} {
 		if !strings.Contains(doc, want) {
 			t.Errorf("the document does not say %q", want)
@@ -215,7 +215,7 @@ func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 		{"proof.go", "nonceLife = 10 * time.Minute", "for 10 minutes"},
 		{"../account/policy.go", "PairingLife: 10 * time.Minute", "within ten minutes"},
 		{"../broker/broker.go", "= 16 << 10         // bytes of one retained message", "each at most 16 KiB"},
-		{"../device/door.go", "r.Body, 64<<10", "at most 65536 bytes"},
+		{"../device/endpoint.go", "r.Body, 64<<10", "at most 65536 bytes"},
 		{"../device/device.go", `Service = "_rekeyd._tcp"`, "`_rekeyd._tcp`"},
 		{"../pairing/pairing.go", "len(f.Secret) < 22", "at least 22 characters"},
 	} {

@@ -5,36 +5,36 @@ import "strings"
 // Root is the first part of every topic.
 const Root = "rekeyd/v1/"
 
-// DoorPath is where the door of a device that speaks the link takes messages, over HTTP on its announced port.
-const DoorPath = "/rekeyd/v1/door"
+// EndpointPath is the HTTP path of a native device's endpoint, on its announced port.
+const EndpointPath = "/rekeyd/v1/endpoint"
 
-// The topics of the link. A member is a hub or a device that speaks the link itself: its role tells which.
+// The topics of the link. A member is a hub or a native device, by the role in its name.
 
 // NoticeTopic carries the account's newest notice, retained.
 func NoticeTopic(account string) string { return Root + "account/" + account + "/notice" }
 
-// InboxTopic carries what the service tells a member.
+// InboxTopic carries messages of the service to a member.
 func InboxTopic(member string) string { return Root + branchOf(member) + "/" + member + "/inbox" }
 
-// OutboxTopic carries what a member tells the service.
+// OutboxTopic carries messages of a member to the service.
 func OutboxTopic(member string) string { return Root + branchOf(member) + "/" + member + "/outbox" }
 
-// StatusTopic says whether a hub is online, retained; also the hub's last will.
+// StatusTopic carries whether a hub is online, retained; it is also the topic of the hub's last will.
 func StatusTopic(hub string) string { return Root + "hub/" + hub + "/status" }
 
-// StateTopic carries a device's state as its hub reports it, retained. It names the account: the same address can be bound in
-// another account, and neither learns of the other.
+// StateTopic carries a device's state as its hub reports it, retained. It names the account: the same address can be
+// bound in another account, and neither learns of the other.
 func StateTopic(account, device string) string {
 	return Root + "account/" + account + "/device/" + device + "/state"
 }
 
-// Outboxes are the filters under which the service hears every member.
+// Outboxes returns the filters for the outboxes of all members.
 func Outboxes() []string { return []string{Root + "hub/+/outbox", Root + "device/+/outbox"} }
 
 // States is the filter for the states of an account's devices; the service subscribes with the account "+".
 func States(account string) string { return StateTopic(account, "+") }
 
-// Statuses is the filter under which the service hears which hubs are there.
+// Statuses returns the filter for the statuses of all hubs.
 func Statuses() string { return Root + "hub/+/status" }
 
 func branchOf(member string) string {

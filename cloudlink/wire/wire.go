@@ -1,20 +1,22 @@
-// Package wire holds what both ends of the account link share: identities, topics, messages, signatures, seals and proofs.
-// It does no I/O. ../PROTOCOL.md describes the protocol, with an example of each message.
+// Package wire holds what both ends of the account link share: identities, topics, messages, signatures, seals and
+// proofs. It does no I/O. ../PROTOCOL.md describes the protocol, with an example of each message.
 //
-// Messages are JSON in a JWS: the bytes that travel are the bytes that are signed. A broker is trusted with nothing but to carry.
+// Messages are JSON in a JWS: the bytes that travel are the bytes that are signed. A broker is trusted with nothing but
+// to carry.
 package wire
 
 import "encoding/binary"
 
-// MaxMessage is the size of the largest message that is read, in bytes, as it travels. MaxDevices fit, each with an ID, a model
-// and a name of the greatest length (in plain letters: JSON makes some characters longer).
+// MaxMessage is the size of the largest message that is read, in bytes, as it travels. MaxDevices fit, each with an ID,
+// a model and a name of the greatest length (in plain letters: JSON makes some characters longer).
 const MaxMessage = 512 << 10
 
 // MaxDevices is the number of devices that one message may name.
 const MaxDevices = 512
 
 // encode joins parts so that no two lists of parts give the same bytes: each part is preceded by its length as uint32,
-// big-endian. Proofs are computed over it, and seals are bound to it. The first part names the purpose; numbers are decimal.
+// big-endian. Proofs are computed over it, and seals are bound to it. The first part names the purpose; numbers are
+// decimal.
 func encode(parts ...string) []byte {
 	var b []byte
 	for _, p := range parts {

@@ -232,7 +232,7 @@ func (d *Driver) say(ctx context.Context, dev home.Device, b wire.Body) (*wire.M
 			local = a.Addr()
 		}
 	}})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+dev.Addr.String()+wire.DoorPath, bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+dev.Addr.String()+wire.EndpointPath, bytes.NewReader(raw))
 	if err != nil {
 		return nil, local, err
 	}

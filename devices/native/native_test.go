@@ -132,7 +132,7 @@ func (f *fake) PowerOff() {
 func (f *fake) door(rw http.ResponseWriter, r *http.Request) {
 	raw, _ := io.ReadAll(r.Body)
 	m, err := wire.ParseMessage(raw)
-	if err != nil || r.URL.Path != wire.DoorPath {
+	if err != nil || r.URL.Path != wire.EndpointPath {
 		http.Error(rw, "no", http.StatusBadRequest)
 		return
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// enrol makes a member of a hub that shows a pairing, or of a native device that a hub has bound. The message is verified against the key
-// in e, and that gives the member's name. A member that did not get the answer enrols again.
+// enrol makes a member of a hub that shows a pairing, or of a native device that a hub has bound. The message is
+// verified against the key in e, and that gives the member's name. A member that did not get the answer enrols again.
 func (r *request) enrol(e *wire.Enrol) (answers []wire.Body, err error) {
 	for range 3 { // the account's epoch can change meanwhile
 		if answers, err = r.enrolOnce(e); !errors.Is(err, account.ErrEpoch) {
@@ -76,8 +76,8 @@ func (r *request) enrolOnce(e *wire.Enrol) ([]wire.Body, error) {
 	return []wire.Body{enrolled, &wire.Grant{Notice: next.Grant.Notice, Sealed: next.Grant.Sealed}}, nil
 }
 
-// paired checks a hub's pairing: made by the account's owner, not too old, used by nobody else. A hub that did not get the
-// answer may use it again.
+// paired checks a hub's pairing: made by the account's owner, not too old, used by nobody else. A hub that did not get
+// the answer may use it again.
 func (l *Link) paired(hub string, e *wire.Enrol) (account.Pairing, []wire.Body) {
 	refuse := func(detail string) (account.Pairing, []wire.Body) {
 		return account.Pairing{}, refuse(wire.CodePairing, detail)
@@ -99,7 +99,8 @@ func (l *Link) paired(hub string, e *wire.Enrol) (account.Pairing, []wire.Body) 
 	return p, nil
 }
 
-// invited returns the binding secret of a native device, which is sealed for the account. A hub of that account has to have bound it.
+// invited returns the binding secret of a native device, which is sealed for the account. A hub of that account has to
+// have bound it.
 func (l *Link) invited(name string, e *wire.Enrol) (home.Secret, []wire.Body, error) {
 	d, err := l.st.Device(e.Account, name)
 	if errors.Is(err, home.ErrNotFound) || err == nil && !d.Native() {

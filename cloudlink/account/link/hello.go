@@ -9,8 +9,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// hello answers with each grant that the member has missed, and then a welcome. A member whose newest grant is older than one that it
-// acknowledged comes from a backup: that grant is deleted, and a new pairing is needed.
+// hello answers with each grant that the member has missed, and then a welcome. A member whose newest grant is older
+// than one that it acknowledged comes from a backup: that grant is deleted, and a new pairing is needed.
 func (r *request) hello(b *wire.Hello) ([]wire.Body, error) {
 	l := r.l
 	if no := r.foreign(b.Account); no != nil {
@@ -28,7 +28,8 @@ func (r *request) hello(b *wire.Hello) ([]wire.Body, error) {
 		l.o.Log.Error("a member has a newer notice than this service: was its state restored from a backup?",
 			"account", a.ID, "member", r.from.Name, "epoch", a.Epoch, "newer", b.Notice.Epoch)
 	}
-	// The member's clock minus this one: relays expire by the member's clock. A hello that was delayed makes them expire earlier.
+	// The member's clock minus this one: relays expire by the member's clock. A hello that was delayed makes them expire
+	// earlier.
 	if err := l.st.Hello(r.from.Name, b.Boot, time.Duration(b.Clock-now.UnixMilli())*time.Millisecond); err != nil {
 		return nil, err
 	}
@@ -41,9 +42,11 @@ func (r *request) hello(b *wire.Hello) ([]wire.Body, error) {
 		answers = append(answers, &wire.Grant{Notice: g.Notice, Sealed: g.Sealed})
 	}
 	seal := v.Member.SealKey()
-	challenge, err := wire.Keys{Seal: seal}.SealTo(wire.ChallengeInfo(a.ID, r.from.Name), l.id.KeyChallenge(a.ID, r.from.Name, seal))
+	challenge := l.id.KeyChallenge(a.ID, r.from.Name, seal)
+	sealed, err := wire.Keys{Seal: seal}.SealTo(wire.ChallengeInfo(a.ID, r.from.Name), challenge)
 	return append(answers, &wire.Welcome{
-		Account: a.ID, Epoch: a.Epoch, Notice: a.Notice, Nonce: l.id.SignInNonce(a.ID, r.from.Name, a.Epoch, now), Seal: seal, Challenge: challenge,
+		Account: a.ID, Epoch: a.Epoch, Notice: a.Notice, Nonce: l.id.SignInNonce(a.ID, r.from.Name, a.Epoch, now),
+		Seal: seal, Challenge: sealed,
 	}), err
 }
 
@@ -65,8 +68,11 @@ func (r *request) ack(b *wire.Ack) ([]wire.Body, error) {
 			if bytes.Equal(b.Seal, seal) && m.Acked == b.Epoch {
 				return nil // the answer to the change was lost, and the member has restarted since
 			}
-			challenge := r.l.id.KeyChallenge(a.ID, m.Name, seal)
-			if !wire.Equal(wire.KeyProof(a.Secret, challenge, a.ID, m.Name, b.Epoch, b.Seal, r.m.ID), b.Proof) {
+			want := wire.KeyChange{
+				Account: a.ID, Member: m.Name, Epoch: b.Epoch, Seal: b.Seal, Message: r.m.ID,
+				EpochSecret: a.Secret, Challenge: r.l.id.KeyChallenge(a.ID, m.Name, seal),
+			}.Proof()
+			if !wire.Equal(want, b.Proof) {
 				return home.ErrForged
 			}
 			return nil

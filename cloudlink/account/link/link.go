@@ -1,5 +1,5 @@
-// Package link is the MQTT end of the account service: it speaks the link protocol (cloudlink/PROTOCOL.md) to hubs and native devices,
-// over any MQTT broker.
+// Package link is the MQTT end of the account service: it speaks the link protocol (cloudlink/PROTOCOL.md) to hubs and
+// native devices, over any MQTT broker.
 package link
 
 import (
@@ -66,8 +66,8 @@ func New(o Options) (*Link, error) {
 func (l *Link) Counts() map[string]uint64 {
 	c := &l.counts
 	return map[string]uint64{
-		"malformed": c.malformed.Load(), "forged": c.forged.Load(), "replayed": c.replayed.Load(), "unexpected": c.unexpected.Load(),
-		"expired": c.expired.Load(), "overflow": c.overflow.Load(), "refused": c.refused.Load(),
+		"malformed": c.malformed.Load(), "forged": c.forged.Load(), "replayed": c.replayed.Load(),
+		"unexpected": c.unexpected.Load(), "expired": c.expired.Load(), "overflow": c.overflow.Load(), "refused": c.refused.Load(),
 	}
 }
 
@@ -90,7 +90,8 @@ func (l *Link) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		// People can still sign in and reset; messages to hubs wait. A broker that was set up wrongly will be repaired some day.
+		// People can still sign in and reset; messages to hubs wait. A broker that was set up wrongly will be repaired some
+		// day.
 		l.o.Log.Error("broker refused the account service", "err", err, "pause", pause)
 		select {
 		case <-ctx.Done():
@@ -164,7 +165,8 @@ func (l *Link) announceLoop(ctx context.Context) {
 	}
 }
 
-// announce sends each member its newest grant, and then the notice, retained: a member that receives the notice without a grant says hello.
+// announce sends each member its newest grant, and then the notice, retained: a member that receives the notice without
+// a grant says hello.
 func (l *Link) announce(ctx context.Context, id string) error {
 	a, err := l.st.Account(id)
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
-// queues hold the messages of members that wait for a worker. Each member's messages are taken in order, by one worker at a time.
-// A queue exists only while a message of its member waits or is being answered: nothing is kept between two messages.
+// queues hold the messages of members that wait for a worker. Each member's messages are taken in order, by one worker
+// at a time. A queue exists only while a message of its member waits or is being answered: nothing is kept between two
+// messages.
 type queues struct {
 	take func(member string, raw []byte)
 

@@ -30,7 +30,7 @@ type relays struct {
 // relay is one request under way.
 type relay struct {
 	account, device, to string
-	answer              chan *wire.Relayed // buffered: told once
+	answer              chan *wire.Relayed // buffered: written once
 }
 
 func (r *relays) open(id string, x *relay) bool {
@@ -57,7 +57,8 @@ func (r *relays) close(id string) {
 	}
 }
 
-// take hands an answer to whoever waits for it: it must come from whom was asked, and be about what was asked.
+// take hands an answer to the request that waits for it. It must come from the member that got the request, and name
+// the same device.
 func (r *relays) take(from, re string, b *wire.Relayed) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,8 +73,8 @@ func (r *relays) take(from, re string, b *wire.Relayed) bool {
 	return true
 }
 
-// Pass relays a request of an owner's app to a device of the account, and returns the device's answer. A device that refuses has
-// answered. The errors are *v1.Error.
+// Pass relays a request of an owner's app to a device of the account, and returns the device's answer. A device that
+// refuses has answered. The errors are *v1.Error.
 func (l *Link) Pass(ctx context.Context, accountID, id string, request []byte) ([]byte, error) {
 	to, err := l.relayTo(accountID, id)
 	switch {

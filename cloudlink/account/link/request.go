@@ -8,7 +8,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// requests is the table of messages from members: how each is told from a replay, and what answers it.
+// requests is the table of messages from members: how a replay is recognised, and what answers each.
 var requests = map[string]row{
 	"enrol":   {judged, handle((*request).enrol)},
 	"hello":   {question, handle((*request).hello)},
@@ -31,15 +31,15 @@ type order int
 const (
 	change   order = iota // not lower: the same number is the same request again, which changes nothing
 	question              // higher: it is no change, so the last change cannot be this one
-	judged                // its handler judges: the store, where a new pairing begins a new count; an answer to an app has no number
+	judged                // the handler judges: a new pairing begins a new count, and an answer to an app has no number
 )
 
 func handle[B wire.Body](h func(*request, B) ([]wire.Body, error)) func(*request) ([]wire.Body, error) {
 	return func(r *request) ([]wire.Body, error) { return h(r, r.m.Body.(B)) }
 }
 
-// request is one message of a member. A change is on the store's disk before it is answered. The answers are sent in order; an
-// error that is no condition of the store is this side's own.
+// request is one message of a member. A change is on the store's disk before it is answered. The answers are sent in
+// order; an error that is no condition of the store is this side's own.
 type request struct {
 	l        *Link
 	m        *wire.Message

@@ -5,8 +5,9 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
-// signIn checks the proof for each device, and answers with the service's own or a reason. Epoch, secret, member and devices are read
-// at one instant; the store compares the epoch again when it records the sign-ins. Nothing is kept between two messages.
+// signIn checks the proof for each device, and answers with the service's own or a reason. Epoch, secret, member and
+// devices are read at one instant; the store compares the epoch again when it records the sign-ins. Nothing is kept
+// between two messages.
 func (r *request) signIn(b *wire.SignIn) ([]wire.Body, error) {
 	l := r.l
 	if no := r.foreign(b.Account); no != nil {
@@ -81,7 +82,8 @@ func (r *request) signIn(b *wire.SignIn) ([]wire.Body, error) {
 	return []wire.Body{answer}, nil
 }
 
-// mayNotSignIn returns why the member may not sign a device in; empty when it may: a hub for what it holds, a device for itself.
+// mayNotSignIn returns why the member may not sign a device in; empty when it may: a hub for what it holds, a device
+// for itself.
 func (r *request) mayNotSignIn(d account.Device) string {
 	switch {
 	case d.ID == "":

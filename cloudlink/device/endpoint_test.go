@@ -23,7 +23,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A server of net/http that refuses a request before it has read it lingers for half a second, which Close does not wait for.
+	// A server of net/http that refuses a request before it has read it lingers for half a second, which Close does not
+	// wait for.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
@@ -57,7 +58,7 @@ func serve(t testing.TB, d *device.Device) {
 
 func post(t *testing.T, d *device.Device, body io.Reader) (int, string) {
 	t.Helper()
-	resp, err := http.Post("http://"+d.Addr().String()+wire.DoorPath, "application/jose", body)
+	resp, err := http.Post("http://"+d.Addr().String()+wire.EndpointPath, "application/jose", body)
 	must(t, err)
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
@@ -65,7 +66,7 @@ func post(t *testing.T, d *device.Device, body io.Reader) (int, string) {
 	return resp.StatusCode, string(raw)
 }
 
-func TestTheDoorTakesMessagesToItselfOnly(t *testing.T) {
+func TestTheEndpointAcceptsMessagesToItselfOnly(t *testing.T) {
 	d := run(t, &device.Volatile{})
 	hub, err := wire.NewIdentity(wire.RoleHub, wire.NewSeed(), wire.NewSeed())
 	must(t, err)
@@ -92,7 +93,7 @@ func TestTheDoorTakesMessagesToItselfOnly(t *testing.T) {
 			t.Errorf("%s: status %d %s, want %d", name, got, answer, c.want)
 		}
 	}
-	resp, err := http.Get("http://" + d.Addr().String() + wire.DoorPath)
+	resp, err := http.Get("http://" + d.Addr().String() + wire.EndpointPath)
 	must(t, err)
 	must(t, resp.Body.Close())
 	if resp.StatusCode != 405 {
@@ -103,13 +104,13 @@ func TestTheDoorTakesMessagesToItselfOnly(t *testing.T) {
 	}
 }
 
-func TestTheDoorWaitsForNobody(t *testing.T) {
+func TestASlowClientDelaysNoOtherAtTheEndpoint(t *testing.T) {
 	d := run(t, &device.Volatile{})
 	for range 50 { // each says a little and then nothing
 		c, err := net.Dial("tcp", d.Addr().String())
 		must(t, err)
 		defer c.Close()
-		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", wire.DoorPath)
+		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", wire.EndpointPath)
 		must(t, err)
 	}
 	began := time.Now()

@@ -12,10 +12,10 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// door answers a hub on the LAN: POST wire.DoorPath, one signed message each way.
-func (d *Device) door() http.Handler {
+// endpoint answers a hub on the LAN: POST wire.EndpointPath, one signed message each way.
+func (d *Device) endpoint() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+wire.DoorPath, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST "+wire.EndpointPath, func(w http.ResponseWriter, r *http.Request) {
 		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
 		if err != nil {
 			http.Error(w, "message too large", http.StatusRequestEntityTooLarge)
@@ -33,11 +33,11 @@ func (d *Device) door() http.Handler {
 		case *wire.Join:
 			answer = &wire.Done{Code: d.join(m, b)}
 		case *wire.Passed:
-			d.link.Heard(b.Notice) // signed by the service: it does not matter who passes it on
+			d.link.Heard(b.Notice) // signed by the service: anybody may pass it on
 			d.nudged(b.Notice)
 			answer = &wire.Done{}
 		default:
-			http.Error(w, "not a message for a door", http.StatusBadRequest)
+			http.Error(w, "not a message for an endpoint", http.StatusBadRequest)
 			return
 		}
 		out, err := d.id.Sign(&wire.Message{Re: m.ID, To: m.From, At: time.Now().UnixMilli(), Body: answer})
@@ -51,26 +51,28 @@ func (d *Device) door() http.Handler {
 	return mux
 }
 
-// nudges is how far apart two questions to the service are that somebody on the LAN has caused.
-const nudges = 5 * time.Second
+// nudgePause is the least time between two hellos that a message on the LAN causes.
+const nudgePause = 5 * time.Second
 
-// nudged has the device ask the service what it has missed, and whether it is still known there: by a notice of its account, old or new.
-// What the service has not signed moves nothing.
+// nudged has the device say hello to the service, after a notice of its account, old or new, that the service has
+// signed: it may have missed an epoch, or may be unknown there.
 func (d *Device) nudged(n wire.Notice) {
 	a, err := d.m.Account()
 	if err != nil || n.Verify(wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal}, string(a.ID)) != nil {
 		return
 	}
 	now := time.Now().UnixNano()
-	if last := d.asked.Load(); now-last > int64(nudges) && d.asked.CompareAndSwap(last, now) {
+	if last := d.asked.Load(); now-last > int64(nudgePause) && d.asked.CompareAndSwap(last, now) {
 		d.link.Ask()
 	}
 }
 
-// state says what the device is and proves what it holds, to whoever holds the same.
+// state describes the device and proves which epoch it holds, to a holder of the same epoch secret.
 func (d *Device) state(p *wire.Probe) *wire.Statement {
 	seal, _ := d.link.SealKey() // an empty key opens nothing
-	s := &wire.Statement{Keys: wire.Keys{Sign: d.id.Keys.Sign, Seal: seal}, Kind: string(d.o.Kind), Model: d.o.Model, Name: d.o.Name}
+	s := &wire.Statement{
+		Keys: wire.Keys{Sign: d.id.Keys.Sign, Seal: seal}, Kind: string(d.o.Kind), Model: d.o.Model, Name: d.o.Name,
+	}
 	a, err := d.m.Account()
 	if err != nil {
 		return s
@@ -86,8 +88,8 @@ func (d *Device) state(p *wire.Probe) *wire.Statement {
 	return s
 }
 
-// join joins the account that a hub names. A device that belongs to none joins the first that asks; one that belongs to an
-// account takes new brokers of the same account and hub, and nothing else.
+// join joins the account that a hub names. A device that belongs to none joins the first that asks; one that belongs to
+// an account takes new brokers of the same account and hub, and nothing else.
 func (d *Device) join(m *wire.Message, b *wire.Join) (code string) {
 	if err := m.Verify(wire.Keys{Sign: b.Sign}, d.id.Name); err != nil {
 		return wire.CodeForged
