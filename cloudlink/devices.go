@@ -92,15 +92,15 @@ func (l *Link) sendSignIn(now time.Time, a home.Account, r *request, devices []s
 	}
 	return l.start(now, r, func(id string) wire.Body {
 		b := &wire.SignIn{Account: r.account, Epoch: r.epoch, MemberNonce: wire.NewNonce(), ServiceNonce: nonce}
-		r.attempts = make(map[string]wire.Attempt, len(r.errands))
+		r.proofs = make(map[string][]byte, len(r.errands))
 		for _, d := range slices.Sorted(maps.Keys(r.errands)) {
 			attempt := wire.Attempt{
 				Account: r.account, Member: l.o.Identity.Name, Device: d, Request: id, Epoch: r.epoch,
 				MemberNonce: b.MemberNonce, ServiceNonce: nonce, EpochSecret: secret, BindingSecret: bindings[home.DeviceID(d)],
 			}
-			_, proof := attempt.Proofs()
-			r.attempts[d] = attempt
-			b.Devices = append(b.Devices, wire.Proven{ID: d, Proof: proof})
+			service, member := attempt.Proofs()
+			r.proofs[d] = service
+			b.Devices = append(b.Devices, wire.Proven{ID: d, Proof: member})
 		}
 		return b
 	})
@@ -130,14 +130,13 @@ func (l *Link) signedIn(r *request, _ *wire.Message, b *wire.SignedIn) error {
 	l.mu.Unlock()
 	var devices []string
 	for _, d := range b.Devices {
-		attempt, asked := r.attempts[d.ID]
+		proof, asked := r.proofs[d.ID]
 		if !asked {
 			continue
 		}
 		// A native device signs itself in, and has no proof for this hub: the service's signature covers the report.
 		native := strings.HasPrefix(d.ID, string(wire.RoleDevice)+"-") && d.ID != l.o.Identity.Name
-		service, _ := attempt.Proofs()
-		if !(native && len(d.Proof) == 0) && !wire.Equal(service, d.Proof) {
+		if !(native && len(d.Proof) == 0) && !wire.Equal(proof, d.Proof) {
 			l.drop(&l.counts.forged, "the account service did not prove that it knows "+d.ID, home.ErrForged)
 			continue
 		}

@@ -20,11 +20,11 @@ type request struct {
 	account  string
 	service  string
 	epoch    uint64
-	errands  map[string]home.Errand  // by device; those still to be answered
-	attempts map[string]wire.Attempt // of a sign-in, by device
-	seal     home.Secret             // of an acknowledgement and an enrolment: seed of the sealing key that it announces
-	raw      []byte                  // as it was signed: a repetition is the same bytes
-	deadline time.Time               // for the answer; then it is repeated
+	errands  map[string]home.Errand // by device; those still to be answered
+	proofs   map[string][]byte      // of a sign-in, by device: the service's, as it has to be
+	seal     home.Secret            // of an acknowledgement and an enrolment: seed of the sealing key that it announces
+	raw      []byte                 // as it was signed: a repetition is the same bytes
+	deadline time.Time              // for the answer; then it is repeated
 }
 
 // Kinds of requests without an errand.

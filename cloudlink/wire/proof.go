@@ -60,9 +60,12 @@ type Attempt struct {
 func (a Attempt) Proofs() (service, member []byte) {
 	k := derive([]byte(a.EpochSecret.Reveal()), []byte(a.BindingSecret.Reveal()),
 		"rekeyd/v1/sign-in-key", a.Account, a.Member, a.Device, decimal(a.Epoch))
+	m := hmac.New(sha256.New, k)
 	prove := func(role string) []byte {
-		return mac(k, "rekeyd/v1/sign-in", role, a.Account, a.Member, a.Device, decimal(a.Epoch), a.Request,
-			string(a.MemberNonce), string(a.ServiceNonce))
+		m.Reset()
+		m.Write(encode("rekeyd/v1/sign-in", role, a.Account, a.Member, a.Device, decimal(a.Epoch), a.Request,
+			string(a.MemberNonce), string(a.ServiceNonce)))
+		return m.Sum(nil)
 	}
 	return prove("service"), prove("member")
 }

@@ -18,7 +18,11 @@ const MaxDevices = 512
 // big-endian. Proofs are computed over it, and seals are bound to it. The first part names the purpose; numbers are
 // decimal.
 func encode(parts ...string) []byte {
-	var b []byte
+	size := 0
+	for _, p := range parts {
+		size += 4 + len(p)
+	}
+	b := make([]byte, 0, size)
 	for _, p := range parts {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
 		b = append(b, p...)
