@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// places are the four places of a new protocol, as devices/README.md names them: a file, and what is put before a line of it.
+// places are the four places of a new protocol, as devices/README.md names them: a file, and what is put before a line
+// of it.
 var places = []struct {
 	file, before, text string
 	points             string // to the place, in the output of the tests when it was forgotten
@@ -72,7 +73,8 @@ const (
 	fakeFile = "devices/fake/fake_test.go"
 )
 
-// A protocol is added in four places, and whoever forgets one is told which. The edits are an overlay of the build: the tree stays as it is.
+// A protocol is added in four places, and whoever forgets one is told which. The edits are an overlay of the build: the
+// tree stays as it is.
 func TestProtocolIsAddedInFourPlaces(t *testing.T) {
 	if out, err := runWith(t, -1, true); err != nil {
 		t.Fatalf("with all four places: %v\n%s", err, out)

@@ -1,4 +1,5 @@
-// Package catalog is the list of drivers: one for each protocol of the table in daemon/home. devices/README.md says how to add one.
+// Package catalog is the list of drivers: one for each protocol of the table in daemon/home. devices/README.md says how
+// to add one.
 package catalog
 
 import (
@@ -16,8 +17,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/tpap"
 )
 
-// Driver speaks one protocol, or several: it is daemon.Driver, whose comment has the promises. What a driver can do beyond that is found
-// by assertion.
+// Driver speaks one protocol, or several: it is daemon.Driver, whose comment has the promises. What a driver can do
+// beyond that is found by assertion.
 type Driver interface {
 	Probe(context.Context, home.Device, home.Candidates) (home.Finding, error)
 	Rekey(context.Context, home.Device, home.Move) error

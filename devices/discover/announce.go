@@ -15,7 +15,8 @@ import (
 // HubService is the service type of hubs. The port is that of the page of the house.
 const HubService = "_rekeyd-hub._tcp"
 
-// HubAnnouncement announces a hub by DNS-SD, so that browsers of the LAN find the page of the house. It carries no secret.
+// HubAnnouncement announces a hub by DNS-SD, so that browsers of the LAN find the page of the house. It carries no
+// secret.
 type HubAnnouncement struct {
 	ID      home.HubID
 	Port    uint16
@@ -26,7 +27,8 @@ type HubAnnouncement struct {
 	Log        *slog.Logger
 }
 
-// Run announces the hub until ctx ends, and anew whenever the interfaces change. An interface that cannot be used is tried again.
+// Run announces the hub until ctx ends, and anew whenever the interfaces change. An interface that cannot be used is
+// tried again.
 func (a HubAnnouncement) Run(ctx context.Context) error {
 	if a.ID == "" || a.Port == 0 || a.Log == nil {
 		return errors.New("announce hub: name, port and log are required")

@@ -89,7 +89,8 @@ func TestHubIsAnnounced(t *testing.T) {
 	}
 }
 
-// After the first sweeps zeroconf alone asks for service types. A device that appears then, and announces nothing, is found.
+// After the first sweeps zeroconf alone asks for service types. A device that appears then, and announces nothing, is
+// found.
 func TestLaterSweepsFindASilentDevice(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {

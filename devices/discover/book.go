@@ -25,8 +25,8 @@ const (
 	longestTTL = 75 * time.Minute      // RFC 6762's own for records that name no host
 )
 
-// book assembles service instances from records that come in any order over many packets, and knows what is still missing.
-// It does no I/O and takes the time from its caller. Everything in it is bounded.
+// book assembles service instances from records that come in any order over many packets, and knows what is still
+// missing. It does no I/O and takes the time from its caller. Everything in it is bounded.
 type book struct {
 	limit int
 	count func(what string)

@@ -51,7 +51,8 @@ func (r *tapoReply) protocol() home.Protocol {
 	return ""
 }
 
-// port returns the port that the device announces, or the default one of its protocol. Kasa cameras announce that of their HTTP server.
+// port returns the port that the device announces, or the default one of its protocol. Kasa cameras announce that of
+// their HTTP server.
 func (r *tapoReply) port(p home.Protocol) uint16 {
 	if p == home.TPAP {
 		return r.tpapPort()

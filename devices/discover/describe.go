@@ -15,9 +15,9 @@ type Announcement struct {
 	TXT      []string // "key=value"
 }
 
-// Describe returns what an announcement says of its device: keys (strongest first), name, kind, model and, for a device that
-// speaks the link itself, the protocol. It returns false for a type that is not in the table, and for one of a type that
-// many things share where nothing tells what it is.
+// Describe returns what an announcement says of its device: keys (strongest first), name, kind, model and, for a device
+// that speaks the link itself, the protocol. It returns false for a type that is not in the table, and for one of a
+// type that many things share where nothing tells what it is.
 //
 // All of it is hearsay. Types and keys are those of devices/PROTOCOLS.md, section 13.2.
 func Describe(a Announcement) (home.Sighting, bool) {
@@ -127,8 +127,8 @@ func shelly(s *home.Sighting, a Announcement, txt map[string]string) bool {
 	return true
 }
 
-// web recognises a few makers among all that have a web page. That cameras of the NC class announce theirs, under the name of their model,
-// is a guess.
+// web recognises a few makers among all that have a web page. That cameras of the NC class announce theirs, under the
+// name of their model, is a guess.
 func web(s *home.Sighting, a Announcement, txt map[string]string) bool {
 	switch {
 	case ncModel(a.Instance) != "":
@@ -204,8 +204,8 @@ func addMAC(s *home.Sighting, text string) {
 	}
 }
 
-// macOf returns the twelve lower hex digits of a hardware address in any usual form, or nothing. What no single device can
-// have (all zero, a group address) is nothing.
+// macOf returns the twelve lower hex digits of a hardware address in any usual form, or nothing. What no single device
+// can have (all zero, a group address) is nothing.
 func macOf(text string) string {
 	mac := hexDigits(text, 12)
 	if mac == "" || mac == "000000000000" {
@@ -225,8 +225,8 @@ func hexDigits(text string, n int) string {
 	return text
 }
 
-// parseTXT follows RFC 6763, 6.4: the first of equal keys counts, and keys have no letter case, except that Matter and HomeKit
-// look theirs up as they write them.
+// parseTXT follows RFC 6763, 6.4: the first of equal keys counts, and keys have no letter case, except that Matter and
+// HomeKit look theirs up as they write them.
 func parseTXT(list []string) map[string]string {
 	m := make(map[string]string, len(list))
 	for _, kv := range list {

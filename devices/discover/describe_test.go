@@ -64,7 +64,8 @@ func TestAnnouncementsBecomeDevices(t *testing.T) {
 	}
 }
 
-// Laws: what is shown to people has no control characters and is valid and bounded; the keys end with the announcement's own.
+// Laws: what is shown to people has no control characters and is valid and bounded; the keys end with the
+// announcement's own.
 func FuzzDescribe(f *testing.F) {
 	for _, typ := range []string{"_rekeyd._tcp", "_hap._tcp", "_matter._tcp", "_shelly._tcp", "_http._tcp", "_hue._tcp"} {
 		f.Add("name", typ, "host.local.", "id=aa:bb:cc:dd:ee:ff", "devicetype=tasmota")

@@ -53,9 +53,9 @@ func (d *Discovery) count(what string) {
 	}
 }
 
-// Run finds devices until ctx ends, and returns nil then. It hands sightings to see in batches, and never calls it twice at
-// once. A slow see delays nothing but itself: of what is seen meanwhile the newest is kept. A device that stays is
-// reported once a sweep. Run waits for an interface where none is there, and never gives up.
+// Run finds devices until ctx ends, and returns nil then. It hands sightings to see in batches, and never calls it
+// twice at once. A slow see delays nothing but itself: of what is seen meanwhile the newest is kept. A device that
+// stays is reported once a sweep. Run waits for an interface where none is there, and never gives up.
 func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 	out := newOutbox()
 	var wg sync.WaitGroup
@@ -134,7 +134,8 @@ func awaitNetwork(
 	}
 }
 
-// on looks for devices on n until ctx ends or the interfaces change. It returns false, after a while, where mDNS was not available.
+// on looks for devices on n until ctx ends or the interfaces change. It returns false, after a while, where mDNS was
+// not available.
 func (r *run) on(ctx context.Context, n *network) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -194,7 +195,8 @@ func (r *run) wakeCompleter() {
 // gather is how long the completer waits for more packets: a batch is cheaper than its parts.
 const gather = 20 * time.Millisecond
 
-// complete is the completer: it asks for missing records and reports complete instances. It sleeps while no packet comes.
+// complete is the completer: it asks for missing records and reports complete instances. It sleeps while no packet
+// comes.
 func (r *run) complete(ctx context.Context, l *listener) {
 	var next time.Time
 	for {

@@ -11,7 +11,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/xor"
 )
 
-// Probe is a question to all devices of a subnet, asked by UDP broadcast. Its methods may be called by several goroutines.
+// Probe is a question to all devices of a subnet, asked by UDP broadcast. Its methods may be called by several
+// goroutines.
 type Probe interface {
 	Port() uint16        // where devices listen, and answer from
 	Datagrams() [][]byte // the question, in every form; it may differ from sweep to sweep
@@ -20,7 +21,8 @@ type Probe interface {
 	Read(reply []byte) (home.Sighting, error)
 }
 
-// Kasa returns the probe that devices of the iot protocol answer, on port 9999: one reply tells who a device is, and whose.
+// Kasa returns the probe that devices of the iot protocol answer, on port 9999: one reply tells who a device is, and
+// whose.
 func Kasa() Probe { return kasa{} }
 
 type kasa struct{}

@@ -141,7 +141,8 @@ func onLink(n *network, a *net.UDPAddr, index int) bool {
 	return ok
 }
 
-// ask sends the questions, as few packets as hold them, over every interface. What cannot be sent is asked again anyway.
+// ask sends the questions, as few packets as hold them, over every interface. What cannot be sent is asked again
+// anyway.
 func (l *listener) ask(ctx context.Context, questions []dns.Question) {
 	for len(questions) > 0 {
 		m := dns.Msg{Compress: true}

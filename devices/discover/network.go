@@ -57,8 +57,8 @@ func (n *network) same(m *network) bool {
 
 func (n *network) allows(index int) bool { _, ok := n.names[index]; return ok }
 
-// place returns a as it can be dialled when it was told on the interface of this index, and whether it lies in the subnet of
-// an allowed interface at all. A link-local IPv6 address gets its zone.
+// place returns a as it can be dialled when it was told on the interface of this index, and whether it lies in the
+// subnet of an allowed interface at all. A link-local IPv6 address gets its zone.
 func (n *network) place(a netip.Addr, index int) (netip.Addr, bool) {
 	a = a.Unmap().WithZone("")
 	if a.Is6() && a.IsLinkLocalUnicast() {

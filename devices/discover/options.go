@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Options say where and how often to look. The zero value looks on every multicast interface that is up, loopback left out.
+// Options say where and how often to look. The zero value looks on every multicast interface that is up, loopback left
+// out.
 type Options struct {
 	// Interfaces returns the allowed interfaces that are there now; it is asked again every Pace.Poll. Default: Multicast.
 	Interfaces func() ([]net.Interface, error)

@@ -140,8 +140,9 @@ func (r *replies) begin() {
 	r.sweep++
 }
 
-// hear takes in a reply and tells whether it is to be passed on. A device keeps its address while it answers there: what
-// claims to be it from elsewhere is dropped until the old address was silent for a whole sweep. Both are asked directly.
+// hear takes in a reply and tells whether it is to be passed on. A device keeps its address while it answers there:
+// what claims to be it from elsewhere is dropped until the old address was silent for a whole sweep. Both are asked
+// directly.
 func (r *replies) hear(s home.Sighting, from uint16) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,15 +12,15 @@ import (
 	"github.com/miekg/dns"
 )
 
-// How many zeroconf resolvers run at a time. Each costs two sockets, four goroutines and 128 kB while it runs: the first sweeps become
-// faster by more of them, the later ones do not.
+// How many zeroconf resolvers run at a time. Each costs two sockets, four goroutines and 128 kB while it runs: the
+// first sweeps become faster by more of them, the later ones do not.
 const (
 	firstResolvers = 8
 	laterResolvers = 3
 )
 
-// sweep asks for every service type once, sends the probes, and waits for the answers. The first sweeps after a start ask more often:
-// a device that is missed then is found a minute later only.
+// sweep asks for every service type once, sends the probes, and waits for the answers. The first sweeps after a start
+// ask more often: a device that is missed then is found a minute later only.
 func (r *run) sweep(ctx context.Context, l *listener, first bool) {
 	r.book.begin()
 	r.replies.begin()
@@ -45,8 +45,8 @@ func (r *run) sweep(ctx context.Context, l *listener, first bool) {
 	r.wakeCompleter()
 }
 
-// repeatQuestions asks for all types in one packet, three times with growing pauses (RFC 6762, section 5.2): zeroconf stops asking after
-// its first answer, and every lost packet would cost a sweep.
+// repeatQuestions asks for all types in one packet, three times with growing pauses (RFC 6762, section 5.2): zeroconf
+// stops asking after its first answer, and every lost packet would cost a sweep.
 func (r *run) repeatQuestions(ctx context.Context, l *listener) {
 	var all []dns.Question
 	for _, t := range slices.Sorted(maps.Keys(serviceTypes)) {
@@ -83,9 +83,10 @@ func (r *run) browseAll(ctx context.Context, l *listener, resolvers int) {
 	wg.Wait()
 }
 
-// browse asks for one type with zeroconf for the length of a window. v1.0.0 needs a fresh resolver each time, no address family that
-// cannot be joined (it would leak the socket of the other), a list of interfaces that is not empty (it would use all), a buffer (or its
-// receive loop blocks), and a reader that drains its channel (or a goroutine and a socket stay).
+// browse asks for one type with zeroconf for the length of a window. v1.0.0 needs a fresh resolver each time, no
+// address family that cannot be joined (it would leak the socket of the other), a list of interfaces that is not empty
+// (it would use all), a buffer (or its receive loop blocks), and a reader that drains its channel (or a goroutine and a
+// socket stay).
 func (r *run) browse(ctx context.Context, l *listener, typ string) {
 	if ctx.Err() != nil {
 		return

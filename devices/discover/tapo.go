@@ -9,9 +9,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Tapo returns the probes that Tapo devices and newer Kasa devices answer, on ports 20002 and 20004: devices/PROTOCOLS.md, section 6.2. Each is asked
-// in two forms, one with a key for cameras to hide their owner under, and the older one that says nothing; some firmware answers only
-// one of the two.
+// Tapo returns the probes that Tapo devices and newer Kasa devices answer, on ports 20002 and 20004:
+// devices/PROTOCOLS.md, section 6.2. Each is asked in two forms, one with a key for cameras to hide their owner under,
+// and the older one that says nothing; some firmware answers only one of the two.
 func Tapo() []Probe {
 	k := &probeKey{}
 	return []Probe{tapo{20002, k}, tapo{20004, k}}
@@ -39,7 +39,8 @@ func (t tapo) Datagrams() [][]byte {
 	return all
 }
 
-// The header of questions and replies: version, type, operation, length of what follows, flags, serial number, checksum.
+// The header of questions and replies: version, type, operation, length of what follows, flags, serial number,
+// checksum.
 const (
 	headerSize   = 16
 	tapoVersion  = 2
@@ -94,8 +95,8 @@ var unshown = map[string]bool{
 	"connect_ssid": true, "key": true, "setup_code": true, "setup_payload": true,
 }
 
-// Read takes what stands behind the header for the reply. Of the header only the version is looked at: whether real replies have a
-// checksum that holds is not known.
+// Read takes what stands behind the header for the reply. Of the header only the version is looked at: whether real
+// replies have a checksum that holds is not known.
 func (t tapo) Read(reply []byte) (home.Sighting, error) {
 	if len(reply) <= headerSize || reply[0] != tapoVersion {
 		return home.Sighting{}, errNoReply
@@ -119,7 +120,8 @@ func (t tapo) Read(reply []byte) (home.Sighting, error) {
 	return r.sighting(fields)
 }
 
-// parseTapo reads a reply field by field: firmware differs in the types of some, and one that is of another type is as if it were not there.
+// parseTapo reads a reply field by field: firmware differs in the types of some, and one that is of another type is as
+// if it were not there.
 func parseTapo(raw []byte) (*tapoReply, map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {

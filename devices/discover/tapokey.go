@@ -12,7 +12,8 @@ import (
 	"sync"
 )
 
-// probeKey is the key under which cameras hide what not everybody is to read. It protects nothing: whoever asks gives a key of their own.
+// probeKey is the key under which cameras hide what not everybody is to read. It protects nothing: whoever asks gives a
+// key of their own.
 type probeKey struct {
 	once sync.Once
 

@@ -162,7 +162,8 @@ func nonsense(b *bench) error {
 	})
 }
 
-// stranger puts something else at the first device's address, and checks that the driver is neither taken in nor held up.
+// stranger puts something else at the first device's address, and checks that the driver is neither taken in nor held
+// up.
 func (b *bench) stranger(talk func(net.Conn)) error {
 	addr, stop, err := listen(talk)
 	if err != nil {

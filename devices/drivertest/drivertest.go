@@ -1,5 +1,5 @@
-// Package drivertest is what every driver of rekeyd has to pass, together with the fake devices of its protocol. Only tests
-// import it.
+// Package drivertest is what every driver of rekeyd has to pass, together with the fake devices of its protocol. Only
+// tests import it.
 package drivertest
 
 import (
@@ -27,8 +27,8 @@ type Driver interface {
 // Device is a fake device of the driver's protocol. It is on, and reachable over TCP on loopback.
 type Device interface {
 	Seen() home.Device // as the roster has it after discovery
-	// Hold makes it hold nothing (home.Blank), the account's credential before the newest (home.Stale), or another account's
-	// (home.ForeignHeld).
+	// Hold makes it hold nothing (home.Blank), the account's credential before the newest (home.Stale), or another
+	// account's (home.ForeignHeld).
 	Hold(home.State)
 	// Holds tells the truth, by other means than the driver's: one of the three, or home.Current for the newest.
 	Holds() home.State
@@ -45,11 +45,11 @@ type Subject struct {
 	Candidates func() home.Candidates
 	// Silent is a protocol that does not tell whose a device is: another account's is found a mismatch, and does not open.
 	Silent bool
-	// Ordered is a driver that moves a device only when its owner ordered a try, and never one that belongs to nobody: a blank device
-	// stays blank.
+	// Ordered is a driver that moves a device only when its owner ordered a try, and never one that belongs to nobody: a
+	// blank device stays blank.
 	Ordered bool
-	// Reports is what a device of the account is found to be by a driver that only tells what it sees, and moves nothing. It is empty
-	// for a driver that moves devices.
+	// Reports is what a device of the account is found to be by a driver that only tells what it sees, and moves nothing.
+	// It is empty for a driver that moves devices.
 	Reports home.State
 }
 

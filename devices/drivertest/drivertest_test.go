@@ -12,8 +12,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// toy is a device that listens and says who it is; what it holds is asked and changed by its pointer. Its driver can be broken
-// in the ways that the suite is there to find.
+// toy is a device that listens and says who it is; what it holds is asked and changed by its pointer. Its driver can be
+// broken in the ways that the suite is there to find.
 type toy struct {
 	mu    sync.Mutex // guards what follows
 	name  home.DeviceID

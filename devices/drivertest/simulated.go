@@ -11,7 +11,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
-// Play runs simulated devices until the test ends, and returns them once all of them run. They sign in to cloud, which may be nil.
+// Play runs simulated devices until the test ends, and returns them once all of them run. They sign in to cloud, which
+// may be nil.
 func Play(t *testing.T, cloud sim.Cloud, specs ...sim.Spec) []*sim.Device {
 	t.Helper()
 	h, err := sim.New(sim.Options{Cloud: cloud, Log: slog.New(slog.DiscardHandler)}, specs)
@@ -54,8 +55,8 @@ func Probe(t *testing.T, d Driver, dev home.Device, c home.Candidates) home.Find
 	return f
 }
 
-// Simulated is a simulated device as a Device of the suite. Old and New are the credentials of the account before the newest, and the
-// newest.
+// Simulated is a simulated device as a Device of the suite. Old and New are the credentials of the account before the
+// newest, and the newest.
 type Simulated struct {
 	*sim.Device
 	Old, New home.Credential

@@ -1,5 +1,6 @@
-// Package failure names the ways in which a conversation with a device fails. Transports and drivers return its errors; Finding and
-// Rekey translate them: into the verdict of a probe, and into an error of a move with a hint for the owner. One table holds both.
+// Package failure names the ways in which a conversation with a device fails. Transports and drivers return its errors;
+// Finding and Rekey translate them: into the verdict of a probe, and into an error of a move with a hint for the owner.
+// One table holds both.
 package failure
 
 import (
@@ -73,8 +74,8 @@ func meaningOf(err error) (meaning, bool) {
 // Unreachable marks err as one that left the driver without a usable answer.
 func Unreachable(err error) error { return fmt.Errorf("%w: %w", home.ErrUnreachable, err) }
 
-// Finding completes f, the finding of a probe that failed with err. What the device caused becomes a verdict, and the error is nil. The end
-// of ctx, an exhausted budget (home.ErrBudget) and failures of this side are returned as errors.
+// Finding completes f, the finding of a probe that failed with err. What the device caused becomes a verdict, and the
+// error is nil. The end of ctx, an exhausted budget (home.ErrBudget) and failures of this side are returned as errors.
 func Finding(ctx context.Context, f home.Finding, err error) (home.Finding, error) {
 	switch {
 	case ctx.Err() != nil:
@@ -111,8 +112,8 @@ func Finding(ctx context.Context, f home.Finding, err error) (home.Finding, erro
 	return f, nil
 }
 
-// Rekey translates the failure of a move: the error wraps a sentinel of home, with a hint where the owner can do something. It returns nil
-// for nil.
+// Rekey translates the failure of a move: the error wraps a sentinel of home, with a hint where the owner can do
+// something. It returns nil for nil.
 func Rekey(id home.DeviceID, err error) error {
 	if _, ok := errors.AsType[LockedError](err); ok {
 		return fmt.Errorf("%w: %w", home.ErrBudget, err)

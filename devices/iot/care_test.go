@@ -101,7 +101,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// A device that could not reach its cloud is left alone for a while with what it was given, but not when that is out of date.
+// A device that could not reach its cloud is left alone for a while with what it was given, but not when that is out of
+// date.
 func TestANewerPasswordDoesNotWaitForAnOlderOne(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
@@ -124,7 +125,8 @@ func TestANewerPasswordDoesNotWaitForAnOlderOne(t *testing.T) {
 	expect(t, probe(t, d, seen(s), later), home.Ours, home.Pending, 0)
 }
 
-// A password that the owner remembers has no epoch. A device that holds it, and refuses the new one, is given it back all the same.
+// A password that the owner remembers has no epoch. A device that holds it, and refuses the new one, is given it back
+// all the same.
 func TestARememberedPasswordIsGivenBackOverKLAP(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return

@@ -20,8 +20,8 @@ const maxReply = 64 << 10
 // errClosed means that a connection ended where an answer could have begun.
 var errClosed = errors.New("connection broke")
 
-// conn is a conversation with one device over port 9999. It keeps one TCP connection for as long as the device does: these devices
-// have few, and some close theirs after each answer.
+// conn is a conversation with one device over port 9999. It keeps one TCP connection for as long as the device does:
+// these devices have few, and some close theirs after each answer.
 type conn struct {
 	d   *Driver
 	dev home.Device
@@ -59,8 +59,8 @@ func (c *conn) command(
 	return r, err
 }
 
-// runCommand runs one command and returns the whole reply and the result. It repeats the request a few times while the device runs
-// another command.
+// runCommand runs one command and returns the whole reply and the result. It repeats the request a few times while the
+// device runs another command.
 func runCommand(
 	ctx context.Context, exchange func(context.Context, []byte) ([]byte, error), pause time.Duration, module, method string, args any,
 ) (reply, result, error) {
@@ -92,8 +92,8 @@ func runCommand(
 	}
 }
 
-// exchange sends one request and returns its answer. Every error is home.ErrUnreachable. On a connection that the device has closed
-// since the last answer the request is sent again on a new one: every command here may run twice.
+// exchange sends one request and returns its answer. Every error is home.ErrUnreachable. On a connection that the
+// device has closed since the last answer the request is sent again on a new one: every command here may run twice.
 func (c *conn) exchange(ctx context.Context, request []byte, timeout time.Duration) ([]byte, error) {
 	if !c.dev.Addr.IsValid() {
 		return nil, fmt.Errorf("its address is not known: %w", home.ErrUnreachable)
@@ -113,7 +113,8 @@ func (c *conn) exchange(ctx context.Context, request []byte, timeout time.Durati
 	return c.exchangeOpen(ctx, request)
 }
 
-// exchangeOnce is exchange for a request that must not run twice: it is sent on a new connection, and not repeated when that breaks.
+// exchangeOnce is exchange for a request that must not run twice: it is sent on a new connection, and not repeated when
+// that breaks.
 func (c *conn) exchangeOnce(ctx context.Context, request []byte, timeout time.Duration) ([]byte, error) {
 	c.close()
 	return c.exchange(ctx, request, timeout)
@@ -155,8 +156,8 @@ func unreachable(ctx context.Context, err error) error {
 	return failure.Unreachable(errClosed)
 }
 
-// Relay passes an app's request on to the device and returns its answer. The device identifies itself first: a request for a lamp does
-// not go to another device that has its address now.
+// Relay passes an app's request on to the device and returns its answer. The device identifies itself first: a request
+// for a lamp does not go to another device that has its address now.
 func (d *Driver) Relay(ctx context.Context, dev home.Device, _ home.Candidates, request []byte) ([]byte, error) {
 	c := d.connect(dev)
 	defer c.close()

@@ -63,7 +63,8 @@ func TestDefectiveDevicesAreToldOfAndNoneIsLost(t *testing.T) {
 	}
 }
 
-// The power may go between the unbind and the bind: what went before the device was bound to nobody is still to be kept.
+// The power may go between the unbind and the bind: what went before the device was bound to nobody is still to be
+// kept.
 func TestDeviceThatWasLeftUnboundGetsTheOldPasswordWhereItRefusesTheNew(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return

@@ -22,7 +22,8 @@ func IdentityAt(ctx context.Context, d *Driver, dev home.Device) ([]string, home
 	return id.Keys, id.Kind
 }
 
-// ReadAnswer reads the answer to a probe as Probe does: the owner that the device states, the device, and whether it is d.
+// ReadAnswer reads the answer to a probe as Probe does: the owner that the device states, the device, and whether it is
+// d.
 func ReadAnswer(raw []byte, d home.Device, email string) (home.Match, home.Device, bool) {
 	id, err := parseIdentity(raw)
 	if err != nil {

@@ -36,8 +36,8 @@ type result struct {
 	Msg  string
 }
 
-// result reads the answer of a method into `into` (where it is not nil) and returns the code: that of the method, or that of the
-// module where the device does not have the method.
+// result reads the answer of a method into `into` (where it is not nil) and returns the code: that of the method, or
+// that of the module where the device does not have the method.
 func (r reply) result(module, method string, into any) (result, error) {
 	raw, ok := r[module]
 	if !ok {
@@ -150,8 +150,8 @@ func (i identity) check(d home.Device) error {
 	return nil
 }
 
-// owner returns whose device it is, as it states. binded is to be believed; a username without it is not, since it can stay behind
-// after a reset.
+// owner returns whose device it is, as it states. binded is to be believed; a username without it is not, since it can
+// stay behind after a reset.
 func (i identity) owner(email string) home.Match {
 	switch {
 	case i.cloud == nil:

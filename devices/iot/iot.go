@@ -1,8 +1,8 @@
-// Package iot has the drivers for Kasa devices: Driver for those of the first generation (XOR on port 9999, JSON inside), KLAP for
-// those that take the same commands inside KLAP. Facts and sources: devices/PROTOCOLS.md, section 4.
+// Package iot has the drivers for Kasa devices: Driver for those of the first generation (XOR on port 9999, JSON
+// inside), KLAP for those that take the same commands inside KLAP. Facts and sources: devices/PROTOCOLS.md, section 4.
 //
-// The protocol on port 9999 has no sign-in. Any host on the LAN can ask such a device for its owner and bind it; none can ask which
-// password it holds, and the password crosses the LAN nearly in the clear. Consequences:
+// The protocol on port 9999 has no sign-in. Any host on the LAN can ask such a device for its owner and bind it; none
+// can ask which password it holds, and the password crosses the LAN nearly in the clear. Consequences:
 //
 //   - "Current" rests on the device's statement that it is bound to the account, and on this hub's own record of the epoch that it
 //     was bound with: the ledger's, or in the moment after a move the driver's.

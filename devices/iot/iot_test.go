@@ -63,7 +63,8 @@ var (
 	move    = home.Move{Account: ann, From: oldPair, To: newPair}
 )
 
-// house runs one device of each kind, which hold the old password, and returns them with their cloud, which takes the new.
+// house runs one device of each kind, which hold the old password, and returns them with their cloud, which takes the
+// new.
 func house(t *testing.T) (*cloud, []*sim.Device) {
 	t.Helper()
 	specs, err := sim.ParseCount("plug:iot=1,switch:iot=1,bulb:iot=1")

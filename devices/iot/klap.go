@@ -15,12 +15,13 @@ import (
 	"github.com/rekeyd/rekeyd/devices/post"
 )
 
-// KLAP is the driver for devices that take the same commands inside KLAP, of either version (devices/PROTOCOLS.md, sections 3.1 and 7).
-// They prove which credential they hold before they receive anything secret, and nothing crosses the network in the clear.
+// KLAP is the driver for devices that take the same commands inside KLAP, of either version (devices/PROTOCOLS.md,
+// sections 3.1 and 7). They prove which credential they hold before they receive anything secret, and nothing crosses
+// the network in the clear.
 //
-// That such firmware takes the commands of cnCloud is a guess: none of it was ever tried on a device. So the answer to a command
-// decides nothing; the proof afterwards does. Each request has one module: some firmware takes no more, and ends the session after
-// each. KLAP is safe for use by several goroutines.
+// That such firmware takes the commands of cnCloud is a guess: none of it was ever tried on a device. So the answer to
+// a command decides nothing; the proof afterwards does. Each request has one module: some firmware takes no more, and
+// ends the session after each. KLAP is safe for use by several goroutines.
 type KLAP struct {
 	o Options
 
@@ -36,7 +37,8 @@ type location struct {
 	id   identity
 }
 
-// locationTime is how long a device is taken to be at its location: a probe within that time is one request and one answer.
+// locationTime is how long a device is taken to be at its location: a probe within that time is one request and one
+// answer.
 const locationTime = 10 * time.Minute
 
 // NewKLAP checks o.

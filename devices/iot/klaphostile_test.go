@@ -22,8 +22,8 @@ import (
 
 func sumOf(parts ...[]byte) []byte { h := sha256.Sum256(bytes.Join(parts, nil)); return h[:] }
 
-// insider knows the old credential, speaks KLAP version 2, and answers what it is told to answer: say gets the request and returns what is
-// sealed, or the whole body where raw.
+// insider knows the old credential, speaks KLAP version 2, and answers what it is told to answer: say gets the request
+// and returns what is sealed, or the whole body where raw.
 type insider struct {
 	say   func(request string) (answer []byte, raw bool)
 	asked int

@@ -11,10 +11,11 @@ import (
 	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
-// Rekey unbinds the device and binds it with the new password. The move is done once the device has proved the new password in a
-// handshake of its own. A device that refuses it is bound with the old one again.
+// Rekey unbinds the device and binds it with the new password. The move is done once the device has proved the new
+// password in a handshake of its own. A device that refuses it is bound with the old one again.
 //
-// A device whose move was interrupted holds no credential, or the old one: Probe finds that, and another Rekey completes the move.
+// A device whose move was interrupted holds no credential, or the old one: Probe finds that, and another Rekey
+// completes the move.
 func (d *KLAP) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }
@@ -65,8 +66,8 @@ func (d *KLAP) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	return d.verify(ctx, c, id.module, m, t, commandError("bind", r, err, m))
 }
 
-// verify completes a move whose bind was answered with refused, nil for success: it asks for a proof of the new credential, and gives the
-// old one back where the device has refused the new one.
+// verify completes a move whose bind was answered with refused, nil for success: it asks for a proof of the new
+// credential, and gives the old one back where the device has refused the new one.
 func (d *KLAP) verify(ctx context.Context, c *klapConn, module string, m home.Move, t transfer, refused error) error {
 	holds, err := d.holds(ctx, c.dev, m)
 	switch {
@@ -83,8 +84,8 @@ func (d *KLAP) verify(ctx context.Context, c *klapConn, module string, m home.Mo
 	return restoreError(refused, commandError("bind", r, err, m))
 }
 
-// bind binds the device. Which credential it holds between unbind and bind is not known: where it has ended the session, this side
-// signs in again.
+// bind binds the device. Which credential it holds between unbind and bind is not known: where it has ended the
+// session, this side signs in again.
 func (c *klapConn) bind(ctx context.Context, module string, m home.Move, args bindArgs) (result, error) {
 	_, r, err := c.command(ctx, module, "bind", args)
 	if !errors.Is(err, home.ErrNotOpened) {
@@ -98,8 +99,8 @@ func (c *klapConn) bind(ctx context.Context, module string, m home.Move, args bi
 	return r, err
 }
 
-// holds asks the device, in handshakes of their own, whether it holds the new credential. It asks twice: some devices alternate between
-// two.
+// holds asks the device, in handshakes of their own, whether it holds the new credential. It asks twice: some devices
+// alternate between two.
 func (d *KLAP) holds(ctx context.Context, dev home.Device, m home.Move) (bool, error) {
 	key := []keyring.Key{{Username: username(m.Account, m.To), Password: m.To.Password}}
 	for range 2 {

@@ -28,8 +28,8 @@ type bindArgs struct {
 	Password string `json:"password"`
 }
 
-// transfer has the released credentials of a move. Both are released before the device is touched: it is not left without an account
-// because one of them may not be sent.
+// transfer has the released credentials of a move. Both are released before the device is touched: it is not left
+// without an account because one of them may not be sent.
 type transfer struct {
 	to, from bindArgs // from is zero where the old password is not known, or is the new one
 }
@@ -51,8 +51,8 @@ func newTransfer(r keyring.Recipient, m home.Move) (transfer, error) {
 // username returns the e-mail address that belongs to a credential.
 func username(a home.Account, c home.Credential) string { return cmp.Or(c.Username, a.Email) }
 
-// Rekey unbinds the device and binds it with the new password, which the device tries at its cloud by itself. It asks for the
-// device's owner first. A device that refuses the new password is bound with the old one again.
+// Rekey unbinds the device and binds it with the new password, which the device tries at its cloud by itself. It asks
+// for the device's owner first. A device that refuses the new password is bound with the old one again.
 //
 // A device whose move was interrupted is bound to nobody: Probe finds that, and another Rekey completes the move.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
@@ -146,8 +146,9 @@ const (
 	maxQuoted     = 80
 )
 
-// quotable returns a device's message about a failure, or nothing where the message could contain what the device received. Only short
-// words of letters are quoted, which no hash or key consists of, and none with a credential of m among them, in clear text or base64.
+// quotable returns a device's message about a failure, or nothing where the message could contain what the device
+// received. Only short words of letters are quoted, which no hash or key consists of, and none with a credential of m
+// among them, in clear text or base64.
 func quotable(msg string, m home.Move) string {
 	msg = nameplate.Text(msg)
 	if len(msg) > maxQuoted {

@@ -10,7 +10,8 @@ import (
 // reboot has a device restart a second after its answer.
 var reboot = map[string]int{"delay": 1}
 
-// Restart has the device restart. Some devices sign in to their cloud again then, and take over the credential that it knows.
+// Restart has the device restart. Some devices sign in to their cloud again then, and take over the credential that it
+// knows.
 func (d *Driver) Restart(ctx context.Context, dev home.Device, _ home.Candidates) error {
 	c := d.connect(dev)
 	defer c.close()

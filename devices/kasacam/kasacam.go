@@ -1,10 +1,11 @@
-// Package kasacam is the driver for Kasa cameras: LINKIE over TLS on port 10443. Facts and sources: devices/PROTOCOLS.md, section 5. It was
-// never tried on a camera.
+// Package kasacam is the driver for Kasa cameras: LINKIE over TLS on port 10443. Facts and sources:
+// devices/PROTOCOLS.md, section 5. It was never tried on a camera.
 //
-// It reports the identity and the owner of a camera and moves nothing: no command is known that gives one another password.
+// It reports the identity and the owner of a camera and moves nothing: no command is known that gives one another
+// password.
 //
-// Such a camera agrees only to ciphers with RSA key exchange. Go offers those only where they are named (since Go 1.22, and still in 1.26,
-// whatever GODEBUG=tlsrsakex says); a test has a server for each that Go has.
+// Such a camera agrees only to ciphers with RSA key exchange. Go offers those only where they are named (since Go 1.22,
+// and still in 1.26, whatever GODEBUG=tlsrsakex says); a test has a server for each that Go has.
 package kasacam
 
 import (

@@ -68,7 +68,8 @@ func TestEveryCipherOfCamerasIsSpoken(t *testing.T) {
 	}
 }
 
-// The answer of a camera that python-kasa has among its tests, by its hash; the plain text stands in devices/PROTOCOLS.md, section 5.1.
+// The answer of a camera that python-kasa has among its tests, by its hash; the plain text stands in
+// devices/PROTOCOLS.md, section 5.1.
 func TestAnswersAreThoseOfCameras(t *testing.T) {
 	const plain = `{"timezone":"UTC-05:00","area":"America/New_York","epoch_sec":1690832800}`
 	sum := sha256.Sum256([]byte(sealed(plain)))

@@ -1,6 +1,6 @@
-// Package keyring lists the credentials that a device may hold, says what it means that it holds one, and releases passwords to
-// devices. A driver whose protocol proves what a device holds compares the whole list with one answer of the device: this spends no
-// sign-in (devices/PROTOCOLS.md, section 2.3).
+// Package keyring lists the credentials that a device may hold, says what it means that it holds one, and releases
+// passwords to devices. A driver whose protocol proves what a device holds compares the whole list with one answer of
+// the device: this spends no sign-in (devices/PROTOCOLS.md, section 2.3).
 package keyring
 
 import (
@@ -23,8 +23,8 @@ var (
 	tapo = [2]string{"test@tp-link.net", "test"}
 )
 
-// Candidates returns every key of a device that takes an e-mail address and a password: the account's of every epoch, the newest
-// first; the same with the address in lower case, where that differs; the factory's; none.
+// Candidates returns every key of a device that takes an e-mail address and a password: the account's of every epoch,
+// the newest first; the same with the address in lower case, where that differs; the factory's; none.
 func Candidates(c home.Candidates) []Key {
 	keys := accountKeys(c.Account, c.Credentials)
 	for _, d := range [...][2]string{kasa, tapo} {
@@ -33,8 +33,8 @@ func Candidates(c home.Candidates) []Key {
 	return append(keys, Key{Verdict: home.Verdict{State: home.Blank}})
 }
 
-// ForMove returns the keys of a device that is to be moved: those of From and To where From is known, since the device may have been
-// moved already; else all of Candidates.
+// ForMove returns the keys of a device that is to be moved: those of From and To where From is known, since the device
+// may have been moved already; else all of Candidates.
 func ForMove(m home.Move) []Key {
 	if m.From.Epoch != 0 {
 		return accountKeys(m.Account, []home.Credential{m.From, m.To})
@@ -72,8 +72,8 @@ func accountKeys(a home.Account, cs []home.Credential) []Key {
 // CameraUser is the user name of every Tapo camera.
 const CameraUser = "admin"
 
-// CameraCandidates returns every key of a camera: the account's passwords, the newest first, each once; then the factory's
-// (devices/PROTOCOLS.md, section 7.3).
+// CameraCandidates returns every key of a camera: the account's passwords, the newest first, each once; then the
+// factory's (devices/PROTOCOLS.md, section 7.3).
 func CameraCandidates(c home.Candidates) []Key {
 	var keys []Key
 	for _, cr := range c.Credentials {
@@ -99,10 +99,12 @@ func CameraForMove(m home.Move) []Key {
 	return slices.DeleteFunc(keys, func(k Key) bool { return k.Verdict.State == home.Default })
 }
 
-// Budget limits the sign-ins that a device may receive, so that it does not lock its owner out. A driver asks it before each sign-in
-// of which only the device can say whether it is right. It counts on disk, before the sign-in is sent: a restart does not forget.
+// Budget limits the sign-ins that a device may receive, so that it does not lock its owner out. A driver asks it before
+// each sign-in of which only the device can say whether it is right. It counts on disk, before the sign-in is sent: a
+// restart does not forget.
 type Budget interface {
-	// Spend counts one sign-in. It returns home.ErrBudget when the device has had enough for now, or is locked: then none may be sent.
+	// Spend counts one sign-in. It returns home.ErrBudget when the device has had enough for now, or is locked: then none
+	// may be sent.
 	Spend(home.DeviceID) error
 	// Good gives the last one back: the device has accepted it.
 	Good(home.DeviceID) error

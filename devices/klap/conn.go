@@ -28,8 +28,8 @@ func New(addr netip.AddrPort, o post.Options) *Conn { return &Conn{http: post.Ne
 // Close ends the conversation.
 func (c *Conn) Close() { c.http.Close() }
 
-// Handshake asks the device for a proof of the credential that it holds. It spends no sign-in and changes nothing. Errors are
-// home.ErrUnreachable, with failure.ErrThirdParty or ErrProtocol where the device has answered.
+// Handshake asks the device for a proof of the credential that it holds. It spends no sign-in and changes nothing.
+// Errors are home.ErrUnreachable, with failure.ErrThirdParty or ErrProtocol where the device has answered.
 func (c *Conn) Handshake(ctx context.Context) (Proof, error) {
 	local := make([]byte, seedSize)
 	_, _ = rand.Read(local) // never fails (crypto/rand)
@@ -61,8 +61,9 @@ func (c *Conn) SignIn(ctx context.Context, p Proof, h Held) error {
 	return nil
 }
 
-// Exchange sends one request and returns its answer. Some firmware ends the session after each request: then Exchange signs in again with
-// the same key, once, and repeats the request that the device has refused. Errors are home.ErrUnreachable and ErrNotOpened.
+// Exchange sends one request and returns its answer. Some firmware ends the session after each request: then Exchange
+// signs in again with the same key, once, and repeats the request that the device has refused. Errors are
+// home.ErrUnreachable and ErrNotOpened.
 func (c *Conn) Exchange(ctx context.Context, request []byte) ([]byte, error) {
 	if c.cipher == nil {
 		return nil, home.ErrNotOpened

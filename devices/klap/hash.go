@@ -1,9 +1,9 @@
-// Package klap is the transport of devices of 2020 and later: a handshake in which the device proves which credential it holds
-// before it receives anything secret, and encrypted requests over HTTP. Facts, sources and test vectors: devices/PROTOCOLS.md,
-// section 7.
+// Package klap is the transport of devices of 2020 and later: a handshake in which the device proves which credential
+// it holds before it receives anything secret, and encrypted requests over HTTP. Facts, sources and test vectors:
+// devices/PROTOCOLS.md, section 7.
 //
-// One answer to the first handshake is compared with any number of credentials offline, by the formulas of both versions: Match
-// spends no sign-in.
+// One answer to the first handshake is compared with any number of credentials offline, by the formulas of both
+// versions: Match spends no sign-in.
 package klap
 
 import (
@@ -19,8 +19,8 @@ import (
 // Version selects the formulas of a device.
 type Version int
 
-// V1 is that of the first IOT devices with KLAP, V2 that of SMART devices and of newer IOT ones. Reports which device uses which
-// conflict, so both are compared.
+// V1 is that of the first IOT devices with KLAP, V2 that of SMART devices and of newer IOT ones. Reports which device
+// uses which conflict, so both are compared.
 const (
 	V1 Version = 1
 	V2 Version = 2
@@ -43,7 +43,8 @@ func (v Version) authHash(username, password string) []byte {
 	return h[:]
 }
 
-// deviceHash is the answer of a device that holds auth to the seed local, with its own seed remote. Version 1 leaves remote out.
+// deviceHash is the answer of a device that holds auth to the seed local, with its own seed remote. Version 1 leaves
+// remote out.
 func (v Version) deviceHash(local, remote, auth []byte) []byte {
 	if v == V1 {
 		return sum(local, auth)

@@ -1,5 +1,5 @@
-// Package nameplate reads what a device states about itself: hardware address, name, model and kind. Every driver and discovery
-// read it here, so that all of them agree which device answers. A nameplate is a statement and no proof.
+// Package nameplate reads what a device states about itself: hardware address, name, model and kind. Every driver and
+// discovery read it here, so that all of them agree which device answers. A nameplate is a statement and no proof.
 package nameplate
 
 import (
@@ -25,8 +25,8 @@ func New(mac, name, model string, kind home.Kind) Plate {
 	return Plate{Keys: []string{"mac:" + mac}, Name: Text(name), Model: Text(model), Kind: kind}
 }
 
-// Names reports whether p states one of the identities of d, and none that contradicts d: a second one of the same class. The
-// identity in the ID of d counts like one of its keys.
+// Names reports whether p states one of the identities of d, and none that contradicts d: a second one of the same
+// class. The identity in the ID of d counts like one of its keys.
 func (p Plate) Names(d home.Device) bool {
 	known := d.Keys
 	switch class, rest, _ := strings.Cut(string(d.ID), "-"); class {
@@ -64,8 +64,8 @@ func (p Plate) Describe(d home.Device) home.Device {
 	return d
 }
 
-// MAC returns the twelve lower-case digits of a hardware address in any usual form. It returns nothing for an address that no
-// single device can have: all zero, or a group's.
+// MAC returns the twelve lower-case digits of a hardware address in any usual form. It returns nothing for an address
+// that no single device can have: all zero, or a group's.
 func MAC(text string) string {
 	mac := Digits(text, 12)
 	if mac == "" || mac == "000000000000" {
@@ -77,8 +77,8 @@ func MAC(text string) string {
 	return mac
 }
 
-// Digits returns the n hexadecimal digits of text in lower case, without colons and hyphens, or nothing when text is not of that
-// form.
+// Digits returns the n hexadecimal digits of text in lower case, without colons and hyphens, or nothing when text is
+// not of that form.
 func Digits(text string, n int) string {
 	digits := strings.ToLower(strings.NewReplacer(":", "", "-", "").Replace(text))
 	if len(digits) != n || strings.Trim(digits, "0123456789abcdef") != "" {
@@ -90,8 +90,8 @@ func Digits(text string, n int) string {
 // maxText is the longest text of a device that is kept, in bytes.
 const maxText = 120
 
-// Text makes a device's text fit for a terminal and a log: valid UTF-8 of at most 120 bytes, without control characters and
-// without characters that change the direction or the line.
+// Text makes a device's text fit for a terminal and a log: valid UTF-8 of at most 120 bytes, without control characters
+// and without characters that change the direction or the line.
 func Text(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {

@@ -1,6 +1,6 @@
-// Package native is the driver for devices that speak the link protocol themselves. Such a device signs itself in: what the
-// driver does is ask it for proof of what it holds, have it join the account, and pass on the newest notice in case it has
-// not heard it. README.md tells makers how a device joins.
+// Package native is the driver for devices that speak the link protocol themselves. Such a device signs itself in: what
+// the driver does is ask it for proof of what it holds, have it join the account, and pass on the newest notice in case
+// it has not heard it. README.md tells makers how a device joins.
 package native
 
 import (
@@ -53,8 +53,8 @@ func New(o Options) (*Driver, error) {
 	}}, nil
 }
 
-// Probe asks the device what it holds. The device proves who it is (its name is a hash of its keys) and which epoch's secret it
-// holds, against those in c.
+// Probe asks the device what it holds. The device proves who it is (its name is a hash of its keys) and which epoch's
+// secret it holds, against those in c.
 func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
 	s, nonce, _, err := d.ask(ctx, dev)
@@ -103,8 +103,8 @@ func judge(s *wire.Statement, nonce []byte, id home.DeviceID, c home.Candidates)
 	return home.Ours, home.Verdict{State: home.Stale, Detail: fmt.Sprintf("it says that it holds epoch %d, which this hub never knew", s.Epoch)}
 }
 
-// Rekey has the device join the account where it belongs to none, tells it the brokers, passes on the newest notice, and waits until the device
-// says that it holds the newest epoch and is signed in.
+// Rekey has the device join the account where it belongs to none, tells it the brokers, passes on the newest notice,
+// and waits until the device says that it holds the newest epoch and is signed in.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	s, _, local, err := d.ask(ctx, dev)
 	if err != nil {
@@ -145,7 +145,8 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	}
 }
 
-// Nudge passes the newest notice on, whether or not it is news: the device asks the account at once, and learns whether it is known there.
+// Nudge passes the newest notice on, whether or not it is news: the device asks the account at once, and learns whether
+// it is known there.
 func (d *Driver) Nudge(ctx context.Context, dev home.Device, a home.Account) error {
 	notice, err := wire.ParseNotice(a.NoticeJSON)
 	if err != nil {
@@ -179,7 +180,8 @@ func (d *Driver) join(ctx context.Context, dev home.Device, s *wire.Statement, a
 	return nil
 }
 
-// reachable gives a device elsewhere on the LAN the hub's own address for a broker that the hub knows as a loopback address.
+// reachable gives a device elsewhere on the LAN the hub's own address for a broker that the hub knows as a loopback
+// address.
 func reachable(brokers []string, device, local netip.Addr) []string {
 	out := slices.Clone(brokers)
 	for i, b := range out {
@@ -215,8 +217,8 @@ func (d *Driver) ask(ctx context.Context, dev home.Device) (s *wire.Statement, n
 	return s, nonce, local, nil
 }
 
-// say sends a message through the device's door and returns the answer, which is to that very message, and the hub's own
-// address on the way there.
+// say sends a message through the device's door and returns the answer, which is to that very message, and the hub's
+// own address on the way there.
 func (d *Driver) say(ctx context.Context, dev home.Device, b wire.Body) (*wire.Message, netip.Addr, error) {
 	var local netip.Addr
 	if !dev.Addr.IsValid() {

@@ -50,8 +50,8 @@ func identity(t *testing.T, r wire.Role) *wire.Identity {
 	return id
 }
 
-// fake is a device that speaks through its door as cloudlink/PROTOCOL.md says. Its way to the account service is as short as can be: told of an
-// epoch by a notice that the service has signed, it has that epoch's grant.
+// fake is a device that speaks through its door as cloudlink/PROTOCOL.md says. Its way to the account service is as
+// short as can be: told of an epoch by a notice that the service has signed, it has that epoch's grant.
 type fake struct {
 	w    *world
 	id   *wire.Identity

@@ -14,8 +14,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/failure"
 )
 
-// NewKey makes a key of the size that devices accept: longer ones they refuse. It protects a session against listeners and not against
-// whatever answers, and serves any number of devices: making one takes a small machine a while.
+// NewKey makes a key of the size that devices accept: longer ones they refuse. It protects a session against listeners
+// and not against whatever answers, and serves any number of devices: making one takes a small machine a while.
 func NewKey() (*rsa.PrivateKey, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -33,7 +33,8 @@ func publicText(key *rsa.PrivateKey) string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// sessionCipher encrypts the requests of one device session. Every request and answer begins with the same IV, as devices do it.
+// sessionCipher encrypts the requests of one device session. Every request and answer begins with the same IV, as
+// devices do it.
 type sessionCipher struct{ key, iv [aes.BlockSize]byte }
 
 // openSessionKey decrypts the AES key and the IV that the device has encrypted for this side.

@@ -1,8 +1,9 @@
-// Package passthrough is the transport of older SMART devices: a handshake in which the device encrypts a session key for this side,
-// and JSON requests over HTTP under that key. Facts and sources: devices/PROTOCOLS.md, section 8. It was never tried on a device.
+// Package passthrough is the transport of older SMART devices: a handshake in which the device encrypts a session key
+// for this side, and JSON requests over HTTP under that key. Facts and sources: devices/PROTOCOLS.md, section 8. It was
+// never tried on a device.
 //
-// The device proves nothing: whatever has its address receives what Login sends. The caller releases the password (keyring.Recipient)
-// and limits the number of sign-ins.
+// The device proves nothing: whatever has its address receives what Login sends. The caller releases the password
+// (keyring.Recipient) and limits the number of sign-ins.
 package passthrough
 
 import (
@@ -53,8 +54,8 @@ func New(addr netip.AddrPort, key *rsa.PrivateKey, o post.Options) *Conn {
 // Close ends the conversation.
 func (c *Conn) Close() { c.http.Close() }
 
-// Handshake has the device encrypt a session key for this side. It discloses nothing. All errors are home.ErrUnreachable, with one of
-// package failure where the device has answered.
+// Handshake has the device encrypt a session key for this side. It discloses nothing. All errors are
+// home.ErrUnreachable, with one of package failure where the device has answered.
 func (c *Conn) Handshake(ctx context.Context) error {
 	err := c.handshakeOnce(ctx)
 	if again(err) {
@@ -83,8 +84,8 @@ func (c *Conn) handshakeOnce(ctx context.Context) error {
 	return nil
 }
 
-// Exchange sends one request and returns its answer, both in clear text. A request that the device could not run just now is repeated
-// once. Errors are home.ErrUnreachable, with ErrEnded where the device wants another handshake.
+// Exchange sends one request and returns its answer, both in clear text. A request that the device could not run just
+// now is repeated once. Errors are home.ErrUnreachable, with ErrEnded where the device wants another handshake.
 func (c *Conn) Exchange(ctx context.Context, request []byte) ([]byte, error) {
 	raw, err := c.exchangeOnce(ctx, request)
 	if again(err) {

@@ -26,8 +26,8 @@ const (
 // Other returns the other form.
 func (f Form) Other() Form { return Hashed + Plain - f }
 
-// Login signs in, once: the device counts it if it is wrong. A handshake comes before it. Errors are home.ErrNotOpened, with ErrWrong where
-// the device refuses the pair and ErrForm where it wants the other form, else home.ErrUnreachable.
+// Login signs in, once: the device counts it if it is wrong. A handshake comes before it. Errors are home.ErrNotOpened,
+// with ErrWrong where the device refuses the pair and ErrForm where it wants the other form, else home.ErrUnreachable.
 func (c *Conn) Login(ctx context.Context, f Form, username, password string) error {
 	c.token = ""
 	params := map[string]string{"username": b64(hexSHA1(username))}

@@ -75,7 +75,8 @@ func TestHandshakeHasTheExpectedSize(t *testing.T) {
 	}
 }
 
-// A sign-in has the shape of devices/PROTOCOLS.md, section 8; SHA-1 of "great_password" and of the address were computed with sha1sum.
+// A sign-in has the shape of devices/PROTOCOLS.md, section 8; SHA-1 of "great_password" and of the address were
+// computed with sha1sum.
 func TestSignInHasTheRequestedForm(t *testing.T) {
 	for f, want := range map[Form]string{
 		Hashed: `{"method":"login_device","params":{"password2":"` + b64("698789c94a1bc1bf1bc2730bb513acd9fec936f8") + `","username":"USER"}}`,
@@ -173,7 +174,8 @@ func TestSignInAnswers(t *testing.T) {
 	}
 }
 
-// FuzzAnswer states that every input is an answer or an error of home, and that only a token of letters and digits is accepted.
+// FuzzAnswer states that every input is an answer or an error of home, and that only a token of letters and digits is
+// accepted.
 func FuzzAnswer(f *testing.F) {
 	for _, s := range []string{
 		`{"error_code":0,"result":{"key":"AAAA","response":"AAAA","token":"ab"}}`, `{"error_code":0,"result":null}`, `{"error_code":0,"result":[]}`,

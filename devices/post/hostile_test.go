@@ -64,8 +64,8 @@ var attacks = map[string]attack{
 	"slow body":               repeat(ok+"Content-Length: 60000\r\n\r\n", "x", 5*time.Millisecond),
 }
 
-// attacker is the environment variable under which this test binary plays the hostile devices. They run in a process of their own:
-// what they allocate is not the client's memory.
+// attacker is the environment variable under which this test binary plays the hostile devices. They run in a process of
+// their own: what they allocate is not the client's memory.
 const attacker = "REKEYD_POST_ATTACKER"
 
 func TestMain(m *testing.M) {

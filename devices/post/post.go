@@ -1,6 +1,6 @@
-// Package post sends HTTP requests to devices on the LAN and trusts none of their answers: length and time of an answer are
-// bounded, redirects are not followed, and neither a proxy nor a cookie of this machine is used. Its errors do not quote those
-// of net/http, which contain addresses with tokens.
+// Package post sends HTTP requests to devices on the LAN and trusts none of their answers: length and time of an answer
+// are bounded, redirects are not followed, and neither a proxy nor a cookie of this machine is used. Its errors do not
+// quote those of net/http, which contain addresses with tokens.
 package post
 
 import (
@@ -76,8 +76,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Certificate returns the fingerprint (SHA-256) of the certificate of the last answer, zero without TLS.
 func (c *Client) Certificate() [sha256.Size]byte { return c.cert }
 
-// Send posts body to path and returns the answer, whatever its status. Every error is home.ErrUnreachable; none contains path,
-// header or body.
+// Send posts body to path and returns the answer, whatever its status. Every error is home.ErrUnreachable; none
+// contains path, header or body.
 func (c *Client) Send(ctx context.Context, path string, header http.Header, body []byte) (Answer, error) {
 	if !c.addr.IsValid() {
 		return Answer{}, fmt.Errorf("%w: its address is not known", home.ErrUnreachable)
@@ -133,8 +133,8 @@ func unreachable(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %s", home.ErrUnreachable, reason)
 }
 
-// CameraSuites returns the TLS suites that the vendor's cameras are known to accept, as far as Go has them (devices/PROTOCOLS.md,
-// sections 5.2 and 10.4). Most use RSA key exchange, which Go offers only where it is named.
+// CameraSuites returns the TLS suites that the vendor's cameras are known to accept, as far as Go has them
+// (devices/PROTOCOLS.md, sections 5.2 and 10.4). Most use RSA key exchange, which Go offers only where it is named.
 func CameraSuites() []uint16 {
 	return []uint16{
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
@@ -144,8 +144,8 @@ func CameraSuites() []uint16 {
 	}
 }
 
-// SessionCookie returns the value of the cookie TP_SESSIONID, or nothing where it cannot stand in a header. The TIMEOUT beside it
-// is not sent back: devices dislike it (devices/PROTOCOLS.md, section 7.1).
+// SessionCookie returns the value of the cookie TP_SESSIONID, or nothing where it cannot stand in a header. The TIMEOUT
+// beside it is not sent back: devices dislike it (devices/PROTOCOLS.md, section 7.1).
 func SessionCookie(h http.Header) string {
 	unfit := func(r rune) bool { return r <= ' ' || r > '~' || r == ',' }
 	for _, line := range h.Values("Set-Cookie") {

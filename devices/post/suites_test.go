@@ -35,7 +35,8 @@ func certificate(t *testing.T, key crypto.Signer) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// Firmware of 2026 has certificates that Go's own choice of suites, or the RSA key exchange of older cameras, does not cover.
+// Firmware of 2026 has certificates that Go's own choice of suites, or the RSA key exchange of older cameras, does not
+// cover.
 func TestCertificatesOfCamerasAreAccepted(t *testing.T) {
 	t.Setenv("GODEBUG", "rsa1024min=0") // to make the key: the client needs no such setting
 	small, err := rsa.GenerateKey(rand.Reader, 1024)

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// crier answers mDNS questions (RFC 6762) for the devices of a house, all over one socket: one responder a device, each with
-// sockets and interfaces of its own, would not serve a house of a thousand.
+// crier answers mDNS questions (RFC 6762) for the devices of a house, all over one socket: one responder a device, each
+// with sockets and interfaces of its own, would not serve a house of a thousand.
 type crier struct {
 	log     *slog.Logger
 	raw     *net.UDPConn
@@ -94,8 +94,8 @@ func (c *crier) run(ctx context.Context) {
 	parts.Wait()
 }
 
-// announce tells of every device that is on, now and once more after a second (RFC 6762, 8.3), and of those that are switched
-// on later.
+// announce tells of every device that is on, now and once more after a second (RFC 6762, 8.3), and of those that are
+// switched on later.
 func (c *crier) announce(ctx context.Context) {
 	for range 2 {
 		for _, d := range c.devices {
@@ -178,7 +178,8 @@ func (a asked) is(name string, types ...uint16) bool {
 	return false
 }
 
-// answers returns at most one message for each device that q asks for, and one for each type of service where it asks for these.
+// answers returns at most one message for each device that q asks for, and one for each type of service where it asks
+// for these.
 func (c *crier) answers(q *dns.Msg) []*dns.Msg {
 	want := asked{}
 	for _, one := range q.Question {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Defect is a way in which a device misbehaves, for those who want to see what their program makes of it. Which of them a device can
-// have is its protocol's.
+// Defect is a way in which a device misbehaves, for those who want to see what their program makes of it. Which of them
+// a device can have is its protocol's.
 type Defect string
 
 // The defects of iot devices.

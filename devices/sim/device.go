@@ -28,8 +28,8 @@ type Device struct {
 	on        *outlet    // nil while the device is off
 }
 
-// protocol makes the devices of one protocol. A new one is a file with one of these and the body that it builds, and a line in
-// protocolOf.
+// protocol makes the devices of one protocol. A new one is a file with one of these and the body that it builds, and a
+// line in protocolOf.
 type protocol struct {
 	check func(Spec) error // what is wrong with a spec, by field, beyond what is for all protocols
 	build func(Options, Spec, *slog.Logger) body
@@ -64,7 +64,8 @@ func protocolOf(p home.Protocol) (protocol, error) {
 	return protocol{}, fmt.Errorf("field %q: protocol %q: want one of %s", "protocol", p, strings.Join(names, ", "))
 }
 
-// body is what is inside a device. What it knows survives being switched off. All but plug are called only after the first plug.
+// body is what is inside a device. What it knows survives being switched off. All but plug are called only after the
+// first plug.
 type body interface {
 	id() home.DeviceID
 	port() uint16
@@ -154,16 +155,16 @@ func (d *Device) pair() (string, home.Secret) {
 	return "", home.Secret{}
 }
 
-// Hold has the device hold this pair, as if its app had bound it; none when username is empty. It does nothing to a device of a
-// protocol that knows no pairs.
+// Hold has the device hold this pair, as if its app had bound it; none when username is empty. It does nothing to a
+// device of a protocol that knows no pairs.
 func (d *Device) Hold(username string, password home.Secret) {
 	if h, ok := d.body.(holder); ok {
 		h.hold(username, password)
 	}
 }
 
-// EndSession has the device lose its cloud session, as a reset of the account's password does. It signs in again with what it
-// holds, and stays disconnected where that is refused.
+// EndSession has the device lose its cloud session, as a reset of the account's password does. It signs in again with
+// what it holds, and stays disconnected where that is refused.
 func (d *Device) EndSession() {
 	if g, ok := d.body.(guest); ok {
 		g.endSession()

@@ -13,8 +13,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/xor"
 )
 
-// broadcast is loopback's broadcast address. A socket bound to a device's own address does not hear what is sent there, so one
-// socket a port hears it for all of them; several houses can each have one.
+// broadcast is loopback's broadcast address. A socket bound to a device's own address does not hear what is sent there,
+// so one socket a port hears it for all of them; several houses can each have one.
 var broadcast = netip.AddrFrom4([4]byte{127, 255, 255, 255})
 
 // ear hears the questions that are broadcast to a port.
@@ -39,7 +39,8 @@ func listenBroadcasts(port uint16) (*ear, error) {
 	return &ear{c.(*net.UDPConn), port}, nil
 }
 
-// run has every device that is on answer from its own address, until ctx ends. A broadcast that would change something is dropped.
+// run has every device that is on answer from its own address, until ctx ends. A broadcast that would change something
+// is dropped.
 func (e *ear) run(ctx context.Context, devices []*Device) {
 	defer context.AfterFunc(ctx, func() { _ = e.Close() })()
 	b := make([]byte, maxRequest)

@@ -44,7 +44,8 @@ func Answer(d *Device, raw []byte) (answer []byte, asks, ok bool) {
 // Told returns what is answered to an mDNS message.
 func Told(all []*Device, q *dns.Msg) []*dns.Msg { return (&crier{devices: all}).answers(q) }
 
-// CamSigned returns what a simulated camera computes of a sign-in: what it proves with, what it wants as a proof, and the tag of a request.
+// CamSigned returns what a simulated camera computes of a sign-in: what it proves with, what it wants as a proof, and
+// the tag of a request.
 func CamSigned(password home.Secret, md5 bool, cnonce, nonce, body, seq string) (confirm, digest, tag string, lsk, ivb []byte) {
 	d := &tapocam{}
 	if md5 {

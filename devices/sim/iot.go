@@ -208,8 +208,8 @@ func (d *iot) alone(f func() any) any {
 	return f()
 }
 
-// bind has the device sign in with the pair before it keeps it. A device that is bound already takes another pair, too: what
-// real ones do there is not known.
+// bind has the device sign in with the pair before it keeps it. A device that is bound already takes another pair, too:
+// what real ones do there is not known.
 func (d *iot) bind(ctx context.Context, username string, password home.Secret) any {
 	d.mu.Lock()
 	d.account.turn++

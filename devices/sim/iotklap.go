@@ -10,8 +10,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// iotKLAP is a device that takes the commands of iot behind KLAP: devices/PROTOCOLS.md, section 3.1. That it takes those of its account there, too, is a
-// guess, and so is that it proves the pair that it was given last, whether or not its cloud has taken it yet.
+// iotKLAP is a device that takes the commands of iot behind KLAP: devices/PROTOCOLS.md, section 3.1. That it takes
+// those of its account there, too, is a guess, and so is that it proves the pair that it was given last, whether or not
+// its cloud has taken it yet.
 type iotKLAP struct {
 	*iot
 	door *klap
@@ -71,7 +72,8 @@ func (d *iotKLAP) told() []string {
 	return append([]string{}, d.ran...)
 }
 
-// request runs a request of whoever has signed in. Firmware that ends the session after each takes one module at a time.
+// request runs a request of whoever has signed in. Firmware that ends the session after each takes one module at a
+// time.
 func (d *iotKLAP) request(ctx context.Context, raw []byte) []byte {
 	r, err := parseRequest(raw)
 	if err != nil || d.spec.has(OneRequest) && len(r) > 1 {
@@ -91,7 +93,8 @@ func (d *iotKLAP) request(ctx context.Context, raw []byte) []byte {
 	return d.answer(ctx, r)
 }
 
-// goBack has a device that reverts hold again what its cloud knows, at the third request after it was given something else.
+// goBack has a device that reverts hold again what its cloud knows, at the third request after it was given something
+// else.
 func (d *iotKLAP) goBack() {
 	d.mu.Lock()
 	back := d.before

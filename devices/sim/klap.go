@@ -19,8 +19,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// klap is the web server of a device that speaks KLAP: devices/PROTOCOLS.md, section 7. Its hashes are written here once more, so that a mistake
-// is not made alike at both ends; the vectors of that page check both.
+// klap is the web server of a device that speaks KLAP: devices/PROTOCOLS.md, section 7. Its hashes are written here
+// once more, so that a mistake is not made alike at both ends; the vectors of that page check both.
 type klap struct {
 	v1     bool
 	defect func(Defect) bool

@@ -8,7 +8,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// settle checks specs and gives every device a name of its own. It returns what is left of addresses for those that chose none.
+// settle checks specs and gives every device a name of its own. It returns what is left of addresses for those that
+// chose none.
 func settle(base netip.Addr, specs []Spec) ([]Spec, *addresses, error) {
 	if len(specs) == 0 || len(specs) > maxDevices {
 		return nil, nil, fmt.Errorf("simulate: %d devices: want 1 to %d", len(specs), maxDevices)
@@ -49,8 +50,8 @@ func settle(base netip.Addr, specs []Spec) ([]Spec, *addresses, error) {
 	return out, &addresses{next: base, chosen: addrs}, nil
 }
 
-// maxTaken is how many addresses a house passes over that others of this machine have. Where something listens at all addresses,
-// there is none to be found.
+// maxTaken is how many addresses a house passes over that others of this machine have. Where something listens at all
+// addresses, there is none to be found.
 const maxTaken = maxDevices
 
 // addresses are given out from next on, in order, so that the same house has the same addresses every time.

@@ -1,9 +1,9 @@
 // Package sim plays a house of devices: real sockets, each device at an address of its own in 127.0.0.0/8 and on its
-// protocol's true port, announced by mDNS where asked. It serves the demo, the tests, and whoever wants to try a program
-// against devices that are not at hand (rekeyd simulate).
+// protocol's true port, announced by mDNS where asked. It serves the demo, the tests, and whoever wants to try a
+// program against devices that are not at hand (rekeyd simulate).
 //
-// What a device says and how it fails is that of real ones as far as it is known: devices/PROTOCOLS.md, section 4. Nothing of it
-// leaves the machine.
+// What a device says and how it fails is that of real ones as far as it is known: devices/PROTOCOLS.md, section 4.
+// Nothing of it leaves the machine.
 package sim
 
 import (
@@ -46,8 +46,8 @@ type House struct {
 	running chan struct{}
 }
 
-// New checks o and specs, and opens every socket of the house, its devices switched on. Run has them answer; Close lets go of
-// a house that is not run.
+// New checks o and specs, and opens every socket of the house, its devices switched on. Run has them answer; Close lets
+// go of a house that is not run.
 func New(o Options, specs []Spec) (_ *House, err error) {
 	if o.Log == nil {
 		return nil, errors.New("simulate: log is needed")
@@ -139,7 +139,8 @@ func (h *House) Devices() []*Device { return h.devices }
 // Running returns a channel that is closed once every part of Run has been started.
 func (h *House) Running() <-chan struct{} { return h.running }
 
-// Run has the devices answer until ctx ends. It is called once. It says goodbye for those that were announced and are on, and closes the house.
+// Run has the devices answer until ctx ends. It is called once. It says goodbye for those that were announced and are
+// on, and closes the house.
 func (h *House) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	for _, e := range h.ears {

@@ -85,7 +85,8 @@ func (d *smart) port() uint16 { return webPort(home.KLAP2.Port()) }
 
 func (d *smart) announcement() announcement { return announcement{} }
 
-// holds returns what the device holds. One that reverts has, at the third request after a change, what its cloud knows again.
+// holds returns what the device holds. One that reverts has, at the third request after a change, what its cloud knows
+// again.
 func (d *smart) holds() (string, home.Secret) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -186,7 +187,8 @@ func (d *smart) run(method string, params json.RawMessage) (any, int) {
 	return nil, -1002 // UNKNOWN_METHOD
 }
 
-// setUp gives the device another account; d.mu is held. It answers as an L900 did: with an error, though it has taken it.
+// setUp gives the device another account; d.mu is held. It answers as an L900 did: with an error, though it has taken
+// it.
 func (d *smart) setUp(params json.RawMessage) int {
 	var p struct {
 		Account  *struct{ Username, Password string }

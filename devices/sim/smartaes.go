@@ -20,8 +20,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// securePass is the web server of a SMART device of before KLAP: devices/PROTOCOLS.md, section 8. What it says to a sign-in in the form that it does not
-// know, and while it is locked, is a guess: that a real one locks at all is one.
+// securePass is the web server of a SMART device of before KLAP: devices/PROTOCOLS.md, section 8. What it says to a
+// sign-in in the form that it does not know, and while it is locked, is a guess: that a real one locks at all is one.
 type securePass struct {
 	defect func(Defect) bool
 	holds  func() (string, home.Secret) // username and password; "" for none
@@ -193,7 +193,8 @@ func (p *securePass) request(w http.ResponseWriter, r *http.Request, sealed []by
 	passSays(w, 0, map[string]any{"response": s.seal(json.RawMessage(p.answer(r.Context(), plain)))})
 }
 
-// login checks a pair, in the one form that this firmware knows. While it is locked it takes none, and does not say why.
+// login checks a pair, in the one form that this firmware knows. While it is locked it takes none, and does not say
+// why.
 func (p *securePass) login(username, plain, hashed []byte) (token string, code int) {
 	hex1 := func(s string) []byte {
 		h := sha1.Sum([]byte(s))

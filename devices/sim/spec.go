@@ -72,8 +72,9 @@ type specJSON struct {
 	Locks    int      `json:"locks"`
 }
 
-// ReadHouse reads a JSON list of devices, each {"kind","protocol","name","model","username","password","addr","defects","locks"}, of which
-// kind and protocol must be there. It refuses what it does not know.
+// ReadHouse reads a JSON list of devices, each
+// {"kind","protocol","name","model","username","password","addr","defects","locks"}, of which kind and protocol must be
+// there. It refuses what it does not know.
 func ReadHouse(r io.Reader) ([]Spec, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxHouse+1))
 	if err != nil {

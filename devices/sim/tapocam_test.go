@@ -9,7 +9,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
-// The vectors of devices/PROTOCOLS.md, section 10: the fake has its own code for what the driver computes, and both have to agree with a third.
+// The vectors of devices/PROTOCOLS.md, section 10: the fake has its own code for what the driver computes, and both
+// have to agree with a third.
 func TestSimulatedCamerasComputeWhatCamerasDo(t *testing.T) {
 	const cnonce, nonce, body = "0001020304050607", "1011121314151617", `{"method":"securePassthrough","params":{"request":"AA=="}}`
 	pw := home.NewSecret("great_password")

@@ -10,7 +10,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// change gives the camera another password. That it is the plain one that is sealed is a guess: sources disagree. d.mu is held.
+// change gives the camera another password. That it is the plain one that is sealed is a guess: sources disagree. d.mu
+// is held.
 func (d *tapocam) change(params json.RawMessage) int {
 	var p struct {
 		Users struct {

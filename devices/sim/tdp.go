@@ -26,8 +26,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// The ports on which devices of the newer protocols are looked for: devices/PROTOCOLS.md, section 6.2. Which of them listens where is not known: here the
-// newest are on the second.
+// The ports on which devices of the newer protocols are looked for: devices/PROTOCOLS.md, section 6.2. Which of them
+// listens where is not known: here the newest are on the second.
 const (
 	tdpPort    = 20002
 	tdpNewPort = 20004
@@ -51,7 +51,8 @@ const (
 	tdpSeed   = 0x5A6B7C8D
 )
 
-// tdpQuestion is a question that was understood: its serial number, and the key under which to hide, nil where none was given.
+// tdpQuestion is a question that was understood: its serial number, and the key under which to hide, nil where none was
+// given.
 type tdpQuestion struct {
 	serial uint32
 	key    *rsa.PublicKey

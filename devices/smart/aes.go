@@ -20,16 +20,16 @@ import (
 type AESOptions struct {
 	Budget  keyring.Budget // required
 	Timeout time.Duration  // for one request and its answer; 5 s when zero
-	// Wrong is how many sign-ins a device receives in a day before one is right; 6 when zero. Such devices do not report how many they have
-	// counted, and whether they lock is not known: cameras do after ten.
+	// Wrong is how many sign-ins a device receives in a day before one is right; 6 when zero. Such devices do not report
+	// how many they have counted, and whether they lock is not known: cameras do after ten.
 	Wrong int
 }
 
 const defaultWrong = 6
 
-// AES is the driver for SMART devices of before KLAP. They prove nothing: the driver learns the password of a device by sending one after
-// the other, and any host can have its address. So it sends none without the owner's consent (home.Account.CleartextBind), nor to a
-// device that states another owner. It is safe for use by several goroutines.
+// AES is the driver for SMART devices of before KLAP. They prove nothing: the driver learns the password of a device by
+// sending one after the other, and any host can have its address. So it sends none without the owner's consent
+// (home.Account.CleartextBind), nor to a device that states another owner. It is safe for use by several goroutines.
 type AES struct {
 	o   AESOptions
 	key func() (*rsa.PrivateKey, error) // made once, for the first conversation
@@ -51,7 +51,8 @@ func NewAES(o AESOptions) (*AES, error) {
 	return &AES{o: o, key: sync.OnceValues(passthrough.NewKey), memos: map[home.DeviceID]memo{}}, errors.Join(errs...)
 }
 
-// Probe finds which credential the device holds. It returns home.ErrBudget where that would cost a sign-in that is not to be spent now.
+// Probe finds which credential the device holds. It returns home.ErrBudget where that would cost a sign-in that is not
+// to be spent now.
 func (d *AES) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
 	conn, err := d.signIn(ctx, dev, c.Account, likeliest(keyring.Candidates(c), dev, c))
@@ -68,7 +69,8 @@ func (d *AES) Probe(ctx context.Context, dev home.Device, c home.Candidates) (ho
 	return f, nil
 }
 
-// likeliest moves to the front the credential that the device was last seen to hold, or the factory's where it states no owner.
+// likeliest moves to the front the credential that the device was last seen to hold, or the factory's where it states
+// no owner.
 func likeliest(keys []keyring.Key, dev home.Device, c home.Candidates) []keyring.Key {
 	first := func(k keyring.Key) int {
 		s := k.Verdict.State
@@ -83,7 +85,8 @@ func likeliest(keys []keyring.Key, dev home.Device, c home.Candidates) []keyring
 	return keys
 }
 
-// Rekey gives the device the new credential (set_qs_info). The move is done once a sign-in with the new one has succeeded.
+// Rekey gives the device the new credential (set_qs_info). The move is done once a sign-in with the new one has
+// succeeded.
 func (d *AES) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }

@@ -123,7 +123,8 @@ func TestEachVerdictIsFoundOfOlderDevices(t *testing.T) {
 	}
 }
 
-// Who stands at the address is told nothing unless the owner has agreed, nor where it is another's, and the word counts at once.
+// Who stands at the address is told nothing unless the owner has agreed, nor where it is another's, and the word counts
+// at once.
 func TestNothingIsToldWithoutTheOwnersWord(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return

@@ -65,8 +65,8 @@ func recent(all []time.Time) []time.Time {
 	return slices.DeleteFunc(slices.Clone(all), func(at time.Time) bool { return time.Since(at) >= wrongTime })
 }
 
-// next returns the next sign-in to try: the last right one, then one that was never tried, then the one that was tried longest ago. While
-// the form is not known, all keys are tried in the likelier one first.
+// next returns the next sign-in to try: the last right one, then one that was never tried, then the one that was tried
+// longest ago. While the form is not known, all keys are tried in the likelier one first.
 func (m memo) next(keys []keyring.Key, likely passthrough.Form) (keyring.Key, login, bool) {
 	forms := []passthrough.Form{likely, likely.Other()}
 	if m.form != 0 {
@@ -115,8 +115,8 @@ type aesConn struct {
 
 func (c *aesConn) close() { c.Close() }
 
-// signIn begins a conversation and signs in with the key that the device accepts. Errors are home.ErrUnreachable, ErrForeign,
-// ErrNotOpened, ErrBudget, and failure.ErrConsent.
+// signIn begins a conversation and signs in with the key that the device accepts. Errors are home.ErrUnreachable,
+// ErrForeign, ErrNotOpened, ErrBudget, and failure.ErrConsent.
 func (d *AES) signIn(
 	ctx context.Context, dev home.Device, a home.Account, keys []keyring.Key,
 ) (*aesConn, error) {

@@ -104,7 +104,8 @@ func manyWrong() home.Candidates {
 	return c
 }
 
-// However often the driver is made anew within an hour, and for however many hours it lives: a device that locks after ten is not locked.
+// However often the driver is made anew within an hour, and for however many hours it lives: a device that locks after
+// ten is not locked.
 func TestNoOlderDeviceIsEverLocked(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return

@@ -23,8 +23,8 @@ func (e *echo) Exchange(_ context.Context, request []byte) ([]byte, error) {
 	return e.answer, nil
 }
 
-// FuzzCommands states that every answer of a device leads to a nameplate that is fit to print or to an error of home, and that
-// setAccount never sends a network, whatever the device answers as its time.
+// FuzzCommands states that every answer of a device leads to a nameplate that is fit to print or to an error of home,
+// and that setAccount never sends a network, whatever the device answers as its time.
 func FuzzCommands(f *testing.F) {
 	for _, s := range []string{
 		`{"error_code":0,"result":{"mac":"5C-E9-31-00-00-01","type":"SMART.TAPOPLUG","model":"P100","nickname":"RG9vcg=="}}`,

@@ -44,7 +44,8 @@ func passed(response string) string {
 	return fmt.Sprintf(`{"error_code":0,"result":{"response":%q}}`, response)
 }
 
-// insider is a device that shakes hands, and answers as it likes after that; with "" it takes a sign-in. It returns what it was asked.
+// insider is a device that shakes hands, and answers as it likes after that; with "" it takes a sign-in. It returns
+// what it was asked.
 func insider(t *testing.T, answer func(method string) string) (home.Device, *[]string) {
 	t.Helper()
 	var asked []string
@@ -96,7 +97,8 @@ func insider(t *testing.T, answer func(method string) string) (home.Device, *[]s
 
 const itself = `{"error_code":0,"result":{"mac":"5C-E9-31-00-00-01","type":"SMART.TAPOPLUG","model":"P100","nickname":"RG9vcg=="}}`
 
-// One who lets everybody in can still not be taken for a device that it does not say it is, nor crash what listens to it.
+// One who lets everybody in can still not be taken for a device that it does not say it is, nor crash what listens to
+// it.
 func TestAHostileDeviceInsideItsSession(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string

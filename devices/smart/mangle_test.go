@@ -17,7 +17,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/smart"
 )
 
-// mangler stands before a device and passes on what it is asked. What the device answers inside a session goes through f.
+// mangler stands before a device and passes on what it is asked. What the device answers inside a session goes through
+// f.
 func mangler(t *testing.T, d *sim.Device, f func(http.ResponseWriter, []byte)) home.Device {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

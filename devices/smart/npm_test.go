@@ -28,7 +28,8 @@ func npmAsk(t *testing.T, dir, transport string, d *sim.Device, username, passwo
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Some versions of node do not open what a handshake seals unless they are told to; others do not know that they can be told.
+	// Some versions of node do not open what a handshake seals unless they are told to; others do not know that they can
+	// be told.
 	for _, flags := range [][]string{nil, {"--security-revert=CVE-2023-46809"}} {
 		cmd := exec.CommandContext(t.Context(), "node", append(flags, "-e", string(script), "client", transport, d.Addr().Addr().String(), username, password)...)
 		cmd.Dir = dir
@@ -46,8 +47,8 @@ func npmAsk(t *testing.T, dir, transport string, d *sim.Device, username, passwo
 	return npmSaid{}
 }
 
-// A client that others wrote opens the simulated devices with what they hold, and with nothing else; and with the new password after a
-// rekey. So the devices are not as they are only because the drivers are.
+// A client that others wrote opens the simulated devices with what they hold, and with nothing else; and with the new
+// password after a rekey. So the devices are not as they are only because the drivers are.
 func TestAClientThatOthersWroteSeesTheSame(t *testing.T) {
 	dir := npmtest.Packages(t, filepath.Join("testdata", "npm"))
 	if !nettest.InNamespace(t) {

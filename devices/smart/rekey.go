@@ -13,8 +13,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
-// Rekey gives the device the new credential (set_qs_info). The move is done once the device has proved the new one in a handshake of its
-// own: an L900 answered with an error and had accepted it (devices/PROTOCOLS.md, section 9.2).
+// Rekey gives the device the new credential (set_qs_info). The move is done once the device has proved the new one in a
+// handshake of its own: an L900 answered with an error and had accepted it (devices/PROTOCOLS.md, section 9.2).
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }
@@ -49,8 +49,8 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	return fmt.Errorf("set_qs_info: code %d, and it does not hold the new one: %w", code, home.ErrRefused)
 }
 
-// setAccount sends the credential to the device. The request has nothing about the network: with a "wireless" block the same command
-// would have the device join another one.
+// setAccount sends the credential to the device. The request has nothing about the network: with a "wireless" block the
+// same command would have the device join another one.
 func setAccount(ctx context.Context, x exchanger, r keyring.Recipient, to home.Credential) (code int, err error) {
 	raw, code, err := command(ctx, x, "component_nego", nil)
 	if err != nil {

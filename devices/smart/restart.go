@@ -7,10 +7,12 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// reboot has a device restart a second after its answer. Clients of such devices have the command; nothing else is known of it.
+// reboot has a device restart a second after its answer. Clients of such devices have the command; nothing else is
+// known of it.
 const reboot = `{"method":"device_reboot","params":{"delay":1}}`
 
-// Restart has the device restart. Some devices sign in to their cloud again then, and take over the credential that it knows.
+// Restart has the device restart. Some devices sign in to their cloud again then, and take over the credential that it
+// knows.
 func (d *Driver) Restart(ctx context.Context, dev home.Device, c home.Candidates) error {
 	raw, err := d.Relay(ctx, dev, c, []byte(reboot))
 	return restartError(raw, err)

@@ -1,10 +1,10 @@
-// Package smart has the drivers for devices that take SMART commands: Tapo plugs, switches and bulbs, and newer Kasa ones. Driver is for
-// those over KLAP version 2, AES for the older ones. Facts and sources: devices/PROTOCOLS.md, sections 7 to 9. Neither was ever tried on
-// a device.
+// Package smart has the drivers for devices that take SMART commands: Tapo plugs, switches and bulbs, and newer Kasa
+// ones. Driver is for those over KLAP version 2, AES for the older ones. Facts and sources: devices/PROTOCOLS.md,
+// sections 7 to 9. Neither was ever tried on a device.
 //
-// A device over KLAP proves what it holds before it receives anything secret: its first answer is compared with every credential of the
-// vault, by both versions' formulas, without a sign-in. Where one matches, Driver signs in to identify the device: a credential proves an
-// account, not a device.
+// A device over KLAP proves what it holds before it receives anything secret: its first answer is compared with every
+// credential of the vault, by both versions' formulas, without a sign-in. Where one matches, Driver signs in to
+// identify the device: a credential proves an account, not a device.
 package smart
 
 import (
@@ -43,7 +43,8 @@ type location struct {
 	plate nameplate.Plate
 }
 
-// locationTime is how long a device is taken to be at its location: a probe within that time is one request and one answer.
+// locationTime is how long a device is taken to be at its location: a probe within that time is one request and one
+// answer.
 const locationTime = 10 * time.Minute
 
 // New checks o.
@@ -88,8 +89,8 @@ func verdict(k keyring.Key) (home.Match, home.Verdict) {
 	return m, v
 }
 
-// prove asks the device for a proof and returns the key that it holds. Where it holds none it returns home.ErrForeign for a device that
-// states another owner, else failure.ErrMismatch.
+// prove asks the device for a proof and returns the key that it holds. Where it holds none it returns home.ErrForeign
+// for a device that states another owner, else failure.ErrMismatch.
 func prove(
 	ctx context.Context, conn *klap.Conn, dev home.Device, a home.Account, keys []keyring.Key,
 ) (klap.Proof, klap.Held, error) {
@@ -107,7 +108,8 @@ func prove(
 	return p, held, err
 }
 
-// locate returns the nameplate of the device: that of its location where it is not older than maxAge, or a new one by signing in.
+// locate returns the nameplate of the device: that of its location where it is not older than maxAge, or a new one by
+// signing in.
 func (d *Driver) locate(
 	ctx context.Context, conn *klap.Conn, p klap.Proof, held klap.Held, dev home.Device, maxAge time.Duration,
 ) (nameplate.Plate, error) {

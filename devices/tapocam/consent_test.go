@@ -44,7 +44,8 @@ func TestOlderFirmwareIsToldNothingWithoutTheOwnersWord(t *testing.T) {
 	}
 }
 
-// What a camera says of its owner is hearsay: what it proves wins, and where it can prove nothing no sign-in is spent on another's.
+// What a camera says of its owner is hearsay: what it proves wins, and where it can prove nothing no sign-in is spent
+// on another's.
 func TestAnothersCameraIsLeftAlone(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return

@@ -140,7 +140,8 @@ func TestALockedCameraSaysUntilWhenAndIsLeftAlone(t *testing.T) {
 	}
 }
 
-// Whatever the vault holds, however often it is asked, and whether anything is remembered: a camera that locks after ten is not locked.
+// Whatever the vault holds, however often it is asked, and whether anything is remembered: a camera that locks after
+// ten is not locked.
 func TestNoCameraIsEverLocked(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
@@ -219,7 +220,8 @@ func TestWhatIsNeededIsChecked(t *testing.T) {
 	}
 }
 
-// Where no sign-in may be spent, a camera that was known is known again by its certificate; another's proof is not taken for it.
+// Where no sign-in may be spent, a camera that was known is known again by its certificate; another's proof is not
+// taken for it.
 func TestWithoutASignInOnlyAKnownCameraIsBelieved(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return

@@ -39,7 +39,8 @@ func Match(cnonce, nonce, confirm string, passwords ...string) (int, bool) {
 	return int(h.key.Verdict.Epoch), ok
 }
 
-// ParseGreeting reads the answer to a sign-in: whether it is one, whether the camera is locked, its token and its nonce.
+// ParseGreeting reads the answer to a sign-in: whether it is one, whether the camera is locked, its token and its
+// nonce.
 func ParseGreeting(status int, raw []byte) (ok, locked bool, stok, nonce string) {
 	g, err := parseGreeting(post.Answer{Status: status, Body: raw}, "0001020304050607")
 	_, locked = errors.AsType[failure.LockedError](err)

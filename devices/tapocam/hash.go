@@ -23,7 +23,8 @@ func upperMD5(s string) string {
 	return upperHex(sum[:])
 }
 
-// hasher is the hash that a firmware makes of a password. A camera does not say which one it uses: devices/PROTOCOLS.md, section 10.1.
+// hasher is the hash that a firmware makes of a password. A camera does not say which one it uses:
+// devices/PROTOCOLS.md, section 10.1.
 type hasher func(password string) string
 
 var (

@@ -15,8 +15,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
-// Rekey gives the camera the new password. The move is done once the camera has proved the new one. The accounts for RTSP and ONVIF are
-// others and stay as they are.
+// Rekey gives the camera the new password. The move is done once the camera has proved the new one. The accounts for
+// RTSP and ONVIF are others and stay as they are.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }
@@ -58,7 +58,8 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	return fmt.Errorf("change: code %d, and it does not hold the new one: %w", code, home.ErrRefused)
 }
 
-// holds reports whether the camera holds the new password, by a new sign-in. It asks twice: some cameras alternate between two.
+// holds reports whether the camera holds the new password, by a new sign-in. It asks twice: some cameras alternate
+// between two.
 func (c *conn) holds(ctx context.Context, s signedIn, to home.Credential) (bool, error) {
 	key := []keyring.Key{{Username: keyring.CameraUser, Password: to.Password}}
 	for try := 0; ; try++ {
@@ -96,8 +97,9 @@ func (s *deviceSession) sealingKey(ctx context.Context) (*rsa.PublicKey, error) 
 	return parseKey(raw)
 }
 
-// changePassword sends the camera the new password, encrypted with its key. That the password is encrypted, and not its hash, is a guess:
-// sources disagree (devices/PROTOCOLS.md, section 10.3). A camera that expects the hash does not prove the new password afterwards.
+// changePassword sends the camera the new password, encrypted with its key. That the password is encrypted, and not its
+// hash, is a guess: sources disagree (devices/PROTOCOLS.md, section 10.3). A camera that expects the hash does not
+// prove the new password afterwards.
 func (s *deviceSession) changePassword(ctx context.Context, key *rsa.PublicKey, from held, to home.Secret) (code int, err error) {
 	rank := home.ProvesFirst
 	if s.cipher == nil {
@@ -126,8 +128,8 @@ func (s *deviceSession) changePassword(ctx context.Context, key *rsa.PublicKey, 
 	return code, err
 }
 
-// parseKey reads the key in the answer to scanApList. A camera that gives none receives no password: the key that clients fall back on is
-// in every copy of the app, and protects nothing.
+// parseKey reads the key in the answer to scanApList. A camera that gives none receives no password: the key that
+// clients fall back on is in every copy of the app, and protects nothing.
 func parseKey(raw []byte) (*rsa.PublicKey, error) {
 	var got struct {
 		Onboarding struct {

@@ -72,7 +72,8 @@ func (c *sessionCipher) sign(body string, seq int) string {
 	return upperSHA256(c.tag, body, strconv.Itoa(seq))
 }
 
-// call runs one method, in the envelope in which the vendor's clients send all of them. It returns the result and its code.
+// call runs one method, in the envelope in which the vendor's clients send all of them. It returns the result and its
+// code.
 func (s *deviceSession) call(ctx context.Context, method string, params any) (json.RawMessage, int, error) {
 	type request struct {
 		Method string `json:"method"`
@@ -139,7 +140,8 @@ func (s *deviceSession) exchange(ctx context.Context, request []byte) ([]byte, e
 	return s.cipher.decrypt(b.Result.Response)
 }
 
-// identify asks the camera for its nameplate. It returns failure.ErrOtherDevice where another device than the camera answers.
+// identify asks the camera for its nameplate. It returns failure.ErrOtherDevice where another device than the camera
+// answers.
 func (s *deviceSession) identify(ctx context.Context) (nameplate.Plate, error) {
 	params := map[string]any{"device_info": map[string]any{"name": []string{"basic_info"}}}
 	raw, code, err := s.call(ctx, "getDeviceInfo", params)

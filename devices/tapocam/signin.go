@@ -64,9 +64,10 @@ func (s signedIn) verdict() (home.Match, home.Verdict) {
 	return home.Ours, v
 }
 
-// signIn signs in with the key that the camera holds. Where that is the factory's, or none, and askTwice is set, it asks for a second
-// proof: some cameras alternate between that and their own. With home.ErrBudget it returns the key that the camera has proved, if any. A
-// camera that states another owner, and proves none of the keys or would have to receive one, is home.ErrForeign.
+// signIn signs in with the key that the camera holds. Where that is the factory's, or none, and askTwice is set, it
+// asks for a second proof: some cameras alternate between that and their own. With home.ErrBudget it returns the key
+// that the camera has proved, if any. A camera that states another owner, and proves none of the keys or would have to
+// receive one, is home.ErrForeign.
 func (c *conn) signIn(ctx context.Context, keys []keyring.Key, askTwice bool) (signedIn, error) {
 	foreign := c.dev.Claims(c.account.Email) == home.Foreign
 	g, err := c.greet(ctx)
@@ -136,7 +137,8 @@ func (c *conn) greet(ctx context.Context) (greeting, error) {
 	return g, err
 }
 
-// spend counts a sign-in of which only the camera can say whether it is right. It returns home.ErrBudget where none is to be tried now.
+// spend counts a sign-in of which only the camera can say whether it is right. It returns home.ErrBudget where none is
+// to be tried now.
 func (c *conn) spend(g greeting) error {
 	if g.max > 0 && g.max-g.tries <= margin {
 		return fmt.Errorf("%w: the camera locks after %d more that are wrong", home.ErrBudget, max(g.max-g.tries, 0))
@@ -186,7 +188,8 @@ func (c *conn) tryAll(ctx context.Context, g greeting, keys []keyring.Key) (sign
 	return signedIn{}, failure.ErrMismatch
 }
 
-// try signs in the older way, with a hash, and keeps the camera's own count in g. It returns errRefused where the camera refuses it.
+// try signs in the older way, with a hash, and keeps the camera's own count in g. It returns errRefused where the
+// camera refuses it.
 func (c *conn) try(ctx context.Context, g *greeting, k keyring.Key) (signedIn, error) {
 	id := c.dev.ID
 	if at, tried := c.d.memo(id).wrong[k.Password]; tried && time.Since(at) < wrongTime {

@@ -1,13 +1,14 @@
-// Package tapocam is the driver for Tapo cameras: SSL-AES on port 443, JSON inside. Facts and sources: devices/PROTOCOLS.md, section 10.
-// It was never tried on a camera; a guess is marked as one.
+// Package tapocam is the driver for Tapo cameras: SSL-AES on port 443, JSON inside. Facts and sources:
+// devices/PROTOCOLS.md, section 10. It was never tried on a camera; a guess is marked as one.
 //
-// A camera proves what it holds before this side proves anything: one answer is compared with every password of the vault, hashed in
-// both ways, without a sign-in. Only where one matches does the driver sign in, to identify the camera: cameras reveal that to nobody
-// else, and a password proves an account, not a device. That sign-in counts, too, until the camera has accepted it: a camera that
-// proves a password and then refuses it is not locked by this program.
+// A camera proves what it holds before this side proves anything: one answer is compared with every password of the
+// vault, hashed in both ways, without a sign-in. Only where one matches does the driver sign in, to identify the
+// camera: cameras reveal that to nobody else, and a password proves an account, not a device. That sign-in counts, too,
+// until the camera has accepted it: a camera that proves a password and then refuses it is not locked by this program.
 //
-// Older firmware knows only a sign-in with a hash of the password. There each attempt costs a sign-in, and sends whatever has the
-// address a hash that is as good as the password: none is made without the owner's consent (home.Account.CleartextBind).
+// Older firmware knows only a sign-in with a hash of the password. There each attempt costs a sign-in, and sends
+// whatever has the address a hash that is as good as the password: none is made without the owner's consent
+// (home.Account.CleartextBind).
 package tapocam
 
 import (
@@ -74,7 +75,8 @@ func (d *Driver) updateMemo(id home.DeviceID, f func(*memo)) {
 	d.memos[id] = m
 }
 
-// Probe finds which password the camera holds. It returns home.ErrBudget where that would cost a sign-in that is not to be spent now.
+// Probe finds which password the camera holds. It returns home.ErrBudget where that would cost a sign-in that is not to
+// be spent now.
 func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
 	conn := d.connect(dev, c.Account)

@@ -1,5 +1,5 @@
-// Package xor holds the cipher and the framing of the Kasa protocol on port 9999. The cipher hides nothing from anybody: it
-// has no key of its own, and whoever listens can read along.
+// Package xor holds the cipher and the framing of the Kasa protocol on port 9999. The cipher hides nothing from
+// anybody: it has no key of its own, and whoever listens can read along.
 //
 // Over UDP a datagram is one sealed body. Over TCP a body has its length before it.
 package xor
@@ -40,8 +40,8 @@ func Open(sealed []byte) []byte {
 	return plain
 }
 
-// WriteFrame writes plain, sealed, with its length before it, in one Write: some devices take what one read brings for a
-// whole message.
+// WriteFrame writes plain, sealed, with its length before it, in one Write: some devices take what one read brings for
+// a whole message.
 func WriteFrame(w io.Writer, plain []byte) error {
 	if uint64(len(plain)) > math.MaxUint32 {
 		return fmt.Errorf("write frame of %d bytes: %w", len(plain), ErrSize)
@@ -53,8 +53,8 @@ func WriteFrame(w io.Writer, plain []byte) error {
 	return nil
 }
 
-// ReadFrame reads one frame and returns its body, opened. It refuses a body of more than limit bytes with ErrSize, before
-// it reads the body. It returns io.EOF, unwrapped, only where no byte of a frame came.
+// ReadFrame reads one frame and returns its body, opened. It refuses a body of more than limit bytes with ErrSize,
+// before it reads the body. It returns io.EOF, unwrapped, only where no byte of a frame came.
 func ReadFrame(r io.Reader, limit int) ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

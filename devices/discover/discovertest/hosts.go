@@ -13,8 +13,9 @@ import (
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
-// Avahi runs Debian's avahi-daemon with n services (shellyplug-…, _shelly._tcp) on the interface of this name until the test
-// ends. It needs a namespace of its own, which it has after nettest.InNamespace, and skips the test where avahi is missing.
+// Avahi runs Debian's avahi-daemon with n services (shellyplug-…, _shelly._tcp) on the interface of this name until the
+// test ends. It needs a namespace of its own, which it has after nettest.InNamespace, and skips the test where avahi is
+// missing.
 func Avahi(t testing.TB, on string, n int) {
 	t.Helper()
 	daemon, err := exec.LookPath("avahi-daemon")

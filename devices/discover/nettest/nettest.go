@@ -1,5 +1,5 @@
-// Package nettest gives a test a network of its own, so that what it multicasts is heard by nobody else, and what others
-// multicast not by it. Only tests and benchmarks import it.
+// Package nettest gives a test a network of its own, so that what it multicasts is heard by nobody else, and what
+// others multicast not by it. Only tests and benchmarks import it.
 package nettest
 
 import (
@@ -19,9 +19,9 @@ import (
 // inside names the test that a re-executed test binary runs in its own namespace.
 const inside = "REKEYD_NETTEST"
 
-// InNamespace runs the calling test in a network namespace of its own: it starts the test binary again, for this test only,
-// in a fresh namespace whose loopback interface is up and takes multicast. It returns true there, and false in the caller,
-// where the test must return at once: all of its outcome (log, failure, skip) is already reported.
+// InNamespace runs the calling test in a network namespace of its own: it starts the test binary again, for this test
+// only, in a fresh namespace whose loopback interface is up and takes multicast. It returns true there, and false in
+// the caller, where the test must return at once: all of its outcome (log, failure, skip) is already reported.
 //
 //	if !nettest.InNamespace(t) {
 //		return
@@ -97,8 +97,8 @@ func reportMetrics(b *testing.B, out string) {
 	}
 }
 
-// Missing skips the test because something is missing on this machine. In CI, where the variable CI is set, everything must be there, and
-// the test fails.
+// Missing skips the test because something is missing on this machine. In CI, where the variable CI is set, everything
+// must be there, and the test fails.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -121,8 +121,8 @@ func Loopback(t testing.TB) net.Interface {
 	return byName(t, "lo")
 }
 
-// Link makes an Ethernet interface that takes multicast, up, with the addresses given ("10.9.0.1/24"). What is sent on it is
-// heard by this namespace alone. Only for a test that is InNamespace.
+// Link makes an Ethernet interface that takes multicast, up, with the addresses given ("10.9.0.1/24"). What is sent on
+// it is heard by this namespace alone. Only for a test that is InNamespace.
 func Link(t testing.TB, name string, addrs ...string) net.Interface {
 	t.Helper()
 	run(t, "ip", "link", "add", name, "type", "veth", "peer", "name", name+"p")
