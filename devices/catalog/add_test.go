@@ -137,7 +137,10 @@ func runWith(t *testing.T, forgotten int, suite bool) (string, error) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "overlay.json"), overlay)
-	cmd := exec.Command("go", "test", "-vet=off", "-count=1", "-run", "^(TestEveryProtocol|TestEveryDriver)", "./devices/discover", "./devices/catalog")
+	cmd := exec.Command(
+		"go", "test", "-vet=off", "-count=1", "-run", "^(TestEveryProtocol|TestEveryDriver)", "./devices/discover",
+		"./devices/catalog",
+	)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOFLAGS=-overlay="+filepath.Join(dir, "overlay.json")) // for the go list within, too
 	out, err := cmd.CombinedOutput()

@@ -49,7 +49,8 @@ func TestHubIsAnnounced(t *testing.T) {
 			}
 			for _, rr := range m.Answer {
 				p, ok := rr.(*dns.PTR)
-				if ok && p.Hdr.Name == discover.HubService+".local." && p.Ptr == "hub-1."+discover.HubService+".local." && (p.Hdr.Ttl == 0) == goodbye {
+				if ok && p.Hdr.Name == discover.HubService+".local." && p.Ptr == "hub-1."+discover.HubService+".local." &&
+					(p.Hdr.Ttl == 0) == goodbye {
 					return append(m.Answer, m.Extra...)
 				}
 			}
@@ -76,7 +77,8 @@ func TestHubIsAnnounced(t *testing.T) {
 			at = rr.A
 		}
 	}
-	if port != 7353 || !slices.Contains(txt, "id=hub-1") || !slices.Contains(txt, "version=1.2") || !at.Equal(net.IPv4(10, 9, 0, 1)) {
+	if port != 7353 || !slices.Contains(txt, "id=hub-1") || !slices.Contains(txt, "version=1.2") ||
+		!at.Equal(net.IPv4(10, 9, 0, 1)) {
 		t.Errorf("announced port %d, %q, at %s", port, txt, at)
 	}
 	stop()

@@ -84,7 +84,8 @@ func isTrue(raw json.RawMessage) bool { return string(raw) == "1" || string(raw)
 func tapoKind(typ, model string) home.Kind {
 	typ, model = strings.ToUpper(typ), strings.ToUpper(model)
 	switch {
-	case strings.Contains(typ, "HUB"), strings.Contains(typ, "CHIME"), strings.Contains(typ, "VACUUM"), strings.Contains(typ, "SENSOR"):
+	case strings.Contains(typ, "HUB"), strings.Contains(typ, "CHIME"), strings.Contains(typ, "VACUUM"),
+		strings.Contains(typ, "SENSOR"):
 		return home.Other
 	case strings.Contains(typ, "CAMERA"), strings.Contains(typ, "DOORBELL"):
 		return home.Camera

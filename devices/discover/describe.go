@@ -119,9 +119,11 @@ func shelly(s *home.Sighting, a Announcement, txt map[string]string) bool {
 	switch what := name + " " + strings.ToLower(txt["app"]); {
 	case strings.Contains(what, "plug"):
 		s.Kind = home.Plug
-	case strings.Contains(what, "bulb"), strings.Contains(what, "rgbw"), strings.Contains(what, "dimmer"), strings.Contains(what, "vintage"), strings.Contains(what, "duo"):
+	case strings.Contains(what, "bulb"), strings.Contains(what, "rgbw"), strings.Contains(what, "dimmer"),
+		strings.Contains(what, "vintage"), strings.Contains(what, "duo"):
 		s.Kind = home.Bulb
-	case strings.HasPrefix(name, "shelly1"), strings.HasPrefix(name, "shelly2"), strings.HasPrefix(name, "shellyplus"), strings.HasPrefix(name, "shellypro"), strings.Contains(what, "switch"):
+	case strings.HasPrefix(name, "shelly1"), strings.HasPrefix(name, "shelly2"), strings.HasPrefix(name, "shellyplus"),
+		strings.HasPrefix(name, "shellypro"), strings.Contains(what, "switch"):
 		s.Kind = home.Switch
 	}
 	return true
@@ -243,7 +245,8 @@ func parseTXT(list []string) map[string]string {
 // clean makes announced text fit for a terminal and a log: no control characters, and of bounded length.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
+		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 || (r >= 0x202a && r <= 0x202e) ||
+			(r >= 0x2066 && r <= 0x2069) {
 			return -1
 		}
 		return r

@@ -44,7 +44,9 @@ func TestAnnouncementsBecomeDevices(t *testing.T) {
 	} {
 		s, ok := discover.Describe(discover.Announcement{Instance: c.instance, Type: c.typ, Host: c.host, TXT: c.txt})
 		if !ok || s.Kind != c.kind || s.Model != c.model || len(s.Keys) == 0 || s.Keys[0] != c.key {
-			t.Errorf("%s.%s %q: %v %+v; want %s, model %q, first key %s", c.instance, c.typ, c.txt, ok, s, c.kind, c.model, c.key)
+			t.Errorf(
+				"%s.%s %q: %v %+v; want %s, model %q, first key %s", c.instance, c.typ, c.txt, ok, s, c.kind, c.model, c.key,
+			)
 		}
 		if native := c.typ == "_rekeyd._tcp"; native != (s.Protocol == home.Native) {
 			t.Errorf("%s: protocol %q", c.typ, s.Protocol)
@@ -101,7 +103,8 @@ func TestKasaRepliesBecomeSightings(t *testing.T) {
 		{`{"system":{"get_sysinfo":{"system":{"deviceId":"` + id + `","mac":"50:C7:BF:01:02:03","type":"IOT.IPCAMERA","model":"EC60(US)","alias":"C"}}}}`, home.Camera, home.Unknown, "", "C"},
 	} {
 		s, err := discover.Kasa().Read(xor.Seal([]byte(c.reply)))
-		if err != nil || s.Kind != c.kind || s.Match != c.match || s.Owner != c.owner || s.Name != c.name || (s.Protocol == home.IOT) != (c.kind != home.Camera) ||
+		if err != nil || s.Kind != c.kind || s.Match != c.match || s.Owner != c.owner || s.Name != c.name ||
+			(s.Protocol == home.IOT) != (c.kind != home.Camera) ||
 			!slices.Equal(s.Keys, []string{"mac:50c7bf010203", "iot:" + id}) {
 			t.Errorf("%s\ngives %+v, %v", c.reply, s, err)
 		}

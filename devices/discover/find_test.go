@@ -17,7 +17,12 @@ import (
 )
 
 // quickly is the default order of things, a good deal faster.
-var quickly = discover.Pace{Window: 300 * time.Millisecond, First: 500 * time.Millisecond, Then: time.Second, Poll: 100 * time.Millisecond}
+var quickly = discover.Pace{
+	Window: 300 * time.Millisecond,
+	First:  500 * time.Millisecond,
+	Then:   time.Second,
+	Poll:   100 * time.Millisecond,
+}
 
 // watch runs a discovery until the test ends and keeps what it saw.
 type watch struct {
@@ -66,7 +71,9 @@ func (w *watch) see(batch []home.Sighting) {
 }
 
 // until waits for what is seen to satisfy ok, and fails the test when it does not in time.
-func (w *watch) until(t *testing.T, limit time.Duration, what string, ok func(map[string]home.Sighting) bool) time.Duration {
+func (w *watch) until(
+	t *testing.T, limit time.Duration, what string, ok func(map[string]home.Sighting) bool,
+) time.Duration {
 	t.Helper()
 	over := time.After(limit)
 	for {

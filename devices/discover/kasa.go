@@ -78,7 +78,8 @@ func (kasa) Read(reply []byte) (home.Sighting, error) {
 		Name: clean(i.Alias), Model: clean(i.Model), Kind: kasaKind(i),
 	}
 	if s.Kind == home.Camera {
-		s.Protocol, s.Addr = home.KasaCam, netip.AddrPortFrom(netip.Addr{}, home.KasaCam.Port()) // every other request goes there
+		// Every other request goes to the port of the camera protocol.
+		s.Protocol, s.Addr = home.KasaCam, netip.AddrPortFrom(netip.Addr{}, home.KasaCam.Port())
 	}
 	addMAC(&s, cmp.Or(i.MAC, i.MicMAC))
 	if id := hexDigits(i.DeviceID, 40); id != "" {

@@ -110,7 +110,10 @@ func (l *listener) close() {
 	}
 }
 
-func read(from func([]byte) (n, index int, dst net.IP, src net.Addr, err error), n *network, heard func([]byte, int), count func(string)) {
+func read(
+	from func([]byte) (n, index int, dst net.IP, src net.Addr, err error), n *network, heard func([]byte, int),
+	count func(string),
+) {
 	b := make([]byte, 9000) // RFC 6762, 17
 	for {
 		size, index, dst, src, err := from(b)
@@ -170,10 +173,14 @@ func (l *listener) ask(ctx context.Context, questions []dns.Question) {
 func (l *listener) send(b []byte) {
 	for _, i := range l.net.interfaces {
 		if l.v4 != nil {
-			_, _ = l.v4.WriteTo(b, &ipv4.ControlMessage{IfIndex: i.Index}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group4, mdnsPort)))
+			_, _ = l.v4.WriteTo(
+				b, &ipv4.ControlMessage{IfIndex: i.Index}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group4, mdnsPort)),
+			)
 		}
 		if l.v6 != nil {
-			_, _ = l.v6.WriteTo(b, &ipv6.ControlMessage{IfIndex: i.Index}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group6, mdnsPort)))
+			_, _ = l.v6.WriteTo(
+				b, &ipv6.ControlMessage{IfIndex: i.Index}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group6, mdnsPort)),
+			)
 		}
 	}
 }

@@ -51,8 +51,8 @@ func (n *network) same(m *network) bool {
 	if n == nil || m == nil {
 		return n == m
 	}
-	return slices.EqualFunc(n.interfaces, m.interfaces, func(a, b net.Interface) bool { return a.Index == b.Index && a.Name == b.Name }) &&
-		slices.Equal(n.prefixes, m.prefixes)
+	sameInterface := func(a, b net.Interface) bool { return a.Index == b.Index && a.Name == b.Name }
+	return slices.EqualFunc(n.interfaces, m.interfaces, sameInterface) && slices.Equal(n.prefixes, m.prefixes)
 }
 
 func (n *network) allows(index int) bool { _, ok := n.names[index]; return ok }

@@ -49,7 +49,9 @@ func (o *outbox) run(ctx context.Context, see func([]home.Sighting)) {
 		}
 		clear(o.waiting)
 		o.mu.Unlock()
-		slices.SortFunc(batch, func(a, b home.Sighting) int { return cmp.Or(a.At.Compare(b.At), slices.Compare(a.Keys, b.Keys)) })
+		slices.SortFunc(batch, func(a, b home.Sighting) int {
+			return cmp.Or(a.At.Compare(b.At), slices.Compare(a.Keys, b.Keys))
+		})
 		if len(batch) > 0 {
 			see(batch)
 		}

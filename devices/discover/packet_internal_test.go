@@ -23,7 +23,12 @@ func TestUnescapes(t *testing.T) {
 func FuzzWalk(f *testing.F) {
 	m := dns.Msg{}
 	m.Response = true
-	m.Answer = []dns.RR{&dns.PTR{Hdr: dns.RR_Header{Name: "_hap._tcp.local.", Rrtype: dns.TypePTR, Class: 1, Ttl: 9}, Ptr: `a\.b._hap._tcp.local.`}}
+	m.Answer = []dns.RR{
+		&dns.PTR{
+			Hdr: dns.RR_Header{Name: "_hap._tcp.local.", Rrtype: dns.TypePTR, Class: 1, Ttl: 9},
+			Ptr: `a\.b._hap._tcp.local.`,
+		},
+	}
 	if b, err := m.Pack(); err == nil {
 		f.Add(b)
 	}

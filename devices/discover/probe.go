@@ -162,7 +162,9 @@ func (r *replies) hear(s home.Sighting, from uint16) bool {
 	if s.Owner == "" && old.Protocol == s.Protocol && old.Addr == s.Addr { // an answer to the shorter question
 		s.Owner, s.Match, s.Extra = old.Owner, old.Match, old.Extra
 	}
-	again := old.toldIn == r.sweep && old.Addr == s.Addr && old.Protocol == s.Protocol && old.Match == s.Match && old.Owner == s.Owner && old.Name == s.Name
+	again := old.toldIn == r.sweep && old.Addr == s.Addr && old.Protocol == s.Protocol && old.Match == s.Match &&
+		old.Owner == s.Owner &&
+		old.Name == s.Name
 	*old = reply{s, from, r.sweep, r.sweep}
 	return !again
 }

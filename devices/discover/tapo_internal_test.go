@@ -115,7 +115,8 @@ func TestRepliesAreClassified(t *testing.T) {
 		if port == 0 {
 			port = 20002
 		}
-		if err != nil || s.Protocol != c.protocol || s.Addr.Port() != port || s.Kind != c.kind || s.Owner != c.owner || s.Keys[0] != "mac:5ce931010203" ||
+		if err != nil || s.Protocol != c.protocol || s.Addr.Port() != port || s.Kind != c.kind || s.Owner != c.owner ||
+			s.Keys[0] != "mac:5ce931010203" ||
 			(s.Match == home.Unbound) != (c.owner == home.NoOwner) {
 			t.Errorf("%s\ngives %s at %s, %s, owner %q, %s, %v", c.result, s.Protocol, s.Addr, s.Kind, s.Owner, s.Match, err)
 		}
@@ -152,7 +153,10 @@ func TestWhatACameraHidesIsRead(t *testing.T) {
 		if err != nil || s.Owner != home.OwnerOf("test@tp-link.net") || s.Addr.Port() != 8443 {
 			t.Errorf("%+v, %v", s, err)
 		}
-		if !strings.Contains(string(s.Extra), `"sd_status":"offline"`) || !strings.Contains(string(s.Extra), "firmware_version") || strings.Contains(string(s.Extra), "neighbours") || strings.Contains(string(s.Extra), "encrypt_info") {
+		if !strings.Contains(string(s.Extra), `"sd_status":"offline"`) ||
+			!strings.Contains(string(s.Extra), "firmware_version") ||
+			strings.Contains(string(s.Extra), "neighbours") ||
+			strings.Contains(string(s.Extra), "encrypt_info") {
 			t.Errorf("kept of the rest: %s", s.Extra)
 		}
 	}
@@ -177,7 +181,8 @@ func TestWhatIsKeptOfARestIsBounded(t *testing.T) {
 		fmt.Fprintf(&b, `,"field_%03d":"%s"`, i, strings.Repeat("<", 20))
 	}
 	s, err := Tapo()[0].Read(replyOf(`{"mac":"5C-E9-31-01-02-03","a\u001b[2J":1,"connect_ssid":"x"` + b.String() + `}`))
-	if err != nil || len(s.Extra) > maxExtra || len(s.Extra) == 0 && b.Len() < 0 || !json.Valid([]byte(s.Extra)) && s.Extra != "" {
+	if err != nil || len(s.Extra) > maxExtra || len(s.Extra) == 0 && b.Len() < 0 ||
+		!json.Valid([]byte(s.Extra)) && s.Extra != "" {
 		t.Errorf("%d bytes, %v", len(s.Extra), err)
 	}
 }
@@ -198,15 +203,24 @@ func TestAReplyThatIsNoneIsRefused(t *testing.T) {
 func FuzzTapoReply(f *testing.F) {
 	ask := Tapo()[0].(tapo)
 	ask.prepare()
-	f.Add([]byte(`{"mac":"5C-E9-31-01-02-03","device_type":"SMART.TAPOPLUG","owner":"x","mgt_encrypt_schm":{"encrypt_type":"KLAP","new_klap":1}}`))
-	f.Add([]byte(`{"mac":"5C-E9-31-01-02-03","encrypt_type":["3"],"encrypt_info":{"key":"AAAA","data":"AAAAAAAAAAAAAAAAAAAAAA=="}}`))
+	f.Add(
+		[]byte(
+			`{"mac":"5C-E9-31-01-02-03","device_type":"SMART.TAPOPLUG","owner":"x","mgt_encrypt_schm":{"encrypt_type":"KLAP","new_klap":1}}`,
+		),
+	)
+	f.Add(
+		[]byte(
+			`{"mac":"5C-E9-31-01-02-03","encrypt_type":["3"],"encrypt_info":{"key":"AAAA","data":"AAAAAAAAAAAAAAAAAAAAAA=="}}`,
+		),
+	)
 	f.Add([]byte(`{"mac":"5C-E9-31-01-02-03","mgt_encrypt_schm":{"http_port":99999,"lv":"2"}}`))
 	f.Fuzz(func(t *testing.T, result []byte) {
 		s, err := ask.Read(replyOf(string(result)))
 		if err != nil {
 			return
 		}
-		if len(s.Keys) == 0 || len(s.Extra) > maxExtra || s.Extra != "" && !json.Valid([]byte(s.Extra)) || strings.ContainsFunc(s.Model+s.Owner, func(r rune) bool { return r < ' ' }) {
+		if len(s.Keys) == 0 || len(s.Extra) > maxExtra || s.Extra != "" && !json.Valid([]byte(s.Extra)) ||
+			strings.ContainsFunc(s.Model+s.Owner, func(r rune) bool { return r < ' ' }) {
 			t.Errorf("%q gives %+v", result, s)
 		}
 	})

@@ -78,7 +78,8 @@ func (d *toyDriver) reach(ctx context.Context, dev home.Device) (*toy, bool, err
 	if err != nil {
 		return nil, false, home.ErrUnreachable
 	}
-	return d.world[dev.Addr.String()], string(b[:n]) == string(dev.ID) || d.broken == "credulous" || d.broken == "gullible" && b[0] == '{', nil
+	return d.world[dev.Addr.String()], string(b[:n]) == string(dev.ID) || d.broken == "credulous" ||
+		d.broken == "gullible" && b[0] == '{', nil
 }
 
 func (d *toyDriver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
@@ -139,9 +140,12 @@ func (d *toyDriver) Rekey(ctx context.Context, dev home.Device, _ home.Move) err
 func toys(t *testing.T, broken string) Subject {
 	return Subject{
 		Candidates: func() home.Candidates {
-			return home.Candidates{Account: home.Account{ID: "a", Email: "ann@example.org", Epoch: 5}, Credentials: []home.Credential{
-				{Epoch: 5, Password: home.NewSecret("new-password")}, {Epoch: 4, Password: home.NewSecret("old-password")},
-			}}
+			return home.Candidates{
+				Account: home.Account{ID: "a", Email: "ann@example.org", Epoch: 5},
+				Credentials: []home.Credential{
+					{Epoch: 5, Password: home.NewSecret("new-password")}, {Epoch: 4, Password: home.NewSecret("old-password")},
+				},
+			}
 		},
 		New: func(_ *testing.T, n int) (Driver, []Device) {
 			d := &toyDriver{world: map[string]*toy{}, broken: broken}

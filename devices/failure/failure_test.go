@@ -60,7 +60,9 @@ func TestFailuresOfThisSideAreNoVerdict(t *testing.T) {
 	}
 	ended, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := failure.Finding(ended, home.Finding{Device: device}, failure.ErrMismatch); !errors.Is(err, context.Canceled) {
+	if _, err := failure.Finding(ended, home.Finding{Device: device}, failure.ErrMismatch); !errors.Is(
+		err, context.Canceled,
+	) {
 		t.Errorf("after the end of the context: %v", err)
 	}
 	if err := failure.Rekey(device.ID, nil); err != nil {
@@ -71,7 +73,8 @@ func TestFailuresOfThisSideAreNoVerdict(t *testing.T) {
 func TestLockedDeviceIsWaitedFor(t *testing.T) {
 	locked := fmt.Errorf("sign in: %w", failure.LockedError{Left: time.Hour})
 	f, err := failure.Finding(t.Context(), home.Finding{Device: device}, locked)
-	if left := time.Until(f.Verdict.Until); err != nil || f.Verdict.State != home.LockedOut || left < 59*time.Minute || left > time.Hour+time.Second {
+	if left := time.Until(f.Verdict.Until); err != nil || f.Verdict.State != home.LockedOut || left < 59*time.Minute ||
+		left > time.Hour+time.Second {
 		t.Errorf("found %s until %v, %v", f.Verdict.State, f.Verdict.Until, err)
 	}
 	if err := failure.Rekey(device.ID, locked); !errors.Is(err, home.ErrBudget) {

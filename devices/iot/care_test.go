@@ -87,7 +87,8 @@ func TestPasswordsAreNotSentWhereThatIsRefusedOrNoneIsKnown(t *testing.T) {
 	}
 	forbidden := move
 	forbidden.Account.CleartextBind = false
-	if err := driver(t, iot.Options{}).Rekey(t.Context(), seen(devices[0]), forbidden); home.HintOf(err) == "" || !errors.Is(err, home.ErrRefused) {
+	if err := driver(t, iot.Options{}).Rekey(t.Context(), seen(devices[0]), forbidden); home.HintOf(err) == "" ||
+		!errors.Is(err, home.ErrRefused) {
 		t.Errorf("no clear text: %v", err)
 	}
 	if !devices[0].Holds(email, oldPair.Password) {
@@ -135,8 +136,11 @@ func TestARememberedPasswordIsGivenBackOverKLAP(t *testing.T) {
 	d := klapDriver(t)
 	dev := seen(s)
 	remembered := vault
-	remembered.Credentials = append(slices.Clone(vault.Credentials), home.Credential{Username: capital, Password: home.NewSecret("long-ago")})
-	if f, err := d.Probe(t.Context(), dev, remembered); err != nil || f.Verdict.State != home.Stale || f.Verdict.Epoch != 0 {
+	remembered.Credentials = append(
+		slices.Clone(vault.Credentials), home.Credential{Username: capital, Password: home.NewSecret("long-ago")},
+	)
+	if f, err := d.Probe(t.Context(), dev, remembered); err != nil || f.Verdict.State != home.Stale ||
+		f.Verdict.Epoch != 0 {
 		t.Fatalf("%+v, %v", f, err)
 	}
 	err := d.Rekey(t.Context(), dev, home.Move{Account: annie, To: newOne, Known: remembered.Credentials})

@@ -62,7 +62,11 @@ func (c *conn) command(
 // runCommand runs one command and returns the whole reply and the result. It repeats the request a few times while the
 // device runs another command.
 func runCommand(
-	ctx context.Context, exchange func(context.Context, []byte) ([]byte, error), pause time.Duration, module, method string, args any,
+	ctx context.Context,
+	exchange func(context.Context, []byte) ([]byte, error),
+	pause time.Duration,
+	module, method string,
+	args any,
 ) (reply, result, error) {
 	request, err := json.Marshal(map[string]any{module: map[string]any{method: args}})
 	if err != nil {

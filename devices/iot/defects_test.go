@@ -72,7 +72,8 @@ func TestDeviceThatWasLeftUnboundGetsTheOldPasswordWhereItRefusesTheNew(t *testi
 	s := play(t, nil, sim.Spec{Protocol: home.IOT, Kind: home.Plug, Username: email, Password: oldPair.Password, Defects: []sim.Defect{sim.Stubborn}})[0]
 	s.Hold("", home.Secret{})
 	d := driver(t, iot.Options{})
-	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrRefused) || !strings.Contains(err.Error(), "the old one again") {
+	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrRefused) ||
+		!strings.Contains(err.Error(), "the old one again") {
 		t.Errorf("rekey: %v", err)
 	}
 	if !s.Holds(email, oldPair.Password) {

@@ -38,7 +38,12 @@ func hostile(t *testing.T, answer func(net.Conn, string)) home.Device {
 		}
 	})
 	t.Cleanup(func() { _ = l.Close(); all.Wait() })
-	return home.Device{ID: "mac-50c7bf010203", Keys: []string{"mac:50c7bf010203"}, Protocol: home.IOT, Addr: l.Addr().(*net.TCPAddr).AddrPort()}
+	return home.Device{
+		ID:       "mac-50c7bf010203",
+		Keys:     []string{"mac:50c7bf010203"},
+		Protocol: home.IOT,
+		Addr:     l.Addr().(*net.TCPAddr).AddrPort(),
+	}
 }
 
 func frame(plain string) []byte {
@@ -160,7 +165,8 @@ func TestRefusalsAreToldByTheirCode(t *testing.T) {
 		if !errors.Is(err, c.want) || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s, %s: got %v, want %q and %v", c.unbind, c.bind, err, c.says, c.want)
 		}
-		if said := fmt.Sprint(err); strings.Contains(said, "password for") || strings.Contains(said, "new-password") || strings.Contains(said, email) {
+		if said := fmt.Sprint(err); strings.Contains(said, "password for") || strings.Contains(said, "new-password") ||
+			strings.Contains(said, email) {
 			t.Errorf("it quotes the device: %s", said)
 		}
 	}
@@ -183,7 +189,8 @@ func FuzzAnswerIsReadOrRefused(f *testing.F) {
 		if len(told.Name) > 120 || strings.ContainsAny(told.Name+told.Model, "\n\r\x00\x1b") {
 			t.Errorf("unfit to print: %q, %q", told.Name, told.Model)
 		}
-		if match == home.Ours && !strings.Contains(strings.ToLower(string(raw)), "@") && !strings.Contains(string(raw), `\u`) {
+		if match == home.Ours && !strings.Contains(strings.ToLower(string(raw)), "@") &&
+			!strings.Contains(string(raw), `\u`) {
 			t.Error("ours, and no word of the account")
 		}
 	})

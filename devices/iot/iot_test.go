@@ -118,7 +118,8 @@ func TestRekeyMovesEveryKindAndIsSeenToHold(t *testing.T) {
 		dev := seen(s)
 		f := probe(t, d, dev, both)
 		expect(t, f, home.Ours, home.Stale, 4)
-		if f.Device.ID != dev.ID || f.Device.Kind != s.Kind() || f.Device.Name != s.Name() || len(f.Device.Keys) != 2 || f.Device.Model == "" {
+		if f.Device.ID != dev.ID || f.Device.Kind != s.Kind() || f.Device.Name != s.Name() || len(f.Device.Keys) != 2 ||
+			f.Device.Model == "" {
 			t.Errorf("told %+v", f.Device)
 		}
 		if err := d.Rekey(t.Context(), dev, move); err != nil {
@@ -176,7 +177,8 @@ func TestLetterCaseOfTheAccountIsTold(t *testing.T) {
 	devices[0].Hold(strings.ToUpper(email), oldPair.Password)
 	f := probe(t, driver(t, iot.Options{}), seen(devices[0]), both)
 	expect(t, f, home.Ours, home.Stale, 4)
-	if !strings.Contains(f.Verdict.Detail, "upper and lower case") || strings.Contains(strings.ToLower(f.Verdict.Detail), email) {
+	if !strings.Contains(f.Verdict.Detail, "upper and lower case") ||
+		strings.Contains(strings.ToLower(f.Verdict.Detail), email) {
 		t.Errorf("detail %q", f.Verdict.Detail)
 	}
 }
@@ -211,7 +213,8 @@ func TestRefusedPasswordGivesTheOldOneBack(t *testing.T) {
 	s, d := devices[2], driver(t, iot.Options{})
 	c.set(func(c *cloud) { c.password = oldPair.Password.Reveal() })
 	err := d.Rekey(t.Context(), seen(s), move)
-	if !errors.Is(err, home.ErrRefused) || !strings.Contains(err.Error(), "-20601") || !strings.Contains(err.Error(), "the old one again") {
+	if !errors.Is(err, home.ErrRefused) || !strings.Contains(err.Error(), "-20601") ||
+		!strings.Contains(err.Error(), "the old one again") {
 		t.Errorf("got %v", err)
 	}
 	if !s.Holds(email, oldPair.Password) {

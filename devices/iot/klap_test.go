@@ -85,10 +85,24 @@ func TestEachVerdictOverKLAPIsFound(t *testing.T) {
 		return
 	}
 	for _, p := range []home.Protocol{home.KLAP1, home.IOTKLAP2} {
-		ds := play(t, nil,
-			klapSpec(p, capital, "new-password"), klapSpec(p, capital, "old-password"), klapSpec(p, strings.ToLower(capital), "old-password"),
-			klapSpec(p, "kasa@tp-link.net", "kasaSetup"), sim.Spec{Kind: home.Bulb, Protocol: p}, klapSpec(p, "bob@example.org", "bobs"),
-			klapSpec(p, capital, "old-password", sim.ThirdPartyOff), klapSpec(p, capital, "old-password", sim.Garbled), klapSpec(p, capital, "old-password", sim.Impostor),
+		ds := play(
+			t,
+			nil,
+			klapSpec(
+				p, capital, "new-password",
+			),
+			klapSpec(p, capital, "old-password"),
+			klapSpec(p, strings.ToLower(capital), "old-password"),
+			klapSpec(
+				p, "kasa@tp-link.net", "kasaSetup",
+			),
+			sim.Spec{Kind: home.Bulb, Protocol: p},
+			klapSpec(p, "bob@example.org", "bobs"),
+			klapSpec(
+				p, capital, "old-password", sim.ThirdPartyOff,
+			),
+			klapSpec(p, capital, "old-password", sim.Garbled),
+			klapSpec(p, capital, "old-password", sim.Impostor),
 			klapSpec(p, capital, "new-password", sim.Offline),
 		)
 		d := klapDriver(t)
@@ -110,8 +124,11 @@ func TestEachVerdictOverKLAPIsFound(t *testing.T) {
 			{home.Ours, home.Current, 5, "not connected to its cloud"},
 		} {
 			f, err := d.Probe(t.Context(), seen(ds[i]), vault)
-			if err != nil || f.Match != want.match || f.Verdict.State != want.state || f.Verdict.Epoch != want.epoch || !strings.Contains(f.Verdict.Detail, want.says) {
-				t.Errorf("%s, device %d: %s, %+v, %v; want %s, %s %d", p, i, f.Match, f.Verdict, err, want.match, want.state, want.epoch)
+			if err != nil || f.Match != want.match || f.Verdict.State != want.state || f.Verdict.Epoch != want.epoch ||
+				!strings.Contains(f.Verdict.Detail, want.says) {
+				t.Errorf(
+					"%s, device %d: %s, %+v, %v; want %s, %s %d", p, i, f.Match, f.Verdict, err, want.match, want.state, want.epoch,
+				)
 			}
 		}
 	}
@@ -122,9 +139,19 @@ func TestOverKLAPWhatADeviceProvesCountsAndNotWhatItAnswers(t *testing.T) {
 		return
 	}
 	p := home.IOTKLAP2
-	ds := play(t, nil,
-		klapSpec(p, capital, "old-password"), klapSpec(p, capital, "old-password", sim.Stubborn), klapSpec(p, capital, "old-password", sim.Forgetful),
-		klapSpec(p, capital, "old-password", sim.Flapping), klapSpec(p, strings.ToLower(capital), "old-password"), klapSpec(p, "bob@example.org", "bobs"),
+	ds := play(
+		t,
+		nil,
+		klapSpec(
+			p, capital, "old-password",
+		),
+		klapSpec(p, capital, "old-password", sim.Stubborn),
+		klapSpec(p, capital, "old-password", sim.Forgetful),
+		klapSpec(
+			p, capital, "old-password", sim.Flapping,
+		),
+		klapSpec(p, strings.ToLower(capital), "old-password"),
+		klapSpec(p, "bob@example.org", "bobs"),
 		klapSpec(p, capital, "old-password", sim.Offline),
 	)
 	d := klapDriver(t)
@@ -184,7 +211,10 @@ func TestADeviceBehindKLAPIsRestartedAndSpokenTo(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	ds := play(t, nil, klapSpec(home.IOTKLAP2, capital, "old-password", sim.OneRequest), klapSpec(home.IOTKLAP2, "bob@example.org", "bobs"))
+	ds := play(
+		t, nil, klapSpec(home.IOTKLAP2, capital, "old-password", sim.OneRequest),
+		klapSpec(home.IOTKLAP2, "bob@example.org", "bobs"),
+	)
 	d := klapDriver(t)
 	mine, bobs := seen(ds[0]), seen(ds[1])
 	if err := d.Restart(t.Context(), mine, vault); err != nil || !slices.Contains(ds[0].Told(), "system.reboot") {
@@ -215,13 +245,18 @@ func TestAProbeIsOneRoundTrip(t *testing.T) {
 	var asked atomic.Int32
 	through := httputil.NewSingleHostReverseProxy(to)
 	through.Transport = &http.Transport{DisableKeepAlives: true}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); through.ServeHTTP(w, r) }))
+	front := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); through.ServeHTTP(w, r) }),
+	)
 	defer front.Close()
 	dev := seen(p)
 	dev.Addr = netip.MustParseAddrPort(front.Listener.Addr().String())
 	many := vault
 	for e := range home.Epoch(8) {
-		many.Credentials = append(slices.Clone(many.Credentials), home.Credential{Username: capital, Password: home.NewSecret(fmt.Sprint("older ", e))})
+		many.Credentials = append(
+			slices.Clone(many.Credentials),
+			home.Credential{Username: capital, Password: home.NewSecret(fmt.Sprint("older ", e))},
+		)
 	}
 	d := klapDriver(t)
 	for i, want := range []int32{4, 1, 1} { // first it is asked who it is

@@ -55,7 +55,13 @@ func (d *insider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		pad := 16 - len(answer)%16
 		sealed := append(bytes.Clone(answer), bytes.Repeat([]byte{byte(pad)}, pad)...)
 		cipher.NewCBCEncrypter(block, iv).CryptBlocks(sealed, sealed)
-		_, _ = w.Write(append(sumOf(sumOf([]byte("ldk"), d.local, d.remote, d.auth)[:28], binary.BigEndian.AppendUint32(nil, uint32(seq)), sealed), sealed...))
+		_, _ = w.Write(
+			append(
+				sumOf(
+					sumOf([]byte("ldk"), d.local, d.remote, d.auth)[:28], binary.BigEndian.AppendUint32(nil, uint32(seq)), sealed,
+				),
+				sealed...),
+		)
 	}
 }
 
@@ -100,7 +106,11 @@ func TestAHostileDeviceInsideItsKLAPSession(t *testing.T) {
 			d := &insider{say: c.say}
 			s := httptest.NewServer(d)
 			defer s.Close()
-			dev := home.Device{ID: "mac-50c7bf000001", Protocol: home.IOTKLAP2, Addr: netip.MustParseAddrPort(s.Listener.Addr().String())}
+			dev := home.Device{
+				ID:       "mac-50c7bf000001",
+				Protocol: home.IOTKLAP2,
+				Addr:     netip.MustParseAddrPort(s.Listener.Addr().String()),
+			}
 			k := klapDriver(t)
 			f, err := k.Probe(t.Context(), dev, vault)
 			if err != nil || f.Verdict.State != c.state || (f.Match == home.Ours) != (c.state == home.Stale) {
@@ -154,7 +164,11 @@ func TestHostileServersInPlaceOfAKLAPDevice(t *testing.T) {
 			t.Parallel()
 			s := httptest.NewServer(h)
 			defer s.Close()
-			dev := home.Device{ID: "mac-50c7bf000001", Protocol: home.KLAP1, Addr: netip.MustParseAddrPort(s.Listener.Addr().String())}
+			dev := home.Device{
+				ID:       "mac-50c7bf000001",
+				Protocol: home.KLAP1,
+				Addr:     netip.MustParseAddrPort(s.Listener.Addr().String()),
+			}
 			d, err := iot.NewKLAP(iot.Options{Timeout: 300 * time.Millisecond, BindTimeout: 300 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)

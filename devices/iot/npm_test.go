@@ -121,7 +121,8 @@ func TestAllElevenModelsOfAnotherSimulatorAreRekeyed(t *testing.T) {
 			continue
 		}
 		last := now.Calls[len(now.Calls)-1]
-		if last.Method != "bind" || last.Username != email || last.Password != "new-password" || now.Binded != 1 || now.Username != email {
+		if last.Method != "bind" || last.Username != email || last.Password != "new-password" || now.Binded != 1 ||
+			now.Username != email {
 			t.Errorf("%s: holds %+v", w.Model, now)
 		}
 		expect(t, probe(t, d, dev, both), home.Ours, home.Current, 5)
@@ -149,7 +150,10 @@ func TestAnotherClientSpeaksToOurSimulatedDevices(t *testing.T) {
 	_, devices := house(t)
 	cli := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "node_modules", ".bin", "tplink-smarthome-api"), append([]string{"-c", "off"}, args...)...)
+		cmd := exec.CommandContext(
+			t.Context(),
+			filepath.Join(dir, "node_modules", ".bin", "tplink-smarthome-api"),
+			append([]string{"-c", "off"}, args...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", args, err, out)

@@ -98,7 +98,8 @@ func TestWhoseACameraSaysItIs(t *testing.T) {
 		"in the clear":  {good, home.Ours, home.Unsupported},
 	} {
 		dev := hostile(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != "/data/LINKIE2.json" || r.Header.Get("Authorization") == "" || strings.Contains(r.FormValue("content"), "null") {
+			if r.URL.Path != "/data/LINKIE2.json" || r.Header.Get("Authorization") == "" ||
+				strings.Contains(r.FormValue("content"), "null") {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
@@ -192,7 +193,8 @@ func FuzzAnswerIsReadOrRefused(f *testing.F) {
 		if ok && len(d.Keys) != 1 || len(d.Name) > 120 || strings.ContainsAny(d.Name+d.Model, "\n\r\x00\x1b") {
 			t.Errorf("%+v", d)
 		}
-		if match == home.Ours && !strings.Contains(strings.ToLower(string(plain)), "@") && !strings.Contains(string(plain), `\u`) {
+		if match == home.Ours && !strings.Contains(strings.ToLower(string(plain)), "@") &&
+			!strings.Contains(string(plain), `\u`) {
 			t.Error("ours, and no word of the account")
 		}
 	})

@@ -54,7 +54,8 @@ func TestDriversRevealNoSecretThemselves(t *testing.T) {
 	var found []string
 	for _, f := range files {
 		name := filepath.ToSlash(strings.TrimPrefix(f, "../"))
-		own := strings.HasPrefix(name, "keyring/") || strings.HasPrefix(name, "sim/") || strings.HasPrefix(name, "drivertest/")
+		own := strings.HasPrefix(name, "keyring/") || strings.HasPrefix(name, "sim/") ||
+			strings.HasPrefix(name, "drivertest/")
 		if own || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
@@ -67,6 +68,8 @@ func TestDriversRevealNoSecretThemselves(t *testing.T) {
 		}
 	}
 	if !slices.Equal(found, reveals) {
-		t.Errorf("secrets are revealed in %q, want %q: a secret for a device comes from keyring.Recipient.Release", found, reveals)
+		t.Errorf(
+			"secrets are revealed in %q, want %q: a secret for a device comes from keyring.Recipient.Release", found, reveals,
+		)
 	}
 }

@@ -105,7 +105,9 @@ func TestSequenceNumberWraps(t *testing.T) {
 func eight() []keyring.Key {
 	var ks []keyring.Key
 	for i := range 8 {
-		ks = append(ks, keyring.Key{Username: "Anna@example.org", Password: home.NewSecret("great_password-" + string(rune('0'+i)))})
+		ks = append(
+			ks, keyring.Key{Username: "Anna@example.org", Password: home.NewSecret("great_password-" + string(rune('0'+i)))},
+		)
 	}
 	return ks
 }

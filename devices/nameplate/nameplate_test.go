@@ -56,7 +56,8 @@ func TestPlateNamesADevice(t *testing.T) {
 func TestPlateDescribesADevice(t *testing.T) {
 	was := home.Device{ID: "mac-a", Name: "old", Model: "M1", Kind: home.Plug, Keys: []string{"mac:a"}}
 	got := nameplate.New("b", " new\x07 ", "", home.Other).Describe(was)
-	if got.Name != "new" || got.Model != "M1" || got.Kind != home.Plug || !slices.Equal(got.Keys, []string{"mac:a", "mac:b"}) {
+	if got.Name != "new" || got.Model != "M1" || got.Kind != home.Plug ||
+		!slices.Equal(got.Keys, []string{"mac:a", "mac:b"}) {
 		t.Errorf("got %+v", got)
 	}
 	if len(was.Keys) != 1 {

@@ -47,8 +47,11 @@ func New(o Options) (*Driver, error) {
 		o.Patience = 15 * time.Second
 	}
 	return &Driver{o: o, http: &http.Client{
-		Timeout:       10 * time.Second,
-		Transport:     &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 3 * time.Second}).DialContext},
+		Timeout: 10 * time.Second,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext:       (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -98,9 +101,15 @@ func judge(s *wire.Statement, nonce []byte, id home.DeviceID, c home.Candidates)
 	}
 	if home.Epoch(s.Epoch) > newest {
 		// It heard of a reset before this hub did. Stale says that there is something to do: by then the hub will know.
-		return home.Ours, home.Verdict{State: home.Stale, Detail: fmt.Sprintf("it says that it holds epoch %d, which this hub does not know yet", s.Epoch)}
+		return home.Ours, home.Verdict{
+			State:  home.Stale,
+			Detail: fmt.Sprintf("it says that it holds epoch %d, which this hub does not know yet", s.Epoch),
+		}
 	}
-	return home.Ours, home.Verdict{State: home.Stale, Detail: fmt.Sprintf("it says that it holds epoch %d, which this hub never knew", s.Epoch)}
+	return home.Ours, home.Verdict{
+		State:  home.Stale,
+		Detail: fmt.Sprintf("it says that it holds epoch %d, which this hub never knew", s.Epoch),
+	}
 }
 
 // Rekey has the device join the account where it belongs to none, tells it the brokers, passes on the newest notice,
@@ -156,7 +165,9 @@ func (d *Driver) Nudge(ctx context.Context, dev home.Device, a home.Account) err
 	return err
 }
 
-func (d *Driver) join(ctx context.Context, dev home.Device, s *wire.Statement, a home.Account, n wire.Notice, local netip.Addr) error {
+func (d *Driver) join(
+	ctx context.Context, dev home.Device, s *wire.Statement, a home.Account, n wire.Notice, local netip.Addr,
+) error {
 	joined, err := json.Marshal(wire.Joined{
 		Account: string(a.ID), Service: wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal},
 		Brokers: wire.Brokers(reachable(a.Brokers, dev.Addr.Addr(), local)), Notice: n,
@@ -198,7 +209,9 @@ func reachable(brokers []string, device, local netip.Addr) []string {
 }
 
 // ask asks the device for a statement and checks that the device itself made it.
-func (d *Driver) ask(ctx context.Context, dev home.Device) (s *wire.Statement, nonce []byte, local netip.Addr, err error) {
+func (d *Driver) ask(
+	ctx context.Context, dev home.Device,
+) (s *wire.Statement, nonce []byte, local netip.Addr, err error) {
 	nonce = wire.NewNonce()
 	m, local, err := d.say(ctx, dev, &wire.Probe{Nonce: nonce})
 	if err != nil {
@@ -234,7 +247,8 @@ func (d *Driver) say(ctx context.Context, dev home.Device, b wire.Body) (*wire.M
 			local = a.Addr()
 		}
 	}})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+dev.Addr.String()+wire.EndpointPath, bytes.NewReader(raw))
+	url := "http://" + dev.Addr.String() + wire.EndpointPath
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(raw))
 	if err != nil {
 		return nil, local, err
 	}

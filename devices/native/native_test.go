@@ -28,7 +28,9 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{hub: identity(t, wire.RoleHub), service: identity(t, wire.RoleService)}
 	first := w.service.SignNotice(wire.Notice{Account: "acc-1", Epoch: 1, At: 1, Cause: "registered", Via: "web"})
-	second := w.service.SignNotice(wire.Notice{Account: "acc-1", Epoch: 2, At: 2, Cause: "reset", Via: "kasa", Prev: first.Hash()})
+	second := w.service.SignNotice(
+		wire.Notice{Account: "acc-1", Epoch: 2, At: 2, Cause: "reset", Via: "kasa", Prev: first.Hash()},
+	)
 	w.account = home.Account{
 		ID: "acc-1", Email: "anna@example.org", Epoch: 2, NoticeEpoch: 2, Notice: second.Hash(), NoticeJSON: second.JWS(),
 		ServiceKey: w.service.Keys.Sign, ServiceSeal: w.service.Keys.Seal, Brokers: []string{"mqtt://127.0.0.1:1"},
@@ -76,7 +78,14 @@ func newFake(t *testing.T, w *world) *fake {
 }
 
 func (f *fake) Seen() home.Device {
-	return home.Device{ID: home.DeviceID(f.id.Name), Name: "door", Kind: home.Camera, Protocol: home.Native, Addr: f.addr, Keys: []string{"rk:" + f.id.Name}}
+	return home.Device{
+		ID:       home.DeviceID(f.id.Name),
+		Name:     "door",
+		Kind:     home.Camera,
+		Protocol: home.Native,
+		Addr:     f.addr,
+		Keys:     []string{"rk:" + f.id.Name},
+	}
 }
 
 func (f *fake) Hold(s home.State) {
@@ -232,7 +241,9 @@ func TestWhatADeviceClaimsIsNotWhatItHolds(t *testing.T) {
 }
 
 // serve answers at a door as told; tamper may change the answer on its way.
-func serve(t *testing.T, id *wire.Identity, answer func(*wire.Message) wire.Body, tamper func(request, answer []byte) []byte) netip.AddrPort {
+func serve(
+	t *testing.T, id *wire.Identity, answer func(*wire.Message) wire.Body, tamper func(request, answer []byte) []byte,
+) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -93,7 +93,11 @@ func TestSignInHasTheRequestedForm(t *testing.T) {
 				return
 			}
 			got, _ = s.decrypt(q.Params.Request)
-			_, _ = fmt.Fprintf(w, `{"error_code":0,"result":{"response":%q}}`, base64.StdEncoding.EncodeToString(s.encrypt([]byte(`{"error_code":0,"result":{"token":"AB12"}}`))))
+			_, _ = fmt.Fprintf(
+				w,
+				`{"error_code":0,"result":{"response":%q}}`,
+				base64.StdEncoding.EncodeToString(s.encrypt([]byte(`{"error_code":0,"result":{"token":"AB12"}}`))),
+			)
 		})
 		if err := l.Handshake(t.Context()); err != nil {
 			t.Fatal(err)
@@ -196,7 +200,8 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("a key of %d bytes is opened", len(a.result.Key))
 		}
 		token, err := parseLogin(raw)
-		if err == nil && !fitsURL(token) || err != nil && token != "" || err != nil && !errors.Is(err, home.ErrUnreachable) && !errors.Is(err, home.ErrNotOpened) {
+		if err == nil && !fitsURL(token) || err != nil && token != "" ||
+			err != nil && !errors.Is(err, home.ErrUnreachable) && !errors.Is(err, home.ErrNotOpened) {
 			t.Errorf("token %q, %v", token, err)
 		}
 	})

@@ -164,7 +164,8 @@ func FuzzSessionCanBeSentBack(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		got := post.SessionCookie(http.Header{"Set-Cookie": {line}})
-		if len(got) > 128 || strings.ContainsAny(got, " \r\n;,\x00\x7f") || got != "" && !strings.Contains(line, "TP_SESSIONID="+got) {
+		if len(got) > 128 || strings.ContainsAny(got, " \r\n;,\x00\x7f") ||
+			got != "" && !strings.Contains(line, "TP_SESSIONID="+got) {
 			t.Errorf("%q gives %q", line, got)
 		}
 	})

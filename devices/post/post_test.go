@@ -84,7 +84,11 @@ func TestErrorsQuoteNothingOfTheRequest(t *testing.T) {
 	}
 	defer silent.Close()
 	_, plain := serve(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hi") })
-	_, long := serve(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1<<17)) })
+	_, long := serve(
+		t,
+		false,
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1<<17)) },
+	)
 	_, broken := serve(t, false, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	for name, c := range map[string]struct {
 		at  netip.AddrPort
@@ -121,7 +125,9 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer stop()
 	start := time.Now()
-	if _, err := client.Send(ctx, "/", nil, nil); !errors.Is(err, home.ErrUnreachable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 10*time.Second {
+	if _, err := client.Send(ctx, "/", nil, nil); !errors.Is(err, home.ErrUnreachable) ||
+		!errors.Is(err, context.DeadlineExceeded) ||
+		time.Since(start) > 10*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(start))
 	}
 }

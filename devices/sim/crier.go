@@ -43,7 +43,9 @@ func newCrier(on *net.Interface, devices []*Device, log *slog.Logger) (*crier, e
 	}
 	_ = raw.SetReadBuffer(1 << 20)
 	p := ipv4.NewPacketConn(raw)
-	err = errors.Join(p.JoinGroup(on, mdnsGroup), p.SetMulticastInterface(on), p.SetMulticastLoopback(true), p.SetMulticastTTL(255))
+	err = errors.Join(
+		p.JoinGroup(on, mdnsGroup), p.SetMulticastInterface(on), p.SetMulticastLoopback(true), p.SetMulticastTTL(255),
+	)
 	// Where the system cannot tell by which interface a question came, all questions are answered, on the one interface.
 	_ = p.SetControlMessage(ipv4.FlagInterface, true)
 	if err != nil {

@@ -24,7 +24,9 @@ import (
 // browse returns what zeroconf finds of a type, by address, once there are n or two seconds are over.
 func browse(t *testing.T, typ string, n int) map[netip.Addr]*zeroconf.ServiceEntry {
 	t.Helper()
-	r, err := zeroconf.NewResolver(zeroconf.SelectIfaces([]net.Interface{nettest.Loopback(t)}), zeroconf.SelectIPTraffic(zeroconf.IPv4))
+	r, err := zeroconf.NewResolver(
+		zeroconf.SelectIfaces([]net.Interface{nettest.Loopback(t)}), zeroconf.SelectIPTraffic(zeroconf.IPv4),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +155,11 @@ func TestHouseAnnouncesItselfAndSaysGoodbye(t *testing.T) {
 	has := func(name string) func() bool {
 		return func() bool { ttl, ok := ears.ttl(name); return ok && ttl > 0 }
 	}
-	eventually(t, "both announced", func() bool { return has("plug-1._hap._tcp.local.")() && has("plug-2._hap._tcp.local.")() })
+	eventually(
+		t,
+		"both announced",
+		func() bool { return has("plug-1._hap._tcp.local.")() && has("plug-2._hap._tcp.local.")() },
+	)
 	h.Devices()[1].PowerOff()
 	ears.forget()
 	if err := errors.Join(h.Devices()[0].PowerOn(), h.Devices()[1].PowerOn()); err != nil {
@@ -203,7 +209,8 @@ func TestOneShotQuestionIsAnsweredToItsAsker(t *testing.T) {
 		return &m
 	}
 	q := new(dns.Msg).SetQuestion("_services._dns-sd._udp.local.", dns.TypePTR)
-	if m := ask(q); m.Id != q.Id || len(m.Answer) != 1 || m.Answer[0].(*dns.PTR).Ptr != "_rekeyd._tcp.local." || m.Answer[0].Header().Ttl > 10 {
+	if m := ask(q); m.Id != q.Id || len(m.Answer) != 1 || m.Answer[0].(*dns.PTR).Ptr != "_rekeyd._tcp.local." ||
+		m.Answer[0].Header().Ttl > 10 {
 		t.Errorf("types: %v", m)
 	}
 	q = new(dns.Msg).SetQuestion(string(d.ID())+"._REKEYD._tcp.local.", dns.TypeSRV)
@@ -213,7 +220,9 @@ func TestOneShotQuestionIsAnsweredToItsAsker(t *testing.T) {
 	// Who asks a hundred times in one message is answered once.
 	q = new(dns.Msg).SetQuestion("_rekeyd._tcp.local.", dns.TypePTR)
 	for range 100 {
-		q.Question = append(q.Question, q.Question[0], dns.Question{Name: string(d.ID()) + ".local.", Qtype: dns.TypeA, Qclass: dns.ClassINET})
+		q.Question = append(
+			q.Question, q.Question[0], dns.Question{Name: string(d.ID()) + ".local.", Qtype: dns.TypeA, Qclass: dns.ClassINET},
+		)
 	}
 	q.Compress = true
 	if m := ask(q); m.Id != q.Id || len(m.Answer) != 1 || len(m.Extra) != 3 {
@@ -221,7 +230,12 @@ func TestOneShotQuestionIsAnsweredToItsAsker(t *testing.T) {
 	}
 	// What the asker knows is not told again: the next answer that comes is to the next question.
 	known := new(dns.Msg).SetQuestion("_rekeyd._tcp.local.", dns.TypePTR)
-	known.Answer = []dns.RR{&dns.PTR{Hdr: dns.RR_Header{Name: "_rekeyd._tcp.local.", Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: 4500}, Ptr: string(d.ID()) + "._rekeyd._tcp.local."}}
+	known.Answer = []dns.RR{
+		&dns.PTR{
+			Hdr: dns.RR_Header{Name: "_rekeyd._tcp.local.", Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: 4500},
+			Ptr: string(d.ID()) + "._rekeyd._tcp.local.",
+		},
+	}
 	b, err := known.Pack()
 	if err != nil {
 		t.Fatal(err)

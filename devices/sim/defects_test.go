@@ -142,7 +142,8 @@ func TestCameraTellsWhoItIsAndTakesNoOrders(t *testing.T) {
 		return
 	}
 	d := live(t, sim.Options{}, sim.Spec{Kind: home.Camera, Protocol: home.IOT}).Devices()[0]
-	if got := ask(t, d, who); !strings.HasPrefix(got, `{"system":{"get_sysinfo":{"err_code":0,"system":{`) || !strings.Contains(got, `"IOT.IPCAMERA"`) {
+	if got := ask(t, d, who); !strings.HasPrefix(got, `{"system":{"get_sysinfo":{"err_code":0,"system":{`) ||
+		!strings.Contains(got, `"IOT.IPCAMERA"`) {
 		t.Errorf("who: %s", got)
 	}
 	for _, q := range []string{bind, strings.Replace(bind, "cnCloud", "smartlife.cam.ipcamera.cloud", 1)} {

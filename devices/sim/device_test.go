@@ -132,7 +132,10 @@ func TestLineTellsAllThatAnotherProgramNeeds(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, []sim.Spec{{Kind: home.Bulb, Protocol: home.IOT, Username: "a@b.c", Password: home.NewSecret("x")}})
+	h, err := sim.New(
+		sim.Options{Log: slog.New(slog.DiscardHandler)},
+		[]sim.Spec{{Kind: home.Bulb, Protocol: home.IOT, Username: "a@b.c", Password: home.NewSecret("x")}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,9 @@ func Told(all []*Device, q *dns.Msg) []*dns.Msg { return (&crier{devices: all}).
 
 // CamSigned returns what a simulated camera computes of a sign-in: what it proves with, what it wants as a proof, and
 // the tag of a request.
-func CamSigned(password home.Secret, md5 bool, cnonce, nonce, body, seq string) (confirm, digest, tag string, lsk, ivb []byte) {
+func CamSigned(
+	password home.Secret, md5 bool, cnonce, nonce, body, seq string,
+) (confirm, digest, tag string, lsk, ivb []byte) {
 	d := &tapocam{}
 	if md5 {
 		d.spec.Defects = []Defect{MD5}

@@ -47,7 +47,13 @@ func FuzzEveryRequestIsAnsweredByItsModules(f *testing.F) {
 
 func FuzzOneMessageIsAnsweredOnceADevice(f *testing.F) {
 	all := sim.Unplugged(
-		sim.Spec{Kind: home.Plug, Protocol: home.IOT, Name: `Hall "1".a\b`}, sim.Spec{Kind: home.Bulb, Protocol: home.IOT}, sim.Spec{Kind: home.Switch, Protocol: home.IOT},
+		sim.Spec{
+			Kind:     home.Plug,
+			Protocol: home.IOT,
+			Name:     `Hall "1".a\b`,
+		},
+		sim.Spec{Kind: home.Bulb, Protocol: home.IOT},
+		sim.Spec{Kind: home.Switch, Protocol: home.IOT},
 	)
 	for _, name := range []string{"_services._dns-sd._udp.local.", "_hap._tcp.local.", "bulb-1._HAP._tcp.local.", `Hall\ \"1\"\.a\\b._hap._tcp.local.`, "hs100-350001.local."} {
 		for _, typ := range []uint16{dns.TypePTR, dns.TypeANY, dns.TypeSRV, dns.TypeA} {

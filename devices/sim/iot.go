@@ -119,7 +119,14 @@ func (d *iot) sysinfo() map[string]any {
 	case home.Bulb:
 		info["mic_type"], info["mic_mac"] = "IOT.SMARTBULB", strings.ToUpper(hex.EncodeToString(mac))
 		info["description"], info["is_factory"] = d.model.title, false
-		info["light_state"] = map[string]any{"on_off": relay, "brightness": 50, "hue": 0, "saturation": 0, "color_temp": 2700, "mode": "normal"}
+		info["light_state"] = map[string]any{
+			"on_off":     relay,
+			"brightness": 50,
+			"hue":        0,
+			"saturation": 0,
+			"color_temp": 2700,
+			"mode":       "normal",
+		}
 	case home.Camera:
 		username, _ := d.holds()
 		info["type"], info["mac"], info["bind_status"] = "IOT.IPCAMERA", strings.ToUpper(mac.String()), username != ""

@@ -131,8 +131,12 @@ func TestPlugAnswersAsRealOnesDo(t *testing.T) {
 	c := &cloud{password: "new"}
 	h := live(t, sim.Options{Cloud: c}, sim.Spec{Kind: home.Plug, Protocol: home.IOT, Model: "HS110(EU)"})
 	d := h.Devices()[0]
-	if got := ask(t, d, `{"system":{"get_sysinfo":null},"cnCloud":{"get_info":{}}}`); !strings.Contains(got, `"mac":"50:C7:BF:35:00:01"`) ||
-		!strings.Contains(got, `"model":"HS110(EU)"`) || !strings.Contains(got, `"binded":0`) {
+	if got := ask(t, d, `{"system":{"get_sysinfo":null},"cnCloud":{"get_info":{}}}`); !strings.Contains(
+		got,
+		`"mac":"50:C7:BF:35:00:01"`,
+	) ||
+		!strings.Contains(got, `"model":"HS110(EU)"`) ||
+		!strings.Contains(got, `"binded":0`) {
 		t.Errorf("who and whose: %s", got)
 	}
 	if want := "mac-50c7bf350001"; string(d.ID()) != want {
@@ -159,8 +163,10 @@ func TestPlugAnswersAsRealOnesDo(t *testing.T) {
 	if got := ask(t, d, `{"smartlife.iot.common.cloud":{"get_info":{}}}`); got != `{"smartlife.iot.common.cloud":{"err_code":-1,"err_msg":"module not support"}}` {
 		t.Errorf("a bulb's module: %s", got)
 	}
-	if got := ask(t, d, `{"cnCloud":{"get_info":{}}}`); !strings.Contains(got, `"binded":1`) || !strings.Contains(got, `"cld_connection":1`) ||
-		!strings.Contains(got, `"server":"devs.tplinkcloud.com"`) || !strings.Contains(got, `"username":"a@b.c"`) {
+	if got := ask(t, d, `{"cnCloud":{"get_info":{}}}`); !strings.Contains(got, `"binded":1`) ||
+		!strings.Contains(got, `"cld_connection":1`) ||
+		!strings.Contains(got, `"server":"devs.tplinkcloud.com"`) ||
+		!strings.Contains(got, `"username":"a@b.c"`) {
 		t.Errorf("bound: %s", got)
 	}
 	if !d.Holds("a@b.c", home.NewSecret("new")) || d.Holds("a@b.c", home.NewSecret("old")) {
@@ -179,13 +185,17 @@ func TestBulbHasItsOwnModuleAndCodes(t *testing.T) {
 	if got := ask(t, d, `{"smartlife.iot.common.cloud":{"unbind":{}}}`); code(t, got) != -4002 {
 		t.Errorf("unbind: %s", got)
 	}
-	if got := ask(t, d, `{"smartlife.iot.common.cloud":{"bind":{"username":"a@b.c","password":"x"}}}`); code(t, got) != 0 || d.Username() != "a@b.c" {
+	if got := ask(t, d, `{"smartlife.iot.common.cloud":{"bind":{"username":"a@b.c","password":"x"}}}`); code(
+		t, got,
+	) != 0 ||
+		d.Username() != "a@b.c" {
 		t.Errorf("bind: %s", got)
 	}
 	if got := ask(t, d, `{"cnCloud":{"get_info":{}}}`); !strings.Contains(got, "-2001") {
 		t.Errorf("a plug's module: %s", got)
 	}
-	if got := ask(t, d, `{"system":{"get_sysinfo":{}}}`); !strings.Contains(got, `"mic_type":"IOT.SMARTBULB"`) || !strings.Contains(got, `"mic_mac":"50C7BF350001"`) {
+	if got := ask(t, d, `{"system":{"get_sysinfo":{}}}`); !strings.Contains(got, `"mic_type":"IOT.SMARTBULB"`) ||
+		!strings.Contains(got, `"mic_mac":"50C7BF350001"`) {
 		t.Errorf("who: %s", got)
 	}
 }
@@ -199,7 +209,8 @@ func TestBindWithoutACloudIsRememberedAndTriedAgain(t *testing.T) {
 	if got := ask(t, d, bind); code(t, got) != -21 {
 		t.Fatalf("bind without a cloud: %s", got)
 	}
-	if got := ask(t, d, `{"cnCloud":{"get_info":{}}}`); !strings.Contains(got, `"binded":0`) || !strings.Contains(got, `"username":"a@b.c"`) {
+	if got := ask(t, d, `{"cnCloud":{"get_info":{}}}`); !strings.Contains(got, `"binded":0`) ||
+		!strings.Contains(got, `"username":"a@b.c"`) {
 		t.Errorf("meanwhile: %s", got)
 	}
 	if d.Holds("a@b.c", home.NewSecret("new")) {

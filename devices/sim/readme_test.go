@@ -14,7 +14,9 @@ import (
 )
 
 // simulatedRow is a row of the table of simulated protocols in README.md: protocols, kinds, port, defects.
-var simulatedRow = regexp.MustCompile("(?m)^\\| (`[a-z0-9-]+`(?:, `[a-z0-9-]+`)*) \\| ([a-z, ]+) \\| (\\d+) \\| ([a-z0-9, -]*) ?\\|$")
+var simulatedRow = regexp.MustCompile(
+	"(?m)^\\| (`[a-z0-9-]+`(?:, `[a-z0-9-]+`)*) \\| ([a-z, ]+) \\| (\\d+) \\| ([a-z0-9, -]*) ?\\|$",
+)
 
 // The table in README.md lists every protocol that is played, with its port, and every kind and defect that it takes.
 func TestReadmeListsTheSimulatedProtocols(t *testing.T) {
@@ -65,7 +67,11 @@ func TestReadmeListsTheSimulatedProtocols(t *testing.T) {
 	}
 	var played []string
 	for _, row := range home.Protocols() {
-		_, err := sim.ReadHouse(strings.NewReader(fmt.Sprintf(`[{"kind":"plug","protocol":%q},{"kind":"camera","protocol":%q}]`, row.Name, row.Name)))
+		_, err := sim.ReadHouse(
+			strings.NewReader(
+				fmt.Sprintf(`[{"kind":"plug","protocol":%q},{"kind":"camera","protocol":%q}]`, row.Name, row.Name),
+			),
+		)
 		if err == nil || !strings.Contains(err.Error(), "device 1") || !strings.Contains(err.Error(), "device 2") {
 			played = append(played, string(row.Name))
 		}

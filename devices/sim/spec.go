@@ -156,7 +156,8 @@ func (s Spec) check() error {
 	if s.Addr.IsValid() && !(s.Addr.Is4() && s.Addr.IsLoopback()) {
 		errs = append(errs, fmt.Errorf("field %q: %s is not in 127.0.0.0/8", "addr", s.Addr))
 	}
-	if len(s.Name) > 63 || strings.ContainsFunc(s.Name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+	if len(s.Name) > 63 ||
+		strings.ContainsFunc(s.Name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
 		errs = append(errs, fmt.Errorf("field %q: want at most 63 bytes of text without control characters", "name"))
 	}
 	return errors.Join(errs...)

@@ -13,7 +13,9 @@ import (
 
 func TestCountSaysHowManyOfWhich(t *testing.T) {
 	got, err := sim.ParseCount("plug:iot=2, Camera:Native=1")
-	if err != nil || len(got) != 3 || got[1].Kind != home.Plug || got[1].Protocol != home.IOT || got[2].Kind != home.Camera || got[2].Protocol != home.Native {
+	if err != nil || len(got) != 3 || got[1].Kind != home.Plug || got[1].Protocol != home.IOT ||
+		got[2].Kind != home.Camera ||
+		got[2].Protocol != home.Native {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, text := range []string{"", "plug", "plug=1", "plug:iot", "plug:iot=", "plug:iot=0", "plug:iot=-1", "plug:iot=10001", "plug:iot=9999,bulb:iot=2", "lamp:iot=1", "plug:klap=1", "other:iot=1", "camera:iot:ec60=1", "plug:iot=1,"} {
@@ -31,7 +33,8 @@ func TestHouseIsReadOrRefusedWithTheFieldThatIsWrong(t *testing.T) {
 	if err != nil || len(got) != 3 || !slices.Equal(got[2].Defects, []sim.Defect{sim.Mute, sim.Curt}) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	if s := got[0]; s.Name != "Hall" || s.Model != "hs110" || s.Username != "a@b.c" || s.Password.Reveal() != "x" || s.Addr != netip.MustParseAddr("127.1.2.3") {
+	if s := got[0]; s.Name != "Hall" || s.Model != "hs110" || s.Username != "a@b.c" || s.Password.Reveal() != "x" ||
+		s.Addr != netip.MustParseAddr("127.1.2.3") {
 		t.Errorf("got %+v", s)
 	}
 	for _, c := range []struct{ text, want string }{
@@ -81,7 +84,8 @@ func TestNamesAndAddressesAreUnique(t *testing.T) {
 		{[]sim.Spec{iot("a", "127.0.0.9"), iot("b", "127.0.0.9")}, `"addr"`},
 		{[]sim.Spec{iot("a", "192.0.2.1")}, "127.0.0.0/8"},
 	} {
-		if _, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, c.specs); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, c.specs); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: got %v, want something of %s", c.specs, err, c.want)
 		}
 	}

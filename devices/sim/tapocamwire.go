@@ -173,7 +173,10 @@ func (d *tapocam) in(s *camSession) any {
 	if s.plain {
 		return map[string]any{"error_code": 0, "result": map[string]any{"stok": stok, "user_group": "root"}}
 	}
-	return map[string]any{"error_code": 0, "result": map[string]any{"stok": stok, "start_seq": s.seq, "user_group": "root"}}
+	return map[string]any{
+		"error_code": 0,
+		"result":     map[string]any{"stok": stok, "start_seq": s.seq, "user_group": "root"},
+	}
 }
 
 // randomBytes are made by the system's source, which never fails.
@@ -207,7 +210,8 @@ func (d *tapocam) secure(stok string, h http.Header, raw []byte) any {
 	}
 	number := strconv.Itoa(seq)
 	var p struct{ Request []byte }
-	if q.Method != "securePassthrough" || h.Get("Seq") != number || h.Get("Tapo_tag") != upperSHA(upperSHA(s.hash, s.cnonce), string(raw), number) ||
+	if q.Method != "securePassthrough" || h.Get("Seq") != number ||
+		h.Get("Tapo_tag") != upperSHA(upperSHA(s.hash, s.cnonce), string(raw), number) ||
 		json.Unmarshal(q.Params, &p) != nil {
 		return camSays(camUnauthorized, nil)
 	}

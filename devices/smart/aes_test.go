@@ -42,11 +42,16 @@ func aes(t *testing.T, o smart.AESOptions) *smart.AES {
 	return d
 }
 
-func find(t *testing.T, d *smart.AES, dev home.Device, c home.Candidates, m home.Match, s home.State, e home.Epoch) home.Finding {
+func find(
+	t *testing.T, d *smart.AES, dev home.Device, c home.Candidates, m home.Match, s home.State, e home.Epoch,
+) home.Finding {
 	t.Helper()
 	f, err := d.Probe(t.Context(), dev, c)
 	if err != nil || f.Match != m || f.Verdict.State != s || f.Verdict.Epoch != e {
-		t.Errorf("found %s, %s %d (%s), %v; want %s, %s %d", f.Match, f.Verdict.State, f.Verdict.Epoch, f.Verdict.Detail, err, m, s, e)
+		t.Errorf(
+			"found %s, %s %d (%s), %v; want %s, %s %d", f.Match, f.Verdict.State, f.Verdict.Epoch, f.Verdict.Detail, err, m, s,
+			e,
+		)
 	}
 	return f
 }
@@ -137,7 +142,8 @@ func TestNothingIsToldWithoutTheOwnersWord(t *testing.T) {
 	if !strings.Contains(f.Verdict.Detail, "without a proof") {
 		t.Errorf("it says %q", f.Verdict.Detail)
 	}
-	if err := d.Rekey(t.Context(), seen(p), m); !errors.Is(err, home.ErrRefused) || !strings.Contains(home.HintOf(err), "rekeyd bind --allow-cleartext-bind") {
+	if err := d.Rekey(t.Context(), seen(p), m); !errors.Is(err, home.ErrRefused) ||
+		!strings.Contains(home.HintOf(err), "rekeyd bind --allow-cleartext-bind") {
 		t.Errorf("got %v, %s", err, home.HintOf(err))
 	}
 	foreign := seen(p)
@@ -183,7 +189,8 @@ func TestOlderDevicesAreChangedOnlyAsTheySayTheyCanBe(t *testing.T) {
 				t.Errorf("it holds the new one: %t", moved)
 			}
 			told := p.Told()
-			if slices.Contains(told, "joined another network") || slices.Contains(c.spec.Defects, sim.Bare) && slices.Contains(told, "set_qs_info") {
+			if slices.Contains(told, "joined another network") ||
+				slices.Contains(c.spec.Defects, sim.Bare) && slices.Contains(told, "set_qs_info") {
 				t.Errorf("it was told %q", told)
 			}
 			if wrong, _ := p.SignIns(); b.spent[p.ID()] < wrong {
@@ -218,7 +225,8 @@ func TestWhatOlderDevicesNeedIsChecked(t *testing.T) {
 		}
 	}
 	d, _ := eager(t)
-	if err := d.Rekey(t.Context(), home.Device{ID: "mac-1"}, home.Move{Account: agreed, From: oldPair}); err == nil || home.HintOf(err) == "" {
+	if err := d.Rekey(t.Context(), home.Device{ID: "mac-1"}, home.Move{Account: agreed, From: oldPair}); err == nil ||
+		home.HintOf(err) == "" {
 		t.Errorf("got %v: the new password is not known", err)
 	}
 }
@@ -229,7 +237,12 @@ func TestAnAppSpeaksToAnOlderDevice(t *testing.T) {
 	}
 	p := play(t, older(email, "old-password", sim.OneRequest))[0]
 	d, _ := eager(t)
-	raw, err := d.Relay(t.Context(), seen(p), agreedBoth, []byte(`{"method":"set_device_info","params":{"device_on":true}}`))
+	raw, err := d.Relay(
+		t.Context(),
+		seen(p),
+		agreedBoth,
+		[]byte(`{"method":"set_device_info","params":{"device_on":true}}`),
+	)
 	if err != nil || string(raw) != `{"error_code":0}` {
 		t.Errorf("%s %v", raw, err)
 	}

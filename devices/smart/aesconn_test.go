@@ -77,7 +77,9 @@ func TestTheFormThatADeviceWantsIsTriedFirst(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	ds := play(t, older(email, "old-password"), older(email, "old-password", sim.Lv1), older(email, "old-password", sim.Lv1))
+	ds := play(
+		t, older(email, "old-password"), older(email, "old-password", sim.Lv1), older(email, "old-password", sim.Lv1),
+	)
 	for i, c := range []struct {
 		said  home.JSON
 		spent int
@@ -99,7 +101,9 @@ func manyWrong() home.Candidates {
 	c := home.Candidates{Account: agreed, Recorded: 3}
 	c.Account.Epoch = 8
 	for e := home.Epoch(8); e > 0; e-- {
-		c.Credentials = append(c.Credentials, home.Credential{Epoch: e, Username: email, Password: home.NewSecret(fmt.Sprintf("password-%d", e))})
+		c.Credentials = append(
+			c.Credentials, home.Credential{Epoch: e, Username: email, Password: home.NewSecret(fmt.Sprintf("password-%d", e))},
+		)
 	}
 	return c
 }
@@ -124,7 +128,9 @@ func TestNoOlderDeviceIsEverLocked(t *testing.T) {
 							if err != nil && !errors.Is(err, home.ErrBudget) || f.Match == home.Ours {
 								t.Fatal(f, err)
 							}
-							_ = d.Rekey(t.Context(), seen(p), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0]})
+							_ = d.Rekey(
+								t.Context(), seen(p), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0]},
+							)
 						}
 						if hours > 1 {
 							b.hour()

@@ -18,7 +18,9 @@ type exchanger interface {
 }
 
 // command runs one SMART command and returns its result and its code, 0 for success.
-func command(ctx context.Context, x exchanger, method string, params any) (result json.RawMessage, code int, err error) {
+func command(
+	ctx context.Context, x exchanger, method string, params any,
+) (result json.RawMessage, code int, err error) {
 	request, err := json.Marshal(struct {
 		Method string `json:"method"`
 		Params any    `json:"params,omitempty"`

@@ -52,11 +52,20 @@ func TestAnAppSpeaksToTheDevice(t *testing.T) {
 		return
 	}
 	p := play(t, plug(email, "old-password"))[0]
-	raw, err := driver(t).Relay(t.Context(), seen(p), both, []byte(`{"method":"set_device_info","params":{"device_on":true}}`))
+	raw, err := driver(
+		t,
+	).Relay(
+		t.Context(),
+		seen(p),
+		both,
+		[]byte(`{"method":"set_device_info","params":{"device_on":true}}`),
+	)
 	if err != nil || string(raw) != `{"error_code":0}` {
 		t.Errorf("%s %v", raw, err)
 	}
-	if _, err := driver(t).Relay(t.Context(), seen(p), home.Candidates{}, []byte(`{}`)); !errors.Is(err, home.ErrNotOpened) {
+	if _, err := driver(t).Relay(t.Context(), seen(p), home.Candidates{}, []byte(`{}`)); !errors.Is(
+		err, home.ErrNotOpened,
+	) {
 		t.Error(err)
 	}
 }

@@ -52,7 +52,8 @@ func FuzzCommands(f *testing.F) {
 		}
 		for i, request := range e.requests {
 			var q struct{ Params map[string]json.RawMessage }
-			if json.Unmarshal([]byte(request), &q) != nil || q.Params["wireless"] != nil || i < 2 && strings.Contains(request, "account") {
+			if json.Unmarshal([]byte(request), &q) != nil || q.Params["wireless"] != nil ||
+				i < 2 && strings.Contains(request, "account") {
 				t.Errorf("it received %s", request)
 			}
 		}

@@ -92,7 +92,12 @@ func insider(t *testing.T, answer func(method string) string) (home.Device, *[]s
 	}))
 	t.Cleanup(s.Close)
 	at := netip.MustParseAddrPort(s.Listener.Addr().String())
-	return home.Device{ID: "mac-5ce931000001", Keys: []string{"mac:5ce931000001"}, Protocol: home.SmartAES, Addr: at}, &asked
+	return home.Device{
+		ID:       "mac-5ce931000001",
+		Keys:     []string{"mac:5ce931000001"},
+		Protocol: home.SmartAES,
+		Addr:     at,
+	}, &asked
 }
 
 const itself = `{"error_code":0,"result":{"mac":"5C-E9-31-00-00-01","type":"SMART.TAPOPLUG","model":"P100","nickname":"RG9vcg=="}}`
@@ -145,7 +150,8 @@ func TestAHostileDeviceInsideItsSession(t *testing.T) {
 			if err != nil || f.Verdict.State != c.state || (f.Match == home.Ours) != (c.state == home.Stale) {
 				t.Errorf("found %s, %s (%s), %v", f.Match, f.Verdict.State, f.Verdict.Detail, err)
 			}
-			if len(f.Device.Name) > 120 || len(f.Device.Model) > 120 || strings.ContainsAny(f.Device.Name, "\x01\x02\x03\x1b\n") {
+			if len(f.Device.Name) > 120 || len(f.Device.Model) > 120 ||
+				strings.ContainsAny(f.Device.Name, "\x01\x02\x03\x1b\n") {
 				t.Errorf("told of %q, %q", f.Device.Name, f.Device.Model)
 			}
 			if err := d.Rekey(t.Context(), dev, agreedMove); err == nil {

@@ -31,7 +31,10 @@ func npmAsk(t *testing.T, dir, transport string, d *sim.Device, username, passwo
 	// Some versions of node do not open what a handshake seals unless they are told to; others do not know that they can
 	// be told.
 	for _, flags := range [][]string{nil, {"--security-revert=CVE-2023-46809"}} {
-		cmd := exec.CommandContext(t.Context(), "node", append(flags, "-e", string(script), "client", transport, d.Addr().Addr().String(), username, password)...)
+		cmd := exec.CommandContext(
+			t.Context(),
+			"node",
+			append(flags, "-e", string(script), "client", transport, d.Addr().Addr().String(), username, password)...)
 		cmd.Dir = dir
 		raw, err := cmd.Output()
 		var said npmSaid

@@ -16,7 +16,10 @@ func TestADeviceIsRestartedOnlyByWhoHoldsItsCredential(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	ds := play(t, plug(email, "old-password", sim.Bare), plug("bob@example.org", "bobs"), older(email, "old-password"), older("bob@example.org", "bobs"))
+	ds := play(
+		t, plug(email, "old-password", sim.Bare), plug("bob@example.org", "bobs"), older(email, "old-password"),
+		older("bob@example.org", "bobs"),
+	)
 	b := purse(9)
 	for i, d := range ds {
 		var r interface {
@@ -26,7 +29,8 @@ func TestADeviceIsRestartedOnlyByWhoHoldsItsCredential(t *testing.T) {
 			r = aes(t, smart.AESOptions{Budget: b})
 		}
 		err := r.Restart(t.Context(), seen(d), agreedBoth)
-		if mine := i%2 == 0; mine != (err == nil) || mine != slices.Contains(d.Told(), "device_reboot") || !mine && !errors.Is(err, home.ErrNotOpened) && !errors.Is(err, home.ErrForeign) && !errors.Is(err, home.ErrBudget) {
+		if mine := i%2 == 0; mine != (err == nil) || mine != slices.Contains(d.Told(), "device_reboot") ||
+			!mine && !errors.Is(err, home.ErrNotOpened) && !errors.Is(err, home.ErrForeign) && !errors.Is(err, home.ErrBudget) {
 			t.Errorf("device %d: %v, told %q", i, err, d.Told())
 		}
 	}

@@ -30,7 +30,13 @@ var (
 )
 
 func plug(username, password string, defects ...sim.Defect) sim.Spec {
-	return sim.Spec{Kind: home.Plug, Protocol: home.KLAP2, Username: username, Password: home.NewSecret(password), Defects: defects}
+	return sim.Spec{
+		Kind:     home.Plug,
+		Protocol: home.KLAP2,
+		Username: username,
+		Password: home.NewSecret(password),
+		Defects:  defects,
+	}
 }
 
 // play runs simulated devices until the test ends.
@@ -90,10 +96,24 @@ func TestEachVerdictIsFound(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	ds := play(t,
-		plug(email, "new-password"), plug(email, "old-password"), plug(strings.ToLower(email), "old-password"), plug("test@tp-link.net", "test"),
-		plug("kasa@tp-link.net", "kasaSetup"), sim.Spec{Kind: home.Bulb, Protocol: home.KLAP2}, plug("bob@example.org", "bobs"),
-		plug(email, "old-password", sim.ThirdPartyOff), plug(email, "old-password", sim.Garbled), plug(email, "old-password", sim.Impostor),
+	ds := play(
+		t,
+		plug(
+			email, "new-password",
+		),
+		plug(email, "old-password"),
+		plug(strings.ToLower(email), "old-password"),
+		plug("test@tp-link.net", "test"),
+		plug(
+			"kasa@tp-link.net", "kasaSetup",
+		),
+		sim.Spec{Kind: home.Bulb, Protocol: home.KLAP2},
+		plug("bob@example.org", "bobs"),
+		plug(
+			email, "old-password", sim.ThirdPartyOff,
+		),
+		plug(email, "old-password", sim.Garbled),
+		plug(email, "old-password", sim.Impostor),
 	)
 	d := driver(t)
 	for i, want := range []struct {
@@ -135,7 +155,9 @@ func TestAChangeIsMadeOnlyAsTheDeviceSaysItCanBeMade(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	ds := play(t, plug(email, "old-password", sim.Bare), plug(email, "old-password", sim.Stubborn), plug(email, "old-password"))
+	ds := play(
+		t, plug(email, "old-password", sim.Bare), plug(email, "old-password", sim.Stubborn), plug(email, "old-password"),
+	)
 	d := driver(t)
 	for i, want := range []error{home.ErrRefused, home.ErrRefused, nil} {
 		if err := d.Rekey(t.Context(), seen(ds[i]), move); !errors.Is(err, want) {

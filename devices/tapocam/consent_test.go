@@ -26,7 +26,8 @@ func TestOlderFirmwareIsToldNothingWithoutTheOwnersWord(t *testing.T) {
 	if f.Rank != home.HashFirst {
 		t.Errorf("rank %s before consent, want %s", f.Rank, home.HashFirst)
 	}
-	if err := d.Rekey(t.Context(), seen(all[0]), m); !errors.Is(err, home.ErrRefused) || !strings.Contains(home.HintOf(err), "rekeyd bind --allow-cleartext-bind") {
+	if err := d.Rekey(t.Context(), seen(all[0]), m); !errors.Is(err, home.ErrRefused) ||
+		!strings.Contains(home.HintOf(err), "rekeyd bind --allow-cleartext-bind") {
 		t.Errorf("got %v, %s", err, home.HintOf(err))
 	}
 	if b.calls != 0 || len(all[0].Told()) != 0 {

@@ -64,7 +64,9 @@ func TestARekeyTouchesNothingButThePassword(t *testing.T) {
 	if !s.Holds(email, newPair.Password) {
 		t.Error("it does not hold the new one")
 	}
-	if want := []string{"getDeviceInfo", "scanApList", "changeAdminPassword", "getDeviceInfo"}; !slices.Equal(s.Told(), want) {
+	if want := []string{"getDeviceInfo", "scanApList", "changeAdminPassword", "getDeviceInfo"}; !slices.Equal(
+		s.Told(), want,
+	) {
 		t.Errorf("it was told %q, want %q", s.Told(), want)
 	}
 }
@@ -178,7 +180,9 @@ func TestNoCameraIsEverLocked(t *testing.T) {
 							if err != nil && !errors.Is(err, home.ErrBudget) {
 								t.Fatal(err)
 							}
-							_ = d.Rekey(t.Context(), seen(s), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0]})
+							_ = d.Rekey(
+								t.Context(), seen(s), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0]},
+							)
 						}
 					}
 					b.hour()
@@ -215,7 +219,8 @@ func TestWhatIsNeededIsChecked(t *testing.T) {
 		t.Error("a negative timeout is taken")
 	}
 	d := driver(t, tapocam.Options{})
-	if err := d.Rekey(t.Context(), home.Device{ID: "mac-1"}, home.Move{Account: ann, From: oldPair}); err == nil || home.HintOf(err) == "" {
+	if err := d.Rekey(t.Context(), home.Device{ID: "mac-1"}, home.Move{Account: ann, From: oldPair}); err == nil ||
+		home.HintOf(err) == "" {
 		t.Errorf("got %v: the new password is not known", err)
 	}
 }
@@ -246,7 +251,8 @@ func TestWithoutASignInOnlyAKnownCameraIsBelieved(t *testing.T) {
 	if _, err := d.Probe(t.Context(), dev, both); !errors.Is(err, home.ErrBudget) {
 		t.Errorf("got %v for another camera", err)
 	}
-	if err := d.Rekey(t.Context(), seen(all[0]), move); !errors.Is(err, home.ErrBudget) || !all[0].Holds(email, oldPair.Password) {
+	if err := d.Rekey(t.Context(), seen(all[0]), move); !errors.Is(err, home.ErrBudget) ||
+		!all[0].Holds(email, oldPair.Password) {
 		t.Errorf("got %v", err)
 	}
 }

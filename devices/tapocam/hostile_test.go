@@ -20,7 +20,9 @@ import (
 // login sends one login to a simulated camera.
 func login(t *testing.T, s *sim.Device, body string) (string, error) {
 	t.Helper()
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	c := &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+	}
 	got, err := c.Post("https://"+s.Addr().String()+"/", "application/json", strings.NewReader(body))
 	if err != nil {
 		return "", err
@@ -112,7 +114,8 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 			if err == nil {
 				t.Error("rekeyed")
 			}
-			if said := fmt.Sprint(f, err); strings.Contains(said, "hello") || strings.Contains(said, email) || strings.Contains(said, "stok") {
+			if said := fmt.Sprint(f, err); strings.Contains(said, "hello") || strings.Contains(said, email) ||
+				strings.Contains(said, "stok") {
 				t.Errorf("it quotes: %s", said)
 			}
 			if b.calls != 0 {
@@ -126,8 +129,10 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 func TestNoCameraIsTalkedDown(t *testing.T) {
 	old := false
 	v := func(cnonce string) string {
-		return fmt.Sprintf(`{"error_code":-40413,"result":{"data":{"nonce":"1011121314151617","max_time":10,"device_confirm":"%s"}}}`,
-			tapocam.VectorOf("old-password", cnonce, "1011121314151617", false, "", 0).Confirm)
+		return fmt.Sprintf(
+			`{"error_code":-40413,"result":{"data":{"nonce":"1011121314151617","max_time":10,"device_confirm":"%s"}}}`,
+			tapocam.VectorOf("old-password", cnonce, "1011121314151617", false, "", 0).Confirm,
+		)
 	}
 	var asked []string
 	dev := hostile(t, func(w http.ResponseWriter, r *http.Request) {
@@ -161,20 +166,30 @@ func TestNoCameraIsTalkedDown(t *testing.T) {
 
 func FuzzGreetingIsReadOrRefused(f *testing.F) {
 	f.Add(200, []byte(fmt.Sprintf(blocked, "60")))
-	f.Add(200, []byte(`{"error_code":-40413,"result":{"data":{"code":-40401,"time":1,"max_time":10,"encrypt_type":["3"],"nonce":"1011121314151617","device_confirm":"ab","key":"x"}}}`))
+	f.Add(
+		200,
+		[]byte(
+			`{"error_code":-40413,"result":{"data":{"code":-40401,"time":1,"max_time":10,"encrypt_type":["3"],"nonce":"1011121314151617","device_confirm":"ab","key":"x"}}}`,
+		),
+	)
 	f.Add(200, []byte(`{"error_code":0,"result":{"stok":"abc","start_seq":7}}`))
 	f.Add(200, []byte(`{"error_code":-40401,"data":{"encrypt_type":"3"}}`))
 	f.Add(403, []byte(`null`))
 	f.Fuzz(func(t *testing.T, status int, raw []byte) {
 		ok, locked, stok, nonce := tapocam.ParseGreeting(status, raw)
-		if ok && (locked || status != 200) || strings.ContainsAny(stok+nonce, "/?#% \n:@") || len(stok) > 128 || len(nonce) > 64 {
+		if ok && (locked || status != 200) || strings.ContainsAny(stok+nonce, "/?#% \n:@") || len(stok) > 128 ||
+			len(nonce) > 64 {
 			t.Errorf("%t %t %q %q", ok, locked, stok, nonce)
 		}
 	})
 }
 
 func FuzzIdentityIsReadOrRefused(f *testing.F) {
-	f.Add([]byte(`{"device_info":{"basic_info":{"mac":"1C-61-B4-01-02-03","device_model":"C200","device_alias":"Door\u0007\n"}}}`))
+	f.Add(
+		[]byte(
+			`{"device_info":{"basic_info":{"mac":"1C-61-B4-01-02-03","device_model":"C200","device_alias":"Door\u0007\n"}}}`,
+		),
+	)
 	f.Add([]byte(`{"device_info":{"info":{"mac":"1c61b4010203"}}}`))
 	f.Add([]byte(`{"onboarding":{"scan":{"publicKey":"AAAA"}}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -100,7 +100,9 @@ func (s *deviceSession) sealingKey(ctx context.Context) (*rsa.PublicKey, error) 
 // changePassword sends the camera the new password, encrypted with its key. That the password is encrypted, and not its
 // hash, is a guess: sources disagree (devices/PROTOCOLS.md, section 10.3). A camera that expects the hash does not
 // prove the new password afterwards.
-func (s *deviceSession) changePassword(ctx context.Context, key *rsa.PublicKey, from held, to home.Secret) (code int, err error) {
+func (s *deviceSession) changePassword(
+	ctx context.Context, key *rsa.PublicKey, from held, to home.Secret,
+) (code int, err error) {
 	rank := home.ProvesFirst
 	if s.cipher == nil {
 		rank = home.HashFirst

@@ -41,7 +41,12 @@ func insider(t *testing.T, answer func(w http.ResponseWriter, seal func(string) 
 			_, _ = io.WriteString(w, `{"error_code":0,"result":{"stok":"abc","start_seq":-7}}`)
 		case begins:
 			v = tapocam.VectorOf("old-password", cnonce[:16], nonce, false, "", 0)
-			_, _ = fmt.Fprintf(w, `{"error_code":-40413,"result":{"data":{"nonce":"%s","max_time":10,"device_confirm":"%s"}}}`, nonce, v.Confirm)
+			_, _ = fmt.Fprintf(
+				w,
+				`{"error_code":-40413,"result":{"data":{"nonce":"%s","max_time":10,"device_confirm":"%s"}}}`,
+				nonce,
+				v.Confirm,
+			)
 		}
 	})
 }

@@ -62,7 +62,13 @@ func (b *budget) hour() {
 
 // camera is one that holds a password of the account.
 func camera(password string, defects ...sim.Defect) sim.Spec {
-	return sim.Spec{Kind: home.Camera, Protocol: home.TapoCam, Username: email, Password: home.NewSecret(password), Defects: defects}
+	return sim.Spec{
+		Kind:     home.Camera,
+		Protocol: home.TapoCam,
+		Username: email,
+		Password: home.NewSecret(password),
+		Defects:  defects,
+	}
 }
 
 // play runs simulated devices until the test ends.

@@ -30,7 +30,10 @@ func Avahi(t testing.TB, on string, n int) {
 	}
 	run := t.TempDir()
 	conf := filepath.Join(run, "avahi.conf")
-	write(t, conf, "[server]\nhost-name=avahihost\nallow-interfaces="+on+"\nenable-dbus=no\n[wide-area]\nenable-wide-area=no\n[publish]\npublish-workstation=no\n")
+	write(
+		t, conf,
+		"[server]\nhost-name=avahihost\nallow-interfaces="+on+"\nenable-dbus=no\n[wide-area]\nenable-wide-area=no\n[publish]\npublish-workstation=no\n",
+	)
 	if err := os.MkdirAll("/run/avahi-daemon", 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -207,11 +207,18 @@ const unique = dns.ClassINET | 0x8000 // with the cache-flush bit
 func fullName(s Service) string { return s.Instance + "." + s.Type + ".local." }
 
 func ptr(s Service, ttl uint32) dns.RR {
-	return &dns.PTR{Hdr: dns.RR_Header{Name: s.Type + ".local.", Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: ttl}, Ptr: fullName(s)}
+	return &dns.PTR{
+		Hdr: dns.RR_Header{Name: s.Type + ".local.", Rrtype: dns.TypePTR, Class: dns.ClassINET, Ttl: ttl},
+		Ptr: fullName(s),
+	}
 }
 
 func srv(s Service) dns.RR {
-	return &dns.SRV{Hdr: dns.RR_Header{Name: fullName(s), Rrtype: dns.TypeSRV, Class: unique, Ttl: 120}, Port: s.Port, Target: s.Host}
+	return &dns.SRV{
+		Hdr:    dns.RR_Header{Name: fullName(s), Rrtype: dns.TypeSRV, Class: unique, Ttl: 120},
+		Port:   s.Port,
+		Target: s.Host,
+	}
 }
 
 func txt(s Service) dns.RR {
