@@ -21,7 +21,8 @@ var places = []struct {
 	},
 	{
 		"devices/discover/classify.go", "\t{home.KasaCam, func",
-		"\t{home.Fake, func(r *tapoReply) bool { return r.Type == \"FAKE\" }},\n", "add a rule in devices/discover/classify.go",
+		"\t{home.Fake, func(r *tapoReply) bool { return r.Type == \"FAKE\" }},\n",
+		"add a rule in devices/discover/classify.go",
 	},
 	{"devices/fake/fake.go", "", fakeDriver, "devices/fake"},
 	{

@@ -152,7 +152,8 @@ func (r *tapoReply) reveal(raw []byte, fields map[string]json.RawMessage) {
 // sighting is what the device says, for the roster. Its address is filled in by who has heard it.
 func (r *tapoReply) sighting(fields map[string]json.RawMessage) (home.Sighting, error) {
 	s := home.Sighting{
-		Source: "tapo-udp", Match: home.Unknown, Model: clean(r.Model), Kind: tapoKind(r.Type, r.Model), Owner: r.owner(), Extra: extra(fields),
+		Source: "tapo-udp", Match: home.Unknown, Model: clean(r.Model), Kind: tapoKind(r.Type, r.Model), Owner: r.owner(),
+		Extra: extra(fields),
 	}
 	s.Protocol = r.protocol()
 	s.Addr = netip.AddrPortFrom(netip.Addr{}, r.port(s.Protocol))

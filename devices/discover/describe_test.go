@@ -21,7 +21,12 @@ func TestAnnouncementsBecomeDevices(t *testing.T) {
 		model, key          string
 	}{
 		{"Cam", "_rekeyd._tcp", "", []string{"id=rk-7f", "kind=camera", "model=C1"}, home.Camera, "C1", "rk:rk-7f"},
-		{"Lamp", "_hap._tcp", "", []string{"id=AA:BB:CC:00:11:22", "md=LIFX A19", "ci=5"}, home.Bulb, "LIFX A19", "hap:aabbcc001122"},
+		{
+			"Lamp", "_hap._tcp", "",
+			[]string{"id=AA:BB:CC:00:11:22", "md=LIFX A19", "ci=5"},
+			home.Bulb, "LIFX A19",
+			"hap:aabbcc001122",
+		},
 		{"Plug", "_hap._tcp", "", []string{"id=AA:BB:CC:00:11:23", "md=EP25", "ci=7"}, home.Plug, "EP25", "hap:aabbcc001123"},
 		{"Wall", "_HAP._tcp", "", []string{"CI=8"}, home.Switch, "", "mdns:wall._hap._tcp"},
 		{"Eye", "_hap._tcp", "", []string{"ci=17"}, home.Camera, "", "mdns:eye._hap._tcp"},
@@ -31,16 +36,39 @@ func TestAnnouncementsBecomeDevices(t *testing.T) {
 		{"0F", "_matterc._udp", "0011223344556677.local.", []string{"DT=266", "VP=1+2"}, home.Plug, "", "matter:0f"},
 		{"0F", "_matterc._udp", "", []string{"DT=257"}, home.Bulb, "", "matter:0f"},
 		{"0F", "_matterc._udp", "", []string{"DT=259"}, home.Switch, "", "matter:0f"},
-		{"ShellyPlugS-80646F010203", "_shelly._tcp", "", []string{"app=PlugS", "gen=2"}, home.Plug, "PlugS", "mac:80646f010203"},
+		{
+			"ShellyPlugS-80646F010203", "_shelly._tcp", "",
+			[]string{"app=PlugS", "gen=2"},
+			home.Plug, "PlugS",
+			"mac:80646f010203",
+		},
 		{"shelly1pm-8caab5010203", "_http._tcp", "", nil, home.Switch, "shelly1pm", "mac:8caab5010203"},
 		{"tas", "_http._tcp", "", []string{"devicetype=tasmota"}, home.Switch, "Tasmota", "mdns:tas._http._tcp"},
 		{"nc450(UN)", "_http._tcp", "", nil, home.Camera, "NC450", "mdns:nc450(un)._http._tcp"},
-		{"node", "_esphomelib._tcp", "", []string{"mac=a4cf12010203", "board=esp32"}, home.Other, "esp32", "mac:a4cf12010203"},
+		{
+			"node", "_esphomelib._tcp", "",
+			[]string{"mac=a4cf12010203", "board=esp32"},
+			home.Other, "esp32",
+			"mac:a4cf12010203",
+		},
 		{"strip", "_wled._tcp", "", []string{"mac=a4cf12010204"}, home.Bulb, "WLED", "mac:a4cf12010204"},
-		{"Hue", "_hue._tcp", "", []string{"bridgeid=001788fffe123456", "modelid=BSB002"}, home.Other, "BSB002", "mac:001788123456"},
+		{
+			"Hue", "_hue._tcp", "",
+			[]string{"bridgeid=001788fffe123456", "modelid=BSB002"},
+			home.Other, "BSB002",
+			"mac:001788123456",
+		},
 		{"AXIS", "_axis-video._tcp", "", []string{"macaddress=ACCC8E010203"}, home.Camera, "Axis", "mac:accc8e010203"},
-		{"yeelink-light-color1_miio1", "_miio._udp", "", nil, home.Bulb, "yeelink-light-color1", "mdns:yeelink-light-color1_miio1._miio._udp"},
-		{"HW", "_hwenergy._tcp", "", []string{"product_type=HWE-SKT", "serial=3c39e7010203"}, home.Plug, "HWE-SKT", "mac:3c39e7010203"},
+		{
+			"yeelink-light-color1_miio1", "_miio._udp", "", nil, home.Bulb, "yeelink-light-color1",
+			"mdns:yeelink-light-color1_miio1._miio._udp",
+		},
+		{
+			"HW", "_hwenergy._tcp", "",
+			[]string{"product_type=HWE-SKT", "serial=3c39e7010203"},
+			home.Plug, "HWE-SKT",
+			"mac:3c39e7010203",
+		},
 	} {
 		s, ok := discover.Describe(discover.Announcement{Instance: c.instance, Type: c.typ, Host: c.host, TXT: c.txt})
 		if !ok || s.Kind != c.kind || s.Model != c.model || len(s.Keys) == 0 || s.Keys[0] != c.key {

@@ -60,15 +60,16 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 	w := start(t, discover.Options{Interfaces: discover.Named("lo"), Pace: discover.Pace{
 		Window: 100 * time.Millisecond, First: 150 * time.Millisecond, Then: 150 * time.Millisecond, Poll: time.Second,
 	}})
-	w.until(t, 5*time.Second, "five plugs, whose they are, and the garbage counted", func(m map[string]home.Sighting) bool {
-		n := 0
-		for _, s := range m {
-			if s.Protocol == home.IOT && s.Owner == home.OwnerOf("a@example.com") && s.Addr.Port() == 9999 {
-				n++
+	w.until(t, 5*time.Second, "five plugs, whose they are, and the garbage counted",
+		func(m map[string]home.Sighting) bool {
+			n := 0
+			for _, s := range m {
+				if s.Protocol == home.IOT && s.Owner == home.OwnerOf("a@example.com") && s.Addr.Port() == 9999 {
+					n++
+				}
 			}
-		}
-		return n == 5 && w.Counts()["reply that is none"] > 0
-	})
+			return n == 5 && w.Counts()["reply that is none"] > 0
+		})
 	first, second := netip.MustParseAddr("127.0.0.10"), netip.MustParseAddr("127.0.0.77")
 	firstIsAt := func(m map[string]home.Sighting) netip.Addr { return m["iot-udp mac:50c7bf010200"].Addr.Addr() }
 	house.Set(second, xor.Seal(fmt.Appendf(nil, plugReply, 0, 0)))
@@ -76,11 +77,13 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 		return w.Counts()["reply from a second address"] > 1 && firstIsAt(m) == first
 	})
 	house.Set(first, nil)
-	w.until(t, 5*time.Second, "the first plug at the second address, since it left the first", func(m map[string]home.Sighting) bool {
-		return firstIsAt(m) == second
-	})
+	w.until(t, 5*time.Second, "the first plug at the second address, since it left the first",
+		func(m map[string]home.Sighting) bool {
+			return firstIsAt(m) == second
+		})
 	house.Set(second, nil)
-	w.until(t, 10*time.Second, "the first plug gone", func(m map[string]home.Sighting) bool { return m["iot-udp mac:50c7bf010200"].Gone })
+	w.until(t, 10*time.Second, "the first plug gone",
+		func(m map[string]home.Sighting) bool { return m["iot-udp mac:50c7bf010200"].Gone })
 }
 
 func TestGarbageIsDroppedAndCounted(t *testing.T) {
@@ -97,7 +100,8 @@ func TestGarbageIsDroppedAndCounted(t *testing.T) {
 	send(t, "224.0.0.251:5353", discovertest.Many(2, base)[1])
 	w.until(t, 5*time.Second, "all of it counted, and no device of it", func(m map[string]home.Sighting) bool {
 		c := w.Counts()
-		return len(m) == 1 && c["mdns packet that is none"] > 0 && c["mdns record malformed"] > 0 && c["mdns from another port"] > 0
+		return len(m) == 1 && c["mdns packet that is none"] > 0 && c["mdns record malformed"] > 0 &&
+			c["mdns from another port"] > 0
 	})
 }
 

@@ -27,7 +27,8 @@ func TestAHouseOfEveryProtocolIsFound(t *testing.T) {
 		return s
 	}
 	specs := []sim.Spec{
-		spec(home.Plug, home.IOT, anna), spec(home.Camera, home.KasaCam, anna), spec(home.Camera, home.TapoCam, anna), spec(home.Camera, home.TapoCam, ""),
+		spec(home.Plug, home.IOT, anna), spec(home.Camera, home.KasaCam, anna), spec(home.Camera, home.TapoCam, anna),
+		spec(home.Camera, home.TapoCam, ""),
 		spec(home.Plug, home.KLAP2, anna), spec(home.Bulb, home.KLAP2, ""), spec(home.Switch, home.TPAP, "bob@example.org"),
 	}
 	h, err := sim.New(sim.Options{Log: slog.New(slog.DiscardHandler)}, specs)
@@ -49,7 +50,8 @@ func TestAHouseOfEveryProtocolIsFound(t *testing.T) {
 			}
 			found := false
 			for _, s := range m {
-				found = found || s.Protocol == specs[i].Protocol && s.Kind == specs[i].Kind && s.Addr == d.Addr() && s.Owner == owner && "mac-"+s.Keys[0][4:] == string(d.ID())
+				found = found || s.Protocol == specs[i].Protocol && s.Kind == specs[i].Kind && s.Addr == d.Addr() &&
+					s.Owner == owner && "mac-"+s.Keys[0][4:] == string(d.ID())
 			}
 			if !found {
 				return false

@@ -44,7 +44,8 @@ func listen(n *network) (*listener, error) {
 				joined++
 			}
 		}
-		err4 = errors.Join(p.SetControlMessage(ipv4.FlagInterface|ipv4.FlagDst, true), p.SetMulticastLoopback(true), p.SetMulticastTTL(255))
+		err4 = errors.Join(p.SetControlMessage(ipv4.FlagInterface|ipv4.FlagDst, true), p.SetMulticastLoopback(true),
+			p.SetMulticastTTL(255))
 		if l.v4 = p; joined == 0 || err4 != nil {
 			_, l.v4, err4 = c.Close(), nil, errors.Join(err4, errors.New("no interface takes IPv4 multicast"))
 		}
@@ -60,7 +61,8 @@ func listen(n *network) (*listener, error) {
 				joined++
 			}
 		}
-		err6 = errors.Join(p.SetControlMessage(ipv6.FlagInterface|ipv6.FlagDst, true), p.SetMulticastLoopback(true), p.SetMulticastHopLimit(255))
+		err6 = errors.Join(p.SetControlMessage(ipv6.FlagInterface|ipv6.FlagDst, true), p.SetMulticastLoopback(true),
+			p.SetMulticastHopLimit(255))
 		if l.v6 = p; joined == 0 || err6 != nil {
 			_, l.v6, err6 = c.Close(), nil, errors.Join(err6, errors.New("no interface takes IPv6 multicast"))
 		}

@@ -91,7 +91,8 @@ type scheme struct {
 
 // unshown are the names of fields that are in a sighting in another way, or that nobody needs to see. See extra.
 var unshown = map[string]bool{
-	"device_type": true, "device_model": true, "mac": true, "ip": true, "owner": true, "factory_default": true, "encrypt_info": true, "http_port": true,
+	"device_type": true, "device_model": true, "mac": true, "ip": true, "owner": true, "factory_default": true,
+	"encrypt_info": true, "http_port": true,
 	"connect_ssid": true, "key": true, "setup_code": true, "setup_payload": true,
 }
 
@@ -129,7 +130,8 @@ func parseTapo(raw []byte) (*tapoReply, map[string]json.RawMessage, error) {
 	}
 	r := &tapoReply{}
 	for name, into := range map[string]any{
-		"device_type": &r.Type, "device_model": &r.Model, "device_name": &r.Name, "mac": &r.MAC, "factory_default": &r.Factory,
+		"device_type": &r.Type, "device_model": &r.Model, "device_name": &r.Name, "mac": &r.MAC,
+		"factory_default":  &r.Factory,
 		"mgt_encrypt_schm": &r.Scheme, "encrypt_info": &r.Hidden, "tpap": &r.TPAP,
 	} {
 		_ = json.Unmarshal(fields[name], into)

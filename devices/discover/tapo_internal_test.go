@@ -83,28 +83,58 @@ func TestRepliesAreClassified(t *testing.T) {
 		kind     home.Kind
 		owner    string
 	}{
-		{scheme("IOT.SMARTPLUGSWITCH", "HS110(EU)", "KLAP", `,"http_port":80`), home.KLAP1, 80, home.Plug, strings.ToLower(anna)},
-		{scheme("IOT.SMARTPLUGSWITCH", "HS220(US)", "KLAP", `,"new_klap":1`), home.IOTKLAP2, 80, home.Switch, strings.ToLower(anna)},
+		{
+			scheme("IOT.SMARTPLUGSWITCH", "HS110(EU)", "KLAP", `,"http_port":80`), home.KLAP1, 80, home.Plug,
+			strings.ToLower(anna),
+		},
+		{
+			scheme("IOT.SMARTPLUGSWITCH", "HS220(US)", "KLAP", `,"new_klap":1`), home.IOTKLAP2, 80, home.Switch,
+			strings.ToLower(anna),
+		},
 		{scheme("IOT.SMARTBULB", "KL135(US)", "KLAP", `,"lv":2`), home.IOTKLAP2, 80, home.Bulb, strings.ToLower(anna)},
-		{scheme("SMART.TAPOPLUG", "P110M(EU)", "KLAP", `,"lv":2,"http_port":8080`), home.KLAP2, 8080, home.Plug, strings.ToLower(anna)},
+		{
+			scheme("SMART.TAPOPLUG", "P110M(EU)", "KLAP", `,"lv":2,"http_port":8080`), home.KLAP2, 8080, home.Plug,
+			strings.ToLower(anna),
+		},
 		{scheme("SMART.KASASWITCH", "KS205(US)", "KLAP", ``), home.KLAP2, 80, home.Switch, strings.ToLower(anna)},
 		{scheme("SMART.TAPOBULB", "L530E(EU)", "AES", `,"lv":2`), home.SmartAES, 80, home.Bulb, strings.ToLower(anna)},
 		{scheme("SMART.TAPOHUB", "H100(EU)", "KLAP", ``), home.KLAP2, 80, home.Other, strings.ToLower(anna)},
-		{scheme("SMART.TAPOROBOVAC", "RV20(US)", "KLAP", `,"is_support_https":true,"http_port":4433`), "", 0, home.Other, strings.ToLower(anna)},
+		{
+			scheme("SMART.TAPOROBOVAC", "RV20(US)", "KLAP", `,"is_support_https":true,"http_port":4433`), "", 0, home.Other,
+			strings.ToLower(anna),
+		},
 		{scheme("SMART.TAPOPLUG", "P100(EU)", "TPAP", ``), home.TPAP, 80, home.Plug, strings.ToLower(anna)},
-		{scheme("SMART.TAPOBULB", "L610(EU)", "TPAP", `,"is_support_https":false,"http_port":80,"lv":2`), home.TPAP, 80, home.Bulb, strings.ToLower(anna)},
-		{scheme("SMART.TAPOBULB", "L530E(EU)", "KLAP", `,"lv":2,"tpap_preferred":false`), home.KLAP2, 80, home.Bulb, strings.ToLower(anna)},
-		{scheme("SMART.TAPOROBOVAC", "RV30(US)", "TPAP", `,"is_support_https":true,"lv":2`), home.TPAP, 4433, home.Other, strings.ToLower(anna)},
+		{
+			scheme("SMART.TAPOBULB", "L610(EU)", "TPAP", `,"is_support_https":false,"http_port":80,"lv":2`), home.TPAP, 80,
+			home.Bulb, strings.ToLower(anna),
+		},
+		{
+			scheme("SMART.TAPOBULB", "L530E(EU)", "KLAP", `,"lv":2,"tpap_preferred":false`), home.KLAP2, 80, home.Bulb,
+			strings.ToLower(anna),
+		},
+		{
+			scheme("SMART.TAPOROBOVAC", "RV30(US)", "TPAP", `,"is_support_https":true,"lv":2`), home.TPAP, 4433, home.Other,
+			strings.ToLower(anna),
+		},
 		{`{` + mac + `,"device_type":"SMART.TAPOROBOVAC","mgt_encrypt_schm":{"encrypt_type":"TPAP"},"tpap":{"tls":2,"pake":[2],"port":8443}}`, home.TPAP, 8443, home.Other, ""},
 		{`{` + mac + `,"device_type":"SMART.TAPOBULB","mgt_encrypt_schm":{"encrypt_type":"TPAP"},"tpap":{"tls":0,"pake":[2],"port":80}}`, home.TPAP, 80, home.Bulb, ""},
 		{`{` + mac + `,"device_type":"SMART.IPCAMERA","encrypt_type":["4"],"mgt_encrypt_schm":{"is_support_https":true},"tpap":{"tls":"x","port":-1}}`, home.TPAP, 443, home.Camera, ""},
 		{scheme("SMART.TAPOPLUG", "P9", "ROT13", ``), "", 0, home.Plug, strings.ToLower(anna)},
 		{scheme("IOT.IPCAMERA", "EC60(US)", "", ``), home.KasaCam, 10443, home.Camera, strings.ToLower(anna)},
 		{`{` + mac + `,"device_type":"SMART.IPCAMERA","device_model":"C210","encrypt_type":["3"],"mgt_encrypt_schm":{"is_support_https":true}}`, home.TapoCam, 443, home.Camera, ""},
-		{`{` + mac + `,"device_type":"SMART.IPCAMERA","device_model":"C100","encrypt_type":["2"]}`, home.TapoCam, 443, home.Camera, ""},
-		{`{` + mac + `,"device_type":"SMART.TAPODOORBELL","device_model":"D230","encrypt_type":"3"}`, home.TapoCam, 443, home.Camera, ""},
+		{
+			`{` + mac + `,"device_type":"SMART.IPCAMERA","device_model":"C100","encrypt_type":["2"]}`, home.TapoCam, 443,
+			home.Camera, "",
+		},
+		{
+			`{` + mac + `,"device_type":"SMART.TAPODOORBELL","device_model":"D230","encrypt_type":"3"}`, home.TapoCam, 443,
+			home.Camera, "",
+		},
 		{`{` + mac + `,"device_type":"SMART.IPCAMERA","device_model":"C101","encrypt_type":["4"],"mgt_encrypt_schm":{"is_support_https":true,"http_port":443}}`, home.TPAP, 443, home.Camera, ""},
-		{`{` + mac + `,"device_type":"SMART.TAPOPLUG","owner":"","mgt_encrypt_schm":{"encrypt_type":"KLAP"}}`, home.KLAP2, 80, home.Plug, home.NoOwner},
+		{
+			`{` + mac + `,"device_type":"SMART.TAPOPLUG","owner":"","mgt_encrypt_schm":{"encrypt_type":"KLAP"}}`, home.KLAP2,
+			80, home.Plug, home.NoOwner,
+		},
 		{`{` + mac + `,"device_type":"SMART.TAPOPLUG","owner":"D41D8CD98F00B204E9800998ECF8427E","mgt_encrypt_schm":{"encrypt_type":"KLAP"}}`, home.KLAP2, 80, home.Plug, home.NoOwner},
 		{`{` + mac + `,"device_type":"SMART.TAPOPLUG","owner":"` + anna + `","factory_default":true,"mgt_encrypt_schm":{"encrypt_type":"KLAP"}}`, home.KLAP2, 80, home.Plug, home.NoOwner},
 		{`{` + mac + `,"device_type":7,"owner":{"a":1},"mgt_encrypt_schm":"KLAP","encrypt_type":9}`, "", 0, home.Other, ""},
@@ -165,7 +195,8 @@ func TestWhatACameraHidesIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, info := range map[string]string{
-		"other people's key": hide(t, &other.PublicKey, secrets), "no JSON": hide(t, &ask.key.key.PublicKey, "hello"), "nothing": `{}`, "no object": `[1]`,
+		"other people's key": hide(t, &other.PublicKey, secrets), "no JSON": hide(t, &ask.key.key.PublicKey, "hello"),
+		"nothing": `{}`, "no object": `[1]`,
 		"cut": `{"key":"AAAA","data":"AAAA"}`, "not of base64": `{"key":"!","data":"!"}`,
 	} {
 		s, err := ask.Read(replyOf(camera(info)))
@@ -189,8 +220,10 @@ func TestWhatIsKeptOfARestIsBounded(t *testing.T) {
 
 func TestAReplyThatIsNoneIsRefused(t *testing.T) {
 	for _, raw := range [][]byte{
-		nil, []byte("hello"), packet(0, nil), replyOf(`null`), replyOf(`{}`), replyOf(`[]`), replyOf(`{"mac":"00-00-00-00-00-00"}`), replyOf(`{"mac":7}`),
-		replyOf(`{"mac":"5C-E9-31-01-02-03"}`)[:40], replyOf(strings.Repeat("[", 9000)), append([]byte{1}, replyOf(`{"mac":"5C-E9-31-01-02-03"}`)[1:]...),
+		nil, []byte("hello"), packet(0, nil), replyOf(`null`), replyOf(`{}`), replyOf(`[]`),
+		replyOf(`{"mac":"00-00-00-00-00-00"}`), replyOf(`{"mac":7}`),
+		replyOf(`{"mac":"5C-E9-31-01-02-03"}`)[:40], replyOf(strings.Repeat("[", 9000)),
+		append([]byte{1}, replyOf(`{"mac":"5C-E9-31-01-02-03"}`)[1:]...),
 		bytes.Replace(replyOf(`{"mac":"5C-E9-31-01-02-03"}`), []byte(`"error_code":0`), []byte(`"error_code":-1`), 1),
 	} {
 		if s, err := Tapo()[0].Read(raw); err == nil {

@@ -48,7 +48,8 @@ func rekeyed(b *bench) error {
 	if err := b.rekey(0); err != nil {
 		return fmt.Errorf("rekey: %w", err)
 	}
-	if err := errors.Join(b.hold(0, home.Current), b.hold(1, home.Stale), b.found(0, home.Ours, home.Current)); err != nil {
+	if err := errors.Join(b.hold(0, home.Current), b.hold(1, home.Stale),
+		b.found(0, home.Ours, home.Current)); err != nil {
 		return err
 	}
 	b.c.Recorded = b.c.Account.Epoch // the ledger has it now

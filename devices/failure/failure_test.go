@@ -22,15 +22,24 @@ func TestFailuresBecomeVerdictsAndErrors(t *testing.T) {
 		cause  error // of a move
 		hint   bool
 	}{
-		{failure.Unreachable(errors.New("no connection")), home.Unreachable, "port 80 does not answer", home.ErrUnreachable, false},
+		{
+			failure.Unreachable(errors.New("no connection")), home.Unreachable, "port 80 does not answer", home.ErrUnreachable,
+			false,
+		},
 		{failure.Unreachable(failure.ErrProtocol), home.Unreachable, failure.ErrProtocol.Error(), home.ErrUnreachable, false},
 		{failure.ErrProtocol, home.Unreachable, failure.ErrProtocol.Error(), home.ErrUnreachable, false},
-		{failure.Unreachable(failure.ErrThirdParty), home.ThirdPartyOff, failure.ErrThirdParty.Error(), home.ErrRefused, true},
+		{
+			failure.Unreachable(failure.ErrThirdParty), home.ThirdPartyOff, failure.ErrThirdParty.Error(), home.ErrRefused,
+			true,
+		},
 		{failure.ErrOtherDevice, home.Mismatch, failure.ErrOtherDevice.Error(), home.ErrUnreachable, false},
 		{failure.ErrMismatch, home.Mismatch, failure.ErrMismatch.Error(), home.ErrNotOpened, false},
 		{failure.ErrRejected, home.Mismatch, failure.ErrRejected.Error(), home.ErrNotOpened, false},
 		{home.ErrNotOpened, home.Mismatch, failure.ErrRejected.Error(), home.ErrNotOpened, false},
-		{fmt.Errorf("greeting: %w", home.ErrForeign), home.ForeignHeld, "it reports another account as its owner", home.ErrForeign, false},
+		{
+			fmt.Errorf("greeting: %w", home.ErrForeign), home.ForeignHeld, "it reports another account as its owner",
+			home.ErrForeign, false,
+		},
 		{failure.ErrConsent, home.Unsupported, failure.ErrConsent.Error(), home.ErrRefused, true},
 		{failure.ErrUncounted, home.Unsupported, failure.ErrUncounted.Error(), home.ErrRefused, true},
 		{failure.ErrNoCommand, home.Unsupported, failure.ErrNoCommand.Error(), home.ErrRefused, true},

@@ -77,14 +77,23 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 				}
 			}
 		},
-		"not JSON":           func(c net.Conn) { _, _ = c.Write(frame("hello ann@example.org")) },
-		"empty":              func(c net.Conn) { _, _ = c.Write(frame("")) },
-		"null":               func(c net.Conn) { _, _ = c.Write(frame("null")) },
-		"a list":             func(c net.Conn) { _, _ = c.Write(frame("[{}]")) },
-		"deep":               func(c net.Conn) { _, _ = c.Write(frame(strings.Repeat(`{"a":`, 10000))) },
-		"module is a number": func(c net.Conn) { _, _ = c.Write(frame(strings.Replace(good, `{"get_sysinfo":`, `7,"x":{"y":`, 1))) },
-		"mac is a number":    func(c net.Conn) { _, _ = c.Write(frame(strings.Replace(good, `"50:C7:BF:01:02:03"`, `7`, 1))) },
-		"binded is text":     func(c net.Conn) { _, _ = c.Write(frame(strings.Replace(good, `"binded":1`, `"binded":"1"`, 1))) },
+		"not JSON": func(c net.Conn) { _, _ = c.Write(frame("hello ann@example.org")) },
+		"empty":    func(c net.Conn) { _, _ = c.Write(frame("")) },
+		"null":     func(c net.Conn) { _, _ = c.Write(frame("null")) },
+		"a list":   func(c net.Conn) { _, _ = c.Write(frame("[{}]")) },
+		"deep":     func(c net.Conn) { _, _ = c.Write(frame(strings.Repeat(`{"a":`, 10000))) },
+		"module is a number": func(c net.Conn) {
+			_,
+				_ = c.Write(frame(strings.Replace(good, `{"get_sysinfo":`, `7,"x":{"y":`, 1)))
+		},
+		"mac is a number": func(c net.Conn) {
+			_,
+				_ = c.Write(frame(strings.Replace(good, `"50:C7:BF:01:02:03"`, `7`, 1)))
+		},
+		"binded is text": func(c net.Conn) {
+			_,
+				_ = c.Write(frame(strings.Replace(good, `"binded":1`, `"binded":"1"`, 1)))
+		},
 		"username is null of another type": func(c net.Conn) {
 			_, _ = c.Write(frame(strings.Replace(good, `"ann@example.org"`, `["ann@example.org"]`, 1)))
 		},
@@ -116,12 +125,19 @@ func TestUsableAnswersAreUsed(t *testing.T) {
 		match  home.Match
 		state  home.State
 	}{
-		"as it should be":            {good, home.Ours, home.Stale},
-		"no word of the other cloud": {strings.Replace(good, `,"smartlife.iot.common.cloud":{"err_code":-1,"err_msg":"module not support"}`, "", 1), home.Ours, home.Stale},
-		"username without binded":    {strings.Replace(good, `"binded":1`, `"binded":0`, 1), home.Unbound, home.Blank},
-		"no cloud at all":            {strings.Replace(good, `"cnCloud":{"get_info"`, `"other":{"get_info"`, 1), home.Unknown, home.Unsupported},
-		"cloud does not know":        {strings.Replace(good, `"cld_connection":1,"err_code":0`, `"err_code":-1`, 1), home.Unknown, home.Unsupported},
-		"another device":             {strings.Replace(good, "01:02:03", "01:02:04", 1), home.Unknown, home.Mismatch},
+		"as it should be": {good, home.Ours, home.Stale},
+		"no word of the other cloud": {strings.Replace(good,
+			`,"smartlife.iot.common.cloud":{"err_code":-1,"err_msg":"module not support"}`, "", 1), home.Ours, home.Stale},
+		"username without binded": {strings.Replace(good, `"binded":1`, `"binded":0`, 1), home.Unbound, home.Blank},
+		"no cloud at all": {
+			strings.Replace(good, `"cnCloud":{"get_info"`, `"other":{"get_info"`, 1),
+			home.Unknown, home.Unsupported,
+		},
+		"cloud does not know": {
+			strings.Replace(good, `"cld_connection":1,"err_code":0`, `"err_code":-1`, 1),
+			home.Unknown, home.Unsupported,
+		},
+		"another device": {strings.Replace(good, "01:02:03", "01:02:04", 1), home.Unknown, home.Mismatch},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dev := hostile(t, func(conn net.Conn, _ string) { _, _ = conn.Write(frame(c.answer)) })
@@ -144,7 +160,10 @@ func TestRefusalsAreToldByTheirCode(t *testing.T) {
 		{`{"err_code":-20600}`, "", home.ErrRefused, "unbind: code -20600"},
 		{`{"err_code":-8}`, `{"err_code":0}`, nil, ""},
 		{`{"err_code":-4002}`, `{"err_code":-21}`, home.ErrOffline, "code -21"},
-		{`{"err_code":0}`, `{"err_code":-20675,"err_msg":"no: new-password for ann@example.org"}`, home.ErrRefused, "nor did it take the old one again: bind: code -20675"},
+		{
+			`{"err_code":0}`, `{"err_code":-20675,"err_msg":"no: new-password for ann@example.org"}`, home.ErrRefused,
+			"nor did it take the old one again: bind: code -20675",
+		},
 		{`{"err_code":0}`, `{"err_code":-32}`, home.ErrBusy, "code -32"},
 		{`{"err_code":-32}`, "", home.ErrBusy, "code -32"},
 		{`{"err_code":0}`, `{"err_code":"no"}`, home.ErrUnreachable, "does not speak its protocol"},

@@ -17,7 +17,8 @@ const (
 )
 
 // identityRequest asks a device for its identity and its owner, in one message.
-const identityRequest = `{"system":{"get_sysinfo":{}},"` + plugCloud + `":{"get_info":{}},"` + bulbCloud + `":{"get_info":{}}}`
+const identityRequest = `{"system":{"get_sysinfo":{}},` +
+	`"` + plugCloud + `":{"get_info":{}},"` + bulbCloud + `":{"get_info":{}}}`
 
 // reply is an answer: a value for each module of the request.
 type reply map[string]json.RawMessage

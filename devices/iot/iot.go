@@ -4,12 +4,14 @@
 // The protocol on port 9999 has no sign-in. Any host on the LAN can ask such a device for its owner and bind it; none
 // can ask which password it holds, and the password crosses the LAN nearly in the clear. Consequences:
 //
-//   - "Current" rests on the device's statement that it is bound to the account, and on this hub's own record of the epoch that it
-//     was bound with: the ledger's, or in the moment after a move the driver's.
-//   - A device that took the newest password while its cloud was unreachable (-21: stored, and tried later, as far as is known) is
-//     pending until it was seen connected, whatever it states about being bound meanwhile. After ten minutes it is bound again.
-//   - A device that has been current and is not connected to its cloud now stays current: binding it again would remove the old
-//     credential, and without the internet the device cannot take another. The detail of the verdict says that it is not connected.
+//   - "Current" rests on the device's statement that it is bound to the account, and on this hub's own record of the
+//     epoch that it was bound with: the ledger's, or in the moment after a move the driver's.
+//   - A device that took the newest password while its cloud was unreachable (-21: stored, and tried later, as far as
+//     is known) is pending until it was seen connected, whatever it states about being bound meanwhile. After ten
+//     minutes it is bound again.
+//   - A device that has been current and is not connected to its cloud now stays current: binding it again would remove
+//     the old credential, and without the internet the device cannot take another. The detail of the verdict says that
+//     it is not connected.
 package iot
 
 import (

@@ -83,23 +83,26 @@ func TestAHostileDeviceInsideItsKLAPSession(t *testing.T) {
 		say   func(string) ([]byte, bool)
 		state home.State
 	}{
-		"itself":           {honest, home.Stale},
-		"another":          {sealing(strings.Replace(itself, "00:01", "00:02", 1)), home.Mismatch},
-		"nobody":           {sealing(strings.Replace(itself, "50:C7:BF:00:00:01", "", 1)), home.Unreachable},
-		"a code":           {sealing(`{"system":{"err_code":-1}}`), home.Unreachable},
-		"null":             {sealing(`null`), home.Unreachable},
-		"a list":           {sealing(`[]`), home.Unreachable},
-		"nothing":          {sealing(``), home.Unreachable},
-		"deep":             {sealing(`{"system":{"get_sysinfo":` + strings.Repeat(`[`, 20000)), home.Unreachable},
-		"too long":         {sealing(strings.Repeat(" ", 70<<10) + itself), home.Unreachable},
-		"cut":              {raw(make([]byte, 40)), home.Unreachable},
-		"no signature":     {raw(make([]byte, 64)), home.Unreachable},
-		"no block":         {raw(make([]byte, 50)), home.Unreachable},
-		"empty":            {raw(nil), home.Unreachable},
-		"the clear":        {raw([]byte(itself)), home.Unreachable},
-		"always busy":      {sealing(`{"system":{"get_sysinfo":{"err_code":-32}}}`), home.Unreachable},
-		"half an answer":   {sealing(itself[:80]), home.Unreachable},
-		"only half of two": {func(r string) ([]byte, bool) { return []byte(itself), !strings.Contains(r, "get_sysinfo") }, home.Unreachable},
+		"itself":         {honest, home.Stale},
+		"another":        {sealing(strings.Replace(itself, "00:01", "00:02", 1)), home.Mismatch},
+		"nobody":         {sealing(strings.Replace(itself, "50:C7:BF:00:00:01", "", 1)), home.Unreachable},
+		"a code":         {sealing(`{"system":{"err_code":-1}}`), home.Unreachable},
+		"null":           {sealing(`null`), home.Unreachable},
+		"a list":         {sealing(`[]`), home.Unreachable},
+		"nothing":        {sealing(``), home.Unreachable},
+		"deep":           {sealing(`{"system":{"get_sysinfo":` + strings.Repeat(`[`, 20000)), home.Unreachable},
+		"too long":       {sealing(strings.Repeat(" ", 70<<10) + itself), home.Unreachable},
+		"cut":            {raw(make([]byte, 40)), home.Unreachable},
+		"no signature":   {raw(make([]byte, 64)), home.Unreachable},
+		"no block":       {raw(make([]byte, 50)), home.Unreachable},
+		"empty":          {raw(nil), home.Unreachable},
+		"the clear":      {raw([]byte(itself)), home.Unreachable},
+		"always busy":    {sealing(`{"system":{"get_sysinfo":{"err_code":-32}}}`), home.Unreachable},
+		"half an answer": {sealing(itself[:80]), home.Unreachable},
+		"only half of two": {
+			func(r string) ([]byte, bool) { return []byte(itself), !strings.Contains(r, "get_sysinfo") },
+			home.Unreachable,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -80,7 +80,8 @@ func TestAllElevenModelsOfAnotherSimulatorAreRekeyed(t *testing.T) {
 	}
 	kinds := map[string]home.Kind{
 		"hs100": home.Plug, "hs105": home.Plug, "hs110": home.Plug, "hs110v2": home.Plug, "hs300": home.Plug,
-		"hs200": home.Switch, "hs220": home.Switch, "lb100": home.Bulb, "lb120": home.Bulb, "lb130": home.Bulb, "kl430": home.Bulb,
+		"hs200": home.Switch, "hs220": home.Switch, "lb100": home.Bulb, "lb120": home.Bulb, "lb130": home.Bulb,
+		"kl430": home.Bulb,
 	}
 	var want []npmDevice
 	for model := range kinds {

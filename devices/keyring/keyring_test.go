@@ -57,7 +57,10 @@ func TestEarlierPasswordsAreCandidates(t *testing.T) {
 		"anna@example.org/three wrong-case 3", "anna@example.org/once wrong-case 0", "anna@example.org/once wrong-case 0",
 		"kasa@tp-link.net/kasaSetup default 0", "test@tp-link.net/test default 0", "/ blank 0",
 	}
-	if got := listed(keyring.ForMove(home.Move{Account: a, To: third, Known: []home.Credential{third, old, loud}})); !slices.Equal(
+	if got := listed(keyring.ForMove(home.Move{
+		Account: a, To: third,
+		Known: []home.Credential{third, old, loud},
+	})); !slices.Equal(
 		got, want,
 	) {
 		t.Errorf("%q, want %q", got, want)
@@ -65,13 +68,19 @@ func TestEarlierPasswordsAreCandidates(t *testing.T) {
 	want = []string{
 		"admin/three current 3", "admin/once stale 0", "admin/admin default 0", "admin/TPL075526460603 default 0",
 	}
-	if got := listed(keyring.CameraForMove(home.Move{Account: a, To: third, Known: []home.Credential{third, old, loud}})); !slices.Equal(
+	if got := listed(keyring.CameraForMove(home.Move{
+		Account: a, To: third,
+		Known: []home.Credential{third, old, loud},
+	})); !slices.Equal(
 		got, want,
 	) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	want = []string{"admin/two stale 2", "admin/three current 3"}
-	if got := listed(keyring.CameraForMove(home.Move{Account: a, From: home.Credential{Epoch: 2, Password: home.NewSecret("two")}, To: third})); !slices.Equal(
+	if got := listed(keyring.CameraForMove(home.Move{
+		Account: a,
+		From:    home.Credential{Epoch: 2, Password: home.NewSecret("two")}, To: third,
+	})); !slices.Equal(
 		got, want,
 	) {
 		t.Errorf("%q, want %q", got, want)

@@ -37,7 +37,8 @@ func newWorld(t *testing.T) *world {
 	}
 	for _, e := range []home.Epoch{2, 1} {
 		w.creds = append(w.creds, home.Credential{
-			Epoch: e, Username: "anna@example.org", Password: home.NewSecret("a password of anna " + string(rune('0'+e))), EpochSecret: home.SecretBytes(wire.NewSeed()),
+			Epoch: e, Username: "anna@example.org", Password: home.NewSecret("a password of anna " + string(rune('0'+e))),
+			EpochSecret: home.SecretBytes(wire.NewSeed()),
 		})
 	}
 	return w
@@ -150,7 +151,10 @@ func (f *fake) door(rw http.ResponseWriter, r *http.Request) {
 	var answer wire.Body = &wire.Done{}
 	switch b := m.Body.(type) {
 	case *wire.Probe:
-		s := &wire.Statement{Keys: f.id.Keys, Kind: "camera", Model: "Fake 1", Name: "door", Account: f.account, Epoch: uint64(f.epoch), SignedIn: uint64(f.epoch)}
+		s := &wire.Statement{
+			Keys: f.id.Keys, Kind: "camera", Model: "Fake 1", Name: "door", Account: f.account,
+			Epoch: uint64(f.epoch), SignedIn: uint64(f.epoch),
+		}
 		for _, c := range f.w.creds {
 			if c.Epoch == f.epoch {
 				s.Held = wire.HeldProof(c.EpochSecret, f.account, f.id.Name, s.Epoch, b.Nonce)
@@ -160,7 +164,8 @@ func (f *fake) door(rw http.ResponseWriter, r *http.Request) {
 	case *wire.Join:
 		plain, err := f.id.Open(wire.JoinInfo(m.From, f.id.Name), b.Sealed)
 		var j wire.Joined
-		if err != nil || m.Verify(wire.Keys{Sign: b.Sign}, f.id.Name) != nil || json.Unmarshal(plain, &j) != nil || j.Notice.Verify(j.Service, j.Account) != nil {
+		if err != nil || m.Verify(wire.Keys{Sign: b.Sign}, f.id.Name) != nil || json.Unmarshal(plain, &j) != nil ||
+			j.Notice.Verify(j.Service, j.Account) != nil {
 			answer = &wire.Done{Code: wire.CodeForged}
 			break
 		}
@@ -283,12 +288,24 @@ func TestWhoeverAnswersMustBeTheDevice(t *testing.T) {
 		addr netip.AddrPort
 		want home.State
 	}{
-		"the device":             {serve(t, dev, state(dev), func(_, a []byte) []byte { recorded = a; return a }), home.Current},
-		"another device":         {serve(t, other, state(other), nil), home.Mismatch},
-		"one that has its keys":  {serve(t, other, state(dev), nil), home.Mismatch},
-		"a bit that was flipped": {serve(t, dev, state(dev), func(_, a []byte) []byte { a[len(a)-10] ^= 1; return a }), home.Mismatch},
-		"no JSON":                {serve(t, dev, state(dev), func(_, _ []byte) []byte { return []byte("<html>") }), home.Mismatch},
-		"megabytes":              {serve(t, dev, state(dev), func(_, _ []byte) []byte { return make([]byte, 4<<20) }), home.Mismatch},
+		"the device": {
+			serve(t, dev, state(dev), func(_, a []byte) []byte { recorded = a; return a }),
+			home.Current,
+		},
+		"another device":        {serve(t, other, state(other), nil), home.Mismatch},
+		"one that has its keys": {serve(t, other, state(dev), nil), home.Mismatch},
+		"a bit that was flipped": {
+			serve(t, dev, state(dev), func(_, a []byte) []byte { a[len(a)-10] ^= 1; return a }),
+			home.Mismatch,
+		},
+		"no JSON": {
+			serve(t, dev, state(dev), func(_, _ []byte) []byte { return []byte("<html>") }),
+			home.Mismatch,
+		},
+		"megabytes": {
+			serve(t, dev, state(dev), func(_, _ []byte) []byte { return make([]byte, 4<<20) }),
+			home.Mismatch,
+		},
 	} {
 		f, err := newDriver(t, w).Probe(t.Context(), home.Device{ID: home.DeviceID(dev.Name), Addr: c.addr}, w.candidates())
 		if err != nil || f.Verdict.State != c.want {

@@ -168,9 +168,12 @@ func TestHandshakeAnswers(t *testing.T) {
 
 func TestSignInAnswers(t *testing.T) {
 	for raw, want := range map[string]error{
-		`{"error_code":-1501}`: ErrWrong, `{"error_code":1111}`: ErrWrong, `{"error_code":-1008}`: ErrForm, `{"error_code":-7}`: failure.ErrProtocol,
-		`{}`: failure.ErrProtocol, `[]`: failure.ErrProtocol, ``: failure.ErrProtocol, `{"error_code":0}`: home.ErrUnreachable, `{"error_code":0,"result":{"token":"a b"}}`: home.ErrUnreachable,
-		`{"error_code":0,"result":{"token":"a&b=c"}}`: home.ErrUnreachable, `{"error_code":0,"result":{"token":"` + strings.Repeat("a", 129) + `"}}`: home.ErrUnreachable,
+		`{"error_code":-1501}`: ErrWrong, `{"error_code":1111}`: ErrWrong, `{"error_code":-1008}`: ErrForm,
+		`{"error_code":-7}`: failure.ErrProtocol,
+		`{}`:                failure.ErrProtocol, `[]`: failure.ErrProtocol, ``: failure.ErrProtocol,
+		`{"error_code":0}`: home.ErrUnreachable, `{"error_code":0,"result":{"token":"a b"}}`: home.ErrUnreachable,
+		`{"error_code":0,"result":{"token":"a&b=c"}}`:                            home.ErrUnreachable,
+		`{"error_code":0,"result":{"token":"` + strings.Repeat("a", 129) + `"}}`: home.ErrUnreachable,
 	} {
 		if token, err := parseLogin([]byte(raw)); !errors.Is(err, want) || token != "" {
 			t.Errorf("%.40s: %q, %v", raw, token, err)
@@ -182,8 +185,10 @@ func TestSignInAnswers(t *testing.T) {
 // accepted.
 func FuzzAnswer(f *testing.F) {
 	for _, s := range []string{
-		`{"error_code":0,"result":{"key":"AAAA","response":"AAAA","token":"ab"}}`, `{"error_code":0,"result":null}`, `{"error_code":0,"result":[]}`,
-		`{"error_code":9999}`, `{"error_code":1e99}`, `null`, ``, strings.Repeat(`{"result":`, 2000), `{"error_code":0,"result":{"response":"` + strings.Repeat("A", 44) + `"}}`,
+		`{"error_code":0,"result":{"key":"AAAA","response":"AAAA","token":"ab"}}`, `{"error_code":0,"result":null}`,
+		`{"error_code":0,"result":[]}`,
+		`{"error_code":9999}`, `{"error_code":1e99}`, `null`, ``, strings.Repeat(`{"result":`, 2000),
+		`{"error_code":0,"result":{"response":"` + strings.Repeat("A", 44) + `"}}`,
 	} {
 		f.Add([]byte(s))
 	}

@@ -12,30 +12,30 @@ type Defect string
 
 // The defects of iot devices.
 const (
-	Mute      Defect = "mute"      // does what it is told, and says nothing
-	Garbled   Defect = "garbled"   // does what it is told, and says what nobody can read
-	Impostor  Defect = "impostor"  // says that it is another device than the one that is announced
-	Curt      Defect = "curt"      // ends every connection after one answer, as some real ones do
-	Busy      Defect = "busy"      // runs another command whenever it is told one, until it is told again
-	Faint     Defect = "faint"     // its connection breaks whenever it has been taken from its account
-	Stubborn  Defect = "stubborn"  // takes no password but the one that it had first
-	Forgetful Defect = "forgetful" // takes a password, says so, and is bound to nobody
-	Boastful  Defect = "boastful"  // says that it is bound when it could not try what it was given
+	Mute      Defect = "mute"      // obeys, and answers nothing
+	Garbled   Defect = "garbled"   // obeys, and its answers cannot be decoded
+	Impostor  Defect = "impostor"  // states another identity than the one announced
+	Curt      Defect = "curt"      // closes every connection after one answer, as some real ones do
+	Busy      Defect = "busy"      // answers each command with "another command is running", once
+	Faint     Defect = "faint"     // its connection breaks after each unbind
+	Stubborn  Defect = "stubborn"  // refuses every password but its first one
+	Forgetful Defect = "forgetful" // confirms a password, and is bound to nobody
+	Boastful  Defect = "boastful"  // states that it is bound although it could not try the password
 	Offline   Defect = "offline"   // cannot reach its cloud
 )
 
 // The defects of devices that one signs in to.
 const (
-	Flapping      Defect = "flapping"        // holds the factory's credential instead of its own at every second sign-in
-	Reverting     Defect = "reverting"       // has what its cloud knows again a while after it was given something else: at the third sign-in
-	ThirdPartyOff Defect = "third-party-off" // its app lets no other program in
+	Flapping      Defect = "flapping"        // holds the factory credential at every second sign-in
+	Reverting     Defect = "reverting"       // restores the credential of its cloud at the third sign-in after a change
+	ThirdPartyOff Defect = "third-party-off" // Third-Party Compatibility is off
 	MD5           Defect = "md5"             // firmware that hashes passwords with MD5
-	Hashed        Defect = "hashed"          // firmware that knows only the login that was before the one with a challenge
+	Hashed        Defect = "hashed"          // firmware that knows only the older sign-in, with a hash
 	OneRequest    Defect = "one-request"     // firmware that ends the session after each request
-	Bare          Defect = "bare"            // firmware that does not list what a change of the account needs
-	Lv1           Defect = "lv1"             // firmware that is told the password itself, and not its hash
-	Coarse        Defect = "coarse"          // takes a sign-in in the form that it does not know for a wrong one, and counts it
-	Updated       Defect = "updated"         // its firmware speaks another protocol since
+	Bare          Defect = "bare"            // firmware that does not list the components of an account change
+	Lv1           Defect = "lv1"             // firmware that expects the password, not its hash
+	Coarse        Defect = "coarse"          // counts a sign-in in the other form as a wrong one
+	Updated       Defect = "updated"         // its firmware speaks another protocol by now
 )
 
 // The defects of devices that speak TPAP.
@@ -43,7 +43,7 @@ const (
 	Crypt     Defect = "crypt"     // firmware that names sha256-crypt, as that of a C200
 	Unhashed  Defect = "unhashed"  // firmware that takes address and password themselves
 	Reticent  Defect = "reticent"  // firmware that does not answer who it is, as that of a C510W
-	Restless  Defect = "restless"  // takes no sign-in for two seconds after a session, and counts it as wrong, as a C200 does
+	Restless  Defect = "restless"  // refuses sign-ins for two seconds after a session, as a C200 does
 	Faithless Defect = "faithless" // cannot prove that it knows the password that it takes
 	Suite2    Defect = "suite2"    // answers in a suite that was not asked for
 )

@@ -24,7 +24,8 @@ const (
 func broken(t *testing.T, c sim.Cloud, defect sim.Defect) *sim.Device {
 	t.Helper()
 	return live(t, sim.Options{Cloud: c}, sim.Spec{
-		Kind: home.Plug, Protocol: home.IOT, Username: "a@b.c", Password: home.NewSecret("old"), Defects: []sim.Defect{defect},
+		Kind: home.Plug, Protocol: home.IOT, Username: "a@b.c", Password: home.NewSecret("old"),
+		Defects: []sim.Defect{defect},
 	}).Devices()[0]
 }
 

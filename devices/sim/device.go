@@ -49,9 +49,13 @@ func protocolOf(p home.Protocol) (protocol, error) {
 	case home.KLAP2, home.SmartAES:
 		return protocol{checkSmart, func(_ Options, s Spec, log *slog.Logger) body { return newSmart(s, log) }}, nil
 	case home.KLAP1, home.IOTKLAP2:
-		return protocol{checkIOTKLAP, func(o Options, s Spec, log *slog.Logger) body { return newIOTKLAP(o.Cloud, s, log) }}, nil
+		return protocol{checkIOTKLAP, func(o Options, s Spec, log *slog.Logger) body {
+			return newIOTKLAP(o.Cloud, s, log)
+		}}, nil
 	case home.KasaCam:
-		return protocol{checkKasacam, func(o Options, s Spec, log *slog.Logger) body { return newKasacam(o.Cloud, s, log) }}, nil
+		return protocol{checkKasacam, func(o Options, s Spec, log *slog.Logger) body {
+			return newKasacam(o.Cloud, s, log)
+		}}, nil
 	case home.TPAP:
 		return protocol{checkTPAP, func(_ Options, s Spec, log *slog.Logger) body { return newTPAP(s, log) }}, nil
 	case home.TapoCam:
@@ -270,7 +274,8 @@ func taken(d *Device, err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		e.Err, e.Hint = errTaken, "stop what listens there, or give the devices other addresses in 127.0.0.0/8"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		e.Err, e.Hint = errors.New("this machine has no such address"), "give loopback the whole of 127.0.0.0/8, as Linux does"
+		e.Err, e.Hint = errors.New("this machine has no such address"),
+			"give loopback the whole of 127.0.0.0/8, as Linux does"
 	default:
 		if op, ok := errors.AsType[*net.OpError](err); ok {
 			e.Err = op.Err

@@ -12,7 +12,8 @@ import (
 
 func FuzzEveryRequestIsAnsweredByItsModules(f *testing.F) {
 	for _, seed := range []string{
-		who, whose, bind, unbind, `{}`, `null`, `{"system":null}`, `{"system":{"get_sysinfo":null,"set_relay_state":{"state":1}}}`,
+		who, whose, bind, unbind, `{}`, `null`, `{"system":null}`,
+		`{"system":{"get_sysinfo":null,"set_relay_state":{"state":1}}}`,
 		`{"system":{"set_dev_alias":{"alias":"Hall"}},"cnCloud":{"set_server_url":{"server":"x"}},"time":{"get_time":{}}}`,
 		`{"smartlife.iot.common.cloud":{"bind":{"username":"a","password":"b"},"unbind":{}}}`, `[]`, `{"cnCloud":{"bind":7}}`,
 	} {

@@ -133,7 +133,8 @@ func (d *iot) sysinfo() map[string]any {
 		return map[string]any{"err_code": 0, "system": info} // they nest it
 	default:
 		info["type"], info["mac"] = "IOT.SMARTPLUGSWITCH", strings.ToUpper(mac.String())
-		info["dev_name"], info["relay_state"], info["on_time"], info["led_off"], info["updating"] = d.model.title, relay, 0, 0, 0
+		info["dev_name"], info["relay_state"] = d.model.title, relay
+		info["on_time"], info["led_off"], info["updating"] = 0, 0, 0
 	}
 	return info
 }

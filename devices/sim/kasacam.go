@@ -62,7 +62,10 @@ func (d *kasacam) announcement() announcement {
 }
 
 func (d *kasacam) plug() (_ socket, err error) {
-	t, err := selfSigned(d.spec.Name, tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_128_CBC_SHA256, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
+	t, err := selfSigned(
+		d.spec.Name, tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_RSA_WITH_AES_128_CBC_SHA256, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
+	)
 	if err != nil {
 		return nil, err
 	}

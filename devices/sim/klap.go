@@ -198,7 +198,8 @@ func (s *klapSession) mode(f func(cipher.Block, []byte) cipher.BlockMode) cipher
 }
 
 func (s *klapSession) sign(sealed []byte) []byte {
-	return hashOf(hashOf([]byte("ldk"), s.local, s.remote, s.auth)[:28], binary.BigEndian.AppendUint32(nil, uint32(s.seq)), sealed)
+	return hashOf(hashOf([]byte("ldk"), s.local, s.remote, s.auth)[:28],
+		binary.BigEndian.AppendUint32(nil, uint32(s.seq)), sealed)
 }
 
 // open1 opens a request under the session's number.

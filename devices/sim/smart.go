@@ -70,7 +70,10 @@ func newSmart(s Spec, log *slog.Logger) *smart {
 		s.Model = map[home.Kind]string{home.Plug: "P110", home.Switch: "S500D", home.Bulb: "L530"}[s.Kind]
 	}
 	a := s.Addr.As4()
-	d := &smart{spec: s, log: log, mac: net.HardwareAddr{0x5c, 0xe9, 0x31, a[1], a[2], a[3]}, username: s.Username, password: s.Password}
+	d := &smart{
+		spec: s, log: log, mac: net.HardwareAddr{0x5c, 0xe9, 0x31, a[1], a[2], a[3]}, username: s.Username,
+		password: s.Password,
+	}
 	if s.Protocol == home.SmartAES {
 		d.door = &securePass{defect: s.has, holds: d.holds, answer: d.answer, guard: newGuard(s)}
 		return d
@@ -154,9 +157,13 @@ func (d *smart) run(method string, params json.RawMessage) (any, int) {
 		if d.spec.has(Impostor) {
 			mac[2] ^= 0xff
 		}
-		kind := map[home.Kind]string{home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH", home.Bulb: "SMART.TAPOBULB"}[d.spec.Kind]
+		kind := map[home.Kind]string{
+			home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH",
+			home.Bulb: "SMART.TAPOBULB",
+		}[d.spec.Kind]
 		return map[string]any{
-			"device_id": "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00", "type": kind, "model": d.spec.Model, "fw_ver": "1.3.0 Build 230905",
+			"device_id": "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00", "type": kind, "model": d.spec.Model,
+			"fw_ver": "1.3.0 Build 230905",
 			"hw_ver": "1.0", "mac": strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")), "device_on": d.on,
 			"nickname": base64.StdEncoding.EncodeToString([]byte(d.spec.Name)), "ip": d.spec.Addr.String(), "rssi": -41,
 		}, 0
@@ -170,7 +177,12 @@ func (d *smart) run(method string, params json.RawMessage) (any, int) {
 		d.on = *p.On
 		return nil, 0
 	case "component_nego":
-		list := []map[string]any{{"id": "device", "ver_code": 2}, {"id": "time", "ver_code": 1}, {"id": "account", "ver_code": 1}, {"id": "quick_setup", "ver_code": 3}}
+		list := []map[string]any{
+			{"id": "device", "ver_code": 2},
+			{"id": "time", "ver_code": 1},
+			{"id": "account", "ver_code": 1},
+			{"id": "quick_setup", "ver_code": 3},
+		}
 		if d.spec.has(Bare) {
 			list = list[:2]
 		}

@@ -178,7 +178,8 @@ func (p *securePass) request(w http.ResponseWriter, r *http.Request, sealed []by
 			}
 			p.mu.Unlock()
 		}
-		passSays(w, 0, map[string]any{"response": s.seal(map[string]any{"error_code": code, "result": map[string]any{"token": token}})})
+		answer := map[string]any{"error_code": code, "result": map[string]any{"token": token}}
+		passSays(w, 0, map[string]any{"response": s.seal(answer)})
 		return
 	}
 	if s.token == "" || r.URL.Query().Get("token") != s.token {

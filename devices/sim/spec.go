@@ -22,7 +22,7 @@ type Spec struct {
 	Password home.Secret
 	Addr     netip.Addr // in 127.0.0.0/8; the house chooses one when invalid
 	Defects  []Defect   // those that its protocol knows
-	Locks    int        // after how many wrong sign-ins in a row it takes none for a while; as is usual for its protocol when 0
+	Locks    int        // wrong sign-ins in a row that lock it for a while; the number usual for its protocol when 0
 }
 
 // limits of a house: addresses, and sockets of one process.

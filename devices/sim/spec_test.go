@@ -41,7 +41,10 @@ func TestHouseIsReadOrRefusedWithTheFieldThatIsWrong(t *testing.T) {
 		{`{}`, "list"},
 		{`[]`, "0 devices"},
 		{`[7]`, "device 1"},
-		{`[{"kind":"plug","protocol":"iot"},{"kind":"plug","protocol":"iot","colour":"red"}]`, `device 2: unknown field "colour"`},
+		{
+			`[{"kind":"plug","protocol":"iot"},{"kind":"plug","protocol":"iot","colour":"red"}]`,
+			`device 2: unknown field "colour"`,
+		},
 		{`[{"kind":"lamp","protocol":"iot"}]`, `"kind"`},
 		{`[{"kind":"plug","protocol":"mqtt"}]`, `"protocol"`},
 		{`[{"kind":"plug","protocol":"iot","model":"kl130"}]`, `"model"`},

@@ -139,8 +139,10 @@ func (d *tapocam) run(method string, params json.RawMessage) (any, int) {
 			mac[2] ^= 0xff
 		}
 		return map[string]any{"device_info": map[string]any{"basic_info": map[string]any{
-			"device_type": "SMART.IPCAMERA", "device_model": d.spec.Model, "device_alias": d.spec.Name, "sw_version": "1.3.11 Build 231117 Rel.36549n",
-			"mac": strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")), "dev_id": "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00",
+			"device_type": "SMART.IPCAMERA", "device_model": d.spec.Model, "device_alias": d.spec.Name,
+			"sw_version": "1.3.11 Build 231117 Rel.36549n",
+			"mac":        strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")),
+			"dev_id":     "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00",
 		}}}, 0
 	case "scanApList":
 		key, err := unitKey()

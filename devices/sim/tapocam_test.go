@@ -12,7 +12,8 @@ import (
 // The vectors of devices/PROTOCOLS.md, section 10: the fake has its own code for what the driver computes, and both
 // have to agree with a third.
 func TestSimulatedCamerasComputeWhatCamerasDo(t *testing.T) {
-	const cnonce, nonce, body = "0001020304050607", "1011121314151617", `{"method":"securePassthrough","params":{"request":"AA=="}}`
+	const cnonce, nonce, body = "0001020304050607", "1011121314151617",
+		`{"method":"securePassthrough","params":{"request":"AA=="}}`
 	pw := home.NewSecret("great_password")
 	confirm, digest, tag, lsk, ivb := sim.CamSigned(pw, false, cnonce, nonce, body, "100")
 	byMD5, _, _, _, _ := sim.CamSigned(pw, true, cnonce, nonce, body, "100")

@@ -60,7 +60,8 @@ type tdpQuestion struct {
 
 // readTDP reads a question; ok is false for anything else, a wrong checksum or length included.
 func readTDP(p []byte) (q tdpQuestion, ok bool) {
-	if len(p) < tdpHeader || p[0] != 2 || binary.BigEndian.Uint16(p[2:]) != 1 || int(binary.BigEndian.Uint16(p[4:])) != len(p)-tdpHeader {
+	if len(p) < tdpHeader || p[0] != 2 || binary.BigEndian.Uint16(p[2:]) != 1 ||
+		int(binary.BigEndian.Uint16(p[4:])) != len(p)-tdpHeader {
 		return q, false
 	}
 	p = bytes.Clone(p)
@@ -140,7 +141,8 @@ func statement(s Spec, mac net.HardwareAddr, typ, model, username string) map[st
 	id := md5.Sum([]byte("device " + mac.String()))
 	return map[string]any{
 		"device_id": hex.EncodeToString(id[:]), "device_type": typ, "device_model": model + "(EU)", "ip": s.Addr.String(),
-		"mac": strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")), "factory_default": username == "", "is_support_iot_cloud": true, "obd_src": "tplink",
+		"mac": strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")), "factory_default": username == "",
+		"is_support_iot_cloud": true, "obd_src": "tplink",
 	}
 }
 
@@ -164,7 +166,10 @@ func webScheme(encrypt string, port uint16, lv int) map[string]any {
 
 func (d *smart) tells() tdpStatement {
 	username, _ := d.holds()
-	typ := map[home.Kind]string{home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH", home.Bulb: "SMART.TAPOBULB"}[d.spec.Kind]
+	typ := map[home.Kind]string{
+		home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH",
+		home.Bulb: "SMART.TAPOBULB",
+	}[d.spec.Kind]
 	open := statement(d.spec, d.mac, typ, d.spec.Model, username)
 	open["owner"] = ownerOf(username)
 	encrypt, lv := "KLAP", 2
@@ -183,10 +188,12 @@ func (d *tapocam) tells() tdpStatement {
 	username := d.username
 	d.mu.Unlock()
 	open := statement(d.spec, d.mac, "SMART.IPCAMERA", d.spec.Model, username)
-	open["device_name"], open["encrypt_type"], open["firmware_version"] = d.spec.Model, []string{"3"}, "1.4.0 Build 240101 Rel.12345n"
+	open["device_name"], open["encrypt_type"], open["firmware_version"] = d.spec.Model, []string{"3"},
+		"1.4.0 Build 240101 Rel.12345n"
 	open["mgt_encrypt_schm"] = map[string]any{"is_support_https": true}
 	return tdpStatement{port: tdpPort, open: open, hidden: map[string]any{
-		"owner": ownerOf(username), "http_port": webPort(home.TapoCam.Port()), "connect_ssid": "home", "connect_type": "wireless", "sd_status": "offline", "last_alarm_type": "",
+		"owner": ownerOf(username), "http_port": webPort(home.TapoCam.Port()), "connect_ssid": "home",
+		"connect_type": "wireless", "sd_status": "offline", "last_alarm_type": "",
 	}}
 }
 

@@ -56,8 +56,9 @@ func plugWeb(at netip.AddrPort, h http.Handler, t *tls.Config) (socket, error) {
 		w.l = tls.NewListener(l, t)
 	}
 	w.s = &http.Server{
-		Handler: h, ReadHeaderTimeout: idle, ReadTimeout: idle, WriteTimeout: idle, IdleTimeout: idle, MaxHeaderBytes: maxRequest,
-		ErrorLog: log.New(io.Discard, "", 0), // whoever is on the line makes the errors, and is told of them
+		Handler: h, ReadHeaderTimeout: idle, ReadTimeout: idle, WriteTimeout: idle, IdleTimeout: idle,
+		MaxHeaderBytes: maxRequest,
+		ErrorLog:       log.New(io.Discard, "", 0), // whoever is on the line makes the errors, and is told of them
 		ConnState: func(_ net.Conn, s http.ConnState) {
 			switch s {
 			case http.StateNew:

@@ -92,15 +92,18 @@ func TestEachVerdictIsFoundOfOlderDevices(t *testing.T) {
 		state home.State
 		epoch home.Epoch
 	}{
-		"current":         {older(email, "new-password"), home.Ours, home.Current, 5},
-		"stale":           {older(email, "old-password"), home.Ours, home.Stale, 4},
-		"plain":           {older(email, "new-password", sim.Lv1), home.Ours, home.Current, 5},
-		"plain, coarse":   {older(email, "old-password", sim.Lv1, sim.Coarse), home.Ours, home.Stale, 4},
-		"in lower case":   {older(strings.ToLower(email), "old-password"), home.Ours, home.WrongCase, 4},
-		"tapo's":          {older("test@tp-link.net", "test"), home.Unbound, home.Default, 0},
-		"kasa's, plain":   {older("kasa@tp-link.net", "kasaSetup", sim.Lv1), home.Unbound, home.Default, 0},
-		"blank":           {sim.Spec{Kind: home.Bulb, Protocol: home.SmartAES}, home.Unbound, home.Blank, 0},
-		"blank, plain":    {sim.Spec{Kind: home.Bulb, Protocol: home.SmartAES, Defects: []sim.Defect{sim.Lv1}}, home.Unbound, home.Blank, 0},
+		"current":       {older(email, "new-password"), home.Ours, home.Current, 5},
+		"stale":         {older(email, "old-password"), home.Ours, home.Stale, 4},
+		"plain":         {older(email, "new-password", sim.Lv1), home.Ours, home.Current, 5},
+		"plain, coarse": {older(email, "old-password", sim.Lv1, sim.Coarse), home.Ours, home.Stale, 4},
+		"in lower case": {older(strings.ToLower(email), "old-password"), home.Ours, home.WrongCase, 4},
+		"tapo's":        {older("test@tp-link.net", "test"), home.Unbound, home.Default, 0},
+		"kasa's, plain": {older("kasa@tp-link.net", "kasaSetup", sim.Lv1), home.Unbound, home.Default, 0},
+		"blank":         {sim.Spec{Kind: home.Bulb, Protocol: home.SmartAES}, home.Unbound, home.Blank, 0},
+		"blank, plain": {
+			sim.Spec{Kind: home.Bulb, Protocol: home.SmartAES, Defects: []sim.Defect{sim.Lv1}},
+			home.Unbound, home.Blank, 0,
+		},
 		"another's":       {older("bob@example.org", "bobs"), home.Unknown, home.Mismatch, 0},
 		"third party off": {older(email, "old-password", sim.ThirdPartyOff), home.Unknown, home.ThirdPartyOff, 0},
 		"garbled":         {older(email, "old-password", sim.Garbled), home.Unknown, home.Unreachable, 0},

@@ -83,7 +83,11 @@ func TestTheFormThatADeviceWantsIsTriedFirst(t *testing.T) {
 	for i, c := range []struct {
 		said  home.JSON
 		spent int
-	}{{`{"mgt_encrypt_schm":{"encrypt_type":"AES","lv":2}}`, 0}, {`{"mgt_encrypt_schm":{"encrypt_type":"AES"}}`, 0}, {`{"mgt_encrypt_schm":{"lv":2}}`, 1}} {
+	}{
+		{`{"mgt_encrypt_schm":{"encrypt_type":"AES","lv":2}}`, 0},
+		{`{"mgt_encrypt_schm":{"encrypt_type":"AES"}}`, 0},
+		{`{"mgt_encrypt_schm":{"lv":2}}`, 1},
+	} {
 		d, b := eager(t)
 		dev := seen(ds[i])
 		dev.Extra = c.said

@@ -30,7 +30,8 @@ func FuzzCommands(f *testing.F) {
 		`{"error_code":0,"result":{"mac":"5C-E9-31-00-00-01","type":"SMART.TAPOPLUG","model":"P100","nickname":"RG9vcg=="}}`,
 		`{"error_code":0,"result":{"component_list":[{"id":"account"},{"id":"quick_setup"}],"mac":"5ce931000001"}}`,
 		`{"error_code":0,"result":{"component_list":[{"id":"account"},{"id":"quick_setup"}],"wireless":{"ssid":"x"}}}`,
-		`{"error_code":0,"result":[]}`, `{"error_code":0}`, `{"error_code":-1002}`, `{"error_code":1e9}`, `null`, ``, strings.Repeat(`[`, 20000),
+		`{"error_code":0,"result":[]}`, `{"error_code":0}`, `{"error_code":-1002}`, `{"error_code":1e9}`, `null`, ``,
+		strings.Repeat(`[`, 20000),
 		"{\"error_code\":0,\"result\":{\"mac\":\"5ce931000001\",\"model\":\"\xff\x1b\",\"nickname\":\"/w==\"}}",
 	} {
 		f.Add([]byte(s))

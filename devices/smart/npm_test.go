@@ -74,7 +74,8 @@ func TestAClientThatOthersWroteSeesTheSame(t *testing.T) {
 		if !opens("old-password") || opens("new-password") {
 			t.Errorf("%s: it does not open with what it holds, or with something else", c.transport)
 		}
-		if err := c.driver.Rekey(t.Context(), seen(ds[i]), home.Move{Account: agreed, From: oldPair, To: newPair}); err != nil {
+		if err := c.driver.Rekey(t.Context(), seen(ds[i]),
+			home.Move{Account: agreed, From: oldPair, To: newPair}); err != nil {
 			t.Errorf("%s: %v", c.transport, err)
 		}
 		if !opens("new-password") {

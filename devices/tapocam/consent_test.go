@@ -59,12 +59,27 @@ func TestAnothersCameraIsLeftAlone(t *testing.T) {
 		epoch home.Epoch
 		err   error
 	}{
-		"another's, and proves none":   {camera("bobs"), home.OwnerOf("bob@example.org"), home.Foreign, home.ForeignHeld, 0, home.ErrForeign},
-		"another's, and proves ours":   {camera("old-password"), home.OwnerOf("bob@example.org"), home.Ours, home.Stale, 4, nil},
-		"another's, and cannot prove":  {camera("old-password", sim.Hashed), home.OwnerOf("bob@example.org"), home.Foreign, home.ForeignHeld, 0, home.ErrForeign},
-		"nobody's, and proves none":    {camera("bobs"), home.NoOwner, home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
-		"ours, and proves none":        {camera("bobs"), home.OwnerOf(email), home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
-		"ours, and cannot prove":       {camera("old-password", sim.Hashed), home.OwnerOf(email), home.Ours, home.Stale, 4, nil},
+		"another's, and proves none": {
+			camera("bobs"), home.OwnerOf("bob@example.org"), home.Foreign, home.ForeignHeld, 0,
+			home.ErrForeign,
+		},
+		"another's, and proves ours": {
+			camera("old-password"), home.OwnerOf("bob@example.org"), home.Ours, home.Stale, 4,
+			nil,
+		},
+		"another's, and cannot prove": {
+			camera("old-password", sim.Hashed), home.OwnerOf("bob@example.org"), home.Foreign,
+			home.ForeignHeld, 0, home.ErrForeign,
+		},
+		"nobody's, and proves none": {camera("bobs"), home.NoOwner, home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
+		"ours, and proves none": {
+			camera("bobs"), home.OwnerOf(email), home.Unknown, home.Mismatch, 0,
+			home.ErrNotOpened,
+		},
+		"ours, and cannot prove": {
+			camera("old-password", sim.Hashed), home.OwnerOf(email), home.Ours, home.Stale, 4,
+			nil,
+		},
 		"does not say, proves nothing": {camera("bobs", sim.Hashed), "", home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -54,27 +54,41 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 		h     http.HandlerFunc
 		state home.State
 	}{
-		"nothing":    {says(""), home.Unreachable},
-		"null":       {says("null"), home.Unreachable},
-		"a list":     {says("[]"), home.Unreachable},
-		"deep":       {says(strings.Repeat(`{"result":`, 20000)), home.Unreachable},
-		"deep types": {says(`{"error_code":-40413,"result":{"data":{"encrypt_type":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}}}`), home.Unsupported},
-		"quotes":     {says("hello " + email), home.Unreachable},
-		"too long":   {says(`{"error_code":0,"x":"` + strings.Repeat("x", 70<<10) + `"}`), home.Unreachable},
-		"lets in":    {says(`{"error_code":0,"result":{"stok":"abc","start_seq":1}}`), home.Unreachable},
-		"bad nonce":  {says(`{"error_code":-40413,"result":{"data":{"nonce":"../../x","device_confirm":"00"}}}`), home.Unreachable},
-		"long nonce": {says(`{"error_code":-40413,"result":{"data":{"nonce":"` + strings.Repeat("A", 1000) + `","device_confirm":"00"}}}`), home.Unreachable},
-		"no proof":   {says(`{"error_code":-40413,"result":{"data":{"nonce":"1011121314151617","device_confirm":""}}}`), home.Mismatch},
-		"403":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, home.ThirdPartyOff},
-		"404":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, home.Unreachable},
+		"nothing": {says(""), home.Unreachable},
+		"null":    {says("null"), home.Unreachable},
+		"a list":  {says("[]"), home.Unreachable},
+		"deep":    {says(strings.Repeat(`{"result":`, 20000)), home.Unreachable},
+		"deep types": {says(`{"error_code":-40413,"result":{"data":{"encrypt_type":` + strings.Repeat("[",
+			9000) + strings.Repeat("]", 9000) + `}}}`), home.Unsupported},
+		"quotes":   {says("hello " + email), home.Unreachable},
+		"too long": {says(`{"error_code":0,"x":"` + strings.Repeat("x", 70<<10) + `"}`), home.Unreachable},
+		"lets in":  {says(`{"error_code":0,"result":{"stok":"abc","start_seq":1}}`), home.Unreachable},
+		"bad nonce": {
+			says(`{"error_code":-40413,"result":{"data":{"nonce":"../../x","device_confirm":"00"}}}`),
+			home.Unreachable,
+		},
+		"long nonce": {says(`{"error_code":-40413,"result":{"data":{"nonce":"` + strings.Repeat("A",
+			1000) + `","device_confirm":"00"}}}`), home.Unreachable},
+		"no proof": {
+			says(`{"error_code":-40413,"result":{"data":{"nonce":"1011121314151617","device_confirm":""}}}`),
+			home.Mismatch,
+		},
+		"403": {
+			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
+			home.ThirdPartyOff,
+		},
+		"404": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, home.Unreachable},
 		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://127.0.0.1:1/", http.StatusTemporaryRedirect)
 		}, home.Unreachable},
-		"hangs up":     {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, home.Unreachable},
-		"locked":       {says(fmt.Sprintf(blocked, "60")), home.LockedOut},
-		"for ever":     {says(fmt.Sprintf(blocked, "9223372036854775807")), home.LockedOut},
-		"in the past":  {says(fmt.Sprintf(blocked, "-5")), home.LockedOut},
-		"long headers": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 64<<10)) }, home.Unreachable},
+		"hangs up":    {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, home.Unreachable},
+		"locked":      {says(fmt.Sprintf(blocked, "60")), home.LockedOut},
+		"for ever":    {says(fmt.Sprintf(blocked, "9223372036854775807")), home.LockedOut},
+		"in the past": {says(fmt.Sprintf(blocked, "-5")), home.LockedOut},
+		"long headers": {
+			func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 64<<10)) },
+			home.Unreachable,
+		},
 		"endless": {func(w http.ResponseWriter, _ *http.Request) {
 			for {
 				if _, err := io.WriteString(w, strings.Repeat(" ", 4096)); err != nil {

@@ -83,14 +83,29 @@ func TestWhatACameraSaysInASessionIsNotTrustedEither(t *testing.T) {
 		"deep": {func(w io.Writer, seal func(string) string) {
 			_, _ = io.WriteString(w, passed(seal(strings.Repeat(`{"result":`, 3000))))
 		}, home.Unreachable},
-		"not sealed":     {func(w io.Writer, _ func(string) string) { _, _ = io.WriteString(w, fmt.Sprintf(inner, "{"+me+"}")) }, home.Unreachable},
-		"nothing sealed": {func(w io.Writer, _ func(string) string) { _, _ = io.WriteString(w, passed("")) }, home.Unreachable},
-		"a wrong length": {func(w io.Writer, _ func(string) string) { _, _ = io.WriteString(w, passed("AAAA")) }, home.Unreachable},
+		"not sealed": {func(w io.Writer, _ func(string) string) {
+			_,
+				_ = io.WriteString(w, fmt.Sprintf(inner, "{"+me+"}"))
+		}, home.Unreachable},
+		"nothing sealed": {
+			func(w io.Writer, _ func(string) string) { _, _ = io.WriteString(w, passed("")) },
+			home.Unreachable,
+		},
+		"a wrong length": {
+			func(w io.Writer, _ func(string) string) { _, _ = io.WriteString(w, passed("AAAA")) },
+			home.Unreachable,
+		},
 		"a wrong padding": {func(w io.Writer, _ func(string) string) {
 			_, _ = io.WriteString(w, passed(strings.Repeat("A", 43)+"="))
 		}, home.Unreachable},
-		"no base64":  {func(w io.Writer, _ func(string) string) { _, _ = io.WriteString(w, passed("%%%%")) }, home.Unreachable},
-		"signed out": {func(w io.Writer, _ func(string) string) { _, _ = io.WriteString(w, `{"error_code":-40401}`) }, home.Unreachable},
+		"no base64": {
+			func(w io.Writer, _ func(string) string) { _, _ = io.WriteString(w, passed("%%%%")) },
+			home.Unreachable,
+		},
+		"signed out": {
+			func(w io.Writer, _ func(string) string) { _, _ = io.WriteString(w, `{"error_code":-40401}`) },
+			home.Unreachable,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dev := insider(t, func(w http.ResponseWriter, seal func(string) string) { c.answer(w, seal) })

@@ -83,7 +83,8 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 	defer conn.http.Close()
 	s, err := conn.signIn(ctx, recordedFirst(keyring.CameraCandidates(c), c.Recorded), c.Recorded != 0)
 	switch {
-	case errors.Is(err, home.ErrBudget) && ctx.Err() == nil && s.device == nil && !s.hash.IsZero() && conn.certificateKnown():
+	case errors.Is(err, home.ErrBudget) && ctx.Err() == nil && s.device == nil && !s.hash.IsZero() &&
+		conn.certificateKnown():
 		s.detail = "enough sign-ins were tried for now: it is recognised by its certificate"
 		f.Match, f.Verdict = s.verdict()
 		return f, nil

@@ -13,9 +13,9 @@ import (
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
-// Avahi runs Debian's avahi-daemon with n services (shellyplug-…, _shelly._tcp) on the interface of this name until the
-// test ends. It needs a namespace of its own, which it has after nettest.InNamespace, and skips the test where avahi is
-// missing.
+// Avahi runs Debian's avahi-daemon with n services (shellyplug-…, _shelly._tcp) on the interface of this name until
+// the test ends. It needs a namespace of its own, which it has after nettest.InNamespace, and skips the test where
+// avahi is missing.
 func Avahi(t testing.TB, on string, n int) {
 	t.Helper()
 	daemon, err := exec.LookPath("avahi-daemon")
@@ -25,14 +25,16 @@ func Avahi(t testing.TB, on string, n int) {
 	dir := t.TempDir()
 	for i, s := range Many(n, netip.MustParseAddr("10.0.0.0")) {
 		text := fmt.Sprintf(`<?xml version="1.0" standalone="no"?><!DOCTYPE service-group SYSTEM "avahi-service.dtd">
-<service-group><name>%s</name><service><type>%s</type><port>%d</port><txt-record>gen=2</txt-record></service></service-group>`, s.Instance, s.Type, 1000+i)
+<service-group><name>%s</name><service><type>%s</type><port>%d</port><txt-record>gen=2</txt-record></service>
+</service-group>`, s.Instance, s.Type, 1000+i)
 		write(t, filepath.Join(dir, fmt.Sprintf("%d.service", i)), text)
 	}
 	run := t.TempDir()
 	conf := filepath.Join(run, "avahi.conf")
 	write(
 		t, conf,
-		"[server]\nhost-name=avahihost\nallow-interfaces="+on+"\nenable-dbus=no\n[wide-area]\nenable-wide-area=no\n[publish]\npublish-workstation=no\n",
+		"[server]\nhost-name=avahihost\nallow-interfaces="+on+"\nenable-dbus=no\n"+
+			"[wide-area]\nenable-wide-area=no\n[publish]\npublish-workstation=no\n",
 	)
 	if err := os.MkdirAll("/run/avahi-daemon", 0o755); err != nil {
 		t.Fatal(err)

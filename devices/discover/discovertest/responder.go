@@ -60,7 +60,8 @@ func (r *Responder) Start(t testing.TB, on net.Interface, services ...Service) {
 	}
 	_ = c.SetReadBuffer(1 << 20)
 	p := ipv4.NewPacketConn(c)
-	if err := errors.Join(p.JoinGroup(&on, group), p.SetMulticastInterface(&on), p.SetMulticastLoopback(true), p.SetMulticastTTL(255)); err != nil {
+	if err := errors.Join(p.JoinGroup(&on, group), p.SetMulticastInterface(&on), p.SetMulticastLoopback(true),
+		p.SetMulticastTTL(255)); err != nil {
 		t.Fatal(err)
 	}
 	r.mu.Lock()

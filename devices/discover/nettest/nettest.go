@@ -53,7 +53,8 @@ func InNamespace(t testing.TB) bool {
 		args = append(args, "-test.short")
 	}
 	// The shell brings the network up before the first thread of the test looks at it.
-	up := "mount --make-rprivate / && ip link set lo up multicast on && ip route add 224.0.0.0/4 dev lo && exec \"$0\" \"$@\""
+	up := "mount --make-rprivate / && ip link set lo up multicast on && ip route add 224.0.0.0/4 dev lo && " +
+		"exec \"$0\" \"$@\""
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", up, self}, args...)...)
 	// Without GORACE the race detector waits a second at the end of every test.
 	cmd.Env = append(os.Environ(), inside+"="+t.Name(), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
