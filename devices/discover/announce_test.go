@@ -104,7 +104,7 @@ func TestLaterSweepsFindASilentDevice(t *testing.T) {
 	o := onLoopback()
 	o.Pace.Quick = 1
 	w := start(t, o)
-	w.until(t, 20*time.Second, "the first device", present(1))
+	w.until(t, 40*time.Second, "the first device", present(1))
 	w.mu.Lock()
 	var since time.Time
 	for _, s := range w.last {

@@ -129,7 +129,7 @@ func TestFindsEveryStyleOfHost(t *testing.T) {
 			r := &discovertest.Responder{Style: c.style}
 			r.Start(t, nettest.Loopback(t), c.services...)
 			w := start(t, onLoopback())
-			took := w.until(t, 20*time.Second, "all of them", present(len(c.services)))
+			took := w.until(t, 40*time.Second, "all of them", present(len(c.services)))
 			t.Logf("%d in %s, dropped %v", len(c.services), took, w.Counts())
 		})
 	}
@@ -145,7 +145,7 @@ func TestFindsAThousandWithAFifthOfPacketsLost(t *testing.T) {
 	o := onLoopback()
 	o.Pace = discover.Pace{} // the real one
 	w := start(t, o)
-	took := w.until(t, 20*time.Second, "1,000", present(1000))
+	took := w.until(t, 40*time.Second, "1,000", present(1000))
 	t.Logf("1,000 in %s", took)
 }
 
@@ -158,10 +158,10 @@ func TestNoticesWhoLeavesAndWhoMoves(t *testing.T) {
 	services := discovertest.Many(20, base)
 	r.Start(t, nettest.Loopback(t), services...)
 	w := start(t, onLoopback())
-	w.until(t, 5*time.Second, "all of them", present(20))
+	w.until(t, 30*time.Second, "all of them", present(20))
 
 	r.Leave(5)
-	w.until(t, 5*time.Second, "five goodbyes", func(m map[string]home.Sighting) bool {
+	w.until(t, 30*time.Second, "five goodbyes", func(m map[string]home.Sighting) bool {
 		gone := 0
 		for _, s := range m {
 			if s.Gone {
@@ -174,7 +174,7 @@ func TestNoticesWhoLeavesAndWhoMoves(t *testing.T) {
 	moved := discovertest.Many(20, netip.MustParseAddr("127.2.0.0"))[5:]
 	r.Set(moved...)
 	r.Announce()
-	w.until(t, 8*time.Second, "fifteen new addresses", func(m map[string]home.Sighting) bool {
+	w.until(t, 30*time.Second, "fifteen new addresses", func(m map[string]home.Sighting) bool {
 		n := 0
 		for _, s := range m {
 			if !s.Gone && len(s.Addrs) == 1 && s.Addr.Addr().As4()[1] == 2 {
@@ -194,12 +194,12 @@ func TestUsesAnInterfaceThatAppearsLater(t *testing.T) {
 	home0 := nettest.Link(t, "home0", "10.9.0.1/24", "fd00:9::1/64")
 	r := &discovertest.Responder{}
 	r.Start(t, home0, discovertest.Many(3, netip.MustParseAddr("10.9.0.10"))...)
-	w.until(t, 5*time.Second, "three", present(3))
+	w.until(t, 30*time.Second, "three", present(3))
 	other := nettest.Link(t, "home1", "10.8.0.1/24")
 	r2 := &discovertest.Responder{}
 	all := discovertest.Many(6, netip.MustParseAddr("10.8.0.10"))
 	r2.Start(t, other, all[3:]...)
-	w.until(t, 5*time.Second, "six, three on an interface that came later", present(6))
+	w.until(t, 30*time.Second, "six, three on an interface that came later", present(6))
 }
 
 func TestForgedAnswersAreNotBelieved(t *testing.T) {
@@ -227,7 +227,7 @@ func TestForgedAnswersAreNotBelieved(t *testing.T) {
 		unicast(t, three[2])
 		time.Sleep(50 * time.Millisecond)
 	}
-	w.until(t, 5*time.Second, "the honest one", present(1))
+	w.until(t, 30*time.Second, "the honest one", present(1))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for key, s := range w.last {

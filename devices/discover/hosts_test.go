@@ -60,7 +60,7 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 	w := start(t, discover.Options{Interfaces: discover.Named("lo"), Pace: discover.Pace{
 		Window: 100 * time.Millisecond, First: 150 * time.Millisecond, Then: 150 * time.Millisecond, Poll: time.Second,
 	}})
-	w.until(t, 5*time.Second, "five plugs, whose they are, and the garbage counted",
+	w.until(t, 30*time.Second, "five plugs, whose they are, and the garbage counted",
 		func(m map[string]home.Sighting) bool {
 			n := 0
 			for _, s := range m {
@@ -73,16 +73,16 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 	first, second := netip.MustParseAddr("127.0.0.10"), netip.MustParseAddr("127.0.0.77")
 	firstIsAt := func(m map[string]home.Sighting) netip.Addr { return m["iot-udp mac:50c7bf010200"].Addr.Addr() }
 	house.Set(second, xor.Seal(fmt.Appendf(nil, plugReply, 0, 0)))
-	w.until(t, 5*time.Second, "a second address for the first plug, refused", func(m map[string]home.Sighting) bool {
+	w.until(t, 30*time.Second, "a second address for the first plug, refused", func(m map[string]home.Sighting) bool {
 		return w.Counts()["reply from a second address"] > 1 && firstIsAt(m) == first
 	})
 	house.Set(first, nil)
-	w.until(t, 5*time.Second, "the first plug at the second address, since it left the first",
+	w.until(t, 30*time.Second, "the first plug at the second address, since it left the first",
 		func(m map[string]home.Sighting) bool {
 			return firstIsAt(m) == second
 		})
 	house.Set(second, nil)
-	w.until(t, 10*time.Second, "the first plug gone",
+	w.until(t, 30*time.Second, "the first plug gone",
 		func(m map[string]home.Sighting) bool { return m["iot-udp mac:50c7bf010200"].Gone })
 }
 
@@ -94,11 +94,11 @@ func TestGarbageIsDroppedAndCounted(t *testing.T) {
 	r := &discovertest.Responder{}
 	r.Start(t, nettest.Loopback(t), discovertest.Many(1, base)...)
 	w := start(t, onLoopback())
-	w.until(t, 5*time.Second, "the device", present(1))
+	w.until(t, 30*time.Second, "the device", present(1))
 	r.Say([]byte("garbage"))
 	r.Say([]byte("\x00\x00\x84\x00\x00\x00\xff\xff\x00\x00\x00\x00\xc0\x0c\xff"))
 	send(t, "224.0.0.251:5353", discovertest.Many(2, base)[1])
-	w.until(t, 5*time.Second, "all of it counted, and no device of it", func(m map[string]home.Sighting) bool {
+	w.until(t, 30*time.Second, "all of it counted, and no device of it", func(m map[string]home.Sighting) bool {
 		c := w.Counts()
 		return len(m) == 1 && c["mdns packet that is none"] > 0 && c["mdns record malformed"] > 0 &&
 			c["mdns from another port"] > 0
@@ -115,7 +115,7 @@ func TestAFloodIsBounded(t *testing.T) {
 	o := onLoopback()
 	o.Limit = 100
 	w := start(t, o)
-	w.until(t, 5*time.Second, "the limit reached", func(m map[string]home.Sighting) bool {
+	w.until(t, 30*time.Second, "the limit reached", func(m map[string]home.Sighting) bool {
 		return len(m) == 100 && w.Counts()["mdns beyond limit"] >= 400
 	})
 }

@@ -42,7 +42,7 @@ func TestAHouseOfEveryProtocolIsFound(t *testing.T) {
 	o := onLoopback()
 	o.Probes = append([]discover.Probe{discover.Kasa()}, discover.Tapo()...)
 	w := start(t, o)
-	w.until(t, 20*time.Second, "the house, whose each is", func(m map[string]home.Sighting) bool {
+	w.until(t, 40*time.Second, "the house, whose each is", func(m map[string]home.Sighting) bool {
 		for i, d := range h.Devices() {
 			owner := home.NoOwner
 			if specs[i].Username != "" {
