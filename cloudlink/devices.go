@@ -145,18 +145,26 @@ func (l *Link) signedIn(r *request, _ *wire.Message, b *wire.SignedIn) error {
 	if err := l.refused(r, b.Refused); err != nil {
 		return err
 	}
-	if len(devices) > 0 {
-		ds, epoch := ids[home.DeviceID](devices), home.Epoch(r.epoch)
-		if err := l.o.Store.SignedIn(home.AccountID(r.account), epoch, ds); err != nil {
-			return err
-		}
-		l.forget(r, devices)
-		if l.o.SignedIn != nil {
-			l.o.SignedIn(epoch, ds)
-		}
-	}
+	l.commit(r, devices)
 	l.rest(r, slices.Collect(maps.Keys(r.errands))...) // no answer, or none that holds
-	l.finish(r)
+	l.finish(r)                                        // the next request goes out while this one is committed
+	ds, epoch := ids[home.DeviceID](devices), home.Epoch(r.epoch)
+	var err error
+	if len(devices) > 0 {
+		err = l.o.Store.SignedIn(home.AccountID(r.account), epoch, ds)
+	}
+	l.mu.Lock()
+	for _, d := range ds {
+		delete(l.committing, errandKey{r.kind, d})
+	}
+	l.mu.Unlock()
+	l.Wake() // an errand may have been queued anew meanwhile; after an error all are still in the store
+	if err != nil {
+		return err
+	}
+	if l.o.SignedIn != nil && len(ds) > 0 {
+		l.o.SignedIn(epoch, ds)
+	}
 	return nil
 }
 

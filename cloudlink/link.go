@@ -62,6 +62,7 @@ type Link struct {
 	offer      *offer
 	pending    *request             // the request that waits for its answer
 	deferred   map[errandKey]pause  // errands that the service refused for now
+	committing map[errandKey]bool   // errands whose answer is being committed
 	asked      time.Time            // when hello was last sent; zero for at once
 	nonce      []byte               // the service's, for the next sign-in; nil before welcome
 	renewed    bool                 // nonce came with a refusal
@@ -106,7 +107,7 @@ func New(o Options) (*Link, error) {
 	}
 	return &Link{
 		o: o, began: time.Now(), out: make(chan []byte, 64), wake: make(chan struct{}, 1), rejoin: make(chan struct{}, 1),
-		deferred: map[errandKey]pause{}, recorded: map[string]time.Time{},
+		deferred: map[errandKey]pause{}, committing: map[errandKey]bool{}, recorded: map[string]time.Time{},
 		orders: make(chan order, relayQueue), relayed: map[string]*outcome{},
 	}, nil
 }

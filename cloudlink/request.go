@@ -211,7 +211,7 @@ func serviceKeys(a home.Account) wire.Keys { return wire.Keys{Sign: a.ServiceKey
 // sendErrands sends the oldest errand that is not deferred, with others of its kind and epoch.
 func (l *Link) sendErrands(now time.Time, a home.Account) error {
 	l.mu.Lock()
-	n := len(l.deferred) + l.o.Batch
+	n := len(l.deferred) + len(l.committing) + l.o.Batch
 	l.mu.Unlock()
 	waiting, err := l.o.Store.Errands(n)
 	if err != nil {
@@ -253,7 +253,7 @@ func (l *Link) pick(now time.Time, waiting []home.Errand) map[string]home.Errand
 	batch := map[string]home.Errand{}
 	var lead home.Errand
 	for _, e := range waiting {
-		if now.Before(l.deferred[keyOf(e)].until) {
+		if l.committing[keyOf(e)] || now.Before(l.deferred[keyOf(e)].until) {
 			continue
 		}
 		if len(batch) == 0 {
@@ -300,6 +300,19 @@ func (l *Link) answered(r *request, devices []string) error {
 	}
 	l.forget(r, devices)
 	return nil
+}
+
+// commit takes errands of answered devices out of the request. No other request has them until the store has deleted them.
+func (l *Link) commit(r *request, devices []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range devices {
+		if e, ok := r.errands[d]; ok {
+			l.committing[keyOf(e)] = true
+			delete(r.errands, d)
+			delete(l.deferred, keyOf(e))
+		}
+	}
 }
 
 // forget takes errands that are no longer in the store out of the request.
