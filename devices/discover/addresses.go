@@ -8,9 +8,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// hearAddrs takes in the addresses of hosts that some instance names. Others are of no interest.
-func (b *book) hearAddrs(records []record, n *network, index int, now time.Time) {
-	flushed := map[*host]uint8{} // families told with the cache-flush bit
+// enterAddrs takes in the addresses of hosts that some instance names. Others are of no interest.
+func (b *book) enterAddrs(records []record, n *network, index int, now time.Time) {
+	flushed := map[*host]uint8{} // families received with the cache-flush bit
 	for _, r := range records {
 		if r.kind != dns.TypeA && r.kind != dns.TypeAAAA {
 			continue
@@ -32,7 +32,7 @@ func (b *book) hearAddrs(records []record, n *network, index int, now time.Time)
 	for h, families := range flushed {
 		for at := range h.addrs {
 			a := &h.addrs[at]
-			// what another packet of the same answer told a moment ago still holds; RFC 6762, 10.2
+			// an address from another packet of the same answer stays valid for a moment; RFC 6762, 10.2
 			if families&family(a.Addr) != 0 && a.doubt.IsZero() && now.Sub(a.last) > time.Second {
 				a.doubt = now
 				b.doubt(h, now)
@@ -46,7 +46,7 @@ func family(a netip.Addr) uint8 {
 	case a.Is4():
 		return 1
 	case a.IsLinkLocalUnicast():
-		return 2 // told on one interface only
+		return 2 // received on one interface only
 	}
 	return 4
 }
@@ -67,7 +67,7 @@ func (b *book) hearAddr(h *host, a netip.Addr, ttl uint32, now time.Time) {
 	default:
 		h.addrs = append(h.addrs, hostAddr{Addr: a, last: now, sweep: b.sweep})
 		for i := range h.of {
-			i.toldIn = -1
+			i.reportedIn = -1
 			b.touch(i)
 		}
 	}

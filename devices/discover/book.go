@@ -18,7 +18,7 @@ const (
 	settle     = 50 * time.Millisecond // the rest of an answer may be in the next packet
 	askAgain   = time.Second           // doubled with every try; RFC 6762, 5.2 wants at least this
 	maxAsks    = 5                     // a sweep
-	doubtFor   = 2 * time.Second       // an address that an answer left out has so long to be heard again
+	doubtFor   = 2 * time.Second       // an address that an answer left out can be received again within this time
 	suspectAt  = 2                     // missed sweeps after which an instance is asked for by name
 	goneAt     = 4                     // missed sweeps after which it is gone, unless its TTL is longer
 	maxAddrs   = 16                    // of one host
@@ -36,27 +36,27 @@ type book struct {
 	instances map[string]*instance // by name, lower case, escaped
 	hosts     map[string]*host
 	dirty     map[*instance]struct{}
-	left      []home.Sighting // goodbyes, not yet told
+	goodbyes  []home.Sighting // not yet reported
 }
 
 type instance struct {
-	name, raw string // raw as it came
-	typ       string // "_hap._tcp"
-	host      string // lower case; empty until a SRV came
-	port      uint16
-	txt       []string
-	hasTXT    bool
-	heard     int       // the sweep in which PTR or SRV were last heard
-	missed    int       // sweeps in a row
-	expires   time.Time // when the TTL of what was last heard ends
-	asking    asking
-	told      bool
-	toldIn    int // the sweep in which it was last told
+	name, raw  string // raw as it came
+	typ        string // "_hap._tcp"
+	host       string // lower case; empty until a SRV came
+	port       uint16
+	txt        []string
+	hasTXT     bool
+	seenIn     int       // the sweep in which PTR or SRV were last received
+	missed     int       // sweeps in a row
+	expires    time.Time // when the TTL of the last PTR or SRV ends
+	asking     asking
+	reported   bool
+	reportedIn int // the sweep in which it was last reported
 }
 
 type host struct {
 	raw     string
-	addrs   []hostAddr // first heard first
+	addrs   []hostAddr // in the order of their arrival
 	of      map[*instance]struct{}
 	asking  asking
 	doubted bool // one of its addrs is
@@ -106,21 +106,21 @@ func split(name string) (typ string, ok bool) {
 	return typ, ok && serviceTypes[typ] != nil
 }
 
-// hear takes in the records of one packet, told on an interface of n with this index.
-func (b *book) hear(records []record, n *network, index int, now time.Time) {
+// enter takes in the records of one packet, received on the interface of n with this index.
+func (b *book) enter(records []record, n *network, index int, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, kind := range []uint16{dns.TypePTR, dns.TypeSRV, dns.TypeTXT} {
 		for _, r := range records {
 			if r.kind == kind {
-				b.hearService(r, now)
+				b.enterService(r, now)
 			}
 		}
 	}
-	b.hearAddrs(records, n, index, now)
+	b.enterAddrs(records, n, index, now)
 }
 
-// hint takes in that an instance may be there, without anything said of it: it is asked for by name.
+// hint enters an instance that may exist: the completer asks for its records by name.
 func (b *book) hint(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,13 +141,13 @@ func (b *book) instance(raw string) *instance {
 		b.count("mdns beyond limit")
 		return nil
 	}
-	i := &instance{name: name, raw: raw, typ: typ, toldIn: -1, heard: b.sweep}
+	i := &instance{name: name, raw: raw, typ: typ, reportedIn: -1, seenIn: b.sweep}
 	b.instances[name] = i
 	b.dirty[i] = struct{}{}
 	return i
 }
 
-func (b *book) hearService(r record, now time.Time) {
+func (b *book) enterService(r record, now time.Time) {
 	name := r.raw
 	if r.kind == dns.TypePTR {
 		name = r.to
@@ -164,17 +164,17 @@ func (b *book) hearService(r record, now time.Time) {
 	}
 	switch r.kind {
 	case dns.TypePTR:
-		i.hear(b.sweep, r.ttl, now, i.host == "")
+		i.refresh(b.sweep, r.ttl, now, i.host == "")
 	case dns.TypeSRV:
-		i.hear(b.sweep, r.ttl, now, true)
+		i.refresh(b.sweep, r.ttl, now, true)
 		if to := strings.ToLower(r.to); to != i.host || r.port != i.port {
 			b.unlink(i)
-			i.host, i.port, i.toldIn = to, r.port, -1
+			i.host, i.port, i.reportedIn = to, r.port, -1
 			b.link(i, r.to)
 		}
 	case dns.TypeTXT:
 		if txt := short(r.txt); !i.hasTXT || !slices.Equal(i.txt, txt) {
-			i.hasTXT, i.txt, i.toldIn = true, txt, -1
+			i.hasTXT, i.txt, i.reportedIn = true, txt, -1
 		}
 	}
 	b.touch(i)
@@ -195,16 +195,16 @@ func short(txt []string) []string {
 
 // touch has the instance looked at: it may be complete, or miss something.
 func (b *book) touch(i *instance) {
-	if i.toldIn != b.sweep || !i.complete(b) {
+	if i.reportedIn != b.sweep || !i.complete(b) {
 		b.dirty[i] = struct{}{}
 	}
 }
 
-func (i *instance) hear(sweep int, ttl uint32, now time.Time, lasts bool) {
-	if i.heard != sweep {
+func (i *instance) refresh(sweep int, ttl uint32, now time.Time, lasts bool) {
+	if i.seenIn != sweep {
 		i.asking = asking{}
 	}
-	i.heard, i.missed = sweep, 0
+	i.seenIn, i.missed = sweep, 0
 	if lasts {
 		i.expires = now.Add(min(time.Duration(ttl)*time.Second, longestTTL))
 	}
@@ -228,11 +228,11 @@ func (b *book) unlink(i *instance) {
 	}
 }
 
-// drop forgets an instance, and says so where it was told of.
+// drop forgets an instance, and reports its goodbye where it was reported before.
 func (b *book) drop(i *instance, now time.Time) {
-	if s, ok := b.sighting(i, now); ok && i.told {
+	if s, ok := b.sighting(i, now); ok && i.reported {
 		s.Gone = true
-		b.left = append(b.left, s)
+		b.goodbyes = append(b.goodbyes, s)
 	}
 	b.unlink(i)
 	delete(b.instances, i.name)
@@ -244,7 +244,7 @@ func (i *instance) complete(b *book) bool {
 	return h != nil && len(h.addrs) > 0 && i.hasTXT
 }
 
-// sighting says what is known of an instance; false while that is not enough.
+// sighting returns the sighting of an instance; false while records are missing.
 func (b *book) sighting(i *instance, now time.Time) (home.Sighting, bool) {
 	h := b.hosts[i.host]
 	if h == nil || len(h.addrs) == 0 || (!i.hasTXT && i.asking.tries < 3) {

@@ -80,7 +80,7 @@ func (r *tapoReply) tpapPort() uint16 {
 
 func isTrue(raw json.RawMessage) bool { return string(raw) == "1" || string(raw) == "true" }
 
-// tapoKind tells what a device is by its type, and where that says too little by its model.
+// tapoKind returns the kind of a device by its type, or by its model where the type is not enough.
 func tapoKind(typ, model string) home.Kind {
 	typ, model = strings.ToUpper(typ), strings.ToUpper(model)
 	switch {
@@ -104,21 +104,21 @@ func tapoKind(typ, model string) home.Kind {
 	return home.Other
 }
 
-// isSwitch tells a switch from a plug, which share a type, by the model.
+// isSwitch distinguishes a switch from a plug, which share a type, by the model.
 func isSwitch(model string) bool {
 	return strings.HasPrefix(model, "HS2") || strings.HasPrefix(model, "KS2") || strings.HasPrefix(model, "ES2")
 }
 
-// emptyOwner is what some devices say that belong to nobody: the MD5 of nothing.
+// emptyOwner is the owner that some devices without an owner state: the MD5 of nothing.
 const emptyOwner = "d41d8cd98f00b204e9800998ecf8427e"
 
-// owner is what the device says of its owner, in the form of home.Device.Owner.
+// owner returns the owner that the device states, in the form of home.Device.Owner.
 func (r *tapoReply) owner() string {
 	if r.Factory {
 		return home.NoOwner
 	}
 	if r.Owner == nil {
-		return "" // nothing was said, or it is hidden
+		return "" // not stated, or encrypted
 	}
 	switch o := strings.ToLower(*r.Owner); {
 	case o == "", o == emptyOwner:
@@ -149,7 +149,7 @@ func (r *tapoReply) reveal(raw []byte, fields map[string]json.RawMessage) {
 	}
 }
 
-// sighting is what the device says, for the roster. Its address is filled in by who has heard it.
+// sighting returns the sighting of the device. The caller fills in the address.
 func (r *tapoReply) sighting(fields map[string]json.RawMessage) (home.Sighting, error) {
 	s := home.Sighting{
 		Source: "tapo-udp", Match: home.Unknown, Model: clean(r.Model), Kind: tapoKind(r.Type, r.Model), Owner: r.owner(),
@@ -167,13 +167,13 @@ func (r *tapoReply) sighting(fields map[string]json.RawMessage) (home.Sighting, 
 	return s, nil
 }
 
-// What is kept of a reply that nobody here reads.
+// Bounds of the fields of a reply that are kept unread.
 const (
 	maxExtra      = 2 << 10 // bytes
 	maxExtraNames = 32
 )
 
-// extra is an object of the fields that nobody here reads, in the order of their names, as many as there is room for.
+// extra returns an object of the unread fields, in the order of their names, as many as there is room for.
 func extra(fields map[string]json.RawMessage) home.JSON {
 	kept := map[string]json.RawMessage{}
 	room := maxExtra - 2

@@ -7,7 +7,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Announcement is one service instance as DNS-SD tells it, unescaped.
+// Announcement is one service instance of DNS-SD, unescaped.
 type Announcement struct {
 	Instance string   // "Hall Plug"
 	Type     string   // "_hap._tcp"
@@ -15,9 +15,9 @@ type Announcement struct {
 	TXT      []string // "key=value"
 }
 
-// Describe returns what an announcement says of its device: keys (strongest first), name, kind, model and, for a device
-// that speaks the link itself, the protocol. It returns false for a type that is not in the table, and for one of a
-// type that many things share where nothing tells what it is.
+// Describe returns what an announcement states about its device: keys (strongest first), name, kind, model and, for a
+// device that speaks the link itself, the protocol. It returns false for a type that is not in the table, and for one
+// of a type that many things share where nothing else identifies it.
 //
 // All of it is hearsay. Types and keys are those of devices/PROTOCOLS.md, section 13.2.
 func Describe(a Announcement) (home.Sighting, bool) {
@@ -33,7 +33,7 @@ func Describe(a Announcement) (home.Sighting, bool) {
 	return s, true
 }
 
-// reader fills in what the TXT records of its type tell. It returns false for what is not of interest.
+// reader fills in what the TXT record of its type states. It returns false for an instance of no interest.
 type reader func(s *home.Sighting, a Announcement, txt map[string]string) bool
 
 // serviceTypes is never changed.
@@ -188,7 +188,7 @@ func hwenergy(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	return true
 }
 
-// maker reads the types that tell no more than a model and a hardware address, under the TXT keys given.
+// maker reads the types that state a model and a hardware address only, under the TXT keys given.
 func maker(name string, kind home.Kind, model, mac string) reader {
 	return func(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 		s.Kind, s.Model = kind, name

@@ -43,12 +43,12 @@ func (d *Discovery) count(what string) {
 	d.mu.Lock()
 	d.counts[what]++
 	n, now := d.counts[what], time.Now()
-	tell := now.Sub(d.warned[what]) > quiet
-	if tell {
+	logged := now.Sub(d.warned[what]) > quiet
+	if logged {
 		d.warned[what] = now
 	}
 	d.mu.Unlock()
-	if tell {
+	if logged {
 		d.o.Log.Warn("dropped", "what", what, "count", n)
 	}
 }
@@ -181,7 +181,7 @@ func (r *run) receive(msg []byte, n *network, index int) {
 	if len(records) == 0 {
 		return
 	}
-	r.book.hear(records, n, index, time.Now())
+	r.book.enter(records, n, index, time.Now())
 	r.wakeCompleter()
 }
 

@@ -16,13 +16,12 @@ import (
 type Probe interface {
 	Port() uint16        // where devices listen, and answer from
 	Datagrams() [][]byte // the question, in every form; it may differ from sweep to sweep
-	// Read returns what a reply says. The sighting's address and time are filled in by the caller where they are zero.
+	// Read returns the sighting of a reply. Its address and time are filled in by the caller where they are zero.
 	// An error means that it was no reply to this question.
 	Read(reply []byte) (home.Sighting, error)
 }
 
-// Kasa returns the probe that devices of the iot protocol answer, on port 9999: one reply tells who a device is, and
-// whose.
+// Kasa returns the probe that devices of the iot protocol answer, on port 9999: one reply states identity and owner.
 func Kasa() Probe { return kasa{} }
 
 type kasa struct{}

@@ -73,8 +73,8 @@ func listen(n *network) (*listener, error) {
 	return l, nil
 }
 
-// run hands every packet that came the allowed way to heard, until ctx ends; then it closes the sockets.
-func (l *listener) run(ctx context.Context, heard func(msg []byte, index int), count func(string)) {
+// run passes every packet that came over an allowed way to receive, until ctx ends; then it closes the sockets.
+func (l *listener) run(ctx context.Context, receive func(msg []byte, index int), count func(string)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	if l.v4 != nil {
@@ -85,7 +85,7 @@ func (l *listener) run(ctx context.Context, heard func(msg []byte, index int), c
 					return n, 0, nil, src, err
 				}
 				return n, cm.IfIndex, cm.Dst, src, nil
-			}, l.net, heard, count)
+			}, l.net, receive, count)
 		})
 	}
 	if l.v6 != nil {
@@ -96,7 +96,7 @@ func (l *listener) run(ctx context.Context, heard func(msg []byte, index int), c
 					return n, 0, nil, src, err
 				}
 				return n, cm.IfIndex, cm.Dst, src, nil
-			}, l.net, heard, count)
+			}, l.net, receive, count)
 		})
 	}
 	<-ctx.Done()
@@ -113,7 +113,7 @@ func (l *listener) close() {
 }
 
 func read(
-	from func([]byte) (n, index int, dst net.IP, src net.Addr, err error), n *network, heard func([]byte, int),
+	from func([]byte) (n, index int, dst net.IP, src net.Addr, err error), n *network, receive func([]byte, int),
 	count func(string),
 ) {
 	b := make([]byte, 9000) // RFC 6762, 17
@@ -131,12 +131,12 @@ func read(
 		case !ok || !n.allows(index):
 			count("mdns over another interface")
 		case a.Port != mdnsPort:
-			// a one-shot query, or an answer that RFC 6762, 6 tells to ignore
+			// a one-shot query, or an answer that RFC 6762, section 6, ignores
 			count("mdns from another port")
 		case !dst.IsMulticast() && !onLink(n, a, index):
 			count("mdns from outside the subnets") // RFC 6762, 11
 		default:
-			heard(b[:size], index)
+			receive(b[:size], index)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func look(list func() ([]net.Interface, error)) (*network, error) {
 
 func (n *network) empty() bool { return n == nil || len(n.interfaces) == 0 }
 
-// same tells whether nothing came, went, or changed its address between n and m.
+// same reports whether no interface came, went, or changed its address between n and m.
 func (n *network) same(m *network) bool {
 	if n == nil || m == nil {
 		return n == m
@@ -57,7 +57,7 @@ func (n *network) same(m *network) bool {
 
 func (n *network) allows(index int) bool { _, ok := n.names[index]; return ok }
 
-// place returns a as it can be dialled when it was told on the interface of this index, and whether it lies in the
+// place returns a as it can be dialled when it was received on the interface of this index, and whether it lies in the
 // subnet of an allowed interface at all. A link-local IPv6 address gets its zone.
 func (n *network) place(a netip.Addr, index int) (netip.Addr, bool) {
 	a = a.Unmap().WithZone("")

@@ -44,7 +44,7 @@ func FuzzWalk(f *testing.F) {
 		now := time.Unix(1_800_000_000, 0)
 		for range 3 {
 			book.begin()
-			book.hear(records, &network{}, 1, now)
+			book.enter(records, &network{}, 1, now)
 			for range 10 {
 				now = now.Add(5 * time.Second)
 				book.work(now)
@@ -68,7 +68,7 @@ func TestUnheardInstancesAreSuspectedThenGone(t *testing.T) {
 	n.prefixes = []prefix{{mustPrefix("10.0.0.1/24"), 1}}
 	now := time.Unix(1_800_000_000, 0)
 	b.begin()
-	b.hear(plugRecords(), n, 1, now)
+	b.enter(plugRecords(), n, 1, now)
 	if tell, _, _ := b.work(now); len(tell) != 1 || tell[0].Gone {
 		t.Fatalf("told %+v, want the plug", tell)
 	}

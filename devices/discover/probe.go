@@ -99,7 +99,7 @@ func (r *run) readReplies(c *ipv4.PacketConn, n *network) {
 		}
 		s = withAddr(s, from)
 		s.At = time.Now().UTC().Round(0)
-		if r.replies.hear(s, from.Port()) {
+		if r.replies.enter(s, from.Port()) {
 			r.out.put([]home.Sighting{s})
 		}
 	}
@@ -125,9 +125,9 @@ type replies struct {
 
 type reply struct {
 	home.Sighting
-	from   uint16 // the port from which it came
-	heard  int    // the sweep
-	toldIn int
+	from       uint16 // the port from which it came
+	seenIn     int    // the sweep
+	reportedIn int
 }
 
 func newReplies(limit int, count func(string)) *replies {
@@ -140,10 +140,10 @@ func (r *replies) begin() {
 	r.sweep++
 }
 
-// hear takes in a reply and tells whether it is to be passed on. A device keeps its address while it answers there:
+// enter takes in a reply and reports whether it is to be passed on. A device keeps its address while it answers there:
 // what claims to be it from elsewhere is dropped until the old address was silent for a whole sweep. Both are asked
 // directly.
-func (r *replies) hear(s home.Sighting, from uint16) bool {
+func (r *replies) enter(s home.Sighting, from uint16) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := s.Source + " " + s.Keys[len(s.Keys)-1]
@@ -155,14 +155,14 @@ func (r *replies) hear(s home.Sighting, from uint16) bool {
 	case old == nil:
 		r.of[key] = &reply{s, from, r.sweep, r.sweep}
 		return true
-	case old.Addr.Addr() != s.Addr.Addr() && r.sweep-old.heard < 2:
+	case old.Addr.Addr() != s.Addr.Addr() && r.sweep-old.seenIn < 2:
 		r.count("reply from a second address")
 		return false
 	}
 	if s.Owner == "" && old.Protocol == s.Protocol && old.Addr == s.Addr { // an answer to the shorter question
 		s.Owner, s.Match, s.Extra = old.Owner, old.Match, old.Extra
 	}
-	again := old.toldIn == r.sweep && old.Addr == s.Addr && old.Protocol == s.Protocol && old.Match == s.Match &&
+	again := old.reportedIn == r.sweep && old.Addr == s.Addr && old.Protocol == s.Protocol && old.Match == s.Match &&
 		old.Owner == s.Owner &&
 		old.Name == s.Name
 	*old = reply{s, from, r.sweep, r.sweep}
@@ -175,7 +175,7 @@ func (r *replies) end(now time.Time) []home.Sighting {
 	defer r.mu.Unlock()
 	var gone []home.Sighting
 	for key, x := range r.of {
-		if r.sweep-x.heard >= goneAt {
+		if r.sweep-x.seenIn >= goneAt {
 			x.Gone, x.At = true, now.UTC().Round(0)
 			gone = append(gone, x.Sighting)
 			delete(r.of, key)

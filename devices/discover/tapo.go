@@ -11,7 +11,7 @@ import (
 
 // Tapo returns the probes that Tapo devices and newer Kasa devices answer, on ports 20002 and 20004:
 // devices/PROTOCOLS.md, section 6.2. Each is asked in two forms, one with a key for cameras to hide their owner under,
-// and the older one that says nothing; some firmware answers only one of the two.
+// and the older one without a key; some firmware answers only one of the two.
 func Tapo() []Probe {
 	k := &probeKey{}
 	return []Probe{tapo{20002, k}, tapo{20004, k}}
@@ -63,7 +63,7 @@ func packet(serial uint32, payload []byte) []byte {
 	return p
 }
 
-// tapoReply is what a device says of itself, as far as it is read.
+// tapoReply is the reply of a device, as far as it is read.
 type tapoReply struct {
 	Type    string `json:"device_type"`
 	Model   string `json:"device_model"`
@@ -89,7 +89,7 @@ type scheme struct {
 	NewKLAP json.RawMessage `json:"new_klap"` // 1, or true
 }
 
-// unshown are the names of fields that are in a sighting in another way, or that nobody needs to see. See extra.
+// unshown are the names of fields that a sighting has in another form, or that are not to be shown. See extra.
 var unshown = map[string]bool{
 	"device_type": true, "device_model": true, "mac": true, "ip": true, "owner": true, "factory_default": true,
 	"encrypt_info": true, "http_port": true,

@@ -8,11 +8,12 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// work returns what is to be told, what is to be asked, and when to look again (zero when something new is heard).
-func (b *book) work(now time.Time) (tell []home.Sighting, ask []dns.Question, next time.Time) {
+// work returns complete sightings, questions for missing records, and when to call it again (zero: after the next
+// packet).
+func (b *book) work(now time.Time) (sightings []home.Sighting, ask []dns.Question, next time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	tell, b.left = b.left, nil
+	sightings, b.goodbyes = b.goodbyes, nil
 	soon := func(t time.Time) {
 		if next.IsZero() || t.Before(next) {
 			next = t
@@ -25,22 +26,22 @@ func (b *book) work(now time.Time) (tell []home.Sighting, ask []dns.Question, ne
 		if !wait.IsZero() {
 			soon(wait)
 		}
-		if i.toldIn != b.sweep {
+		if i.reportedIn != b.sweep {
 			if s, ok := b.sighting(i, now); ok {
-				tell = append(tell, s)
-				i.told, i.toldIn = true, b.sweep
+				sightings = append(sightings, s)
+				i.reported, i.reportedIn = true, b.sweep
 			}
 		}
 		switch {
 		case !wait.IsZero():
-		case i.told || i.complete(b):
+		case i.reported || i.complete(b):
 			delete(b.dirty, i)
 		default:
-			b.drop(i, now) // nobody knows it: a forgery, or a device that left; it comes back with the next sweep
+			b.drop(i, now) // nothing answers for it: a forgery, or a device that left; it returns with the next sweep
 			b.count("mdns incomplete")
 		}
 	}
-	return tell, ask, next
+	return sightings, ask, next
 }
 
 // missing returns the questions whose time has come, and when there is more to ask or to decide (zero for never).
@@ -89,7 +90,7 @@ func (b *book) missing(i *instance, now time.Time, asked map[*host]bool) (ask []
 	return ask, wait
 }
 
-// settleDoubts forgets addresses that were not heard again in time.
+// settleDoubts forgets addresses that were not received again in time.
 func (b *book) settleDoubts(h *host, now time.Time) {
 	if !h.doubted {
 		return
@@ -99,7 +100,7 @@ func (b *book) settleDoubts(h *host, now time.Time) {
 	for _, a := range h.addrs {
 		if !a.doubt.IsZero() && now.Sub(a.doubt) >= doubtFor {
 			for i := range h.of {
-				i.toldIn = -1
+				i.reportedIn = -1
 				b.dirty[i] = struct{}{}
 			}
 			continue
@@ -126,12 +127,12 @@ func (b *book) begin() {
 	}
 }
 
-// end closes a sweep and forgets what has not been heard for long enough.
+// end closes a sweep and forgets instances that were not received for long enough.
 func (b *book) end(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, i := range b.instances {
-		if i.heard == b.sweep {
+		if i.seenIn == b.sweep {
 			continue
 		}
 		i.missed++
@@ -148,7 +149,7 @@ func (b *book) end(now time.Time) {
 	}
 }
 
-// forgetAddrs puts in doubt what was not told for goneAt sweeps while another address of the host was.
+// forgetAddrs doubts an address that was not received for goneAt sweeps while another one of the host was.
 func (b *book) forgetAddrs(h *host, now time.Time) {
 	newest := 0
 	for _, a := range h.addrs {
