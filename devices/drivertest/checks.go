@@ -23,7 +23,7 @@ var checks = []check{
 	{"another device at the address is not believed and not touched", impostor},
 	{"a device that was never seen is unreachable", unseen},
 	{"nothing happens once the context has ended", ended},
-	{"a device that says nothing is given up when the context ends", mute},
+	{"a device that answers nothing is given up when the context ends", mute},
 	{"many devices are moved at once", many},
 	{"what talks nonsense is not believed, and given up when the context ends", nonsense},
 }

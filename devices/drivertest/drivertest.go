@@ -30,7 +30,8 @@ type Device interface {
 	// Hold makes it hold nothing (home.Blank), the account's credential before the newest (home.Stale), or another
 	// account's (home.ForeignHeld).
 	Hold(home.State)
-	// Holds tells the truth, by other means than the driver's: one of the three, or home.Current for the newest.
+	// Holds returns what the device truly holds, by other means than the driver's: one of the three, or home.Current for
+	// the newest.
 	Holds() home.State
 	// PowerOff ends all goroutines that PowerOn has started.
 	PowerOff()
@@ -43,12 +44,13 @@ type Subject struct {
 	New func(t *testing.T, n int) (Driver, []Device)
 	// Candidates are the account's, of two epochs or more, the newest first. Recorded is filled in.
 	Candidates func() home.Candidates
-	// Silent is a protocol that does not tell whose a device is: another account's is found a mismatch, and does not open.
+	// Silent is a protocol without a statement of the owner: another account's device is found a mismatch, and does not
+	// open.
 	Silent bool
 	// Ordered is a driver that moves a device only when its owner ordered a try, and never one that belongs to nobody: a
 	// blank device stays blank.
 	Ordered bool
-	// Reports is what a device of the account is found to be by a driver that only tells what it sees, and moves nothing.
+	// Reports is what a device of the account is found to be by a driver that only reports, and moves nothing.
 	// It is empty for a driver that moves devices.
 	Reports home.State
 }
@@ -88,7 +90,7 @@ func Run(t *testing.T, s Subject) {
 	}
 }
 
-// on runs the check, and sees that nothing is left behind and no secret was told.
+// on runs the check, and checks that no goroutine is left behind and no secret was disclosed.
 func (c check) on(s Subject, d Driver, devices []Device) error {
 	all := s.Candidates()
 	for _, v := range devices {
@@ -110,7 +112,7 @@ func (c check) on(s Subject, d Driver, devices []Device) error {
 	if leak := goleak.Find(before); leak != nil {
 		err = errors.Join(err, fmt.Errorf("left behind: %w", leak))
 	}
-	return errors.Join(err, w.told())
+	return errors.Join(err, w.disclosed())
 }
 
 func (b *bench) move() home.Move {
@@ -176,7 +178,7 @@ func (b *bench) hold(i int, s home.State) error {
 	return nil
 }
 
-// listen takes connections, talks on each as it is told, and keeps them open until stop.
+// listen accepts connections, answers each by talk, and keeps them open until stop.
 func listen(talk func(net.Conn)) (addr netip.AddrPort, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -200,43 +202,43 @@ func listen(talk func(net.Conn)) (addr netip.AddrPort, stop func(), err error) {
 	return l.Addr().(*net.TCPAddr).AddrPort(), func() { _ = l.Close(); all.Wait() }, nil
 }
 
-// witness listens for secrets in all that a driver says.
+// witness records the findings and errors of a driver, and searches them for secrets.
 type witness struct {
 	Driver
-	c    home.Candidates
-	mu   sync.Mutex // guards said
-	said []string
+	c     home.Candidates
+	mu    sync.Mutex // guards texts
+	texts []string
 }
 
 func (w *witness) Probe(ctx context.Context, d home.Device, c home.Candidates) (home.Finding, error) {
 	f, err := w.Driver.Probe(ctx, d, c)
-	w.hear(fmt.Sprintf("%+v %v", f, err))
+	w.record(fmt.Sprintf("%+v %v", f, err))
 	return f, err
 }
 
 func (w *witness) Rekey(ctx context.Context, d home.Device, m home.Move) error {
 	err := w.Driver.Rekey(ctx, d, m)
-	w.hear(fmt.Sprint(err))
+	w.record(fmt.Sprint(err))
 	return err
 }
 
-func (w *witness) hear(s string) {
+func (w *witness) record(s string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.said = append(w.said, s)
+	w.texts = append(w.texts, s)
 }
 
-func (w *witness) told() error {
-	for _, s := range w.said {
+func (w *witness) disclosed() error {
+	for _, s := range w.texts {
 		for _, c := range w.c.Credentials {
 			for _, secret := range []home.Secret{c.Password, c.EpochSecret} {
 				if !secret.IsZero() && strings.Contains(s, secret.Reveal()) {
-					return errors.New("a finding or an error tells a secret")
+					return errors.New("a finding or an error discloses a secret")
 				}
 			}
 		}
 		if w.c.Account.Email != "" && strings.Contains(s, w.c.Account.Email) {
-			return errors.New("a finding or an error tells the account's e-mail address")
+			return errors.New("a finding or an error discloses the account's e-mail address")
 		}
 	}
 	return nil

@@ -170,7 +170,7 @@ func TestBrokenDriversDoNotPass(t *testing.T) {
 	for _, c := range []struct{ broken, want string }{
 		{"hopeful", "found"},
 		{"meddling", "a probe changed the device"},
-		{"talkative", "tells a secret"},
+		{"talkative", "discloses a secret"},
 		{"greedy", "belongs to another account"},
 		{"lazy", "holds stale"},
 		{"credulous", "found stale, want mismatch"},

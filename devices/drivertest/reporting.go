@@ -8,19 +8,19 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// reporting is what a driver promises that only tells what it sees. It is never changed.
+// reporting has the promises of a driver that only reports. It is never changed.
 var reporting = []check{
-	{"a device of the account is found, and what can be told of it", reported},
+	{"a device of the account is found, and reported", reported},
 	{"another account's device is not taken for one of the account", others},
 	{"a rekey is refused, with what the owner can do, and changes nothing", refused},
 	{"a device that is off is unreachable, and no error", dark},
 	{"another device at the address is not believed and not touched", impostor},
 	{"nothing happens once the context has ended", ended},
-	{"a device that says nothing is given up when the context ends", mute},
+	{"a device that answers nothing is given up when the context ends", mute},
 	{"what talks nonsense is not believed, and given up when the context ends", nonsense},
 }
 
-// ours is whose a device of the account says it is.
+// ours is the match of a device of the account.
 func (b *bench) ours() home.Match {
 	if b.silent {
 		return home.Unknown
