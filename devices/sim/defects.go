@@ -53,7 +53,7 @@ func iotDefects() []Defect {
 	return []Defect{Mute, Garbled, Impostor, Curt, Busy, Faint, Stubborn, Forgetful, Boastful, Offline}
 }
 
-// checkDefects tells of the first defect that is not among known.
+// checkDefects returns an error for the first defect that is not among known.
 func checkDefects(all, known []Defect) error {
 	for _, d := range all {
 		if !slices.Contains(known, d) {

@@ -16,10 +16,10 @@ import (
 
 // Device is one simulated device. Its methods may be called by several goroutines, before and while its house runs.
 type Device struct {
-	spec  Spec
-	log   *slog.Logger
-	body  body
-	tells func() // has the device announced; may be nil
+	spec      Spec
+	log       *slog.Logger
+	body      body
+	announced func() // announces the device; may be nil
 
 	ready chan *outlet // an outlet that is not served yet; room for one
 
@@ -74,7 +74,7 @@ type body interface {
 	id() home.DeviceID
 	port() uint16
 	plug() (socket, error)      // opens the device's sockets
-	announcement() announcement // what mDNS tells of it; with no service for a device that mDNS tells nothing of
+	announcement() announcement // by mDNS; without a service for a device that is not announced
 }
 
 // Abilities that only some bodies have.
@@ -90,9 +90,9 @@ type (
 	member interface {
 		epochs() (held, signedIn home.Epoch)
 	}
-	// hearer answers what is broadcast to port 9999.
-	hearer interface {
-		hear(ctx context.Context, r request, from netip.AddrPort)
+	// broadcastAnswerer answers what is broadcast to port 9999.
+	broadcastAnswerer interface {
+		answerBroadcast(ctx context.Context, r request, from netip.AddrPort)
 	}
 )
 
@@ -146,7 +146,7 @@ func (d *Device) Password() home.Secret {
 	return p
 }
 
-// Holds tells whether the device is bound with this pair.
+// Holds reports whether the device is bound with this pair.
 func (d *Device) Holds(username string, password home.Secret) bool {
 	u, p := d.pair()
 	return u != "" && u == username && p.Equal(password)
@@ -183,7 +183,7 @@ func (d *Device) Epochs() (held, signedIn home.Epoch) {
 	return 0, 0
 }
 
-// On tells whether the device is switched on.
+// On reports whether the device is switched on.
 func (d *Device) On() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -204,13 +204,13 @@ func (d *Device) PowerOn() error {
 	o := &outlet{socket: s, off: make(chan struct{}), done: make(chan struct{})}
 	d.set(o)
 	d.ready <- o
-	if d.tells != nil {
-		d.tells()
+	if d.announced != nil {
+		d.announced()
 	}
 	return nil
 }
 
-// PowerOff closes the device's sockets at once, and returns when they are closed. It says goodbye to nobody.
+// PowerOff closes the device's sockets at once, and returns when they are closed. It sends no goodbye.
 func (d *Device) PowerOff() {
 	d.switching.Lock()
 	defer d.switching.Unlock()
@@ -222,7 +222,7 @@ func (d *Device) PowerOff() {
 		return
 	}
 	select {
-	case <-d.ready: // nobody has served it
+	case <-d.ready: // it is not served yet
 		_ = o.Close()
 	default:
 		close(o.off)
@@ -267,7 +267,7 @@ func (d *Device) serve(ctx context.Context, o *outlet) {
 
 var errTaken = errors.New("address and port are taken")
 
-// taken says what to do about an address that cannot be had.
+// taken returns the error for an address that is not available, with a hint.
 func taken(d *Device, err error) error {
 	e := &home.Error{Op: "listen for " + d.spec.Name + " at " + d.Addr().String(), Err: err}
 	switch {

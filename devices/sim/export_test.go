@@ -42,7 +42,7 @@ func Answer(d *Device, raw []byte) (answer []byte, asks, ok bool) {
 }
 
 // Told returns what is answered to an mDNS message.
-func Told(all []*Device, q *dns.Msg) []*dns.Msg { return (&crier{devices: all}).answers(q) }
+func Told(all []*Device, q *dns.Msg) []*dns.Msg { return (&announcer{devices: all}).answers(q) }
 
 // CamSigned returns what a simulated camera computes of a sign-in: what it proves with, what it wants as a proof, and
 // the tag of a request.

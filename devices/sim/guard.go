@@ -39,7 +39,7 @@ func (g *guard) fail() {
 
 func (g *guard) pass() { g.row = 0 }
 
-// SignIns tells how many wrong sign-ins the device has had, and how often it has locked because of them.
+// SignIns returns how many wrong sign-ins the device has received, and how often it has locked because of them.
 func (d *Device) SignIns() (wrong, locks int) {
 	if g, ok := d.body.(interface{ signIns() (wrong, locks int) }); ok {
 		return g.signIns()
@@ -47,7 +47,7 @@ func (d *Device) SignIns() (wrong, locks int) {
 	return 0, 0
 }
 
-// Told returns which methods the device was told to run by whoever was signed in, in order.
+// Told returns the methods that signed-in clients had the device run, in order.
 func (d *Device) Told() []string {
 	if t, ok := d.body.(interface{ told() []string }); ok {
 		return t.told()

@@ -9,7 +9,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// hapPort is where an iot device says that it has HomeKit. Nothing listens there.
+// hapPort is the HomeKit port that an iot device announces. Nothing listens there.
 const hapPort = 51826
 
 // announcement returns that of HomeKit: Kasa devices have no service of their own, but some of them have that

@@ -36,12 +36,12 @@ type iot struct {
 	out       *net.UDPConn // where to answer broadcasts from; nil while off
 }
 
-// account is what a device was told of an account.
+// account is the account that a device was bound with.
 type account struct {
 	username string
 	password home.Secret
 	bound    bool // else the pair is yet to be tried: the cloud could not be reached when the device was given it
-	turn     int  // counts what was told, so that the outcome of an older sign-in is dropped
+	turn     int  // counts the binds, so that the outcome of an older sign-in is dropped
 }
 
 func newIOT(cloud Cloud, s Spec, log *slog.Logger) *iot {
@@ -79,7 +79,7 @@ func (d *iot) hold(username string, password home.Secret) {
 	d.poke()
 }
 
-// online tells whether the device is with its cloud as soon as it is on, and need not sign in.
+// online reports whether the device has a session with its cloud as soon as it is on, and need not sign in.
 func (d *iot) online() bool { return d.cloud == nil && !d.spec.has(Offline) }
 
 func (d *iot) endSession() {
@@ -139,7 +139,7 @@ func (d *iot) sysinfo() map[string]any {
 	return info
 }
 
-// cloudInfo is the answer to get_info. A device that could not try a pair yet tells its username with binded 0.
+// cloudInfo is the answer to get_info. A device that could not try a pair yet states its username with binded 0.
 func (d *iot) cloudInfo() map[string]any {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -138,7 +138,7 @@ func (s *iotKLAPSocket) serve(ctx context.Context) {
 	signing.Wait()
 }
 
-func (d *iotKLAP) tells() tdpStatement {
+func (d *iotKLAP) statement() tdpStatement {
 	username, _ := d.holds()
 	typ := "IOT.SMARTPLUGSWITCH"
 	if d.model.kind == home.Bulb {

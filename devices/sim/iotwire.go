@@ -34,7 +34,7 @@ func parseRequest(raw []byte) (request, error) {
 	return r, nil
 }
 
-// asks tells whether r changes nothing.
+// asks reports whether r changes nothing.
 func (r request) asks() bool {
 	for _, methods := range r {
 		for m := range methods {
@@ -211,7 +211,7 @@ func (s *iotSocket) datagrams(ctx context.Context) {
 	}
 }
 
-// reply runs a request and returns what is said of it, nil for nothing, and whether the connection ends with that.
+// reply runs a request and returns the answer, nil for none, and whether the connection ends with that.
 func (d *iot) reply(ctx context.Context, r request) (raw []byte, last bool) {
 	raw = d.answer(ctx, r)
 	_, unbound := r[d.model.cloudModule()]["unbind"]
@@ -232,8 +232,8 @@ func (d *iot) datagram(ctx context.Context, out *net.UDPConn, r request, to neti
 	}
 }
 
-// hear answers a broadcast, from the device's own address.
-func (d *iot) hear(ctx context.Context, r request, from netip.AddrPort) {
+// answerBroadcast answers a broadcast, from the device's own address.
+func (d *iot) answerBroadcast(ctx context.Context, r request, from netip.AddrPort) {
 	d.mu.Lock()
 	out := d.out
 	d.mu.Unlock()

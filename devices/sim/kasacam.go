@@ -22,8 +22,8 @@ import (
 // kasacamLogin is the one pair that they all have: "admin" and its MD5 (devices/PROTOCOLS.md, section 5.1).
 const kasacamLogin = "Basic YWRtaW46MjEyMzJmMjk3YTU3YTVhNzQzODk0YTBlNGE4MDFmYzM="
 
-// kasacam is a Kasa camera: what an iot camera says, asked over LINKIE. On port 9999 it hears the datagrams of whoever
-// looks for devices; one of the iot protocol takes connections there, too.
+// kasacam is a Kasa camera: what an iot camera answers, asked over LINKIE. On port 9999 it answers the datagrams of
+// whoever looks for devices; one of the iot protocol takes connections there, too.
 type kasacam struct {
 	*iot
 	alsoIOT bool

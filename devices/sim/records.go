@@ -11,7 +11,7 @@ const (
 	allTypes = "_services._dns-sd._udp.local." // RFC 6763, 9
 	longTTL  = 4500                            // seconds; of what does not depend on an address (RFC 6762, 10)
 	hostTTL  = 120
-	unique   = dns.ClassINET | 1<<15 // nobody else has such a record (RFC 6762, 10.2)
+	unique   = dns.ClassINET | 1<<15 // no other host has such a record (RFC 6762, 10.2)
 )
 
 // announcement is what is announced of one device.
@@ -65,7 +65,7 @@ func (a announcement) address() dns.RR {
 	return &dns.A{Hdr: header(a.host, dns.TypeA, unique, hostTTL), A: a.addr.AsSlice()}
 }
 
-// full returns all records of the device in one message, so that nobody has to ask for the rest.
+// full returns all records of the device in one message, so that no further question is needed.
 func (a announcement) full() *dns.Msg {
 	m := message(a.ptr(longTTL))
 	m.Extra = []dns.RR{a.srv(), a.texts(), a.address()}

@@ -72,5 +72,5 @@ func (a *addresses) take() (netip.Addr, error) {
 	return netip.Addr{}, errors.New("there are no addresses left in 127.0.0.0/8")
 }
 
-// edge tells whether a person would take a for a network's own address or its broadcast address.
+// edge reports whether a person would take a for a network's own address or its broadcast address.
 func edge(a netip.Addr) bool { last := a.As4()[3]; return last == 0 || last == 255 }

@@ -2,5 +2,5 @@
 
 package sim
 
-// share does nothing: only one house of a machine hears broadcasts.
+// share does nothing: only one house of a machine receives broadcasts.
 func share(uintptr) error { return nil }

@@ -4,7 +4,7 @@ package sim
 
 import "syscall"
 
-// share lets several sockets of this machine hear the same broadcasts.
+// share lets several sockets of this machine receive the same broadcasts.
 func share(fd uintptr) error {
 	return syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
 }

@@ -27,7 +27,7 @@ func (d *iot) signIn(ctx context.Context, username string, password home.Secret)
 	return nil
 }
 
-// keepSignedIn signs the device in when it was switched on, when it was told a pair, and again while its cloud cannot
+// keepSignedIn signs the device in when it was switched on, when it was bound, and again while its cloud cannot
 // be reached.
 func (d *iot) keepSignedIn(ctx context.Context) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 30*time.Second) {

@@ -39,11 +39,11 @@ type Options struct {
 
 // House is a number of simulated devices.
 type House struct {
-	o       Options
-	devices []*Device
-	crier   *crier // nil where nothing is announced
-	ears    []*ear // hear broadcasts, one a port on which a device would
-	running chan struct{}
+	o          Options
+	devices    []*Device
+	announcer  *announcer         // nil where nothing is announced
+	broadcasts []*broadcastSocket // one a port on which a device answers broadcasts
+	running    chan struct{}
 }
 
 // New checks o and specs, and opens every socket of the house, its devices switched on. Run has them answer; Close lets
@@ -81,7 +81,7 @@ func New(o Options, specs []Spec) (_ *House, err error) {
 		o.Log.Warn("addresses are taken, later ones are used", "taken", free.taken, "base", o.Base)
 	}
 	if o.Announce {
-		if h.crier, err = newCrier(o.Interface, h.devices, o.Log); err != nil {
+		if h.announcer, err = newAnnouncer(o.Interface, h.devices, o.Log); err != nil {
 			return nil, fmt.Errorf("simulate: announce: %w", err)
 		}
 	}
@@ -114,21 +114,21 @@ func (h *House) add(s Spec, free *addresses) (*Device, error) {
 	}
 }
 
-// listen opens an ear where the device would hear a broadcast.
+// listen opens a socket for the broadcasts that the device answers.
 func (h *House) listen(d *Device) error {
 	var port uint16
 	switch b := d.body.(type) {
-	case teller:
-		port = b.tells().port
-	case hearer:
+	case discoverable:
+		port = b.statement().port
+	case broadcastAnswerer:
 		port = home.IOT.Port()
 	}
-	if port == 0 || slices.ContainsFunc(h.ears, func(e *ear) bool { return e.port == port }) {
+	if port == 0 || slices.ContainsFunc(h.broadcasts, func(e *broadcastSocket) bool { return e.port == port }) {
 		return nil
 	}
 	e, err := listenBroadcasts(port)
 	if err == nil {
-		h.ears = append(h.ears, e)
+		h.broadcasts = append(h.broadcasts, e)
 	}
 	return err
 }
@@ -143,11 +143,11 @@ func (h *House) Running() <-chan struct{} { return h.running }
 // on, and closes the house.
 func (h *House) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
-	for _, e := range h.ears {
+	for _, e := range h.broadcasts {
 		parts.Go(func() { e.run(ctx, h.devices) })
 	}
-	if h.crier != nil {
-		parts.Go(func() { h.crier.run(ctx) })
+	if h.announcer != nil {
+		parts.Go(func() { h.announcer.run(ctx) })
 	}
 	for _, d := range h.devices {
 		parts.Go(func() { d.run(ctx) })
@@ -163,11 +163,11 @@ func (h *House) Close() error {
 		d.PowerOff()
 	}
 	var errs []error
-	for _, e := range h.ears {
+	for _, e := range h.broadcasts {
 		errs = append(errs, e.Close())
 	}
-	if h.crier != nil {
-		errs = append(errs, h.crier.Close())
+	if h.announcer != nil {
+		errs = append(errs, h.announcer.Close())
 	}
 	for _, err := range errs {
 		if err != nil && !errors.Is(err, net.ErrClosed) {

@@ -211,7 +211,7 @@ func (d *smart) setUp(params json.RawMessage) int {
 		return -1008
 	}
 	if p.Wireless != nil {
-		d.methods = append(d.methods, "joined another network") // nobody may ever see this
+		d.methods = append(d.methods, "joined another network") // a test fails where it appears
 		return -1201
 	}
 	username, err1 := base64.StdEncoding.DecodeString(p.Account.Username)

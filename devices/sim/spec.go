@@ -12,7 +12,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Spec says what one simulated device is.
+// Spec describes one simulated device.
 type Spec struct {
 	Kind     home.Kind
 	Protocol home.Protocol
@@ -139,7 +139,7 @@ func readSpec(raw json.RawMessage) (Spec, error) {
 	return s, s.check()
 }
 
-// check tells what is wrong with a spec, by field.
+// check returns what is wrong with a spec, by field.
 func (s Spec) check() error {
 	var errs []error
 	p, err := protocolOf(s.Protocol)

@@ -27,7 +27,7 @@ type tapocam struct {
 	log  *slog.Logger
 
 	mu       sync.Mutex // guards what follows
-	username string     // the account, as it was told by the app; no sign-in needs it
+	username string     // the account that the app has sent; no sign-in needs it
 	password home.Secret
 	before   home.Secret // what its cloud still knows; of a device that reverts
 	since    int         // sign-ins since that was changed
@@ -36,7 +36,7 @@ type tapocam struct {
 	dares    map[string]dare // by cnonce
 	sessions map[string]*camSession
 	methods  []string
-	third    string // of its RTSP account, which nobody here touches
+	third    string // of its RTSP account, which no command here changes
 }
 
 // dare is a sign-in that was begun.

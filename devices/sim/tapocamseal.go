@@ -43,13 +43,13 @@ func (d *tapocam) change(params json.RawMessage) int {
 	}
 	switch {
 	case d.spec.has(Stubborn):
-		return 0 // it says so
+		return 0 // it reports it
 	case d.spec.has(Reverting) && d.before.IsZero():
 		d.before, d.since = d.password, 0
 	}
 	d.password = home.SecretBytes(plain)
 	if d.username == "" {
-		d.username = "admin" // of which account it is nobody has told it
+		d.username = "admin" // the e-mail address of its account was never sent to it
 	}
 	return 0
 }

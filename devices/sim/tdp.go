@@ -33,9 +33,9 @@ const (
 	tdpNewPort = 20004
 )
 
-// teller answers whoever looks for devices there.
-type teller interface {
-	tells() tdpStatement
+// discoverable answers whoever looks for devices there.
+type discoverable interface {
+	statement() tdpStatement
 }
 
 // tdpStatement is what a device says of itself, and what it says to those only who give a key.
@@ -113,7 +113,7 @@ func (q tdpQuestion) answer(s tdpStatement) ([]byte, error) {
 	return p, nil
 }
 
-// hide seals what a camera tells to those only who give a key.
+// hide encrypts the part of a statement that needs a key.
 func hide(key *rsa.PublicKey, what map[string]any) (map[string]any, error) {
 	plain, err := json.Marshal(what)
 	if err != nil {
@@ -146,7 +146,7 @@ func statement(s Spec, mac net.HardwareAddr, typ, model, username string) map[st
 	}
 }
 
-// ownerOf is what a device says of its owner, in upper case as most do.
+// ownerOf is the owner that a device states, in upper case as most do.
 func ownerOf(username string) string {
 	if username == "" {
 		return ""
@@ -164,7 +164,7 @@ func webScheme(encrypt string, port uint16, lv int) map[string]any {
 	return m
 }
 
-func (d *smart) tells() tdpStatement {
+func (d *smart) statement() tdpStatement {
 	username, _ := d.holds()
 	typ := map[home.Kind]string{
 		home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH",
@@ -183,7 +183,7 @@ func (d *smart) tells() tdpStatement {
 	return tdpStatement{port: tdpPort, open: open}
 }
 
-func (d *tapocam) tells() tdpStatement {
+func (d *tapocam) statement() tdpStatement {
 	d.mu.Lock()
 	username := d.username
 	d.mu.Unlock()
@@ -207,11 +207,11 @@ type findable struct {
 // plug opens the device's sockets.
 func (d *Device) plug() (socket, error) {
 	s, err := d.body.plug()
-	t, found := d.body.(teller)
+	t, found := d.body.(discoverable)
 	if err != nil || !found {
 		return s, err
 	}
-	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(d.spec.Addr, t.tells().port)))
+	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(d.spec.Addr, t.statement().port)))
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -244,7 +244,7 @@ func (f *findable) serve(ctx context.Context) {
 				continue
 			}
 			if q, ok := readTDP(b[:n]); ok {
-				f.tell(q, from)
+				f.answer(q, from)
 			}
 		}
 	})
@@ -253,9 +253,9 @@ func (f *findable) serve(ctx context.Context) {
 	asked.Wait()
 }
 
-// tell answers a question, from the device's own address.
-func (f *findable) tell(q tdpQuestion, to netip.AddrPort) {
-	s := f.d.body.(teller).tells()
+// answer answers a question, from the device's own address.
+func (f *findable) answer(q tdpQuestion, to netip.AddrPort) {
+	s := f.d.body.(discoverable).statement()
 	if raw, err := q.answer(s); err == nil {
 		_, _ = f.udp.WriteToUDPAddrPort(raw, to)
 	}

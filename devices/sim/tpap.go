@@ -180,7 +180,7 @@ func (d *tpap) statedMAC() string {
 	return strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-"))
 }
 
-func (d *tpap) tells() tdpStatement {
+func (d *tpap) statement() tdpStatement {
 	username, _ := d.holds()
 	typ := map[home.Kind]string{
 		home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH", home.Bulb: "SMART.TAPOBULB",

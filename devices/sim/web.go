@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// forbidden tells whether this user may not open the ports of the web.
+// forbidden reports whether this user may not open the ports of the web.
 var forbidden = sync.OnceValue(func() bool {
 	l, err := net.Listen("tcp4", "127.255.255.253:1")
 	if err == nil {
@@ -58,7 +58,7 @@ func plugWeb(at netip.AddrPort, h http.Handler, t *tls.Config) (socket, error) {
 	w.s = &http.Server{
 		Handler: h, ReadHeaderTimeout: idle, ReadTimeout: idle, WriteTimeout: idle, IdleTimeout: idle,
 		MaxHeaderBytes: maxRequest,
-		ErrorLog:       log.New(io.Discard, "", 0), // whoever is on the line makes the errors, and is told of them
+		ErrorLog:       log.New(io.Discard, "", 0), // errors of clients are the clients' own
 		ConnState: func(_ net.Conn, s http.ConnState) {
 			switch s {
 			case http.StateNew:

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// crier answers mDNS questions (RFC 6762) for the devices of a house, all over one socket: one responder a device, each
-// with sockets and interfaces of its own, would not serve a house of a thousand.
-type crier struct {
+// announcer answers mDNS questions (RFC 6762) for the devices of a house, all over one socket: one responder a device,
+// each with sockets and interfaces of its own, would not serve a house of a thousand.
+type announcer struct {
 	log     *slog.Logger
 	raw     *net.UDPConn
 	conn    *ipv4.PacketConn
@@ -28,8 +28,8 @@ type crier struct {
 
 var mdnsGroup = &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
 
-// newCrier opens the socket, on loopback when no interface is given.
-func newCrier(on *net.Interface, devices []*Device, log *slog.Logger) (*crier, error) {
+// newAnnouncer opens the socket, on loopback when no interface is given.
+func newAnnouncer(on *net.Interface, devices []*Device, log *slog.Logger) (*announcer, error) {
 	if on == nil {
 		lo, err := loopback()
 		if err != nil {
@@ -46,16 +46,16 @@ func newCrier(on *net.Interface, devices []*Device, log *slog.Logger) (*crier, e
 	err = errors.Join(
 		p.JoinGroup(on, mdnsGroup), p.SetMulticastInterface(on), p.SetMulticastLoopback(true), p.SetMulticastTTL(255),
 	)
-	// Where the system cannot tell by which interface a question came, all questions are answered, on the one interface.
+	// Where the system cannot report by which interface a question came, all questions are answered, on the one interface.
 	_ = p.SetControlMessage(ipv4.FlagInterface, true)
 	if err != nil {
 		_ = raw.Close()
 		return nil, fmt.Errorf("interface %s: %w", on.Name, err)
 	}
 	devices = slices.DeleteFunc(slices.Clone(devices), func(d *Device) bool { return d.body.announcement().service == "" })
-	c := &crier{log: log, raw: raw, conn: p, index: on.Index, news: make(chan *Device, 2*len(devices)), devices: devices}
+	c := &announcer{log: log, raw: raw, conn: p, index: on.Index, news: make(chan *Device, 2*len(devices)), devices: devices}
 	for _, d := range devices {
-		d.tells = func() {
+		d.announced = func() {
 			select {
 			case c.news <- d:
 			default:
@@ -78,11 +78,11 @@ func loopback() (*net.Interface, error) {
 	return nil, errors.New("there is no loopback interface that is up")
 }
 
-// Close closes the socket. It says nothing.
-func (c *crier) Close() error { return c.raw.Close() }
+// Close closes the socket, without goodbyes.
+func (c *announcer) Close() error { return c.raw.Close() }
 
 // run announces what is on, answers until ctx ends, and says goodbye.
-func (c *crier) run(ctx context.Context) {
+func (c *announcer) run(ctx context.Context) {
 	var parts sync.WaitGroup
 	parts.Go(func() { c.answer(ctx) })
 	parts.Go(func() { c.announce(ctx) })
@@ -96,9 +96,9 @@ func (c *crier) run(ctx context.Context) {
 	parts.Wait()
 }
 
-// announce tells of every device that is on, now and once more after a second (RFC 6762, 8.3), and of those that are
+// announce announces every device that is on, now and once more after a second (RFC 6762, 8.3), and of those that are
 // switched on later.
-func (c *crier) announce(ctx context.Context) {
+func (c *announcer) announce(ctx context.Context) {
 	for range 2 {
 		for _, d := range c.devices {
 			if ctx.Err() == nil && d.On() {
@@ -122,9 +122,9 @@ func (c *crier) announce(ctx context.Context) {
 }
 
 // say multicasts a message, at a pace that receivers keep up with.
-func (c *crier) say(m *dns.Msg) { c.send(m, mdnsGroup) }
+func (c *announcer) say(m *dns.Msg) { c.send(m, mdnsGroup) }
 
-func (c *crier) send(m *dns.Msg, to net.Addr) {
+func (c *announcer) send(m *dns.Msg, to net.Addr) {
 	b, err := m.Pack()
 	if err != nil {
 		c.log.Error("announcement not packed", "err", err)
@@ -134,7 +134,7 @@ func (c *crier) send(m *dns.Msg, to net.Addr) {
 	time.Sleep(20 * time.Microsecond)
 }
 
-func (c *crier) answer(ctx context.Context) {
+func (c *announcer) answer(ctx context.Context) {
 	b := make([]byte, 9000)
 	for {
 		n, cm, from, err := c.conn.ReadFrom(b)
@@ -160,7 +160,7 @@ func (c *crier) answer(ctx context.Context) {
 				c.say(m)
 				continue
 			}
-			// One that asks from another port is no responder itself and hears no multicast (RFC 6762, 6.7).
+			// One that asks from another port is no responder itself and receives no multicast (RFC 6762, 6.7).
 			m.Id, m.Question = q.Id, q.Question
 			plain(m)
 			c.send(m, asker)
@@ -182,12 +182,12 @@ func (a asked) is(name string, types ...uint16) bool {
 
 // answers returns at most one message for each device that q asks for, and one for each type of service where it asks
 // for these.
-func (c *crier) answers(q *dns.Msg) []*dns.Msg {
+func (c *announcer) answers(q *dns.Msg) []*dns.Msg {
 	want := asked{}
 	for _, one := range q.Question {
 		want[dns.Question{Name: strings.ToLower(one.Name), Qtype: one.Qtype}] = true
 	}
-	known := map[string]bool{} // what the asker has heard (RFC 6762, 7.1)
+	known := map[string]bool{} // what the asker has received (RFC 6762, 7.1)
 	for _, rr := range q.Answer {
 		if p, ok := rr.(*dns.PTR); ok && p.Hdr.Ttl >= longTTL/2 {
 			known[strings.ToLower(p.Ptr)] = true

@@ -138,7 +138,7 @@ func TestHouseAnnouncesItselfAndSaysGoodbye(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	ears := listen(t)
+	broadcasts := listen(t)
 	specs, _ := sim.ParseCount("plug:iot=2")
 	h, err := sim.New(sim.Options{Announce: true, Log: slog.New(slog.DiscardHandler)}, specs)
 	if err != nil {
@@ -153,7 +153,7 @@ func TestHouseAnnouncesItselfAndSaysGoodbye(t *testing.T) {
 		}
 	})
 	has := func(name string) func() bool {
-		return func() bool { ttl, ok := ears.ttl(name); return ok && ttl > 0 }
+		return func() bool { ttl, ok := broadcasts.ttl(name); return ok && ttl > 0 }
 	}
 	eventually(
 		t,
@@ -161,17 +161,17 @@ func TestHouseAnnouncesItselfAndSaysGoodbye(t *testing.T) {
 		func() bool { return has("plug-1._hap._tcp.local.")() && has("plug-2._hap._tcp.local.")() },
 	)
 	h.Devices()[1].PowerOff()
-	ears.forget()
+	broadcasts.forget()
 	if err := errors.Join(h.Devices()[0].PowerOn(), h.Devices()[1].PowerOn()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "one that is back is announced", has("plug-2._hap._tcp.local."))
 	h.Devices()[1].PowerOff()
-	ears.forget()
+	broadcasts.forget()
 	stop()
 	run.Wait()
-	eventually(t, "goodbye", func() bool { ttl, ok := ears.ttl("plug-1._hap._tcp.local."); return ok && ttl == 0 })
-	if _, ok := ears.ttl("plug-2._hap._tcp.local."); ok {
+	eventually(t, "goodbye", func() bool { ttl, ok := broadcasts.ttl("plug-1._hap._tcp.local."); return ok && ttl == 0 })
+	if _, ok := broadcasts.ttl("plug-2._hap._tcp.local."); ok {
 		t.Error("one that is off was spoken of")
 	}
 }

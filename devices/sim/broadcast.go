@@ -13,17 +13,17 @@ import (
 	"github.com/rekeyd/rekeyd/devices/xor"
 )
 
-// broadcast is loopback's broadcast address. A socket bound to a device's own address does not hear what is sent there,
-// so one socket a port hears it for all of them; several houses can each have one.
+// broadcast is loopback's broadcast address. A socket bound to a device's own address does not receive what is sent
+// there, so one socket a port receives it for all of them; several houses can each have one.
 var broadcast = netip.AddrFrom4([4]byte{127, 255, 255, 255})
 
-// ear hears the questions that are broadcast to a port.
-type ear struct {
+// broadcastSocket receives the questions that are broadcast to a port.
+type broadcastSocket struct {
 	*net.UDPConn
 	port uint16
 }
 
-func listenBroadcasts(port uint16) (*ear, error) {
+func listenBroadcasts(port uint16) (*broadcastSocket, error) {
 	at := netip.AddrPortFrom(broadcast, port)
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
@@ -36,12 +36,12 @@ func listenBroadcasts(port uint16) (*ear, error) {
 			Hint: "stop what listens there for itself alone",
 		}
 	}
-	return &ear{c.(*net.UDPConn), port}, nil
+	return &broadcastSocket{c.(*net.UDPConn), port}, nil
 }
 
 // run has every device that is on answer from its own address, until ctx ends. A broadcast that would change something
 // is dropped.
-func (e *ear) run(ctx context.Context, devices []*Device) {
+func (e *broadcastSocket) run(ctx context.Context, devices []*Device) {
 	defer context.AfterFunc(ctx, func() { _ = e.Close() })()
 	b := make([]byte, maxRequest)
 	for {
@@ -52,17 +52,17 @@ func (e *ear) run(ctx context.Context, devices []*Device) {
 			}
 			continue
 		}
-		e.heard(ctx, b[:n], from, devices)
+		e.distribute(ctx, b[:n], from, devices)
 	}
 }
 
-// heard has the devices answer a question that was broadcast.
-func (e *ear) heard(ctx context.Context, question []byte, from netip.AddrPort, devices []*Device) {
+// distribute has the devices answer a question that was broadcast.
+func (e *broadcastSocket) distribute(ctx context.Context, question []byte, from netip.AddrPort, devices []*Device) {
 	if e.port != home.IOT.Port() {
 		q, ok := readTDP(question)
 		for _, d := range devices {
-			if f, found := d.findable(); ok && found && f.d.body.(teller).tells().port == e.port {
-				f.tell(q, from)
+			if f, found := d.findable(); ok && found && f.d.body.(discoverable).statement().port == e.port {
+				f.answer(q, from)
 			}
 		}
 		return
@@ -72,8 +72,8 @@ func (e *ear) heard(ctx context.Context, question []byte, from netip.AddrPort, d
 		return
 	}
 	for _, d := range devices {
-		if h, ok := d.body.(hearer); ok && d.On() {
-			h.hear(ctx, r, from)
+		if h, ok := d.body.(broadcastAnswerer); ok && d.On() {
+			h.answerBroadcast(ctx, r, from)
 		}
 	}
 }
