@@ -49,8 +49,9 @@ func New(o Options) (*Driver, error) {
 	return &Driver{o: o, http: &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext:       (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: 16 << 10, // the default of 10 MB goes into one error text, quoted
+			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
