@@ -3,8 +3,6 @@ package cloudlink
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
@@ -32,19 +30,6 @@ const (
 	kindHello home.ErrandKind = "hello"
 	kindEnrol home.ErrandKind = "enrol"
 )
-
-type errandKey struct {
-	kind   home.ErrandKind
-	device home.DeviceID
-}
-
-func keyOf(e home.Errand) errandKey { return errandKey{e.Kind, e.Device} }
-
-// pause is how long an errand rests after the service refused it.
-type pause struct {
-	until time.Time
-	n     int
-}
 
 // plan sends requests whenever one is due, until ctx ends.
 func (l *Link) plan(ctx context.Context) {
@@ -207,122 +192,3 @@ func (l *Link) clock() int64 { return time.Since(l.began).Milliseconds() }
 func serviceOf(a home.Account) string { return serviceKeys(a).Name(wire.RoleService) }
 
 func serviceKeys(a home.Account) wire.Keys { return wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal} }
-
-// sendErrands sends the oldest errand that is not deferred, with others of its kind and epoch.
-func (l *Link) sendErrands(now time.Time, a home.Account) error {
-	l.mu.Lock()
-	n := len(l.deferred) + len(l.committing) + l.o.Batch
-	l.mu.Unlock()
-	waiting, err := l.o.Store.Errands(n)
-	if err != nil {
-		return err
-	}
-	batch := l.pick(now, waiting)
-	if len(batch) == 0 {
-		return nil
-	}
-	devices := slices.Sorted(maps.Keys(batch))
-	lead := batch[devices[0]]
-	r := &request{kind: lead.Kind, account: string(a.ID), service: serviceOf(a), epoch: uint64(lead.Epoch), errands: batch}
-	send, ok := senders[lead.Kind]
-	if !ok {
-		return l.o.Store.Answered(slices.Collect(maps.Values(batch))) // of a version that knew more
-	}
-	err = send(l, now, a, r, devices)
-	l.mu.Lock()
-	idle := l.pending == nil
-	l.mu.Unlock()
-	if idle && err == nil {
-		l.Wake() // nothing was left to send of these: look for others
-	}
-	return err
-}
-
-// senders is the table of errands: what sends each kind.
-var senders = map[home.ErrandKind]func(l *Link, now time.Time, a home.Account, r *request, devices []string) error{
-	home.ErrandAck:    (*Link).sendAck,
-	home.ErrandBind:   (*Link).sendBind,
-	home.ErrandUnbind: (*Link).sendUnbind,
-	home.ErrandSignIn: (*Link).sendSignIn,
-}
-
-// pick returns the oldest errand that is not deferred, with others of its kind and epoch.
-func (l *Link) pick(now time.Time, waiting []home.Errand) map[string]home.Errand {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	batch := map[string]home.Errand{}
-	var lead home.Errand
-	for _, e := range waiting {
-		if l.committing[keyOf(e)] || now.Before(l.deferred[keyOf(e)].until) {
-			continue
-		}
-		if len(batch) == 0 {
-			lead = e
-		}
-		if e.Kind == lead.Kind && e.Epoch == lead.Epoch && len(batch) < l.o.Batch {
-			batch[string(e.Device)] = e
-		}
-	}
-	return batch
-}
-
-// rest defers errands that the service refused: for a second, then longer each time, up to ten minutes.
-func (l *Link) rest(r *request, devices ...string) {
-	now := time.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range devices {
-		e, ok := r.errands[d]
-		if !ok {
-			continue
-		}
-		p := l.deferred[keyOf(e)]
-		p.until = now.Add(min(time.Second<<min(p.n, 10), 10*time.Minute))
-		p.n++
-		l.deferred[keyOf(e)] = p
-		delete(r.errands, d)
-	}
-}
-
-// answered ends errands that the service has answered.
-func (l *Link) answered(r *request, devices []string) error {
-	var done []home.Errand
-	for _, d := range devices {
-		if e, ok := r.errands[d]; ok {
-			done = append(done, e)
-		}
-	}
-	if len(done) == 0 {
-		return nil
-	}
-	if err := l.o.Store.Answered(done); err != nil {
-		return err
-	}
-	l.forget(r, devices)
-	return nil
-}
-
-// commit takes errands of answered devices out of the request. No other request has them until the store has deleted them.
-func (l *Link) commit(r *request, devices []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range devices {
-		if e, ok := r.errands[d]; ok {
-			l.committing[keyOf(e)] = true
-			delete(r.errands, d)
-			delete(l.deferred, keyOf(e))
-		}
-	}
-}
-
-// forget takes errands that are no longer in the store out of the request.
-func (l *Link) forget(r *request, devices []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, d := range devices {
-		if e, ok := r.errands[d]; ok {
-			delete(r.errands, d)
-			delete(l.deferred, keyOf(e))
-		}
-	}
-}
