@@ -65,7 +65,7 @@ var may = map[string][]string{
 	},
 
 	"devices":               {"daemon/home"},
-	"devices/discover":      {"daemon/home", "devices/xor"},
+	"devices/discover":      {"daemon/home", "devices/nameplate", "devices/xor"},
 	"devices/xor":           {},
 	"devices/nameplate":     {"daemon/home"},
 	"devices/failure":       {"daemon/home"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/nameplate"
 )
 
 // class is a rule by which a reply is recognised as one of a protocol.
@@ -123,7 +124,7 @@ func (r *tapoReply) owner() string {
 	switch o := strings.ToLower(*r.Owner); {
 	case o == "", o == emptyOwner:
 		return home.NoOwner
-	case hexDigits(o, 32) == o:
+	case nameplate.Digits(o, 32) == o:
 		return o
 	}
 	return ""
@@ -152,7 +153,8 @@ func (r *tapoReply) reveal(raw []byte, fields map[string]json.RawMessage) {
 // sighting returns the sighting of the device. The caller fills in the address.
 func (r *tapoReply) sighting(fields map[string]json.RawMessage) (home.Sighting, error) {
 	s := home.Sighting{
-		Source: "tapo-udp", Match: home.Unknown, Model: clean(r.Model), Kind: tapoKind(r.Type, r.Model), Owner: r.owner(),
+		Source: "tapo-udp", Match: home.Unknown, Model: nameplate.Text(r.Model), Kind: tapoKind(r.Type, r.Model),
+		Owner: r.owner(),
 		Extra: extra(fields),
 	}
 	s.Protocol = r.protocol()
@@ -179,7 +181,7 @@ func extra(fields map[string]json.RawMessage) home.JSON {
 	room := maxExtra - 2
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		size := len(name) + len(fields[name]) + 4
-		if unshown[name] || len(kept) == maxExtraNames || size > room || len(name) > 64 || clean(name) != name {
+		if unshown[name] || len(kept) == maxExtraNames || size > room || len(name) > 64 || nameplate.Text(name) != name {
 			continue
 		}
 		room -= size

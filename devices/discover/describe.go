@@ -1,10 +1,10 @@
 package discover
 
 import (
-	"encoding/hex"
 	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/nameplate"
 )
 
 // Announcement is one service instance of DNS-SD, unescaped.
@@ -25,11 +25,11 @@ func Describe(a Announcement) (home.Sighting, bool) {
 	if !ok {
 		return home.Sighting{}, false
 	}
-	s := home.Sighting{Source: "mdns", Name: clean(a.Instance), Kind: home.Other, Match: home.Unknown}
+	s := home.Sighting{Source: "mdns", Name: nameplate.Text(a.Instance), Kind: home.Other, Match: home.Unknown}
 	if !t(&s, a, parseTXT(a.TXT)) {
 		return home.Sighting{}, false
 	}
-	s.Keys = append(s.Keys, "mdns:"+strings.ToLower(clean(a.Instance)+"."+a.Type))
+	s.Keys = append(s.Keys, "mdns:"+strings.ToLower(nameplate.Text(a.Instance)+"."+a.Type))
 	return s, true
 }
 
@@ -64,7 +64,7 @@ func native(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	}
 	s.Protocol = home.Native
 	s.Keys = append(s.Keys, "rk:"+id)
-	s.Model = clean(txt["model"])
+	s.Model = nameplate.Text(txt["model"])
 	if k, err := home.ParseKind(txt["kind"]); err == nil {
 		s.Kind = k
 	}
@@ -72,10 +72,10 @@ func native(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 }
 
 func homekit(s *home.Sighting, _ Announcement, txt map[string]string) bool {
-	if id := hexDigits(txt["id"], 12); id != "" {
+	if id := nameplate.Digits(txt["id"], 12); id != "" {
 		s.Keys = append(s.Keys, "hap:"+id) // looks like a hardware address, and is none
 	}
-	s.Model = clean(txt["md"])
+	s.Model = nameplate.Text(txt["md"])
 	switch txt["ci"] { // HAP accessory categories
 	case "5":
 		s.Kind = home.Bulb
@@ -93,8 +93,8 @@ func matter(s *home.Sighting, a Announcement, txt map[string]string) bool {
 	// A Matter node's host name is its hardware address; one on Thread has 16 digits and none that others know it by.
 	label, _, _ := strings.Cut(a.Host, ".")
 	addMAC(s, label)
-	s.Keys = append(s.Keys, "matter:"+strings.ToLower(clean(a.Instance)))
-	if name := clean(txt["DN"]); name != "" {
+	s.Keys = append(s.Keys, "matter:"+strings.ToLower(nameplate.Text(a.Instance)))
+	if name := nameplate.Text(txt["DN"]); name != "" {
 		s.Name = name
 	}
 	switch txt["DT"] { // Matter device types
@@ -112,9 +112,9 @@ func shelly(s *home.Sighting, a Announcement, txt map[string]string) bool {
 	name := strings.ToLower(a.Instance)
 	_, tail, _ := cutLast(name, "-")
 	addMAC(s, tail)
-	s.Model = clean(txt["app"])
+	s.Model = nameplate.Text(txt["app"])
 	if s.Model == "" {
-		s.Model, _, _ = cutLast(clean(a.Instance), "-")
+		s.Model, _, _ = cutLast(nameplate.Text(a.Instance), "-")
 	}
 	switch what := name + " " + strings.ToLower(txt["app"]); {
 	case strings.Contains(what, "plug"):
@@ -159,15 +159,15 @@ func ncModel(name string) string {
 
 func hue(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	// A bridge id is the hardware address with fffe in its middle.
-	if id := hexDigits(txt["bridgeid"], 16); id != "" && id[6:10] == "fffe" {
+	if id := nameplate.Digits(txt["bridgeid"], 16); id != "" && id[6:10] == "fffe" {
 		addMAC(s, id[:6]+id[10:])
 	}
-	s.Model = clean(txt["modelid"])
+	s.Model = nameplate.Text(txt["modelid"])
 	return true
 }
 
 func miio(s *home.Sighting, a Announcement, _ map[string]string) bool {
-	s.Model, _, _ = strings.Cut(clean(a.Instance), "_")
+	s.Model, _, _ = strings.Cut(nameplate.Text(a.Instance), "_")
 	switch m := strings.ToLower(s.Model); {
 	case strings.HasPrefix(m, "yeelink-light"), strings.HasPrefix(m, "philips-light"):
 		s.Kind = home.Bulb
@@ -180,7 +180,7 @@ func miio(s *home.Sighting, a Announcement, _ map[string]string) bool {
 }
 
 func hwenergy(s *home.Sighting, _ Announcement, txt map[string]string) bool {
-	s.Model = clean(txt["product_type"])
+	s.Model = nameplate.Text(txt["product_type"])
 	addMAC(s, txt["serial"])
 	if s.Model == "HWE-SKT" {
 		s.Kind = home.Plug
@@ -192,7 +192,7 @@ func hwenergy(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 func maker(name string, kind home.Kind, model, mac string) reader {
 	return func(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 		s.Kind, s.Model = kind, name
-		if m := clean(txt[model]); m != "" {
+		if m := nameplate.Text(txt[model]); m != "" {
 			s.Model = strings.TrimSpace(name + " " + m)
 		}
 		addMAC(s, txt[mac])
@@ -201,30 +201,9 @@ func maker(name string, kind home.Kind, model, mac string) reader {
 }
 
 func addMAC(s *home.Sighting, text string) {
-	if mac := macOf(text); mac != "" {
+	if mac := nameplate.MAC(text); mac != "" {
 		s.Keys = append(s.Keys, "mac:"+mac)
 	}
-}
-
-// macOf returns the twelve lower hex digits of a hardware address in any usual form, or nothing. What no single device
-// can have (all zero, a group address) is nothing.
-func macOf(text string) string {
-	mac := hexDigits(text, 12)
-	if mac == "" || mac == "000000000000" {
-		return ""
-	}
-	if b, err := hex.DecodeString(mac[:2]); err != nil || b[0]&1 != 0 {
-		return ""
-	}
-	return mac
-}
-
-func hexDigits(text string, n int) string {
-	text = strings.ToLower(strings.NewReplacer(":", "", "-", "").Replace(text))
-	if len(text) != n || strings.Trim(text, "0123456789abcdef") != "" {
-		return ""
-	}
-	return text
 }
 
 // parseTXT follows RFC 6763, 6.4: the first of equal keys counts, and keys have no letter case, except that Matter and
@@ -240,21 +219,6 @@ func parseTXT(list []string) map[string]string {
 		}
 	}
 	return m
-}
-
-// clean makes announced text fit for a terminal and a log: no control characters, and of bounded length.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 || (r >= 0x202a && r <= 0x202e) ||
-			(r >= 0x2066 && r <= 0x2069) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if r := []rune(s); len(r) > 80 {
-		s = string(r[:80])
-	}
-	return strings.TrimSpace(s)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/nameplate"
 	"github.com/rekeyd/rekeyd/devices/xor"
 )
 
@@ -74,14 +75,14 @@ func (kasa) Read(reply []byte) (home.Sighting, error) {
 	}
 	s := home.Sighting{
 		Source: "iot-udp", Protocol: home.IOT, Match: home.Unknown,
-		Name: clean(i.Alias), Model: clean(i.Model), Kind: kasaKind(i),
+		Name: nameplate.Text(i.Alias), Model: nameplate.Text(i.Model), Kind: kasaKind(i),
 	}
 	if s.Kind == home.Camera {
 		// Every other request goes to the port of the camera protocol.
 		s.Protocol, s.Addr = home.KasaCam, netip.AddrPortFrom(netip.Addr{}, home.KasaCam.Port())
 	}
 	addMAC(&s, cmp.Or(i.MAC, i.MicMAC))
-	if id := hexDigits(i.DeviceID, 40); id != "" {
+	if id := nameplate.Digits(i.DeviceID, 40); id != "" {
 		s.Keys = append(s.Keys, "iot:"+strings.ToUpper(id))
 	}
 	if len(s.Keys) == 0 {
