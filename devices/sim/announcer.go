@@ -53,7 +53,10 @@ func newAnnouncer(on *net.Interface, devices []*Device, log *slog.Logger) (*anno
 		return nil, fmt.Errorf("interface %s: %w", on.Name, err)
 	}
 	devices = slices.DeleteFunc(slices.Clone(devices), func(d *Device) bool { return d.body.announcement().service == "" })
-	c := &announcer{log: log, raw: raw, conn: p, index: on.Index, news: make(chan *Device, 2*len(devices)), devices: devices}
+	c := &announcer{
+		log: log, raw: raw, conn: p, index: on.Index, news: make(chan *Device, 2*len(devices)),
+		devices: devices,
+	}
 	for _, d := range devices {
 		d.announced = func() {
 			select {
