@@ -99,7 +99,7 @@ var may = map[string][]string{
 // anything is what may import everybody: the program itself, and what only tests and benchmarks use.
 var anything = []string{
 	"cmd/rekeyd",
-	"cloudlink/npmtest",
+	"cloudlink/npmtest", "cloudlink/account/storetest",
 	"devices/drivertest",
 	"devices/tpap/vectors",
 	"devices/discover/nettest",

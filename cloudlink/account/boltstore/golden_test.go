@@ -1,14 +1,19 @@
 package boltstore_test
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
+	"github.com/rekeyd/rekeyd/cloudlink/account/storetest"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -111,5 +116,45 @@ func TestAFileOfFormat1IsBroughtUpToDate(t *testing.T) {
 	b := account.Account{ID: r.Account, Email: r.Email, Hash: r.Hash, Epoch: 1, Secret: a.Secret, Notice: a.Notice}
 	if err := s.CreateAccount(b, r.Key); err != nil {
 		t.Errorf("Bob's activation: %v", err)
+	}
+}
+
+// newest is the file of today's format. With UPDATE_GOLDEN set, the test writes it: after a new migration, and never else.
+const newest = "format-5.db"
+
+// TestTheFileOfTodayIsReadFieldByField compares a file that was written once with a store that is filled now. A change of a record that
+// has no migration shows as a difference.
+func TestTheFileOfTodayIsReadFieldByField(t *testing.T) {
+	if want := fmt.Sprintf("format-%d.db", boltstore.Format()); newest != want {
+		t.Fatalf("the golden file is %s, want %s: write it, and keep the test of the one before", newest, want)
+	}
+	identity := func(role wire.Role, seed byte) *wire.Identity {
+		return must(wire.NewIdentity(role, bytes.Repeat([]byte{seed}, 32), bytes.Repeat([]byte{seed + 1}, 32)))(t)
+	}
+	hub, device := identity(wire.RoleHub, 1), identity(wire.RoleDevice, 3)
+	fill := func(dir string) *boltstore.Store {
+		s := must(boltstore.Open(dir, home.Secret{}))(t)
+		t.Cleanup(func() { _ = s.Close() })
+		storetest.Fill(t, s, hub, device)
+		return s
+	}
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		dir := t.TempDir()
+		key := must(os.ReadFile(filepath.Join("testdata", "account.key")))(t)
+		if err := os.WriteFile(filepath.Join(dir, "account.key"), key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := fill(dir).Close(); err != nil {
+			t.Fatal(err)
+		}
+		raw := must(os.ReadFile(filepath.Join(dir, "account.db")))(t)
+		if err := os.WriteFile(filepath.Join("testdata", newest), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := storetest.Content(t, golden(t, newest), hub.Name, device.Name)
+	want := storetest.Content(t, fill(t.TempDir()), hub.Name, device.Name)
+	if !slices.Equal(got, want) {
+		t.Errorf("the file holds\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -1,0 +1,324 @@
+package storetest
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+func oneOfManyHubsUsesAPairing(r *rig) {
+	a := r.account("anna")
+	first := r.enrolment(a)
+	all := make([]account.Enrolment, 30)
+	for i := range all {
+		all[i] = r.enrolment(a)
+		all[i].Pairing = first.Pairing
+	}
+	r.equal("winners", r.race(account.ErrUsed, func(i int) error { return r.s.Enrol(all[i]) }), 1)
+	ms, err := r.s.Members("anna")
+	r.must(err)
+	if len(ms) != 1 {
+		r.Fatalf("%d members", len(ms))
+	}
+	p, err := r.s.Pairing(first.Pairing)
+	r.must(err)
+	r.equal("used by", p.Used, ms[0].Name)
+	r.equal("secret", p.Secret.Reveal()+p.Password.Reveal(), "wordpw")
+	for _, e := range all { // the answer may have been lost
+		if e.Member.Name == ms[0].Name {
+			r.must(r.s.Enrol(e))
+		}
+	}
+	es, err := r.s.History("anna")
+	r.must(err)
+	enrolled := 0
+	for _, e := range es {
+		if e.What == "hub enrolled" {
+			enrolled++
+		}
+	}
+	r.equal("enrolments in the history", enrolled, 1)
+	unknown := r.enrolment(a)
+	unknown.Pairing = "unknown"
+	r.fails(r.s.Enrol(unknown), account.ErrUsed)
+	r.account("bob")
+	foreign := r.enrolment(a)
+	foreign.Member.Account, foreign.Grant.Notice = "bob", r.notice("bob", 1, nil)
+	r.fails(r.s.Enrol(foreign), account.ErrUsed)
+}
+
+func anEnrolmentIsOfTheNewestEpoch(r *rig) {
+	a := r.account("anna")
+	e := r.enrolment(a)
+	next := r.begin(a)
+	r.fails(r.s.Enrol(e), account.ErrEpoch)
+	e.Grant.Notice = next.Notice
+	r.must(r.s.Enrol(e))
+	got, err := r.s.Member(e.Member.Name)
+	r.must(err)
+	r.equal("member", got, e.Member)
+	// A hub of a backup counts from an older number again: with its own pairing it is a replay, with a new one not.
+	r.bind(e.Member.Name, plug("p"))
+	r.bind(e.Member.Name, plug("q"))
+	r.fails(r.s.Enrol(e), account.ErrReplayed)
+	fresh := r.enrolment(next)
+	e.Pairing = fresh.Pairing
+	r.must(r.s.Acknowledge(r.said(e.Member.Name), account.Acknowledgement{Account: "anna", Epoch: 2}))
+	r.must(r.s.Enrol(e))
+	seq, err := r.s.LastSeq(e.Member.Name)
+	r.must(err)
+	r.equal("sequence number", seq, 1)
+	got, err = r.s.Member(e.Member.Name)
+	r.must(err)
+	r.equal("acknowledged, as long as the hub of the backup has no grant", got.Acked, 0)
+}
+
+// native binds a native device to a hub, and returns its enrolment.
+func (r *rig) native(a account.Account, hub string, id *wire.Identity) account.Enrolment {
+	r.Helper()
+	d := account.Device{Device: wire.Device{ID: id.Name, Kind: "camera", Protocol: string(home.Native)}}
+	r.bind(hub, d)
+	return account.Enrolment{
+		Member: account.Member{Name: id.Name, Account: a.ID, Keys: id.Keys, Label: "front door", At: start},
+		Seq:    1, Secret: home.NewSecret("binding secret of a native device"),
+		Grant: account.Grant{Member: id.Name, Notice: a.Notice, Sealed: []byte("sealed")},
+		Event: account.Event{At: start, What: "device enrolled"},
+	}
+}
+
+func aNativeDeviceEnrolsWhereItIsBound(r *rig) {
+	a, b := r.account("anna"), r.account("bob")
+	cam := r.identity(wire.RoleDevice)
+	e := r.native(a, r.hub(a), cam)
+	elsewhere := e
+	elsewhere.Member.Account, elsewhere.Grant.Notice = "bob", b.Notice
+	r.fails(r.s.Enrol(elsewhere), home.ErrNotFound)
+	r.must(r.s.Enrol(e))
+	d, err := r.s.Device("anna", cam.Name)
+	r.must(err)
+	r.equal("binding secret", d.Secret.Reveal(), e.Secret.Reveal())
+	// That another account binds it takes nothing away.
+	hub := r.hub(b)
+	r.native(b, hub, cam)
+	m, err := r.s.Member(cam.Name)
+	r.must(err)
+	r.equal("account", m.Account, "anna")
+	in, err := r.s.Invitations(cam.Name)
+	r.must(err)
+	r.equal("invitations", in, []string{"anna", "bob"})
+	// What it enrolled with outlives that its hub binds it again.
+	hubs, err := r.s.Members("anna")
+	r.must(err)
+	r.bind(hubs[0].Name, account.Device{Device: d.Device})
+	d, err = r.s.Device("anna", cam.Name)
+	r.must(err)
+	r.equal("binding secret", d.Secret.Reveal(), e.Secret.Reveal())
+	// Unbound, it is no member any more.
+	refused, err := r.s.Unbind(account.Said{}, "anna", []string{cam.Name})
+	r.must(err)
+	r.equal("refused", len(refused), 0)
+	r.fails(second(r.s.Member(cam.Name)), home.ErrNotFound)
+	gs, err := r.s.Grants(cam.Name, 0)
+	r.must(err)
+	r.equal("grants", len(gs), 0)
+}
+
+func aMemberBelongsToOneAccount(r *rig) {
+	a, b := r.account("anna"), r.account("bob")
+	e := r.enrolment(a)
+	r.must(r.s.Enrol(e))
+	r.bind(e.Member.Name, plug("p"))
+	moved := r.enrolment(b)
+	moved.Member.Name, moved.Member.Keys, moved.Grant.Member = e.Member.Name, e.Member.Keys, e.Member.Name
+	r.must(r.s.Enrol(moved))
+	for id, want := range map[string]int{"anna": 0, "bob": 1} {
+		ms, err := r.s.Members(id)
+		r.must(err)
+		r.equal("members of "+id, len(ms), want)
+	}
+	ds, err := r.s.Devices("anna")
+	r.must(err)
+	r.equal("devices that it held", len(ds), 0)
+	r.must(r.s.Enrol(moved)) // again: the pairing is its own
+	hs, err := r.s.Houses()
+	r.must(err)
+	if len(hs) != 1 || hs[0].ID != "bob" {
+		r.Errorf("houses %v", hs)
+	}
+}
+
+func anEpochLeavesNoMemberWithoutAGrant(r *rig) {
+	a := r.account("anna")
+	hub := r.hub(a)
+	t := r.turn(a)
+	later := r.hub(a) // enrols between
+	r.fails(r.s.BeginEpoch(t), account.ErrMembers)
+	t = r.turn(a)
+	r.must(r.s.BeginEpoch(t))
+	for _, name := range []string{hub, later} {
+		gs, err := r.s.Grants(name, 1)
+		r.must(err)
+		if len(gs) != 1 || gs[0].Notice.Epoch != 2 || string(gs[0].Sealed) != "sealed 2" {
+			r.Errorf("grants of %s: %v", name, gs)
+		}
+	}
+}
+
+// aGrantIsSealedToTheMembersNewestKey: a copy of a hub's older state opens no later password.
+func aGrantIsSealedToTheMembersNewestKey(r *rig) {
+	a := r.account("anna")
+	hub := r.hub(a)
+	t := r.turn(a) // sealed to the key of the enrolment
+	r.must(r.s.Acknowledge(r.said(hub), account.Acknowledgement{Account: "anna", Epoch: 1, Seal: []byte("newer")}))
+	r.fails(r.s.BeginEpoch(t), account.ErrMembers)
+	r.must(r.s.BeginEpoch(r.turn(a)))
+}
+
+func aHubThatIsLeftOutGoesWithWhatItHolds(r *rig) {
+	a := r.account("anna")
+	stays, goes := r.hub(a), r.hub(a)
+	r.bind(stays, plug("stays"))
+	r.bind(goes, plug("goes"))
+	cam := r.identity(wire.RoleDevice)
+	r.must(r.s.Enrol(r.native(a, goes, cam)))
+	other := r.account("bob")
+	foreign := r.hub(other)
+	t := r.turn(a)
+	t.LeaveOut = []string{goes, foreign, cam.Name, "hub-unknown"}
+	r.must(r.s.BeginEpoch(t))
+	ds, err := r.s.Devices("anna")
+	r.must(err)
+	if len(ds) != 1 || ds[0].ID != "stays" {
+		r.Errorf("devices %v", ds)
+	}
+	for _, name := range []string{goes, cam.Name} {
+		r.fails(second(r.s.Member(name)), home.ErrNotFound)
+		gs, err := r.s.Grants(name, 0)
+		r.must(err)
+		r.equal("grants", len(gs), 0)
+	}
+	r.must(second(r.s.Member(foreign)))
+}
+
+func removingAHubTakesItsDevicesAndItsPairing(r *rig) {
+	a := r.account("anna")
+	r.account("bob")
+	e := r.enrolment(a)
+	r.must(r.s.Enrol(e))
+	r.bind(e.Member.Name, plug("p"))
+	r.fails(r.s.RemoveHub("bob", e.Member.Name, account.Event{}), home.ErrNotFound)
+	r.must(r.s.RemoveHub("anna", e.Member.Name, account.Event{At: start, What: "hub removed"}))
+	r.fails(r.s.RemoveHub("anna", e.Member.Name, account.Event{}), home.ErrNotFound)
+	e.Seq = 99
+	r.fails(r.s.Enrol(e), account.ErrUsed) // its enrolment repeated
+	r.fails(second(r.s.Device("anna", "p")), home.ErrNotFound)
+	_, err := r.s.Bind(account.Said{Member: e.Member.Name, Seq: 100}, []account.Device{plug("p")}, 10)
+	r.fails(err, home.ErrNotFound)
+}
+
+func grantsWaitUntilTheyAreAcknowledged(r *rig) {
+	a := r.account("anna")
+	hub := r.hub(a)
+	for range 20 {
+		a = r.begin(a)
+	}
+	gs, err := r.s.Grants(hub, 0)
+	r.must(err)
+	if len(gs) != 16 || gs[0].Notice.Epoch != 6 || gs[15].Notice.Epoch != 21 {
+		r.Errorf("%d grants, the first of epoch %d; want the last 16", len(gs), gs[0].Notice.Epoch)
+	}
+	gs, err = r.s.Grants(hub, 19)
+	r.must(err)
+	r.equal("grants after epoch 19", len(gs), 2)
+	r.must(r.s.Acknowledge(r.said(hub), account.Acknowledgement{Account: "anna", Epoch: 20, Seal: []byte("newer")}))
+	m, err := r.s.Member(hub)
+	r.must(err)
+	r.equal("acknowledged", m.Acked, 20)
+	r.equal("sealing key", string(m.Seal), "newer")
+	gs, err = r.s.Grants(hub, 0)
+	r.must(err)
+	if len(gs) != 1 || gs[0].Notice.Epoch != 21 {
+		r.Errorf("grants %v: those up to epoch 20 hold passwords", gs)
+	}
+	r.must(r.s.Acknowledge(r.said(hub), account.Acknowledgement{Account: "anna", Epoch: 3})) // late
+	m, err = r.s.Member(hub)
+	r.must(err)
+	r.equal("acknowledged", m.Acked, 20)
+}
+
+func anAcknowledgementIsVerifiedInItsTransaction(r *rig) {
+	a := r.account("anna")
+	hub := r.hub(a)
+	no := errors.New("not proven")
+	said := r.said(hub)
+	verify := func(m account.Member, now account.Account) error {
+		if m.Name != hub || now.Secret.Reveal() != a.Secret.Reveal() {
+			r.Error("it is verified against another member or account")
+		}
+		return no
+	}
+	err := r.s.Acknowledge(said, account.Acknowledgement{Account: "anna", Epoch: 1, Verify: verify})
+	r.fails(err, no)
+	m, err := r.s.Member(hub)
+	r.must(err)
+	r.equal("acknowledged", m.Acked, 0)
+	r.must(r.s.Acknowledge(said, account.Acknowledgement{Account: "anna", Epoch: 1})) // the refused one used no number up
+	r.fails(r.s.Acknowledge(r.said(hub), account.Acknowledgement{Account: "bob", Epoch: 1}), home.ErrNotFound)
+}
+
+func theHubsReportAtItsConnectIsStored(r *rig) {
+	hub := r.hub(r.account("anna"))
+	r.must(r.s.Hello(hub, 7, -1500*time.Millisecond))
+	r.must(r.s.Hello(hub, 7, -1510*time.Millisecond)) // clocks drift: that is no change
+	m, err := r.s.Member(hub)
+	r.must(err)
+	r.equal("boot", m.Boot, 7)
+	r.equal("clock", m.Clock, -1500*time.Millisecond)
+}
+
+func aMessageChangesTheStoreOnce(r *rig) {
+	a := r.account("anna")
+	hub := r.hub(a)
+	r.bind(hub, plug("p"))
+	said := r.said(hub)
+	refused, err := r.s.SignIn(said, "anna", 1, []string{"p", "unknown"})
+	r.must(err)
+	want := []wire.Outcome{{ID: "unknown", Code: wire.CodeUnknown}}
+	r.equal("refused", refused, want)
+	// Once more, after something else has changed: the same answer, and no change.
+	if _, err := r.s.Unbind(account.Said{}, "anna", []string{"p"}); err != nil {
+		r.Fatal(err)
+	}
+	refused, err = r.s.SignIn(said, "anna", 1, []string{"p", "unknown"})
+	r.must(err)
+	r.equal("refused the second time", refused, want)
+	older := said
+	older.Seq--
+	for what, do := range map[string]func() error{
+		"bind":    func() error { return second(r.s.Bind(older, []account.Device{plug("q")}, 10)) },
+		"unbind":  func() error { return second(r.s.Unbind(older, "anna", []string{"p"})) },
+		"sign-in": func() error { return second(r.s.SignIn(older, "anna", 1, []string{"p"})) },
+		"acknowledgement": func() error {
+			return r.s.Acknowledge(older, account.Acknowledgement{Account: "anna", Epoch: 1})
+		},
+	} {
+		if err := do(); !errors.Is(err, account.ErrReplayed) {
+			r.Errorf("%s replayed: %v", what, err)
+		}
+	}
+	// Of many that send the same message, each gets the answer.
+	said.Seq++
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := r.s.Bind(said, []account.Device{plug("x")}, 10); err != nil {
+				r.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
