@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +60,7 @@ func newRegister() *cobra.Command {
 		}
 		fmt.Fprintln(
 			c.OutOrStdout(),
-			"Registered. If a mail comes, open its link or run: rekeyd activate LINK.",
+			"Registered. If a mail comes, open its link or run: rekeyd activate.",
 			"Then sign this hub in with: rekeyd login "+as[0],
 		)
 		return nil
@@ -71,22 +70,27 @@ func newRegister() *cobra.Command {
 
 func newActivate() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "activate LINK",
-		Short: "Activate a registered account with the link from the mail",
-		Args:  terminal.Args(cobra.ExactArgs(1)),
+		Use: "activate", Short: "Activate a registered account with the link from the mail", Args: noSecrets("the link"),
+		Long: `Activate a registered account with the link, or the code, from the mail. It is asked for on the terminal, and not shown; --stdin reads it
+from standard input. It is no argument, as other users of this machine can see those.`,
 	}
 	addAccountFlag(c)
-	c.RunE = func(c *cobra.Command, as []string) error {
-		client, token, err := linkClient(c, as[0])
+	c.Flags().Bool("stdin", false, "read the link from standard input")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		link, _, err := readLink(c, false)
 		if err != nil {
 			return err
 		}
-		params := map[string]string{"token": token.Reveal()}
+		client, err := clientOf(c, link.base)
+		if err != nil {
+			return err
+		}
+		params := map[string]string{"token": link.token.Reveal()}
 		if err := client.Call(c.Context(), home.Secret{}, "activate", params, nil); err != nil {
 			err = app.AccountError("activate", err)
 			if e, ok := errors.AsType[*home.Error](err); ok && app.LinkUsed(err) {
-				e.Hint = "a link works once and not for long: sign in if the account is activated, " +
-					"or ask for a new one with: rekeyd register EMAIL"
+				e.Hint = "a link works once and not for long: sign in if the account is activated, or ask for a new one with: " +
+					"rekeyd register EMAIL"
 			}
 			return err
 		}
@@ -120,7 +124,7 @@ website does. The answer is the same whether or not there is an account of that 
 		}
 		fmt.Fprintln(
 			c.OutOrStdout(),
-			"If there is an account of that address, a mail is on its way. Open its link, or run: rekeyd reset LINK",
+			"If there is an account of that address, a mail is on its way. Open its link, or run: rekeyd reset",
 		)
 		return nil
 	}
@@ -129,22 +133,31 @@ website does. The answer is the same whether or not there is an account of that 
 
 func newReset() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "reset LINK",
-		Short: "Set a new password with the link, or the code, from the mail",
-		Args:  terminal.Args(cobra.ExactArgs(1)),
+		Use: "reset", Short: "Set a new password with the link, or the code, from the mail", Args: noSecrets("the link"),
+		Long: `Set a new password with the link, or the code, from the mail. Both are asked for on the terminal, and not shown; --stdin reads them from
+standard input, the link on the first line and the new password on the second. A link that leads to another account service than
+--account-url is followed only after you have confirmed its address: whoever is there gets the new password.`,
 	}
 	addAccountFlag(c)
-	addPasswordFlag(c)
-	c.RunE = func(c *cobra.Command, as []string) error {
-		client, token, err := linkClient(c, as[0])
+	c.Flags().Bool("stdin", false, "read the link and then the new password from standard input, a line each")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		link, pw, err := readLink(c, true)
 		if err != nil {
 			return err
 		}
-		pw, err := readPassword(c, "New password", true)
+		if err := confirmHost(c, link.base); err != nil {
+			return err
+		}
+		client, err := clientOf(c, link.base)
 		if err != nil {
 			return err
 		}
-		params := map[string]string{"token": token.Reveal(), "newPassword": pw.Reveal()}
+		if pw.IsZero() {
+			if pw, err = readPassword(c, "New password for your account at "+hostOf(link.base), true); err != nil {
+				return err
+			}
+		}
+		params := map[string]string{"token": link.token.Reveal(), "newPassword": pw.Reveal()}
 		if err := client.Call(c.Context(), home.Secret{}, "resetPassword", params, nil); err != nil {
 			return app.AccountError("reset the password", err)
 		}
@@ -152,23 +165,6 @@ func newReset() *cobra.Command {
 		return nil
 	}
 	return c
-}
-
-// linkClient takes a link from a mail apart: whose service it is, and the token. A bare code is taken as the token.
-func linkClient(c *cobra.Command, link string) (*v1.Client, home.Secret, error) {
-	base, token := accountURL(c), home.NewSecret(link)
-	if strings.Contains(link, "://") {
-		of, t, err := app.SplitLink(link)
-		if err != nil {
-			return nil, home.Secret{}, terminal.Usage(c, err)
-		}
-		token = t
-		if given, _ := c.Flags().GetString("account-url"); given == "" {
-			base = of
-		}
-	}
-	client, err := clientOf(c, base)
-	return client, token, err
 }
 
 // emailOrPair is cobra.PositionalArgs of login.

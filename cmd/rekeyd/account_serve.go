@@ -63,6 +63,7 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 	listen := f.String("listen", defaultAccount, "address of the website and API")
 	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")
 	m := accountFlags(c, "listen", "base-url")
+	brokerPassword := addBrokerPassword(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
 		for _, b := range slices.Concat(*brokers, *hubBrokers) {
@@ -70,13 +71,22 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 				errs = append(errs, err)
 			}
 		}
-		if err := errors.Join(append(errs, m.check())...); err != nil {
+		// Hubs reach the same broker, as the same user.
+		urls := userURLs{
+			flag: "broker", fileFlag: "broker-password-file", urls: slices.Concat(*brokers, *hubBrokers), file: *brokerPassword,
+		}
+		if err := errors.Join(append(errs, urls.check(), m.check())...); err != nil {
 			return terminal.Usage(c, err)
 		}
 		passphrase, err := passphraseOf(c)
 		if err != nil {
 			return err
 		}
+		all, err := urls.read()
+		if err != nil {
+			return err
+		}
+		*brokers, *hubBrokers = all[:len(*brokers)], all[len(*brokers):]
 		o := app.ServiceOptions{
 			State:  stateOf(c),
 			Listen: *listen, Broker: *brokerAddr, Brokers: *brokers, HubBrokers: *hubBrokers, Passphrase: passphrase,
@@ -128,6 +138,7 @@ are hashed at once, in hash_memory KiB each: one a processor, 4 at most.`
 type accountOptions struct {
 	listenFlag, baseFlag              string // by which its address and base are chosen
 	base, mailDir, smtp, from, policy string
+	smtpPassword                      string // file
 	verbose                           bool
 }
 
@@ -136,7 +147,8 @@ func accountFlags(c *cobra.Command, listenFlag, baseFlag string) *accountOptions
 	m, f := &accountOptions{listenFlag: listenFlag, baseFlag: baseFlag}, c.Flags()
 	f.StringVar(&m.base, baseFlag, "", "the account service's URL in mails, where people reach it under another one")
 	f.StringVar(&m.mailDir, "mail-dir", "", "directory for mails (default: mail in the state directory)")
-	f.StringVar(&m.smtp, "smtp", "", "URL of the SMTP server for mails: smtp://user:password@host:587 or smtps://…")
+	f.StringVar(&m.smtp, "smtp", "", "URL of the SMTP server for mails: smtp://user@host:587 or smtps://…")
+	f.StringVar(&m.smtpPassword, "smtp-password-file", "", "file that holds the password of the user in --smtp")
 	f.StringVar(&m.from, "mail-from", "rekeyd@localhost.localdomain", "address that mails come from")
 	f.StringVar(&m.policy, "policy", "", "JSON file with the account service's limits; see: rekeyd account serve --help")
 	f.BoolVarP(&m.verbose, "verbose", "v", false, "log more")
@@ -159,7 +171,17 @@ func (m *accountOptions) check() error {
 			u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
 		return fmt.Errorf("%s: want a URL like https://account.example.org", m.baseFlag)
 	}
-	return nil
+	return m.server().check()
+}
+
+// server returns the flags of the SMTP server.
+func (m *accountOptions) server() userURLs {
+	return userURLs{flag: "smtp", fileFlag: "smtp-password-file", urls: []string{m.smtp}, file: m.smtpPassword}
+}
+
+// addBrokerPassword gives a command the flag for the password of the user in --broker.
+func addBrokerPassword(c *cobra.Command) *string {
+	return c.Flags().String("broker-password-file", "", "file that holds the password of the user in the URLs of brokers")
 }
 
 // apply reads what the flags name, and puts it into o. Mail goes to a folder in the state directory where the flags
@@ -192,7 +214,11 @@ func (m *accountOptions) apply(o *app.ServiceOptions) error {
 		o.Mail = folder
 		return nil
 	}
-	server, err := mail.NewSMTP(m.smtp, m.from)
+	urls, err := m.server().read()
+	if err != nil {
+		return err
+	}
+	server, err := mail.NewSMTP(urls[0], m.from)
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 		}
 	}
 	tell(first, "register", rigEmail, "--password-stdin")
-	tell("", "activate", link("/activate"))
+	tell(link("/activate"), "activate", "--stdin")
 	tell(first, "login", rigEmail, "--password-stdin")
 	r.awaitFound()
 	tell("", "bind", "--all", "--allow-cleartext-bind")
@@ -155,7 +155,7 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 		}
 	}
 	tell("", "forgot", rigEmail)
-	tell(second, "reset", link("/reset"), "--password-stdin")
+	tell(link("/reset")+"\n"+second, "reset", "--stdin")
 	r.await("house rekeyed", 30*time.Second, allCurrent(3, 2))
 	login(second)
 	ok(t, r.change(second, third))

@@ -20,7 +20,7 @@ import (
 )
 
 // fileFlags are the options of rekeyd run that name a file which it reads at its start.
-var fileFlags = []string{"passphrase-file", "policy"}
+var fileFlags = []string{"broker-password-file", "passphrase-file", "policy", "smtp-password-file"}
 
 func newInstall() *cobra.Command {
 	c := &cobra.Command{
@@ -87,11 +87,14 @@ func runArgs(as []string) (args []supervisor.Arg, err error) {
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			values = list.GetSlice()
 		}
+		if f.Name == "broker" || f.Name == "smtp" { // what is written here everybody may read
+			err = errors.Join(err, userURLs{flag: f.Name, fileFlag: f.Name + "-password-file", urls: values}.check())
+		}
 		for _, v := range values {
 			args = append(args, supervisor.Arg{Name: f.Name, Value: v, File: slices.Contains(fileFlags, f.Name)})
 		}
 	})
-	return args, nil
+	return args, err
 }
 
 // managerHere returns which service manager this machine has, empty for none that is known.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -16,7 +15,6 @@ import (
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/supervisor"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
-	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // The project's ports, on loopback.
@@ -49,6 +47,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	account := f.String("account-listen", defaultAccount, "address of the embedded account service")
 	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")
 	m := accountFlags(c, "account-listen", "account-base-url")
+	brokerPassword := addBrokerPassword(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
 		for _, b := range *brokers {
@@ -56,11 +55,13 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 				errs = append(errs, err)
 			}
 		}
+		urls := userURLs{flag: "broker", fileFlag: "broker-password-file", urls: *brokers, file: *brokerPassword}
+		errs = append(errs, urls.check())
 		if *accountURL != "" {
 			if u, err := url.Parse(*accountURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 				errs = append(errs, errors.New("account-url: want an http or https URL"))
 			}
-			for _, name := range []string{"account-listen", m.baseFlag, "mail-dir", "smtp", "mail-from", "policy"} {
+			for _, name := range []string{"account-listen", m.baseFlag, "mail-dir", "smtp", "smtp-password-file", "mail-from", "policy"} {
 				if f.Changed(name) {
 					errs = append(errs, fmt.Errorf("%s is for the embedded account service, and --account-url names another", name))
 				}
@@ -75,6 +76,9 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		log := m.log(c)
 		passphrase, err := passphraseOf(c)
 		if err != nil {
+			return err
+		}
+		if *brokers, err = urls.read(); err != nil {
 			return err
 		}
 		hub := app.HubOptions{
@@ -143,16 +147,4 @@ func runBoth(ctx context.Context, o app.HubOptions, so app.ServiceOptions) error
 	running.Go(func() { _ = service.Run(ctx) }) // it has no part whose failure would end it
 	o.Service = service
 	return runHub(ctx, o)
-}
-
-func readSecretFile(path string) (home.Secret, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return home.Secret{}, &home.Error{Op: "read the passphrase", Err: err, Hint: "see that this user may read the file"}
-	}
-	s := strings.TrimRight(string(raw), "\r\n")
-	if s == "" {
-		return home.Secret{}, &home.Error{Op: "read the passphrase", Err: fmt.Errorf("%s is empty", path)}
-	}
-	return home.NewSecret(s), nil
 }

@@ -56,5 +56,5 @@ func passphraseOf(c *cobra.Command) (home.Secret, error) {
 	if path == "" {
 		return home.Secret{}, nil
 	}
-	return readSecretFile(path)
+	return readSecretFile("passphrase", path)
 }

@@ -122,23 +122,45 @@ func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
 		_, _ = io.WriteString(w, `{"error_code":0,"result":{}}`)
 	}))
 	defer srv.Close()
-	for _, args := range [][]string{
-		{"register", "anna@example.org", "--account-url", srv.URL},
-		{"reset", srv.URL + "/reset#t=ABCD"},
+	link := srv.URL + "/reset#t=TOKEN-OF-A-LINK"
+	for name, c := range map[string]struct {
+		args    []string
+		prompts []string // without echo
+		keys    []string
+		arrives string
+	}{
+		"register": {
+			[]string{"register", "anna@example.org", "--account-url", srv.URL},
+			[]string{"assword for the new account: ", ", again: "},
+			[]string{secret, secret},
+			secret,
+		},
+		"activate": {
+			[]string{"activate"},
+			[]string{"Link from the mail (not shown): "},
+			[]string{srv.URL + "/activate#t=TOKEN-OF-A-LINK"},
+			"TOKEN-OF-A-LINK",
+		},
+		"reset": {
+			[]string{"reset", "--account-url", srv.URL},
+			[]string{"Link from the mail (not shown): ", "New password for your account at " + hostOf(srv.URL) + ": ", ", again: "},
+			[]string{link, secret, secret},
+			secret,
+		},
 	} {
-		t.Run(args[0], func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			x := newTerminal(t)
 			before := len(got.String())
-			cmd := x.start(args...)
-			x.asked("assword for the new account: ", "New password: ")
-			x.types(secret + "\n")
-			x.asked(", again: ")
-			x.types(secret + "\n")
+			cmd := x.start(c.args...)
+			for i, prompt := range c.prompts {
+				x.asked(prompt)
+				x.types(c.keys[i] + "\n")
+			}
 			code, shown := x.ended(cmd)
-			if code != 0 || strings.Contains(shown, "typed") {
+			if code != 0 || strings.Contains(shown, "typed") || strings.Contains(shown, "TOKEN") {
 				t.Errorf("it ended with %d and showed %q", code, shown)
 			}
-			if !strings.Contains(got.String()[before:], secret) {
+			if !strings.Contains(got.String()[before:], c.arrives) {
 				t.Error("what was typed did not arrive")
 			}
 			if !x.echoes() {
@@ -177,5 +199,37 @@ func TestAnInterruptEndsTheQuestionForAPassword(t *testing.T) {
 	}
 	if !x.echoes() {
 		t.Error("the terminal is left without echo")
+	}
+}
+
+// TestResetAsksBeforeItFollowsALinkElsewhere: whoever sent the mail would get the new password.
+func TestResetAsksBeforeItFollowsALinkElsewhere(t *testing.T) {
+	var got said
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(&got, r.Body)
+		_, _ = io.WriteString(w, `{"error_code":0,"result":{}}`)
+	}))
+	defer elsewhere.Close()
+	for answer, follows := range map[string]bool{"": false, "n": false, "y": true} {
+		t.Run("answer "+answer, func(t *testing.T) {
+			x := newTerminal(t)
+			before := len(got.String())
+			cmd := x.start("reset")
+			x.asked("(not shown): ")
+			x.types(elsewhere.URL + "/reset#t=TOKEN\n")
+			x.shows("The link leads to " + elsewhere.URL + ". Your account service is " + defaultAccountURL +
+				". Send your new password to " + hostOf(elsewhere.URL) + "? [y/N]: ")
+			x.types(answer + "\n")
+			if follows {
+				for _, prompt := range []string{"New password for your account at " + hostOf(elsewhere.URL) + ": ", ", again: "} {
+					x.asked(prompt)
+					x.types("new-password-1\n")
+				}
+			}
+			code, shown := x.ended(cmd)
+			if (code == 0) != follows || strings.Contains(got.String()[before:], "new-password-1") != follows {
+				t.Errorf("it ended with %d and showed %q; %q arrived", code, shown, got.String()[before:])
+			}
+		})
 	}
 }

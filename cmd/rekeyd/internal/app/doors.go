@@ -62,7 +62,7 @@ func AccountError(op string, err error) error {
 	case account.EmailTaken:
 		hint = "sign in with: rekeyd login EMAIL; if you have forgotten the password: rekeyd forgot EMAIL"
 	case account.NotActivated:
-		hint = "open the link in the mail that came when you registered, or run: rekeyd activate LINK"
+		hint = "open the link in the mail that came when you registered, or run: rekeyd activate"
 	case v1.InvalidEmail:
 		hint = "check the e-mail address"
 	}

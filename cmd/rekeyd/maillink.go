@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// mailLink is a link from a mail, or a bare code.
+type mailLink struct {
+	base  string // base URL of the account service that it leads to; the configured one for a bare code
+	token home.Secret
+}
+
+// readLink asks for the link without echo. With --stdin it reads the link from standard input, and on a second line, where the command
+// wants one, the new password; on a terminal it returns no password.
+func readLink(c *cobra.Command, wantPassword bool) (link mailLink, password home.Secret, err error) {
+	if stdin, _ := c.Flags().GetBool("stdin"); stdin {
+		lines := bufio.NewScanner(io.LimitReader(c.InOrStdin(), 2*maxPassword))
+		var first, second string
+		if lines.Scan() {
+			first = strings.TrimSpace(lines.Text())
+		}
+		if wantPassword && lines.Scan() {
+			second = strings.TrimRight(lines.Text(), "\r")
+		}
+		switch {
+		case wantPassword && (first == "" || second == ""):
+			err = errors.New("want on standard input a link, and then the new password, a line each")
+		case first == "":
+			err = errors.New("want a link on standard input")
+		default:
+			link, err = parseLink(c, first)
+		}
+		if err != nil {
+			return mailLink{}, home.Secret{}, terminal.Usage(c, err)
+		}
+		return link, home.NewSecret(second), nil
+	}
+	f, ok := c.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return mailLink{}, home.Secret{}, terminal.Usage(c, errors.New("standard input is no terminal: give the link there with --stdin"))
+	}
+	typed, err := askPassword(c, f, "Link from the mail (not shown)")
+	if err != nil {
+		return mailLink{}, home.Secret{}, err
+	}
+	if link, err = parseLink(c, strings.TrimSpace(typed.Reveal())); err != nil {
+		err = terminal.Usage(c, err)
+	}
+	return link, home.Secret{}, err
+}
+
+// parseLink returns the account service and the token of a link. With --account-url the token goes there, wherever the link leads.
+func parseLink(c *cobra.Command, link string) (mailLink, error) {
+	if !strings.Contains(link, "://") {
+		return mailLink{accountURL(c), home.NewSecret(link)}, nil
+	}
+	base, token, err := app.SplitLink(link)
+	if given, _ := c.Flags().GetString("account-url"); given != "" {
+		base = given
+	}
+	return mailLink{base, token}, err
+}
+
+// confirmHost asks before a new password is sent to another account service than the configured one.
+func confirmHost(c *cobra.Command, base string) error {
+	if strings.TrimSuffix(base, "/") == strings.TrimSuffix(accountURL(c), "/") {
+		return nil
+	}
+	question := fmt.Sprintf("The link leads to %s. Your account service is %s. Send your new password to %s?",
+		terminal.Printable(base), accountURL(c), terminal.Printable(hostOf(base)))
+	stdin, _ := c.Flags().GetBool("stdin")
+	if !stdin {
+		if yes, _ := askYes(c, question); yes {
+			return nil
+		}
+	}
+	return &home.Error{
+		Op:   "reset the password",
+		Err:  fmt.Errorf("the link leads to %s, which is not the account service %s", terminal.Printable(base), accountURL(c)),
+		Hint: "if that is where your account is, run: rekeyd reset --account-url " + terminal.Printable(base),
+	}
+}
+
+// hostOf returns the host of a URL, or all of what is none.
+func hostOf(base string) string {
+	if u, err := url.Parse(base); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return base
+}
+
+// noSecrets returns a check of arguments that takes none: the first would be a secret.
+func noSecrets(secret string) cobra.PositionalArgs {
+	return func(c *cobra.Command, as []string) error {
+		if len(as) > 0 {
+			return terminal.Usage(c, noSecretArgument(c.CommandPath(), secret))
+		}
+		return nil
+	}
+}
