@@ -24,12 +24,14 @@ type pause struct {
 // sendErrands sends the oldest errand that is not deferred, with others of its kind and epoch.
 func (l *Link) sendErrands(now time.Time, a home.Account) error {
 	l.mu.Lock()
-	n := len(l.deferred) + len(l.committing) + l.o.Batch
+	committing := maps.Clone(l.committing) // as of before the read: what is committed during it may still be in waiting
+	n := len(l.deferred) + len(committing) + l.o.Batch
 	l.mu.Unlock()
 	waiting, err := l.o.Store.Errands(n)
 	if err != nil {
 		return err
 	}
+	waiting = slices.DeleteFunc(waiting, func(e home.Errand) bool { return committing[keyOf(e)] })
 	batch := l.pick(now, waiting)
 	if len(batch) == 0 {
 		return nil
@@ -66,7 +68,7 @@ func (l *Link) pick(now time.Time, waiting []home.Errand) map[string]home.Errand
 	batch := map[string]home.Errand{}
 	var lead home.Errand
 	for _, e := range waiting {
-		if l.committing[keyOf(e)] || now.Before(l.deferred[keyOf(e)].until) {
+		if now.Before(l.deferred[keyOf(e)].until) {
 			continue
 		}
 		if len(batch) == 0 {
