@@ -264,7 +264,7 @@ func TestTheTestsThatTheDocumentNamesExist(t *testing.T) {
 	}
 	_, rest, _ := strings.Cut(readDocument(t), "\n## Attacks\n")
 	section, _, _ := strings.Cut(rest, "\n## ")
-	rows := regexp.MustCompile("(?m)^\\| [^|]+ \\| [^|]+ \\| ([^|]+) \\|$").FindAllStringSubmatch(section, -1)
+	rows := regexp.MustCompile(`(?m)^\| [^|]+ \| [^|]+ \| ([^|]+) \|$`).FindAllStringSubmatch(section, -1)
 	if len(rows) < 15 {
 		t.Fatalf("%d rows in the table of attacks", len(rows))
 	}
