@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
-	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -252,5 +251,3 @@ func (s *Service) Holds(hub, device string) bool {
 	d, err := s.st.Device(m.Account, device)
 	return err == nil && d.Holder == hub
 }
-
-var _ = wire.Device{} // TODO remove
