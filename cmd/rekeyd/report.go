@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
@@ -22,13 +23,16 @@ const (
 	exitStore       = 6 // the state directory cannot be used
 )
 
+// misspelledCommand finds the name in cobra's error only where it looks like one: a link pasted in its place is a secret.
+var misspelledCommand = regexp.MustCompile(`^unknown command( "[a-z][a-z-]{0,15}" for "rekeyd[a-z ]*")?`)
+
 // report prints an error and what the person can do, and picks the exit code.
 func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") {
-		err = terminal.NewUsageError("rekeyd", errors.New(strings.SplitN(err.Error(), "\n", 2)[0]))
+		err = terminal.NewUsageError("rekeyd", errors.New(misspelledCommand.FindString(err.Error())))
 	}
 	text := strings.TrimPrefix(err.Error(), "rekeyd: ")
 	if _, ok := errors.AsType[terminal.UsageError](err); ok {
