@@ -66,11 +66,12 @@ func (q *queues) add(m mqtt.Message, member string) bool {
 	return true
 }
 
-// drain takes the messages of a member until none waits, and deletes the queue.
+// drain takes the messages of a member until none waits or ctx ends, and deletes the queue. Messages that are left then are
+// lost: their sender repeats them, and the next run must find no queue that no worker has.
 func (q *queues) drain(ctx context.Context, one *queue) {
-	for ctx.Err() == nil {
+	for {
 		q.mu.Lock()
-		if len(one.waiting) == 0 {
+		if len(one.waiting) == 0 || ctx.Err() != nil {
 			delete(q.by, one.member)
 			q.mu.Unlock()
 			return

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 )
@@ -77,4 +78,35 @@ func TestAQueueKeepsItsOrderAndItsBound(t *testing.T) {
 		stop()
 		parts.Wait()
 	})
+}
+
+// A part of the program runs again after it failed. A run that ends while a member's messages are taken must not leave a
+// queue behind that no worker of the next run has.
+func TestAMemberIsAnsweredInTheRunAfterTheOneThatEndedDuringItsMessage(t *testing.T) {
+	first, end := context.WithCancel(t.Context())
+	taken := make(chan string, 4)
+	q := newQueues(func(_ string, raw []byte) {
+		end()
+		taken <- string(raw)
+	})
+	var workers sync.WaitGroup
+	q.start(first, &workers)
+	if !q.add(mqtt.Message{Payload: []byte("in the first run")}, "hub") {
+		t.Fatal("no room")
+	}
+	<-taken
+	workers.Wait()
+
+	second, stop := context.WithCancel(t.Context())
+	q.start(second, &workers)
+	defer workers.Wait()
+	defer stop()
+	if !q.add(mqtt.Message{Payload: []byte("in the second run")}, "hub") {
+		t.Fatal("no room")
+	}
+	select {
+	case <-taken:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the message is never taken")
+	}
 }
