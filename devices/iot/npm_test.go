@@ -15,7 +15,9 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/npmtest"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/drivertest"
 	"github.com/rekeyd/rekeyd/devices/iot"
+	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
 // npmDevice is a simulated device of npm.
@@ -186,6 +188,67 @@ func TestAnotherClientSpeaksToOurSimulatedDevices(t *testing.T) {
 	for i, s := range devices {
 		if holds := s.Holds(email, newPair.Password); holds != (i > 0) {
 			t.Errorf("%s holds the new password: %t", s.Name(), holds)
+		}
+	}
+}
+
+// npmRead is what a client that others wrote reads of a device.
+type npmRead struct {
+	Model, Username, Error    string
+	Binded, NextAction, Rules int
+	Year                      int
+	On                        bool
+	Power                     *float64 // watts; nil of a device without a meter
+}
+
+// A home automation polls more than an account: switch, energy meter, schedule, clock.
+func TestAnotherClientReadsAndSwitchesOurSimulatedDevices(t *testing.T) {
+	dir := npmtest.Packages(t, filepath.Join("testdata", "npm"))
+	script, err := os.ReadFile(filepath.Join("testdata", "npm", "client.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !nettest.InNamespace(t) {
+		return
+	}
+	models := []struct {
+		kind    home.Kind
+		name    string
+		metered bool
+	}{{home.Plug, "HS100(US)", false}, {home.Plug, "HS110(EU)", true}, {home.Bulb, "KL130(US)", true}}
+	var specs []sim.Spec
+	for _, m := range models {
+		specs = append(specs, sim.Spec{
+			Kind: m.kind, Protocol: home.IOT, Model: m.name, Username: email, Password: oldPair.Password,
+		})
+	}
+	devices := drivertest.Play(t, nil, specs...)
+	read := func(i int) (r npmRead) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "node", "-e", string(script), "client", devices[i].Addr().Addr().String())
+		cmd.Dir = dir
+		raw, err := cmd.Output()
+		if err != nil || json.Unmarshal(raw, &r) != nil {
+			t.Fatalf("%s: %q, %v", models[i].name, raw, err)
+		}
+		return r
+	}
+	d := driver(t, iot.Options{})
+	for i, m := range models {
+		for _, moved := range []bool{false, true} {
+			if moved {
+				if err := d.Rekey(t.Context(), drivertest.Seen(devices[i]), move); err != nil {
+					t.Errorf("%s: %v", m.name, err)
+				}
+			}
+			r := read(i)
+			if r.Error != "" || r.Model != m.name || r.Username != email || r.Binded != 1 || !r.On || r.NextAction != -1 ||
+				r.Rules != 0 || r.Year < 2024 || (r.Power != nil) != m.metered {
+				t.Errorf("%s, moved %t: read %+v", m.name, moved, r)
+			}
+		}
+		if !devices[i].Holds(email, newPair.Password) {
+			t.Errorf("%s was not moved", m.name)
 		}
 	}
 }

@@ -33,6 +33,7 @@ type iot struct {
 	server    string
 	alias     string
 	relay     int
+	light     light        // of a bulb
 	out       *net.UDPConn // where to answer broadcasts from; nil while off
 }
 
@@ -53,6 +54,7 @@ func newIOT(cloud Cloud, s Spec, log *slog.Logger) *iot {
 	d := &iot{
 		spec: s, model: m, cloud: cloud, log: log, wake: make(chan struct{}, 1),
 		mac: net.HardwareAddr{0x50, 0xc7, 0xbf, a[1], a[2], a[3]}, server: "n-devs.tplinkcloud.com", alias: s.Name,
+		light: light{ColorTemp: 2700, Brightness: 50, Mode: "normal"},
 	}
 	d.hold(s.Username, s.Password)
 	return d
@@ -107,7 +109,7 @@ func (d *iot) sysinfo() map[string]any {
 		return strings.ToUpper(hex.EncodeToString(sum[:16]))
 	}
 	d.mu.Lock()
-	alias, relay := d.alias, d.relay
+	alias, relay, state := d.alias, d.relay, d.lightState()
 	d.mu.Unlock()
 	info := map[string]any{
 		"err_code": 0, "sw_ver": d.model.sw, "hw_ver": d.model.hw, "model": d.model.full, "alias": alias, "rssi": -47,
@@ -119,14 +121,7 @@ func (d *iot) sysinfo() map[string]any {
 	case home.Bulb:
 		info["mic_type"], info["mic_mac"] = "IOT.SMARTBULB", strings.ToUpper(hex.EncodeToString(mac))
 		info["description"], info["is_factory"] = d.model.title, false
-		info["light_state"] = map[string]any{
-			"on_off":     relay,
-			"brightness": 50,
-			"hue":        0,
-			"saturation": 0,
-			"color_temp": 2700,
-			"mode":       "normal",
-		}
+		info["light_state"] = state
 	case home.Camera:
 		username, _ := d.holds()
 		info["type"], info["mac"], info["bind_status"] = "IOT.IPCAMERA", strings.ToUpper(mac.String()), username != ""

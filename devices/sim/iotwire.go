@@ -49,22 +49,17 @@ func (r request) asks() bool {
 // answer runs a request.
 func (d *iot) answer(ctx context.Context, r request) []byte {
 	out := map[string]any{}
-	for module, methods := range r {
+	for name, methods := range r {
+		module := d.module(name)
+		if module == nil {
+			out[name] = d.model.noModule()
+			continue
+		}
 		answers := map[string]any{}
 		for method, args := range methods {
-			switch module {
-			case "system":
-				answers[method] = d.system(method, args)
-			case d.model.cloudModule():
-				answers[method] = d.call(ctx, method, args)
-			}
+			answers[method] = module(ctx, method, args)
 		}
-		switch module {
-		case "system", d.model.cloudModule():
-			out[module] = answers
-		default:
-			out[module] = d.model.noModule()
-		}
+		out[name] = answers
 	}
 	raw, err := json.Marshal(out)
 	if err != nil {
