@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"log/slog"
+	"net/http"
 
 	"github.com/miekg/dns"
 
@@ -39,6 +40,19 @@ func Answer(d *Device, raw []byte) (answer []byte, asks, ok bool) {
 	return d.body.(interface {
 		answer(context.Context, request) []byte
 	}).answer(context.Background(), r), r.asks(), true
+}
+
+// SmartAnswer returns what a SMART device answers to one request of a session.
+func SmartAnswer(d *Device, raw string) string {
+	return string(d.body.(*smart).answer(context.Background(), []byte(raw)))
+}
+
+// KLAP returns the web server of a device that speaks KLAP.
+func KLAP(d *Device) http.Handler {
+	if s, ok := d.body.(*smart); ok {
+		return s.door
+	}
+	return d.body.(*iotKLAP).door
 }
 
 // Told returns what is answered to an mDNS message.

@@ -76,13 +76,23 @@ func (k *klap) close() {
 	clear(k.sessions)
 }
 
+// movedOn is what a device answers to the older handshake: its firmware speaks KLAP now (devices/PROTOCOLS.md, section 7.2).
+const movedOn = `{"error_code":1003}`
+
 func (k *klap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && r.URL.Path == "/" {
+		_, _ = io.WriteString(w, "200 OK")
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil || r.Method != http.MethodPost {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
 	switch r.URL.Path {
+	case "/app":
+		w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+		_, _ = io.WriteString(w, movedOn)
 	case "/app/handshake1":
 		k.first(w, body)
 	case "/app/handshake2":

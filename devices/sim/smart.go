@@ -11,9 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -88,8 +86,7 @@ func (d *smart) port() uint16 { return webPort(home.KLAP2.Port()) }
 
 func (d *smart) announcement() announcement { return announcement{} }
 
-// holds returns what the device holds. One that reverts has, at the third request after a change, what its cloud knows
-// again.
+// holds returns what the device holds.
 func (d *smart) holds() (string, home.Secret) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -121,27 +118,42 @@ func (d *smart) plug() (socket, error) {
 	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.KLAP2.Port())), d.door, nil)
 }
 
+// smartRequest is one request, or one of a multipleRequest.
+type smartRequest struct {
+	Method string
+	Params json.RawMessage
+}
+
+// Codes of devices/PROTOCOLS.md, section 9.3.
+const (
+	smartUnknown   = -1002
+	smartUndecoded = -1003
+	smartBadParams = -1008
+)
+
 // answer runs one request.
 func (d *smart) answer(_ context.Context, raw []byte) []byte {
-	var r struct {
-		Method string
-		Params json.RawMessage
-	}
-	result, code := any(nil), -1003 // JSON_DECODE
+	var r smartRequest
+	result, code := any(nil), smartUndecoded
 	if json.Unmarshal(raw, &r) == nil && r.Method != "" {
-		result, code = d.run(r.Method, r.Params)
+		if r.Method == "multipleRequest" {
+			result, code = d.multiple(r.Params)
+		} else {
+			result, code = d.run(r.Method, r.Params)
+		}
 	}
 	out := map[string]any{"error_code": code}
 	if result != nil {
 		out["result"] = result
 	}
-	said, err := json.Marshal(out)
+	answered, err := json.Marshal(out)
 	if err != nil {
 		panic("an answer of texts and numbers: " + err.Error())
 	}
-	return said
+	return answered
 }
 
+// run runs one method. A device that reverts has, at the third request after a change, what its cloud knows again.
 func (d *smart) run(method string, params json.RawMessage) (any, int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -151,52 +163,25 @@ func (d *smart) run(method string, params json.RawMessage) (any, int) {
 			d.username, d.password, d.before = d.before.username, d.before.password, pair{} // its cloud has overwritten it
 		}
 	}
+	if result, ok := d.query(method); ok {
+		return result, 0
+	}
 	switch method {
-	case "get_device_info":
-		mac := slices.Clone(d.mac)
-		if d.spec.has(Impostor) {
-			mac[2] ^= 0xff
-		}
-		kind := map[home.Kind]string{
-			home.Plug: "SMART.TAPOPLUG", home.Switch: "SMART.TAPOSWITCH",
-			home.Bulb: "SMART.TAPOBULB",
-		}[d.spec.Kind]
-		return map[string]any{
-			"device_id": "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00", "type": kind, "model": d.spec.Model,
-			"fw_ver": "1.3.0 Build 230905",
-			"hw_ver": "1.0", "mac": strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")), "device_on": d.on,
-			"nickname": base64.StdEncoding.EncodeToString([]byte(d.spec.Name)), "ip": d.spec.Addr.String(), "rssi": -41,
-		}, 0
 	case "set_device_info":
 		var p struct {
 			On *bool `json:"device_on"`
 		}
 		if json.Unmarshal(params, &p) != nil || p.On == nil {
-			return nil, -1008
+			return nil, smartBadParams
 		}
 		d.on = *p.On
 		return nil, 0
-	case "component_nego":
-		list := []map[string]any{
-			{"id": "device", "ver_code": 2},
-			{"id": "time", "ver_code": 1},
-			{"id": "account", "ver_code": 1},
-			{"id": "quick_setup", "ver_code": 3},
-		}
-		if d.spec.has(Bare) {
-			list = list[:2]
-		}
-		return map[string]any{"component_list": list}, 0
-	case "get_device_time":
-		return map[string]any{"timestamp": time.Now().Unix(), "time_diff": 60, "region": "Europe/Berlin"}, 0
-	case "get_connect_cloud_state":
-		return map[string]any{"status": 0}, 0
 	case "device_reboot":
 		return nil, 0
 	case "set_qs_info":
 		return nil, d.setUp(params)
 	}
-	return nil, -1002 // UNKNOWN_METHOD
+	return nil, smartUnknown
 }
 
 // setUp gives the device another account; d.mu is held. It answers as an L900 did: with an error, though it has taken
@@ -208,7 +193,7 @@ func (d *smart) setUp(params json.RawMessage) int {
 		Wireless json.RawMessage
 	}
 	if json.Unmarshal(params, &p) != nil || p.Account == nil || p.Time["timestamp"] == nil {
-		return -1008
+		return smartBadParams
 	}
 	if p.Wireless != nil {
 		d.methods = append(d.methods, "joined another network") // a test fails where it appears
@@ -217,14 +202,14 @@ func (d *smart) setUp(params json.RawMessage) int {
 	username, err1 := base64.StdEncoding.DecodeString(p.Account.Username)
 	password, err2 := base64.StdEncoding.DecodeString(p.Account.Password)
 	if err1 != nil || err2 != nil || len(username) == 0 {
-		return -1008
+		return smartBadParams
 	}
 	if d.spec.has(Stubborn) {
-		return -1003
+		return smartUndecoded
 	}
 	if d.spec.has(Reverting) {
 		d.before, d.asked = pair{d.username, d.password}, 0
 	}
 	d.username, d.password = string(username), home.SecretBytes(password)
-	return -1003
+	return smartUndecoded
 }

@@ -132,6 +132,9 @@ func (d *tapocam) run(method string, params json.RawMessage) (any, int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.methods = append(d.methods, method)
+	if result, ok := d.query(method); ok {
+		return result, 0
+	}
 	switch method {
 	case "getDeviceInfo":
 		mac := slices.Clone(d.mac)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/sha256"
@@ -216,7 +217,8 @@ func (d *tapocam) secure(stok string, h http.Header, raw []byte) any {
 		return camSays(camUnauthorized, nil)
 	}
 	plain, ok := s.open(p.Request)
-	if !ok || json.Unmarshal(plain, &q) != nil {
+	// Firmware reads the first JSON value and ignores what follows: libraries that work with it pad twice (section 10.5).
+	if !ok || json.NewDecoder(bytes.NewReader(plain)).Decode(&q) != nil {
 		return camSays(camBadFormat, nil)
 	}
 	answer, err := json.Marshal(d.dispatch(q))
