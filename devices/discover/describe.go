@@ -44,7 +44,8 @@ var serviceTypes = map[string]reader{
 	"_matterc._udp":     matter,
 	"_shelly._tcp":      shelly,
 	"_http._tcp":        web,
-	"_esphomelib._tcp":  maker("", home.Other, "board", "mac"),
+	"_esphomelib._tcp":  esphome,
+	"_ewelink._tcp":     ewelink,
 	"_wled._tcp":        maker("WLED", home.Bulb, "", "mac"),
 	"_hue._tcp":         hue,
 	"_axis-video._tcp":  maker("Axis", home.Camera, "", "macaddress"),
@@ -102,29 +103,10 @@ func matter(s *home.Sighting, a Announcement, txt map[string]string) bool {
 		s.Kind = home.Bulb
 	case "266", "267":
 		s.Kind = home.Plug
-	case "259", "260", "261":
+	case "259", "260", "261", "271", "272": // a controller of mounted lamps is one, dimming or not
 		s.Kind = home.Switch
-	}
-	return true
-}
-
-func shelly(s *home.Sighting, a Announcement, txt map[string]string) bool {
-	name := strings.ToLower(a.Instance)
-	_, tail, _ := cutLast(name, "-")
-	addMAC(s, tail)
-	s.Model = nameplate.Text(txt["app"])
-	if s.Model == "" {
-		s.Model, _, _ = cutLast(nameplate.Text(a.Instance), "-")
-	}
-	switch what := name + " " + strings.ToLower(txt["app"]); {
-	case strings.Contains(what, "plug"):
-		s.Kind = home.Plug
-	case strings.Contains(what, "bulb"), strings.Contains(what, "rgbw"), strings.Contains(what, "dimmer"),
-		strings.Contains(what, "vintage"), strings.Contains(what, "duo"):
-		s.Kind = home.Bulb
-	case strings.HasPrefix(name, "shelly1"), strings.HasPrefix(name, "shelly2"), strings.HasPrefix(name, "shellyplus"),
-		strings.HasPrefix(name, "shellypro"), strings.Contains(what, "switch"):
-		s.Kind = home.Switch
+	case "322", "323":
+		s.Kind = home.Camera
 	}
 	return true
 }
