@@ -35,6 +35,7 @@ type book struct {
 	sweep     int
 	instances map[string]*instance // by name, lower case, escaped
 	hosts     map[string]*host
+	types     map[string]*browsing // by "_hap._tcp"
 	dirty     map[*instance]struct{}
 	goodbyes  []home.Sighting // not yet reported
 }
@@ -46,6 +47,9 @@ type instance struct {
 	port       uint16
 	txt        []string
 	hasTXT     bool
+	ptr        string    // the name in the last PTR record, as it came
+	ptrTTL     uint32    // of that record, seconds; 0 while none came
+	ptrAt      time.Time // when it came
 	seenIn     int       // the sweep in which PTR or SRV were last received
 	missed     int       // sweeps in a row
 	expires    time.Time // when the TTL of the last PTR or SRV ends
@@ -90,7 +94,8 @@ func (a *asking) asked(now time.Time) {
 func newBook(limit int, count func(string)) *book {
 	return &book{
 		limit: limit, count: count,
-		instances: map[string]*instance{}, hosts: map[string]*host{}, dirty: map[*instance]struct{}{},
+		instances: map[string]*instance{}, hosts: map[string]*host{}, types: map[string]*browsing{},
+		dirty: map[*instance]struct{}{},
 	}
 }
 
@@ -121,14 +126,14 @@ func (b *book) enter(records []record, n *network, index int, now time.Time) {
 }
 
 // hint enters an instance that may exist: the completer asks for its records by name.
-func (b *book) hint(name string) {
+func (b *book) hint(name string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.instance(name)
+	b.instance(name, now)
 }
 
 // instance returns the instance of this name, made where it is new; nil for one of no interest, or one too many.
-func (b *book) instance(raw string) *instance {
+func (b *book) instance(raw string, now time.Time) *instance {
 	name := strings.ToLower(raw)
 	if i := b.instances[name]; i != nil {
 		return i
@@ -144,6 +149,7 @@ func (b *book) instance(raw string) *instance {
 	i := &instance{name: name, raw: raw, typ: typ, reportedIn: -1, seenIn: b.sweep}
 	b.instances[name] = i
 	b.dirty[i] = struct{}{}
+	b.news(typ, now)
 	return i
 }
 
@@ -158,13 +164,14 @@ func (b *book) enterService(r record, now time.Time) {
 		}
 		return
 	}
-	i := b.instance(name)
+	i := b.instance(name, now)
 	if i == nil {
 		return
 	}
 	switch r.kind {
 	case dns.TypePTR:
 		i.refresh(b.sweep, r.ttl, now, i.host == "")
+		i.ptr, i.ptrTTL, i.ptrAt = r.to, r.ttl, now
 	case dns.TypeSRV:
 		i.refresh(b.sweep, r.ttl, now, true)
 		if to := strings.ToLower(r.to); to != i.host || r.port != i.port {

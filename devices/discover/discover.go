@@ -218,7 +218,11 @@ func (r *run) complete(ctx context.Context, l *listener) {
 		sightings, questions, again := r.book.work(time.Now())
 		r.out.put(sightings)
 		l.ask(ctx, questions)
-		next = again
+		types, known, browse := r.book.browseAgain(time.Now())
+		l.sendAll(ctx, queries(types, known))
+		if next = again; next.IsZero() || !browse.IsZero() && browse.Before(next) {
+			next = browse
+		}
 	}
 }
 

@@ -11,8 +11,9 @@
 // changed address; it cannot say on which interface an answer came; and it stops asking after its first answer
 // (devices/PROTOCOLS.md, section 13.4). The completer therefore listens on its own sockets, reads packets record by
 // record, assembles instances over packets (book), asks for missing records by name, and repeats the questions of the
-// first sweeps. An instance that zeroconf found is a hint: the completer asks for its records, and reports nothing that
-// it has not received itself over an allowed interface.
+// first sweeps, and those that brought something new, with the known answers. An instance that zeroconf found is a
+// hint: the completer asks for its records, and reports nothing that it has not received itself over an allowed
+// interface.
 //
 // Each part has a test that fails without it: TestLaterSweepsFindASilentDevice and TestHubIsAnnounced for zeroconf,
 // TestFindsEveryStyleOfHost, TestNoticesWhoLeavesAndWhoMoves and TestForgedAnswersAreNotBelieved for the completer.

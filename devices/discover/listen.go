@@ -163,14 +163,31 @@ func (l *listener) ask(ctx context.Context, questions []dns.Question) {
 			l.send(b)
 		}
 		if len(questions) > 0 {
-			select { // a burst would drown what it asks for
+			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(5 * time.Millisecond):
+			case <-time.After(packetPause):
 			}
 		}
 	}
 }
+
+// sendAll sends the packets of one query over every interface.
+func (l *listener) sendAll(ctx context.Context, packets [][]byte) {
+	for n, b := range packets {
+		if n > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(packetPause):
+			}
+		}
+		l.send(b)
+	}
+}
+
+// packetPause is how long to wait between two packets: a burst would drown what it asks for.
+const packetPause = 5 * time.Millisecond
 
 func (l *listener) send(b []byte) {
 	for _, i := range l.net.interfaces {

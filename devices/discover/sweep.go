@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/grandcat/zeroconf"
-	"github.com/miekg/dns"
 )
 
 // How many zeroconf resolvers run at a time. Each costs two sockets, four goroutines and 128 kB while it runs: the
@@ -48,10 +47,6 @@ func (r *run) sweep(ctx context.Context, l *listener, first bool) {
 // repeatQuestions asks for all types in one packet, three times with growing pauses (RFC 6762, section 5.2): zeroconf
 // stops asking after its first answer, and every lost packet would cost a sweep.
 func (r *run) repeatQuestions(ctx context.Context, l *listener) {
-	var all []dns.Question
-	for _, t := range slices.Sorted(maps.Keys(serviceTypes)) {
-		all = append(all, question(t+".local.", dns.TypePTR))
-	}
 	w := r.o.Pace.Window
 	for _, p := range []time.Duration{0, w / 5, w * 2 / 5} {
 		select {
@@ -59,7 +54,7 @@ func (r *run) repeatQuestions(ctx context.Context, l *listener) {
 			return
 		case <-time.After(p):
 		}
-		l.ask(ctx, all)
+		l.sendAll(ctx, queries(r.book.browse(time.Now())))
 	}
 }
 
@@ -111,7 +106,7 @@ func (r *run) browse(ctx context.Context, l *listener, typ string) {
 		cancel()
 	}
 	for e := range entries {
-		r.book.hint(e.Instance + "." + typ + ".local.")
+		r.book.hint(e.Instance+"."+typ+".local.", time.Now())
 		r.wakeCompleter()
 	}
 }

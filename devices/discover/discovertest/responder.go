@@ -36,6 +36,7 @@ const (
 	PTROnly               // a question for PTR brings PTR alone; the rest has to be asked for
 	Packed                // a question for PTR brings as many PTR as fit a packet, packet after packet (one hub for many)
 	BadFirst              // as Full, with a malformed record before the good ones
+	OneByOne              // as Full, for one service a question, and for none within 900 ms (matter.js 0.17)
 )
 
 // Responder answers for services on one interface.
@@ -47,6 +48,7 @@ type Responder struct {
 	services []Service
 	rng      *rand.Rand
 	conn     *ipv4.PacketConn
+	answered time.Time // the last PTR, of a responder that answers OneByOne
 }
 
 var group = &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
@@ -74,6 +76,7 @@ func (r *Responder) Start(t testing.TB, on net.Interface, services ...Service) {
 
 func (r *Responder) run() {
 	b := make([]byte, 9000)
+	var whole dns.Msg
 	for {
 		n, _, _, err := r.conn.ReadFrom(b)
 		if err != nil {
@@ -83,11 +86,16 @@ func (r *Responder) run() {
 		if q.Unpack(b[:n]) != nil || q.Response {
 			continue
 		}
+		whole.Question, whole.Answer = append(whole.Question, q.Question...), append(whole.Answer, q.Answer...)
+		if q.Truncated { // known answers follow
+			continue
+		}
 		r.mu.Lock()
-		for _, m := range r.answers(q.Question) {
+		for _, m := range r.answers(whole.Question, whole.Answer) {
 			r.send(m)
 		}
 		r.mu.Unlock()
+		whole = dns.Msg{}
 	}
 }
 
@@ -151,18 +159,34 @@ func spoil(b []byte) []byte {
 	return out
 }
 
-func (r *Responder) answers(questions []dns.Question) []*dns.Msg {
+// answers returns what r answers to questions, known answers left out (RFC 6762, 7.1).
+func (r *Responder) answers(questions []dns.Question, known []dns.RR) []*dns.Msg {
 	var out []*dns.Msg
 	var pile []dns.RR
+	knows := map[string]bool{}
+	for _, rr := range known {
+		// matter.js compares the TTL, too; others are silent for at least half of theirs
+		if p, ok := rr.(*dns.PTR); ok && (p.Hdr.Ttl == ptrTTL || r.Style != OneByOne && p.Hdr.Ttl > ptrTTL/2) {
+			knows[strings.ToLower(p.Ptr)] = true
+		}
+	}
 	for _, q := range questions {
 		name := strings.ToLower(q.Name)
 		for _, s := range r.services {
 			switch {
 			case q.Qtype == dns.TypePTR && name == strings.ToLower(s.Type)+".local.":
-				if r.Style == Full || r.Style == BadFirst {
-					out = append(out, full(s, 4500))
-				} else {
-					pile = append(pile, ptr(s, 4500))
+				now := time.Now()
+				switch {
+				case knows[strings.ToLower(fullName(s))]:
+				case r.Style == OneByOne:
+					if now.Sub(r.answered) > 900*time.Millisecond {
+						r.answered = now
+						out = append(out, full(s, ptrTTL))
+					}
+				case r.Style == Full, r.Style == BadFirst:
+					out = append(out, full(s, ptrTTL))
+				default:
+					pile = append(pile, ptr(s, ptrTTL))
 				}
 			case name == strings.ToLower(fullName(s)):
 				if q.Qtype == dns.TypeSRV || q.Qtype == dns.TypeANY {
@@ -188,9 +212,11 @@ func (r *Responder) answers(questions []dns.Question) []*dns.Msg {
 	return out
 }
 
+const ptrTTL = 4500 // seconds
+
 func full(s Service, ttl uint32) *dns.Msg {
 	if ttl == 0 {
-		ttl = 4500
+		ttl = ptrTTL
 	}
 	m := message(ptr(s, ttl))
 	m.Extra = append(append(m.Extra, srv(s), txt(s)), addrs(s)...)
