@@ -44,9 +44,9 @@ type sight struct {
 }
 
 // verdict returns the verdict to show. A binding is shown as current when both of its ends are: until then it is
-// stale, at the lower epoch of the two.
+// stale, at the lower epoch of the two. What an unbound device held at its last probe counts against today's epoch.
 func (s sight) verdict() home.Verdict {
-	v := s.memory.verdict
+	v := s.memory.verdict.Against(s.account.Epoch)
 	switch {
 	case s.bound:
 		v = s.binding.Verdict
