@@ -112,9 +112,10 @@ func mayReceive(f home.Finding) bool {
 // move writes down the intent, and then has the driver give the device the newest credential.
 func (r *Rekeyer) move(ctx context.Context, t task) error {
 	m := home.Move{Account: t.subject.Account, To: t.newest(), Known: t.subject.Credentials, Try: t.try}
-	from := t.subject.Binding.Verdict.Epoch
-	for _, c := range t.subject.Credentials {
-		if c.Epoch == from && from != 0 {
+	found := t.subject.Binding.Verdict
+	from := found.Epoch
+	for _, c := range t.subject.Credentials { // an epoch's address in another letter case comes last
+		if c.Epoch == from && from != 0 && (m.From.Epoch == 0 || found.State == home.WrongCase) {
 			m.From = c
 		}
 	}

@@ -29,6 +29,7 @@ func (r *Rekeyer) task(id home.DeviceID) (task, error) {
 	t.device, t.driver = d, r.o.Drivers[d.Protocol]
 	var err error
 	t.subject, err = r.o.Ledger.Subject(id)
+	t.subject = t.subject.For(d)
 	return t, err
 }
 

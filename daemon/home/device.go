@@ -100,15 +100,16 @@ func OwnerOf(email string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// Claims returns the match that the device's announcement claims, for use where nothing better is known. Devices hash the
-// address in the letter case in which it was typed, so the hash of the address in lower case counts, too.
+// Claims returns the match that the device's announcement claims, for use where nothing better is known. A device hashes
+// the address in the letter case in which it was typed: see Spelling.
 func (d Device) Claims(email string) Match {
-	switch {
-	case d.Owner == "" || email == "":
+	if d.Owner == "" || email == "" {
 		return Unknown
-	case d.Owner == NoOwner:
+	}
+	if d.Owner == NoOwner {
 		return Unbound
-	case d.Owner == OwnerOf(email), d.Owner == OwnerOf(strings.ToLower(email)):
+	}
+	if _, ok := Spelling(email, d.Owner); ok {
 		return Ours
 	}
 	return Foreign

@@ -69,19 +69,23 @@ func (d *AES) Probe(ctx context.Context, dev home.Device, c home.Candidates) (ho
 	return f, nil
 }
 
-// likeliest moves to the front the credential that the device was last seen to hold, or the factory's where it states
-// no owner.
+// likeliest moves to the front what the device probably holds, since each sign-in is counted: a credential whose user
+// name hashes to the owner that the device states, the one of the epoch that it was last seen to hold, the factory's
+// where it states no owner.
 func likeliest(keys []keyring.Key, dev home.Device, c home.Candidates) []keyring.Key {
-	first := func(k keyring.Key) int {
-		s := k.Verdict.State
-		recorded := c.Recorded != 0 && k.Verdict.Epoch == c.Recorded && s != home.WrongCase
-		factory := s == home.Default || s == home.Blank
-		if recorded || factory && dev.Claims(c.Account.Email) == home.Unbound {
-			return 0
+	unbound := dev.Claims(c.Account.Email) == home.Unbound
+	order := func(k keyring.Key) (rank int) {
+		s, owner := k.Verdict.State, home.OwnerOf(k.Username) == dev.Owner
+		if owner {
+			rank -= 2
 		}
-		return 1
+		recorded := c.Recorded != 0 && k.Verdict.Epoch == c.Recorded && (s != home.WrongCase || owner)
+		if recorded || unbound && (s == home.Default || s == home.Blank) {
+			rank--
+		}
+		return rank
 	}
-	slices.SortStableFunc(keys, func(a, b keyring.Key) int { return first(a) - first(b) })
+	slices.SortStableFunc(keys, func(a, b keyring.Key) int { return order(a) - order(b) })
 	return keys
 }
 

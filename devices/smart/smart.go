@@ -84,7 +84,7 @@ func verdict(k keyring.Key) (home.Match, home.Verdict) {
 	case home.Default, home.Blank:
 		m = home.Unbound
 	case home.WrongCase:
-		v.Detail = "it was set up with the account's e-mail address in lower case"
+		v.Detail = "it was set up with the account's e-mail address in other upper and lower case"
 	}
 	return m, v
 }
