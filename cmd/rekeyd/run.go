@@ -15,6 +15,7 @@ import (
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/supervisor"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
+	"github.com/rekeyd/rekeyd/devices/discover"
 )
 
 // The project's ports, on loopback.
@@ -30,12 +31,15 @@ func newRun() *cobra.Command {
 		Args: terminal.Args(cobra.NoArgs),
 		Long: `Run the daemon. It looks for devices on the interfaces given (every multicast interface that is
 up, loopback left out), and brings its own account service and MQTT broker unless it is told of others.
+Devices in another subnet, which no broadcast reaches, are found at their --target.
 
 Mail of the embedded account service goes over --smtp, or to files in --mail-dir; with both, files are what
 --smtp did not take.`,
 	}
 	f := c.Flags()
 	interfaces := f.StringSlice("interface", nil, "network interface to look for devices on; may be given several times")
+	targets := f.StringSlice("target", nil, "address, subnet (/22 or smaller) or host name of devices that no broadcast "+
+		"reaches; may be given several times")
 	brokers := f.StringArray(
 		"broker",
 		nil,
@@ -50,6 +54,12 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	brokerPassword := addBrokerPassword(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
+		var probed []discover.Target
+		for _, text := range *targets {
+			t, err := discover.ParseTarget(text)
+			errs = append(errs, err)
+			probed = append(probed, t)
+		}
 		for _, b := range *brokers {
 			if _, err := mqtt.ParseBroker(b); err != nil {
 				errs = append(errs, err)
@@ -83,7 +93,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		}
 		hub := app.HubOptions{
 			State:   stateOf(c),
-			Version: version, Interfaces: *interfaces, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
+			Version: version, Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
 			Parallel: *parallel, Passphrase: passphrase, Log: log,
 		}
 		if *accountURL != "" {

@@ -128,7 +128,7 @@ type Sighting struct {
 	Kind  Kind           // Other where the observation does not show it
 	Model string         // may be empty
 	Addr  netip.AddrPort // IPv4 preferred where both are known
-	Addrs []netip.Addr   // all announced addresses, each inside the subnets of an allowed interface
+	Addrs []netip.Addr   // all announced addresses, each inside the subnets of an allowed interface, or a target
 	Match Match          // Unknown where the source does not show it
 	Owner string         // OwnerOf the e-mail address, or NoOwner; empty where the observation has none
 	Extra JSON           // an object with the other fields of the observation, at most 2 KiB, no secret; may be empty

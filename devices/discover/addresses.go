@@ -20,7 +20,7 @@ func (b *book) enterAddrs(records []record, n *network, index int, now time.Time
 			continue
 		}
 		a, ok := n.place(r.addr, index)
-		if !ok {
+		if !ok && (b.targeted == nil || !b.targeted(a)) { // a router may pass on what targets announce
 			b.count("mdns address outside the subnets")
 			continue
 		}

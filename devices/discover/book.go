@@ -28,8 +28,9 @@ const (
 // book assembles service instances from records that come in any order over many packets, and knows what is still
 // missing. It does no I/O and takes the time from its caller. Everything in it is bounded.
 type book struct {
-	limit int
-	count func(what string)
+	limit    int
+	count    func(what string)
+	targeted func(netip.Addr) bool // the owner named the address; nil for none
 
 	mu        sync.Mutex
 	sweep     int

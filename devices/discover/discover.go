@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -66,6 +67,8 @@ func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 	r := &run{Discovery: d, out: out, wake: make(chan struct{}, 1)}
 	r.book = newBook(d.o.Limit, d.count)
 	r.replies = newReplies(d.o.Limit, d.count)
+	r.targets = &targets{all: d.o.Targets, count: d.count, named: map[string][]netip.Addr{}}
+	r.book.targeted = r.targets.contain
 	var now *network
 	for ctx.Err() == nil {
 		next := r.awaitNetwork(ctx, now)
@@ -107,6 +110,7 @@ type run struct {
 	*Discovery
 	book    *book
 	replies *replies
+	targets *targets
 	out     *outbox
 	wake    chan struct{} // wakes the completer
 }

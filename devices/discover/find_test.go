@@ -135,8 +135,8 @@ func TestFindsEveryStyleOfHost(t *testing.T) {
 	}
 }
 
-// Of 14 nodes in one process of matter.js only the first ever answered: 1 was found within 20 s, and the others when they
-// announced themselves again. A repeated question that carries what is known finds one a second.
+// Of 14 nodes in one process of matter.js only the first ever answered: 1 was found within 20 s, and the others when
+// they announced themselves again. A repeated question that carries what is known finds one a second.
 func TestFindsAllOfAHostThatAnswersWithOneServiceAQuestion(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {

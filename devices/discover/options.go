@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"time"
 )
 
@@ -14,8 +13,8 @@ import (
 type Options struct {
 	// Interfaces returns the allowed interfaces that are there now; it is asked again every Pace.Poll. Default: Multicast.
 	Interfaces func() ([]net.Interface, error)
-	Probes     []Probe      // asked beside mDNS; nil means those of Kasa and of Tapo devices, an empty slice none
-	Targets    []netip.Addr // further IPv4 addresses that the probes go to, broadcast or not, and replies may come from
+	Probes     []Probe  // asked beside mDNS; nil means those of Kasa and of Tapo devices, an empty slice none
+	Targets    []Target // where devices are that no broadcast reaches
 	Pace       Pace
 	Limit      int // service instances kept, and probed devices; default 8192. What comes beyond is dropped and counted
 	Log        *slog.Logger
@@ -48,11 +47,7 @@ func (o Options) complete() (Options, error) {
 			errs = append(errs, errors.New("a probe without port or datagram"))
 		}
 	}
-	for _, t := range o.Targets {
-		if !t.Is4() {
-			errs = append(errs, fmt.Errorf("target %s: want an IPv4 address", t))
-		}
-	}
+	errs = append(errs, checkTargets(o.Targets))
 	if o.Limit < 0 || o.Pace.Quick < 0 {
 		errs = append(errs, errors.New("a limit or a count below zero"))
 	}

@@ -1,7 +1,6 @@
 package discover_test
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 
@@ -14,7 +13,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		{Pace: discover.Pace{Quick: -1}},
 		{Limit: -1},
 		{Probes: []discover.Probe{nil}},
-		{Targets: []netip.Addr{netip.MustParseAddr("fd00::1")}},
+		{Targets: []discover.Target{{}}},
 	} {
 		if _, err := discover.New(o); err == nil {
 			t.Errorf("%+v is accepted", o)

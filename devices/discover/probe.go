@@ -35,9 +35,10 @@ func (r *run) probe(ctx context.Context, n *network) {
 	defer wg.Wait()
 	wg.Go(func() { r.readReplies(p, n) })
 	defer c.Close()
+	wg.Go(func() { r.targets.resolve(ctx) }) // a resolver that does not answer delays nothing
 	for range 2 {
 		for _, probe := range r.o.Probes {
-			r.sendProbe(p, n, probe)
+			r.sendProbe(ctx, p, n, probe)
 		}
 		select {
 		case <-ctx.Done():
@@ -48,7 +49,7 @@ func (r *run) probe(ctx context.Context, n *network) {
 	<-ctx.Done()
 }
 
-func (r *run) sendProbe(c *ipv4.PacketConn, n *network, p Probe) {
+func (r *run) sendProbe(ctx context.Context, c *ipv4.PacketConn, n *network, p Probe) {
 	questions := p.Datagrams()
 	to := func(a netip.Addr, index int) {
 		for _, q := range questions {
@@ -61,10 +62,23 @@ func (r *run) sendProbe(c *ipv4.PacketConn, n *network, p Probe) {
 			to(b, x.index)
 		}
 	}
-	for _, a := range slices.Concat(r.o.Targets, r.replies.known(p.Port())) {
+	for _, a := range r.replies.known(p.Port()) {
 		to(a, 0)
 	}
+	for i, a := range r.targets.addrs() {
+		to(a, 0)
+		if i%targetBurst == targetBurst-1 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(packetPause):
+			}
+		}
+	}
 }
+
+// targetBurst is how many targets are probed without a pause.
+const targetBurst = 32
 
 func (r *run) readReplies(c *ipv4.PacketConn, n *network) {
 	b := make([]byte, 9000)
@@ -106,7 +120,7 @@ func (r *run) readReplies(c *ipv4.PacketConn, n *network) {
 }
 
 func (r *run) mayReply(n *network, a netip.Addr, index int) bool {
-	if slices.Contains(r.o.Targets, a) {
+	if r.targets.contain(a) {
 		return true
 	}
 	_, ok := n.place(a, index)

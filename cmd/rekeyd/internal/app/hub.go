@@ -27,11 +27,12 @@ import (
 type HubOptions struct {
 	State      string
 	Version    string
-	Interfaces []string // every multicast interface when empty
-	Service    *Service // the account service in the same process; nil where AccountURL names another
-	AccountURL string   // of an account service elsewhere
-	Brokers    []string // that the link dials where Service is nil; those of the account when empty
-	Listen     string   // address of the house's page and read-only API
+	Interfaces []string          // every multicast interface when empty
+	Targets    []discover.Target // where devices are that no broadcast reaches
+	Service    *Service          // the account service in the same process; nil where AccountURL names another
+	AccountURL string            // of an account service elsewhere
+	Brokers    []string          // that the link dials where Service is nil; those of the account when empty
+	Listen     string            // address of the house's page and read-only API
 	Pace       discover.Pace
 	Parallel   int // devices asked or moved at once; 16 when zero
 	Passphrase home.Secret
@@ -123,7 +124,9 @@ func (h *Hub) openCloud() error {
 
 // openEngine makes discovery, the drivers, the engine and its API.
 func (h *Hub) openEngine() error {
-	d, err := discover.New(discover.Options{Interfaces: h.interfaces(), Pace: h.o.Pace, Log: h.o.Log.With("part", "discover")})
+	d, err := discover.New(discover.Options{
+		Interfaces: h.interfaces(), Targets: h.o.Targets, Pace: h.o.Pace, Log: h.o.Log.With("part", "discover"),
+	})
 	if err != nil {
 		return err
 	}
