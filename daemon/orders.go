@@ -3,7 +3,7 @@ package daemon
 import (
 	"cmp"
 	"errors"
-	"slices"
+	"fmt"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -145,8 +145,10 @@ func (r *Rekeyer) Remember(email string, passwords []home.Secret) (added int, er
 	if err != nil {
 		return 0, &home.Error{Op: op, Err: err, Hint: "sign in first, with: rekeyd login EMAIL"}
 	}
-	if slices.ContainsFunc(passwords, home.Secret.IsZero) {
-		return 0, &home.Error{Op: op, Err: errors.New("it is empty")}
+	for i, p := range passwords {
+		if err := home.CheckPassword(p); err != nil {
+			return 0, &home.Error{Op: op, Err: fmt.Errorf("password %d: %w", i+1, err)}
+		}
 	}
 	cs := make([]home.Credential, 0, len(passwords))
 	for _, p := range passwords {

@@ -214,14 +214,16 @@ it sends a code by e-mail, which is asked for, or given with --code.`,
 		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, nil); err != nil {
 			return err
 		}
-		prompt, key := "Password", "password"
-		switch {
-		case *pair:
-			prompt, key = "Pairing word", "pairing"
-		default:
+		key := "password"
+		var secret home.Secret
+		var err error
+		if *pair {
+			key = "pairing"
+			secret, err = readPairing(c, "Pairing word")
+		} else {
 			in["email"] = as[0]
+			secret, err = readPassword(c, "Password", false)
 		}
-		secret, err := readPassword(c, prompt, false)
 		if err != nil {
 			return err
 		}

@@ -1,18 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
+	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // manyPasswords is how many lines are read; the vault takes fewer.
@@ -23,7 +22,7 @@ func newImport() *cobra.Command {
 		Use: "import", Short: "Add earlier passwords of your account that you remember", Args: terminal.Args(cobra.NoArgs),
 		Long: `Add earlier passwords of your account that you remember, so that devices are found that were
 left behind by older resets. They are asked for on the terminal, one after the other, or read from standard
-input, one a line. They are kept sealed, and used for nothing but to open devices that hold them.`,
+input, one a line, in UTF-8 or UTF-16. They are kept sealed, and used for nothing but to open devices that hold them.`,
 	}
 	c.Flags().Bool("password-stdin", false, "read the passwords from standard input, one a line")
 	email := c.Flags().String(
@@ -63,14 +62,24 @@ input, one a line. They are kept sealed, and used for nothing but to open device
 func readPasswords(c *cobra.Command) ([]string, error) {
 	var all []string
 	if stdin, _ := c.Flags().GetBool("password-stdin"); stdin {
-		s := bufio.NewScanner(io.LimitReader(c.InOrStdin(), manyPasswords*maxPassword))
-		for s.Scan() && len(all) < manyPasswords {
-			if line := strings.TrimRight(s.Text(), "\r"); line != "" {
-				all = append(all, line)
+		l := newLines(io.LimitReader(c.InOrStdin(), manyPasswords*maxPassword))
+		var bad []error
+		for len(all)+len(bad) < manyPasswords {
+			p, err := l.password()
+			if errors.Is(err, io.EOF) {
+				break
 			}
+			if line, ok := errors.AsType[lineError](err); ok {
+				bad = append(bad, line)
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("read the passwords: %w", err)
+			}
+			all = append(all, p.Reveal())
 		}
-		if err := s.Err(); err != nil {
-			return nil, fmt.Errorf("read the passwords: %w", err)
+		if err := errors.Join(bad...); err != nil {
+			return nil, terminal.Usage(c, err)
 		}
 	} else {
 		f, ok := c.InOrStdin().(*os.File)
@@ -82,6 +91,9 @@ func readPasswords(c *cobra.Command) ([]string, error) {
 			p, err := askPassword(c, f, "Earlier password (Enter alone ends)")
 			if errors.Is(err, errNothing) {
 				break
+			}
+			if err == nil {
+				err = home.CheckPassword(p)
 			}
 			if err != nil {
 				return nil, err

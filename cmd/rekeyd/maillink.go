@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -27,16 +26,17 @@ type mailLink struct {
 // wants one, the new password; on a terminal it returns no password.
 func readLink(c *cobra.Command, wantPassword bool) (link mailLink, password home.Secret, err error) {
 	if stdin, _ := c.Flags().GetBool("stdin"); stdin {
-		lines := bufio.NewScanner(io.LimitReader(c.InOrStdin(), 2*maxPassword))
-		var first, second string
-		if lines.Scan() {
-			first = strings.TrimSpace(lines.Text())
-		}
-		if wantPassword && lines.Scan() {
-			second = strings.TrimRight(lines.Text(), "\r")
+		l := newLines(io.LimitReader(c.InOrStdin(), 2*maxPassword))
+		first, _ := l.next() // what cannot be read is an empty line
+		first = strings.TrimSpace(first)
+		var bad error
+		if wantPassword {
+			password, bad = l.password()
 		}
 		switch {
-		case wantPassword && (first == "" || second == ""):
+		case bad != nil && !errors.Is(bad, io.EOF):
+			err = bad
+		case wantPassword && (first == "" || password.IsZero()):
 			err = errors.New("want on standard input a link, and then the new password, a line each")
 		case first == "":
 			err = errors.New("want a link on standard input")
@@ -46,7 +46,7 @@ func readLink(c *cobra.Command, wantPassword bool) (link mailLink, password home
 		if err != nil {
 			return mailLink{}, home.Secret{}, terminal.Usage(c, err)
 		}
-		return link, home.NewSecret(second), nil
+		return link, password, nil
 	}
 	f, ok := c.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {

@@ -24,17 +24,27 @@ func addPasswordFlag(c *cobra.Command) {
 	c.Flags().Bool("password-stdin", false, "read the password from the first line of standard input")
 }
 
-// readPassword asks for a password on the terminal, without echo, or takes the first line of standard input.
+// readPassword asks for a password of the account on the terminal, without echo, or takes the first line of standard
+// input. One that no device can hold is refused.
 func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, error) {
+	return readSecret(c, prompt, twice, home.CheckPassword)
+}
+
+// readPairing is readPassword for a pairing word.
+func readPairing(c *cobra.Command, prompt string) (home.Secret, error) {
+	return readSecret(c, prompt, false, func(home.Secret) error { return nil })
+}
+
+func readSecret(c *cobra.Command, prompt string, twice bool, check func(home.Secret) error) (home.Secret, error) {
 	if stdin, _ := c.Flags().GetBool("password-stdin"); stdin {
-		line, err := bufio.NewReader(io.LimitReader(c.InOrStdin(), maxPassword)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return home.Secret{}, fmt.Errorf("read the password: %w", err)
+		p, err := newLines(io.LimitReader(c.InOrStdin(), maxPassword)).secret(check)
+		if errors.Is(err, io.EOF) {
+			err = errors.New("no password on standard input")
 		}
-		if line = strings.TrimRight(line, "\r\n"); line == "" {
-			return home.Secret{}, terminal.Usage(c, errors.New("no password on standard input"))
+		if err != nil {
+			return home.Secret{}, terminal.Usage(c, err)
 		}
-		return home.NewSecret(line), nil
+		return p, nil
 	}
 	f, ok := c.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -44,8 +54,14 @@ func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, err
 		)
 	}
 	first, err := askPassword(c, f, prompt)
-	if err != nil || !twice {
+	if err != nil {
 		return first, err
+	}
+	if err := check(first); err != nil {
+		return home.Secret{}, &home.Error{Op: "read the password", Err: err, Hint: "type one of your account"}
+	}
+	if !twice {
+		return first, nil
 	}
 	again, err := askPassword(c, f, prompt+", again")
 	if err == nil && !first.Equal(again) {

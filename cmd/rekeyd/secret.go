@@ -71,11 +71,16 @@ func (u userURLs) read() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	// An editor's byte order mark, or UTF-16, is no part of it.
+	line, err := newLines(strings.NewReader(password.Reveal())).next()
+	if err != nil || line == "" {
+		return nil, &home.Error{Op: "read the password", Err: fmt.Errorf("the first line of %s is empty", u.file)}
+	}
 	all := make([]string, len(u.urls))
 	for i, s := range u.urls {
 		all[i] = s
 		if parsed, err := url.Parse(s); err == nil && parsed.User != nil {
-			parsed.User = url.UserPassword(parsed.User.Username(), password.Reveal())
+			parsed.User = url.UserPassword(parsed.User.Username(), line)
 			all[i] = parsed.String()
 		}
 	}
