@@ -90,6 +90,10 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.planNext(t, t.subject.Binding.Verdict)
 		return
 	}
+	if f.Verdict.State == home.Waiting { // only another sign-in could say what it holds
+		r.planNext(t, f.Verdict)
+		return
+	}
 	if moved == nil {
 		moved = home.ErrRefused
 	}

@@ -26,7 +26,7 @@ func (r *Rekeyer) planNext(t task, v home.Verdict) {
 			wait = jitter(min(time.Minute<<min(m.misses, 6), r.o.Recheck))
 		case home.Pending:
 			wait = jitter(time.Minute)
-		case home.LockedOut:
+		case home.LockedOut, home.Waiting:
 			wait = max(v.Until.Sub(now), time.Minute)
 		}
 		r.schedule(t.device.ID, now.Add(wait))

@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -142,6 +143,8 @@ type played struct {
 	tries   int // moves that were ordered as a try
 	bound   bool
 	probes  int
+
+	waits, waitsAfter time.Time // until when its sign-ins are used up; and from the next move on
 }
 
 func (l *lan) Run(ctx context.Context, see func([]home.Sighting)) error {
@@ -171,6 +174,13 @@ func (l *lan) now(id home.DeviceID) played {
 	return *l.held[id]
 }
 
+// set changes a device.
+func (l *lan) set(id home.DeviceID, change func(*played)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(l.held[id])
+}
+
 func (l *lan) leave(p *played) { l.mu.Lock(); p.inside--; l.mu.Unlock() }
 
 func (l *lan) Probe(_ context.Context, d home.Device, c home.Candidates) (home.Finding, error) {
@@ -182,6 +192,9 @@ func (l *lan) Probe(_ context.Context, d home.Device, c home.Candidates) (home.F
 	p.probes++
 	p.bound = c.Bound
 	f := home.Finding{Match: p.match, Device: d}
+	if !p.waits.IsZero() {
+		return f, fmt.Errorf("probe: %w", home.WaitError{Until: p.waits, Reason: "it was sent 3 sign-ins in an hour"})
+	}
 	switch {
 	case p.off:
 		f.Verdict.State = home.Unreachable
@@ -207,6 +220,7 @@ func (l *lan) Rekey(_ context.Context, d home.Device, m home.Move) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.moves++
+	p.waits = p.waitsAfter
 	if m.Try {
 		p.tries++
 	}

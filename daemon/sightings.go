@@ -35,8 +35,8 @@ func (r *Rekeyer) see(sightings []home.Sighting) {
 			m.since = now.UTC().Round(0)
 		}
 		at := now
-		if b.Verdict.State == home.LockedOut {
-			at = later(now, b.Next) // anyone on the LAN can announce anything: a sighting does not end a lock-out
+		if b.Verdict.State.Waits() {
+			at = later(now, b.Next) // anyone on the LAN can announce anything: a sighting does not end it
 		}
 		if bound || here {
 			r.schedule(d.ID, at)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,6 +48,9 @@ func (t task) newest() home.Credential {
 func (t task) probe(ctx context.Context) (home.Finding, error) {
 	c := t.subject.Candidates()
 	f, err := t.driver.Probe(ctx, t.device, c)
+	if wait, ok := errors.AsType[home.WaitError](err); ok {
+		f.Match, f.Device, f.Verdict, err = home.Unknown, t.device, wait.Verdict(), nil
+	}
 	if err != nil || f.Match != home.Unknown {
 		return f, err
 	}
@@ -60,7 +64,7 @@ func (t task) probe(ctx context.Context) (home.Finding, error) {
 // keep remembers a finding, to show it. A new name of a bound device is recorded, so that it is shown when no daemon
 // runs.
 func (r *Rekeyer) keep(t task, f home.Finding) {
-	named := false
+	named, waits := false, false
 	r.with(t.device.ID, func(m *memory) {
 		if f.Verdict.State == home.Unreachable {
 			m.misses++
@@ -77,11 +81,15 @@ func (r *Rekeyer) keep(t task, f home.Finding) {
 		if !m.verdict.Same(f.Verdict) {
 			m.since = time.Now().UTC().Round(0)
 		}
+		waits = f.Verdict.State == home.Waiting && m.verdict.State != home.Waiting
 		m.verdict = f.Verdict
 		if !t.subject.Bound() {
 			m.unrecorded = 0
 		}
 	})
+	if waits {
+		r.o.Log.Warn("device waits", "device", t.device.ID, "until", f.Verdict.Until, "reason", f.Verdict.Detail)
+	}
 	if named && t.subject.Bound() {
 		d := t.device
 		d.Name = f.Device.Name

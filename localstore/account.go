@@ -206,7 +206,7 @@ func advance(tx *bbolt.Tx, a home.Account) (stale int, err error) {
 			b.Verdict, b.Since = v, now()
 		}
 		b.Tries, b.Moved, b.Reverts = 0, time.Time{}, 0
-		if v.State != home.LockedOut { // an epoch does not end a lock-out
+		if !v.State.Waits() { // an epoch does not end a lock-out
 			b.Next = time.Time{}
 		}
 		if v.State == home.Stale {

@@ -19,37 +19,47 @@ const (
 	budgetDay  = 6
 )
 
-// Spend counts one sign-in whose password only the device can judge. It returns home.ErrBudget, and the sign-in must
+// Spend counts one sign-in whose password only the device can judge. It returns a home.WaitError, and the sign-in must
 // not be sent, when the device had as many as it may have in an hour or a day, or is locked. The count is on disk
 // before Spend returns.
 func (s *Store) Spend(id home.DeviceID) error {
-	full, err := boltfile.Update(s.file, func(tx *bbolt.Tx) (full bool, err error) {
+	until, err := boltfile.Update(s.file, func(tx *bbolt.Tx) (until time.Time, err error) {
 		b, _, err := bindings.get(tx, string(id))
 		if err != nil {
-			return false, err
+			return until, err
 		}
 		if now().Before(b.Locked) {
-			return false, fmt.Errorf("%s is locked: %w", id, home.ErrBudget)
+			return until, home.WaitError{Until: b.Locked, Reason: "the device is locked"}
 		}
 		spent, err := spent(tx, id)
 		if err != nil {
-			return false, err
+			return until, err
 		}
-		lately := 0
-		for _, at := range spent {
-			if now().Sub(at) < time.Hour {
-				lately++
-			}
-		}
-		if full = lately >= budgetHour || len(spent) >= budgetDay; !full {
+		if until = budgetEnd(spent); until.IsZero() {
 			spent = append(spent, now())
 		}
-		return full, errors.Join(sweepBudget(tx), boltfile.Put(tx.Bucket(bBudget), []byte(id), spent))
+		return until, errors.Join(sweepBudget(tx), boltfile.Put(tx.Bucket(bBudget), []byte(id), spent))
 	})
-	if err == nil && full {
-		err = fmt.Errorf("it was sent %d sign-ins in an hour, or %d in a day: %w", budgetHour, budgetDay, home.ErrBudget)
+	if err == nil && !until.IsZero() {
+		reason := fmt.Sprintf("it was sent %d sign-ins in an hour, or %d in a day", budgetHour, budgetDay)
+		err = home.WaitError{Until: until, Reason: reason}
 	}
 	return err
+}
+
+// budgetEnd returns until when a device that was sent sign-ins at these times, in order, is sent no other; zero where
+// one may be sent now.
+func budgetEnd(spent []time.Time) (until time.Time) {
+	if n := len(spent) - budgetHour; n >= 0 {
+		until = spent[n].Add(time.Hour)
+	}
+	if n := len(spent) - budgetDay; n >= 0 && spent[n].Add(24*time.Hour).After(until) {
+		until = spent[n].Add(24 * time.Hour)
+	}
+	if !until.After(now()) {
+		return time.Time{}
+	}
+	return until
 }
 
 // Good returns the last sign-in to the budget: the device accepted it.

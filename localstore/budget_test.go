@@ -75,3 +75,45 @@ func TestSignInsAreCountedOnDisk(t *testing.T) {
 		spend("mac-4", nil)
 	})
 }
+
+// Whoever looks at the device is told when the next sign-in may be sent.
+func TestUsedUpSignInsSayUntilWhen(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := localstore.Open(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		until := func(want time.Time) {
+			t.Helper()
+			wait, ok := errors.AsType[home.WaitError](s.Spend("mac-1"))
+			if !ok || !wait.Until.Equal(want) {
+				t.Errorf("waits until %s, %t; want %s", wait.Until, ok, want)
+			}
+			time.Sleep(time.Until(want) - time.Second)
+			if err := s.Spend("mac-1"); err == nil {
+				t.Error("one is sent before that")
+			}
+			time.Sleep(time.Second)
+		}
+		first := time.Now()
+		for range 3 {
+			if err := s.Spend("mac-1"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute)
+		}
+		until(first.Add(time.Hour))
+		for range 3 { // six in all
+			if err := s.Spend("mac-1"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+		}
+		until(first.Add(24 * time.Hour))
+		if err := s.Spend("mac-1"); err != nil {
+			t.Errorf("a day later: %v", err)
+		}
+	})
+}

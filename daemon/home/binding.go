@@ -59,8 +59,11 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 		b.DeviceEpoch, b.Tries, b.Next = v.Epoch, 0, time.Time{}
 	case v.State == Stale && v.Epoch != 0:
 		b.DeviceEpoch = v.Epoch
-	case v.State == LockedOut:
-		if b.Locked = v.Until; v.Until.After(b.Next) {
+	case v.State.Waits():
+		if v.State == LockedOut {
+			b.Locked = v.Until
+		}
+		if v.Until.After(b.Next) {
 			b.Next = v.Until // also after a restart
 		}
 	}

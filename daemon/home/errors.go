@@ -1,6 +1,9 @@
 package home
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Sentinels say what the program does next.
 var (
@@ -25,6 +28,22 @@ var (
 	ErrNewKey      = errors.New("vault key does not open the vault")        // stop, leave the file alone
 	ErrUnavailable = errors.New("cannot be reached now")                    // again later
 )
+
+// WaitError is ErrBudget with the time at which the next sign-in may be sent.
+type WaitError struct {
+	Until  time.Time
+	Reason string // for people
+}
+
+func (e WaitError) Error() string { return ErrBudget.Error() + ": " + e.Reason }
+
+// Is makes a WaitError an ErrBudget.
+func (e WaitError) Is(target error) bool { return target == ErrBudget }
+
+// Verdict returns the verdict of a device that waits.
+func (e WaitError) Verdict() Verdict {
+	return Verdict{State: Waiting, Until: e.Until.UTC().Round(time.Second), Detail: e.Reason}
+}
 
 // Error is an error with its operation, its device, and advice for a person.
 type Error struct {

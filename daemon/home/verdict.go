@@ -20,6 +20,7 @@ const (
 	Mismatch      State = "mismatch"        // none of the known credentials
 	ThirdPartyOff State = "third-party-off" // not known: the app's Third-Party Compatibility switch is off
 	LockedOut     State = "locked-out"      // not known: it accepts no sign-in until Verdict.Until
+	Waiting       State = "waiting"         // not known: its sign-ins are used up until Verdict.Until
 	Unreachable   State = "unreachable"     // not known: no answer
 	Unsupported   State = "unsupported"     // not known: no driver speaks its protocol
 	Unasked       State = "not-asked"       // not known: it was never probed
@@ -32,15 +33,18 @@ func (s State) outdated() bool { return s == Stale || s == WrongCase || s == Def
 
 // mayStillHold reports whether a device that is found so may hold the credential that it held before.
 func (s State) mayStillHold() bool {
-	return s == Current || s == Unreachable || s == LockedOut || s == ThirdPartyOff || s == Unasked
+	return s == Current || s == Unreachable || s == LockedOut || s == Waiting || s == ThirdPartyOff || s == Unasked
 }
+
+// Waits reports whether a device that is found so is left alone until Verdict.Until.
+func (s State) Waits() bool { return s == LockedOut || s == Waiting }
 
 // Verdict is the result of a probe: which credential the device holds. It is evidence: Current means that a probe saw
 // the device prove it.
 type Verdict struct {
 	State  State
 	Epoch  Epoch     // for Current, Stale, WrongCase and Reverted
-	Until  time.Time // for LockedOut
+	Until  time.Time // for LockedOut and Waiting
 	Detail string    // for people, partly in the device's own words; never a secret
 }
 
@@ -108,8 +112,12 @@ func (v Verdict) Hint(name string) string {
 		)
 	case ThirdPartyOff:
 		return fmt.Sprintf("turn on Third-Party Compatibility in the Tapo app, then run: rekeyd rekey %s; if it is on, this firmware speaks TPAP only: change its password in its own app", command)
-	case LockedOut:
-		return fmt.Sprintf("wait until %s; rekeyd tries again by itself", v.Until.Local().Format("15:04"))
+	case LockedOut, Waiting:
+		format := "15:04"
+		if time.Until(v.Until) > 12*time.Hour {
+			format = "2 January, 15:04"
+		}
+		return fmt.Sprintf("wait until %s; rekeyd tries again by itself", v.Until.Local().Format(format))
 	case Unreachable:
 		return fmt.Sprintf("switch %s on and see that it is in the network; rekeyd goes on by itself when it is seen", name)
 	case Unsupported:

@@ -188,8 +188,9 @@ func (c *aesConn) login(ctx context.Context, l login) error {
 		return err
 	}
 	m := c.d.memo(id)
-	if n := len(recent(m.sent)); n >= c.d.o.Wrong && l != m.right {
-		return fmt.Errorf("%w: %d in a day, and none was right", home.ErrBudget, n)
+	if sent := recent(m.sent); len(sent) >= c.d.o.Wrong && l != m.right {
+		until := sent[len(sent)-c.d.o.Wrong].Add(wrongTime)
+		return home.WaitError{Until: until, Reason: fmt.Sprintf("%d were sent in a day, and none was right", len(sent))}
 	}
 	if err := c.d.o.Budget.Spend(id); err != nil {
 		return err

@@ -137,11 +137,15 @@ func (c *conn) greet(ctx context.Context) (greeting, error) {
 	return g, err
 }
 
+// counterTime is how long a camera that is near its lock is left alone: when it forgets wrong sign-ins is not known.
+const counterTime = time.Hour
+
 // spend counts a sign-in of which only the camera can say whether it is right. It returns home.ErrBudget where none is
 // to be tried now.
 func (c *conn) spend(g greeting) error {
 	if g.max > 0 && g.max-g.tries <= margin {
-		return fmt.Errorf("%w: the camera locks after %d more that are wrong", home.ErrBudget, max(g.max-g.tries, 0))
+		reason := fmt.Sprintf("the camera locks after %d more that are wrong", max(g.max-g.tries, 0))
+		return home.WaitError{Until: time.Now().Add(counterTime), Reason: reason}
 	}
 	return c.d.o.Budget.Spend(c.dev.ID)
 }

@@ -57,11 +57,16 @@ func nearLock(kept home.SignIns, now time.Time) error {
 	if !soon || !kept.Accepted.IsZero() {
 		return nil
 	}
-	return errNearLock(*kept.Left)
+	return errNearLock(*kept.Left, kept.LastRefused, now)
 }
 
-func errNearLock(left int) error {
-	return fmt.Errorf("%w: the device locks after %d more that are wrong", home.ErrBudget, max(left, 0))
+// errNearLock is the error of a device that locks soon. One that stores what it stored is looked at once a day.
+func errNearLock(left int, refused, now time.Time) error {
+	until := refused.Add(refusedTime)
+	if !until.After(now) {
+		until = now.Add(refusedTime)
+	}
+	return home.WaitError{Until: until, Reason: fmt.Sprintf("the device locks after %d more that are wrong", max(left, 0))}
 }
 
 func (c *conn) save(h history) error {
@@ -97,7 +102,7 @@ func (h history) choose(keys []keyring.Key, now time.Time) (candidate, error) {
 	case first == nil:
 		return candidate{}, failure.ErrMismatch
 	case h.Left != nil && *h.Left <= floor && !(h.anew && now.Sub(h.LastRefused) >= refusedTime):
-		return candidate{}, errNearLock(*h.Left)
+		return candidate{}, errNearLock(*h.Left, h.LastRefused, now)
 	}
 	return *first, nil
 }
