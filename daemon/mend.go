@@ -33,7 +33,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		return // nothing to compare with: AccountChanged schedules the device again
 	}
 
-	f, err := t.probe(ctx)
+	f, err := r.locate(ctx, &t)
 	if err != nil {
 		r.postpone(ctx, t, "probe", err)
 		return

@@ -6,6 +6,7 @@ package daemon
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -54,6 +55,8 @@ type Roster interface {
 	See([]home.Sighting) []home.Device
 	// Device returns the device of this ID. The ID of another key of the same device leads to it, too.
 	Device(home.DeviceID) (home.Device, bool)
+	// Spoke records at which of its addresses the device speaks its protocol.
+	Spoke(home.DeviceID, netip.AddrPort)
 	// Here reports whether the device was sighted, and has neither said goodbye nor been missed for long.
 	Here(home.DeviceID) bool
 }

@@ -72,7 +72,7 @@ func (r *Rekeyer) probeOne(ctx context.Context, id home.DeviceID) Probed {
 		case err == nil && t.driver == nil:
 			f.Device, f.Verdict.State = t.device, home.Unsupported
 		case err == nil:
-			f, err = t.probe(ctx)
+			f, err = r.locate(ctx, &t)
 		}
 		if err != nil {
 			f.Verdict = home.Verdict{State: home.Unasked, Detail: err.Error()}

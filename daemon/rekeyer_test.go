@@ -144,6 +144,8 @@ type played struct {
 	bound   bool
 	probes  int
 
+	at netip.AddrPort // the one address at which it speaks its protocol; any when invalid
+
 	waits, waitsAfter time.Time // until when its sign-ins are used up; and from the next move on
 }
 
@@ -196,7 +198,7 @@ func (l *lan) Probe(_ context.Context, d home.Device, c home.Candidates) (home.F
 		return f, fmt.Errorf("probe: %w", home.WaitError{Until: p.waits, Reason: "it was sent 3 sign-ins in an hour"})
 	}
 	switch {
-	case p.off:
+	case p.off, p.at.IsValid() && p.at != d.Addr:
 		f.Verdict.State = home.Unreachable
 	case p.dumb:
 		f.Match, f.Verdict.State = home.Unknown, home.Mismatch
@@ -219,6 +221,9 @@ func (l *lan) Rekey(_ context.Context, d home.Device, m home.Move) error {
 	time.Sleep(l.delay + time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if p.at.IsValid() && p.at != d.Addr {
+		return home.ErrUnreachable
+	}
 	p.moves++
 	p.waits = p.waitsAfter
 	if m.Try {

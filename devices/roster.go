@@ -21,7 +21,7 @@ import (
 //
 // A device keeps its address while it answers there: an announcement with its key and another address takes over only
 // after the older one has not been heard for Hold. Until then nothing else of it counts either. Whose word holds at
-// last is decided by the device's own handshake.
+// last is decided by the device's own handshake: see Spoke.
 type Roster struct {
 	mu    sync.Mutex // guards everything below
 	keys  map[string]*key
@@ -31,6 +31,7 @@ type Roster struct {
 	devs  map[string]*device             // by root key
 	ids   map[home.DeviceID]string       // to a key of the device
 	shown map[string]shown               // by the root of what was reported
+	spoke map[string]netip.AddrPort      // by root: where the device spoke its protocol
 	bound bound
 	swept time.Time // when room was last made
 }
@@ -77,6 +78,7 @@ func NewRoster() *Roster {
 		keys: map[string]*key{}, faces: map[string]*face{}, gone: map[string]time.Time{},
 		at:   map[netip.Addr]map[string]bool{},
 		devs: map[string]*device{}, ids: map[home.DeviceID]string{}, shown: map[string]shown{},
+		spoke: map[string]netip.AddrPort{},
 	}
 }
 

@@ -147,6 +147,7 @@ func (r *Roster) view(ds ...*device) shown {
 			v.Seen = f.At
 		}
 	}
+	v.Addr, v.AlsoAt = r.addresses(v.Device, ds)
 	v.Name = cmp.Or(v.Name, madeUp(v.Model, v.Keys), string(v.ID))
 	return v
 }
@@ -216,7 +217,7 @@ func (r *Roster) report(roots map[string]bool) []home.Device {
 
 func same(a, b shown) bool {
 	return a.here == b.here && a.ID == b.ID && a.Name == b.Name && a.Kind == b.Kind && a.Protocol == b.Protocol &&
-		a.Model == b.Model && a.Addr == b.Addr && a.Owner == b.Owner && slices.Equal(a.Keys, b.Keys)
+		a.Model == b.Model && a.Addr == b.Addr && slices.Equal(a.AlsoAt, b.AlsoAt) && a.Owner == b.Owner && slices.Equal(a.Keys, b.Keys)
 }
 
 // Devices returns all devices, those that left included, in the order of their IDs.
@@ -248,15 +249,20 @@ func (r *Roster) Here(id home.DeviceID) bool {
 func (r *Roster) find(id home.DeviceID) (shown, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	root := r.holder(id)
-	if k := r.keys[r.ids[id]]; root == "" && k != nil {
-		root = k.root
-	}
-	ds := r.whole(root)
+	ds := r.whole(r.rootOfID(id))
 	if len(ds) == 0 {
 		return shown{}, false
 	}
 	return r.view(ds...), true
+}
+
+// rootOfID returns the root of the device of this ID, empty where there is none; r.mu is held.
+func (r *Roster) rootOfID(id home.DeviceID) string {
+	root := r.holder(id)
+	if k := r.keys[r.ids[id]]; root == "" && k != nil {
+		root = k.root
+	}
+	return root
 }
 
 func sorted(list []home.Device) []home.Device {
@@ -268,6 +274,7 @@ func sorted(list []home.Device) []home.Device {
 func compareSightings(a, b home.Sighting) int {
 	return cmp.Or(
 		a.Addr.Compare(b.Addr), slices.CompareFunc(a.Addrs, b.Addrs, netip.Addr.Compare),
+		slices.CompareFunc(a.AlsoAt, b.AlsoAt, netip.AddrPort.Compare),
 		cmp.Compare(a.Source, b.Source), cmp.Compare(a.Protocol, b.Protocol), slices.Compare(a.Keys, b.Keys),
 		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Model, b.Model),
 	)

@@ -48,9 +48,10 @@ type Device struct {
 	Kind     Kind
 	Protocol Protocol
 	Model    string
-	Addr     netip.AddrPort // where the protocol's port was last seen; invalid when it was never seen
-	Keys     []string       // every identity the device was seen under; see Sighting.Keys
-	Seen     time.Time      // UTC; kept in memory, written with other changes only
+	Addr     netip.AddrPort   // where the protocol's port was last seen; invalid when it was never seen
+	AlsoAt   []netip.AddrPort // other addresses where the device claims to be; see Sighting.AlsoAt
+	Keys     []string         // every identity the device was seen under; see Sighting.Keys
+	Seen     time.Time        // UTC; kept in memory, written with other changes only
 
 	Owner string // see Sighting.Owner
 	Extra JSON   // see Sighting.Extra
@@ -124,14 +125,15 @@ type Sighting struct {
 	// "mdns:instance._type".
 	Keys []string
 
-	Name  string         // for people, unescaped; may be empty
-	Kind  Kind           // Other where the observation does not show it
-	Model string         // may be empty
-	Addr  netip.AddrPort // IPv4 preferred where both are known
-	Addrs []netip.Addr   // all announced addresses, each inside the subnets of an allowed interface, or a target
-	Match Match          // Unknown where the source does not show it
-	Owner string         // OwnerOf the e-mail address, or NoOwner; empty where the observation has none
-	Extra JSON           // an object with the other fields of the observation, at most 2 KiB, no secret; may be empty
-	Gone  bool           // it said goodbye, or was not sighted for long enough
-	At    time.Time
+	Name   string           // for people, unescaped; may be empty
+	Kind   Kind             // Other where the observation does not show it
+	Model  string           // may be empty
+	Addr   netip.AddrPort   // IPv4 preferred where both are known
+	Addrs  []netip.Addr     // all announced addresses, each inside the subnets of an allowed interface, or a target
+	AlsoAt []netip.AddrPort // other addresses from which replies with these keys came: one of them lies, or relays
+	Match  Match            // Unknown where the source does not show it
+	Owner  string           // OwnerOf the e-mail address, or NoOwner; empty where the observation has none
+	Extra  JSON             // an object with the other fields of the observation, at most 2 KiB, no secret; may be empty
+	Gone   bool             // it said goodbye, or was not sighted for long enough
+	At     time.Time
 }

@@ -76,10 +76,14 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 	w.until(t, 30*time.Second, "a second address for the first plug, refused", func(m map[string]home.Sighting) bool {
 		return w.Counts()["reply from a second address"] > 1 && firstIsAt(m) == first
 	})
+	w.until(t, 30*time.Second, "the second address is passed on as another one", func(m map[string]home.Sighting) bool {
+		s := m["iot-udp mac:50c7bf010200"]
+		return s.Addr.Addr() == first && len(s.AlsoAt) == 1 && s.AlsoAt[0] == netip.AddrPortFrom(second, 9999)
+	})
 	house.Set(first, nil)
 	w.until(t, 30*time.Second, "the first plug at the second address, since it left the first",
 		func(m map[string]home.Sighting) bool {
-			return firstIsAt(m) == second
+			return firstIsAt(m) == second && len(m["iot-udp mac:50c7bf010200"].AlsoAt) == 0
 		})
 	house.Set(second, nil)
 	w.until(t, 30*time.Second, "the first plug gone",

@@ -113,7 +113,7 @@ func (r *run) readReplies(c *ipv4.PacketConn, n *network) {
 		}
 		s = withAddr(s, from)
 		s.At = time.Now().UTC().Round(0)
-		if r.replies.enter(s, from.Port()) {
+		if s, ok := r.replies.enter(s, from.Port()); ok {
 			r.out.put([]home.Sighting{s})
 		}
 	}
@@ -142,7 +142,17 @@ type reply struct {
 	from       uint16 // the port from which it came
 	seenIn     int    // the sweep
 	reportedIn int
+	others     []otherReply // in the order of their addresses
 }
+
+// otherReply is where a reply with the same keys came from.
+type otherReply struct {
+	netip.AddrPort
+	seenIn int // the sweep
+}
+
+// maxOthers is how many other addresses of one device are kept.
+const maxOthers = 4
 
 func newReplies(limit int, count func(string)) *replies {
 	return &replies{limit: limit, count: count, of: map[string]*reply{}}
@@ -154,10 +164,11 @@ func (r *replies) begin() {
 	r.sweep++
 }
 
-// enter takes in a reply and reports whether it is to be passed on. A device keeps its address while it answers there:
-// what claims to be it from elsewhere is dropped until the old address was silent for a whole sweep. Both are asked
+// enter takes in a reply. It returns the sighting to be passed on; ok is false where there is none. A device keeps its
+// address while it answers there. What claims to be it from elsewhere is passed on as another address, until the old
+// one was silent for a whole sweep: which of them speaks the protocol is for its driver to find. All are asked
 // directly.
-func (r *replies) enter(s home.Sighting, from uint16) bool {
+func (r *replies) enter(s home.Sighting, from uint16) (_ home.Sighting, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := s.Source + " " + s.Keys[len(s.Keys)-1]
@@ -165,22 +176,61 @@ func (r *replies) enter(s home.Sighting, from uint16) bool {
 	switch {
 	case old == nil && len(r.of) >= r.limit:
 		r.count("reply beyond limit")
-		return false
+		return s, false
 	case old == nil:
-		r.of[key] = &reply{s, from, r.sweep, r.sweep}
-		return true
+		r.of[key] = &reply{Sighting: s, from: from, seenIn: r.sweep, reportedIn: r.sweep}
+		return s, true
 	case old.Addr.Addr() != s.Addr.Addr() && r.sweep-old.seenIn < 2:
 		r.count("reply from a second address")
-		return false
+		if !old.heardAt(s.Addr, r.sweep) {
+			return s, false
+		}
+		old.At = s.At // something new is known of the device
+		return old.Sighting, true
 	}
 	if s.Owner == "" && old.Protocol == s.Protocol && old.Addr == s.Addr { // an answer to the shorter question
 		s.Owner, s.Match, s.Extra = old.Owner, old.Match, old.Extra
 	}
+	s.AlsoAt = old.AlsoAt
 	again := old.reportedIn == r.sweep && old.Addr == s.Addr && old.Protocol == s.Protocol && old.Match == s.Match &&
 		old.Owner == s.Owner &&
 		old.Name == s.Name
-	*old = reply{s, from, r.sweep, r.sweep}
-	return !again
+	*old = reply{s, from, r.sweep, r.sweep, old.others}
+	old.forgetOthers(r.sweep)
+	return old.Sighting, !again
+}
+
+// heardAt notes another address, and reports whether it is new.
+func (x *reply) heardAt(a netip.AddrPort, sweep int) bool {
+	for i := range x.others {
+		if x.others[i].AddrPort == a {
+			x.others[i].seenIn = sweep
+			return false
+		}
+	}
+	if len(x.others) == maxOthers {
+		return false
+	}
+	x.others = append(x.others, otherReply{a, sweep})
+	slices.SortFunc(x.others, func(a, b otherReply) int { return a.Compare(b.AddrPort) })
+	x.list()
+	return true
+}
+
+// forgetOthers drops the addresses that were silent for a whole sweep, and the device's own.
+func (x *reply) forgetOthers(sweep int) {
+	n := len(x.others)
+	x.others = slices.DeleteFunc(x.others, func(o otherReply) bool { return sweep-o.seenIn >= 2 || o.AddrPort == x.Addr })
+	if len(x.others) != n {
+		x.list()
+	}
+}
+
+func (x *reply) list() {
+	x.AlsoAt = nil // the last list was passed on
+	for _, o := range x.others {
+		x.AlsoAt = append(x.AlsoAt, o.AddrPort)
+	}
 }
 
 // end returns those who have not answered for long enough.
@@ -204,8 +254,12 @@ func (r *replies) known(port uint16) []netip.Addr {
 	defer r.mu.Unlock()
 	var all []netip.Addr
 	for _, x := range r.of {
-		if x.from == port {
-			all = append(all, x.Addr.Addr())
+		if x.from != port {
+			continue
+		}
+		all = append(all, x.Addr.Addr())
+		for _, o := range x.others {
+			all = append(all, o.Addr())
 		}
 	}
 	return all

@@ -95,7 +95,7 @@ func Finding(ctx context.Context, f home.Finding, err error) (home.Finding, erro
 		if m.err == home.ErrForeign {
 			detail = "it reports another account as its owner"
 		}
-		f.Verdict = home.Verdict{State: m.state, Detail: detail}
+		f.Verdict, f.Other = home.Verdict{State: m.state, Detail: detail}, m.err == ErrOtherDevice
 		return f, nil
 	}
 	switch {
