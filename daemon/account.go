@@ -18,7 +18,7 @@ func (r *Rekeyer) start() error {
 	defer r.mu.Unlock()
 	waits := map[home.DeviceID]bool{}
 	for _, b := range h.Bindings {
-		waits[b.Device] = b.Verdict.State.Waits()
+		waits[b.Device] = b.Verdict.State.Waits() && b.Next.After(time.Now())
 	}
 	for _, i := range h.Intents {
 		if !waits[i.Device] {

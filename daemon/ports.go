@@ -98,7 +98,7 @@ type Progress interface {
 	Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error)
 	// Postpone records that a try did not bring the device to the newest epoch, and when the next one may begin.
 	Postpone(id home.DeviceID, next time.Time) error
-	// Retry resets the tries and pauses of devices. It skips those that are not bound.
+	// Retry resets the tries, pauses and lock-outs of devices. It skips those that are not bound.
 	Retry([]home.DeviceID) error
 }
 

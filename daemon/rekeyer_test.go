@@ -56,14 +56,19 @@ func (h *house) open(dir string) {
 	must(h.t, err)
 	h.t.Cleanup(func() { _ = store.Close() })
 	h.store = store
+	h.drive(map[home.Protocol]daemon.Driver{home.IOT: h.lan, home.TPAP: h.lan})
+}
+
+// drive replaces the engine by one with these drivers.
+func (h *house) drive(drivers map[home.Protocol]daemon.Driver) {
+	h.t.Helper()
 	var mu sync.Mutex
 	n := 0
 	h.woken = func() int { mu.Lock(); defer mu.Unlock(); return n }
+	var err error
 	h.engine, err = daemon.New(daemon.Options{
-		Ledger: store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-		Drivers: map[home.Protocol]daemon.Driver{
-			home.IOT: h.lan, home.TPAP: h.lan,
-		}, Wake: func() { mu.Lock(); n++; mu.Unlock() }, Recheck: h.recheck,
+		Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
+		Drivers: drivers, Wake: func() { mu.Lock(); n++; mu.Unlock() }, Recheck: h.recheck,
 	})
 	must(h.t, err)
 }
@@ -111,9 +116,13 @@ func (h *house) run(do func()) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.engine.Run(ctx) }()
+	defer func() { // also when do ends the test
+		stop()
+		if err := <-ended; err != nil {
+			h.t.Error(err)
+		}
+	}()
 	do()
-	stop()
-	must(h.t, <-ended)
 }
 
 // lan is a network of played devices: discovery and driver in one.

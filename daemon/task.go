@@ -48,6 +48,7 @@ func (t task) newest() home.Credential {
 func (t task) probe(ctx context.Context) (home.Finding, error) {
 	c := t.subject.Candidates()
 	f, err := t.driver.Probe(ctx, t.device, c)
+	f.Verdict = f.Verdict.Believed(time.Now())
 	if wait, ok := errors.AsType[home.WaitError](err); ok {
 		f.Match, f.Device, f.Verdict, err = home.Unknown, t.device, wait.Verdict(), nil
 	}

@@ -147,8 +147,8 @@ func (s *Store) Postpone(id home.DeviceID, next time.Time) error {
 	})
 }
 
-// Retry resets the tries, the pauses and the refused credentials of bound devices, at their owner's wish. A lock-out
-// is waited out all the same.
+// Retry resets the tries, the pauses, the lock-outs and the refused credentials of bound devices, on their owner's
+// order. A device that is still locked reports it again; the budget of sign-ins stays.
 func (s *Store) Retry(ids []home.DeviceID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		for _, id := range ids {
@@ -159,9 +159,7 @@ func (s *Store) Retry(ids []home.DeviceID) error {
 			if err != nil {
 				return err
 			}
-			if b.Tries, b.Reverts = 0, 0; b.Verdict.State != home.LockedOut {
-				b.Next = time.Time{}
-			}
+			b.Tries, b.Reverts, b.Next, b.Locked = 0, 0, time.Time{}, time.Time{}
 			if err := errors.Join(bindings.put(tx, string(id), b), s.retrySignIns(tx, id)); err != nil {
 				return err
 			}

@@ -65,6 +65,18 @@ func (v Verdict) Against(newest Epoch) Verdict {
 	return v
 }
 
+// LockTime is how long a lock-out is believed: no longer than cameras lock (devices/PROTOCOLS.md, section 2.3). A device
+// reports a lock-out before it has proved anything, so any host that answers at its address can claim one.
+const LockTime = 30 * time.Minute
+
+// Believed returns the verdict with the part of a lock-out that is believed.
+func (v Verdict) Believed(now time.Time) Verdict {
+	if last := now.UTC().Add(LockTime).Round(time.Second); v.State == LockedOut && v.Until.After(last) {
+		v.Until = last
+	}
+	return v
+}
+
 // HoldsOlder reports whether the device proved that it holds an older credential of the account, or one in other
 // letter case.
 func (v Verdict) HoldsOlder() bool { return v.State == Stale || v.State == WrongCase }
