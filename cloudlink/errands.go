@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -25,7 +26,7 @@ type pause struct {
 func (l *Link) sendErrands(now time.Time, a home.Account) error {
 	l.mu.Lock()
 	committing := maps.Clone(l.committing) // as of before the read: what is committed during it may still be in waiting
-	n := len(l.deferred) + len(committing) + l.o.Batch
+	n := len(l.deferred) + len(committing) + l.batch(home.ErrandSignIn)
 	l.mu.Unlock()
 	waiting, err := l.o.Store.Errands(n)
 	if err != nil {
@@ -61,6 +62,17 @@ var senders = map[home.ErrandKind]func(l *Link, now time.Time, a home.Account, r
 	home.ErrandSignIn: (*Link).sendSignIn,
 }
 
+// batch is the number of devices of one request.
+func (l *Link) batch(k home.ErrandKind) int {
+	switch {
+	case l.o.Batch > 0:
+		return l.o.Batch
+	case k == home.ErrandSignIn:
+		return wire.MaxProven
+	}
+	return wire.MaxDevices
+}
+
 // pick returns the oldest errand that is not deferred, with others of its kind and epoch.
 func (l *Link) pick(now time.Time, waiting []home.Errand) map[string]home.Errand {
 	l.mu.Lock()
@@ -74,7 +86,7 @@ func (l *Link) pick(now time.Time, waiting []home.Errand) map[string]home.Errand
 		if len(batch) == 0 {
 			lead = e
 		}
-		if e.Kind == lead.Kind && e.Epoch == lead.Epoch && len(batch) < l.o.Batch {
+		if e.Kind == lead.Kind && e.Epoch == lead.Epoch && len(batch) < l.batch(e.Kind) {
 			batch[string(e.Device)] = e
 		}
 	}

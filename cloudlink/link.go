@@ -38,7 +38,7 @@ type Options struct {
 	// Secret is set for a device that speaks the link itself: its binding secret, sealed when it enrols.
 	Secret home.Secret
 
-	Batch    int           // devices a message; 512 when zero
+	Batch    int           // devices a message; as many as one may name when zero
 	Patience time.Duration // time to wait for an answer before the request is repeated; 5 s when zero
 	AskEvery time.Duration // how often the service is asked for what might have been withheld; 15 min when zero
 	KeyLife  time.Duration // after which the sealing key is replaced; 24 h when zero
@@ -86,9 +86,6 @@ func New(o Options) (*Link, error) {
 		_, err := mqtt.ParseBroker(b)
 		errs = append(errs, err)
 	}
-	if o.Batch == 0 {
-		o.Batch = 512
-	}
 	if o.Patience == 0 {
 		o.Patience = 5 * time.Second
 	}
@@ -98,8 +95,8 @@ func New(o Options) (*Link, error) {
 	if o.KeyLife == 0 {
 		o.KeyLife = 24 * time.Hour
 	}
-	if o.Batch < 1 || o.Batch > wire.MaxDevices || o.Patience < 0 || o.AskEvery < 0 || o.KeyLife < 0 {
-		errs = append(errs, fmt.Errorf("batch %d (1 to %d), patience %v, ask-every %v or key-life %v is out of range",
+	if o.Batch < 0 || o.Batch > wire.MaxDevices || o.Patience < 0 || o.AskEvery < 0 || o.KeyLife < 0 {
+		errs = append(errs, fmt.Errorf("batch %d (0 to %d), patience %v, ask-every %v or key-life %v is out of range",
 			o.Batch, wire.MaxDevices, o.Patience, o.AskEvery, o.KeyLife))
 	}
 	if err := errors.Join(errs...); err != nil {

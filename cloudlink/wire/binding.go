@@ -8,7 +8,7 @@ type Bind struct {
 }
 
 func (b *Bind) check() error {
-	if err := first(names(b.Account), list(b.Devices, func(d Device) string { return d.ID })); err != nil {
+	if err := first(names(b.Account), list(b.Devices, MaxDevices, func(d Device) string { return d.ID })); err != nil {
 		return err
 	}
 	for _, d := range b.Devices {
@@ -36,7 +36,7 @@ type Unbind struct {
 	Devices []string `json:"devices"`
 }
 
-func (b *Unbind) check() error { return first(names(b.Account), list(b.Devices, itself)) }
+func (b *Unbind) check() error { return first(names(b.Account), list(b.Devices, MaxDevices, itself)) }
 
 func itself(s string) string { return s }
 
@@ -61,7 +61,7 @@ type SignedIn struct {
 }
 
 func (b *SignedIn) check() error {
-	return first(names(b.Account), proven(b.Devices), outcomes(b.Refused))
+	return first(names(b.Account), proven(b.Devices), outcomes(b.Refused, MaxProven))
 }
 
 // Proven is the proof for one device, of the sender.
@@ -70,4 +70,4 @@ type Proven struct {
 	Proof []byte `json:"proof,omitempty"` // absent in an answer about a native device, which has signed itself in
 }
 
-func proven(ps []Proven) error { return list(ps, func(p Proven) string { return p.ID }) }
+func proven(ps []Proven) error { return list(ps, MaxProven, func(p Proven) string { return p.ID }) }

@@ -36,8 +36,9 @@ func TestAFullMessageFits(t *testing.T) {
 			return wire.Device{ID: id, Kind: "camera", Protocol: "tapocam", Rank: 3, Model: text, Name: text, MAC: "50c7bf010203"}
 		})},
 		&wire.Unbind{Account: text[:64], Devices: many(wire.MaxDevices, itself)},
-		&wire.SignIn{Account: text[:64], MemberNonce: wire.NewNonce(), ServiceNonce: make([]byte, 40), Devices: many(wire.MaxDevices, proof)},
-		&wire.SignedIn{Account: text[:64], Nonce: make([]byte, 40), Devices: many(wire.MaxDevices, proof), Refused: many(wire.MaxDevices, outcome)},
+		&wire.SignIn{Account: text[:64], MemberNonce: wire.NewNonce(), ServiceNonce: make([]byte, 40), Devices: many(wire.MaxProven, proof)},
+		&wire.SignedIn{Account: text[:64], Nonce: make([]byte, 40), Devices: many(wire.MaxProven, proof)},
+		&wire.SignedIn{Account: text[:64], Nonce: make([]byte, 40), Refused: many(wire.MaxProven, outcome)},
 		&wire.Receipt{Account: text[:64], Notice: svc.SignNotice(wire.Notice{Account: text[:64], Cause: text, Via: text}), Refused: many(wire.MaxDevices, outcome)},
 	} {
 		raw, err := hub.Sign(&wire.Message{To: svc.Name, Seq: 1<<64 - 1, Body: b})
@@ -57,7 +58,8 @@ func TestABodyBeyondALimitIsNeitherSignedNorRead(t *testing.T) {
 	itself := func(id string) string { return id }
 	for name, b := range map[string]wire.Body{
 		"one device too many":        &wire.Unbind{Account: good, Devices: many(wire.MaxDevices+1, itself)},
-		"one too many refused":       &wire.SignedIn{Account: good, Refused: many(wire.MaxDevices+1, func(id string) wire.Outcome { return wire.Outcome{ID: id} })},
+		"one too many refused":       &wire.SignedIn{Account: good, Refused: many(wire.MaxProven+1, func(id string) wire.Outcome { return wire.Outcome{ID: id} })},
+		"one sign-in too many":       &wire.SignIn{Account: good, Devices: many(wire.MaxProven+1, func(id string) wire.Proven { return wire.Proven{ID: id} })},
 		"a device twice":             &wire.SignIn{Account: good, Devices: []wire.Proven{{ID: "a"}, {ID: "b"}, {ID: "a"}}},
 		"a bound device twice":       &wire.Bind{Account: good, Devices: []wire.Device{{ID: "a"}, {ID: "a", Kind: "plug"}}},
 		"a proven device twice":      &wire.SignedIn{Account: good, Devices: []wire.Proven{{ID: "a"}, {ID: "a"}}},

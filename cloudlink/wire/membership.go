@@ -106,7 +106,7 @@ type Receipt struct {
 }
 
 func (b *Receipt) check() error {
-	return first(names(b.Account), b.Notice.check(), outcomes(b.Refused))
+	return first(names(b.Account), b.Notice.check(), outcomes(b.Refused, MaxDevices))
 }
 
 // Refusal answers a request that was refused as a whole.
@@ -124,13 +124,13 @@ type Outcome struct {
 	Code string `json:"code"`
 }
 
-func outcomes(os []Outcome) error {
+func outcomes(os []Outcome, most int) error {
 	for _, o := range os {
 		if err := text(o.Code); err != nil {
 			return err
 		}
 	}
-	return list(os, func(o Outcome) string { return o.ID })
+	return list(os, most, func(o Outcome) string { return o.ID })
 }
 
 // Codes of Refusal, Outcome, Relayed and Done.

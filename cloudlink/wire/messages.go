@@ -98,9 +98,9 @@ func names(ss ...string) error {
 }
 
 // list checks that there are not too many devices, each with a valid name that stands once.
-func list[T any](ds []T, name func(T) string) error {
-	if len(ds) > MaxDevices {
-		return fmt.Errorf("%d devices, at most %d", len(ds), MaxDevices)
+func list[T any](ds []T, most int, name func(T) string) error {
+	if len(ds) > most {
+		return fmt.Errorf("%d devices, at most %d", len(ds), most)
 	}
 	seen := make(map[string]bool, len(ds))
 	for _, d := range ds {

@@ -199,7 +199,8 @@ func TestTopicsOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 	doc := readDocument(t)
 	for _, want := range []string{
-		fmt.Sprintf("%d bytes", wire.MaxMessage), fmt.Sprintf("at most %d devices", wire.MaxDevices), "`POST " + wire.EndpointPath + "`",
+		fmt.Sprintf("%d bytes", wire.MaxMessage), fmt.Sprintf("at most %d devices", wire.MaxDevices),
+		fmt.Sprintf("sign-in and its answer %d", wire.MaxProven), "`POST " + wire.EndpointPath + "`",
 	} {
 		if !strings.Contains(doc, want) {
 			t.Errorf("the document does not say %q", want)
