@@ -161,9 +161,10 @@ type Devices interface {
 	Bind(s Said, ds []Device, most int) (refused []wire.Outcome, err error)
 	// Unbind deletes devices from an account. The zero Said is the owner.
 	Unbind(s Said, account string, ids []string) (refused []wire.Outcome, err error)
-	// SignIn records that devices are signed in at the account's newest epoch. A member signs in the devices that it holds, and itself.
-	// Errors: ErrEpoch when epoch is not the newest.
-	SignIn(s Said, account string, epoch uint64, ids []string) (refused []wire.Outcome, err error)
+	// SignIn records that devices are signed in at the account's newest epoch. A member signs in the devices that it
+	// holds, and itself: a device is checked again where its record is not the one that View returned. Errors: ErrEpoch
+	// when epoch is not the newest.
+	SignIn(s Said, account string, epoch uint64, ds []Device) (refused []wire.Outcome, err error)
 	// View returns the member, its account, and those of the devices that are in the account, as of one instant.
 	View(member string, ids []string) (MemberView, error)
 }

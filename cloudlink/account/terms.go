@@ -114,6 +114,7 @@ type Device struct {
 	Holder   string      // the hub that holds it
 	Secret   home.Secret // of the binding; zero for a device that speaks the link, until it has enrolled
 	SignedIn uint64      // the newest epoch at which it signed in; 0 for none
+	Revision uint64      // of the record that View returned, where its member may sign the device in; else 0
 }
 
 // Native tells that the device speaks the link itself: then it is a member of the same name, once it has enrolled.

@@ -26,6 +26,7 @@ package boltstore
 
 import (
 	"errors"
+	"hash/maphash"
 	"os"
 	"path/filepath"
 	"time"
@@ -66,6 +67,7 @@ var (
 type Store struct {
 	file *boltfile.File
 	key  seal.Key
+	seed maphash.Seed // of Device.Revision
 }
 
 var _ account.Store = (*Store)(nil)
@@ -87,7 +89,7 @@ func Open(dir string, passphrase home.Secret) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	s := &Store{f, key}
+	s := &Store{f, key, maphash.MakeSeed()}
 	if err := s.renewNotices(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

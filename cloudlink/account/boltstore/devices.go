@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"errors"
+	"hash/maphash"
 
 	"go.etcd.io/bbolt"
 
@@ -31,6 +32,9 @@ func (s *Store) binding(r deviceRecord) (home.Secret, error) {
 	}
 	return secret, err
 }
+
+// revision identifies the contents of a record for as long as this process runs; it is never 0.
+func (s *Store) revision(raw []byte) uint64 { return maphash.Bytes(s.seed, raw) | 1 }
 
 func (s *Store) findDevice(tx *bbolt.Tx, id, device string) (account.Device, error) {
 	r, err := find[deviceRecord](tx, bktDevices, under(id, []byte(device)))
@@ -153,7 +157,7 @@ func (s *Store) Unbind(said account.Said, id string, ids []string) ([]wire.Outco
 }
 
 // SignIn records that devices are signed in.
-func (s *Store) SignIn(said account.Said, id string, epoch uint64, ids []string) ([]wire.Outcome, error) {
+func (s *Store) SignIn(said account.Said, id string, epoch uint64, ds []account.Device) ([]wire.Outcome, error) {
 	return s.once(said, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
 		a, err := find[accountRecord](tx, bktAccounts, []byte(id))
 		if err == nil && a.Epoch != epoch {
@@ -162,25 +166,37 @@ func (s *Store) SignIn(said account.Said, id string, epoch uint64, ids []string)
 		if err != nil {
 			return nil, err
 		}
-		for _, device := range ids {
-			key := under(id, []byte(device))
-			d, ok, err := boltfile.Get[deviceRecord](tx.Bucket(bktDevices), key)
-			switch {
-			case err != nil:
+		devices, signIns, value := tx.Bucket(bktDevices), tx.Bucket(bktSignIns), boltfile.Key(epoch)
+		for _, d := range ds {
+			key := under(id, []byte(d.ID))
+			code, err := s.mayNotSignIn(devices, key, said.Member, d.Revision)
+			if err != nil {
 				return nil, err
-			case !ok:
-				refused = append(refused, wire.Outcome{ID: device, Code: wire.CodeUnknown})
-				continue
-			case d.Holder != said.Member && d.ID != said.Member:
-				refused = append(refused, wire.Outcome{ID: device, Code: wire.CodeForeign})
-				continue
 			}
-			if err := tx.Bucket(bktSignIns).Put(key, boltfile.Key(epoch)); err != nil {
+			if code != "" {
+				refused = append(refused, wire.Outcome{ID: d.ID, Code: code})
+			} else if err := signIns.Put(key, value); err != nil {
 				return nil, err
 			}
 		}
 		return refused, nil
 	})
+}
+
+// mayNotSignIn returns why the member may not sign a device in; empty when it may. The record of revision was checked.
+func (s *Store) mayNotSignIn(devices *bbolt.Bucket, key []byte, member string, revision uint64) (code string, err error) {
+	if raw := devices.Get(key); raw != nil && s.revision(raw) == revision {
+		return "", nil
+	}
+	switch d, ok, err := boltfile.Get[deviceRecord](devices, key); {
+	case err != nil:
+		return "", err
+	case !ok:
+		return wire.CodeUnknown, nil
+	case d.Holder != member && d.ID != member:
+		return wire.CodeForeign, nil
+	}
+	return "", nil
 }
 
 // View returns a member with its account and devices as of one instant.
@@ -198,6 +214,9 @@ func (s *Store) View(member string, ids []string) (account.MemberView, error) {
 			d, err := s.findDevice(tx, m.Account, id)
 			switch {
 			case err == nil:
+				if d.Holder == member || d.ID == member {
+					d.Revision = s.revision(tx.Bucket(bktDevices).Get(under(m.Account, []byte(id))))
+				}
 				v.Devices[id] = d
 			case !errors.Is(err, home.ErrNotFound):
 				return account.MemberView{}, err

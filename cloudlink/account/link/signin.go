@@ -35,7 +35,7 @@ func (r *request) signIn(b *wire.SignIn) ([]wire.Body, error) {
 		return refuse(wire.CodeForged, "a nonce of 32 bytes is needed"), nil
 	}
 	answer := &wire.SignedIn{Account: a.ID, Epoch: a.Epoch, Nonce: nonce, Devices: make([]wire.Proven, 0, len(b.Devices))}
-	proven := make([]string, 0, len(b.Devices))
+	proven := make([]account.Device, 0, len(b.Devices))
 	proofs := make(map[string][]byte, len(b.Devices))
 	for _, d := range b.Devices {
 		dev := v.Devices[d.ID]
@@ -59,7 +59,7 @@ func (r *request) signIn(b *wire.SignIn) ([]wire.Body, error) {
 				l.counts.forged.Add(1)
 				code = wire.CodeForged
 			default:
-				proven, proofs[d.ID] = append(proven, d.ID), service
+				proven, proofs[d.ID] = append(proven, dev), service
 				continue
 			}
 		}
@@ -73,9 +73,9 @@ func (r *request) signIn(b *wire.SignIn) ([]wire.Body, error) {
 		delete(proofs, o.ID)
 	}
 	answer.Refused = append(answer.Refused, refused...)
-	for _, id := range proven {
-		if p, ok := proofs[id]; ok {
-			answer.Devices = append(answer.Devices, wire.Proven{ID: id, Proof: p})
+	for _, d := range proven {
+		if p, ok := proofs[d.ID]; ok {
+			answer.Devices = append(answer.Devices, wire.Proven{ID: d.ID, Proof: p})
 		}
 	}
 	l.s.Changes.Add(a.ID)

@@ -15,7 +15,7 @@ func devicesAreScopedByAccount(r *rig) {
 	theirs.Name, theirs.Secret = "theirs", home.NewSecret("another binding secret")
 	r.bind(annas, mine)
 	r.bind(bobs, theirs)
-	refused, err := r.s.SignIn(r.said(annas), "anna", 1, []string{mine.ID})
+	refused, err := r.s.SignIn(r.said(annas), "anna", 1, named(mine.ID))
 	r.must(err)
 	r.equal("refused", len(refused), 0)
 	for id, want := range map[string]account.Device{"anna": mine, "bob": theirs} {
@@ -50,7 +50,7 @@ func anotherBindingSecretVoidsASignIn(r *rig) {
 		r.must(err)
 		r.equal("signed in", d.SignedIn, want)
 	}
-	_, err := r.s.SignIn(r.said(first), "anna", 1, []string{"p"})
+	_, err := r.s.SignIn(r.said(first), "anna", 1, named("p"))
 	r.must(err)
 	signedIn(1)
 	p.Name = "renamed"
@@ -67,22 +67,50 @@ func anotherBindingSecretVoidsASignIn(r *rig) {
 	signedIn(0)
 }
 
+// named returns devices of which only the IDs are known: none was viewed.
+func named(ids ...string) []account.Device {
+	ds := make([]account.Device, len(ids))
+	for i, id := range ids {
+		ds[i].ID = id
+	}
+	return ds
+}
+
+func aViewedDeviceIsSignedInUnlessItChangedHandsSince(r *rig) {
+	a := r.account("anna")
+	first, second := r.hub(a), r.hub(a)
+	r.bind(first, plug("p"))
+	r.bind(first, plug("q"))
+	v, err := r.s.View(first, []string{"p", "q"})
+	r.must(err)
+	viewed := []account.Device{v.Devices["p"], v.Devices["q"]}
+	refused, err := r.s.SignIn(r.said(first), "anna", 1, viewed)
+	r.must(err)
+	r.equal("refused", len(refused), 0)
+	r.bind(second, plug("p"))
+	_, err = r.s.Unbind(r.said(first), "anna", []string{"q"})
+	r.must(err)
+	refused, err = r.s.SignIn(r.said(first), "anna", 1, viewed)
+	r.must(err)
+	r.equal("refused", refused, []wire.Outcome{{ID: "p", Code: wire.CodeForeign}, {ID: "q", Code: wire.CodeUnknown}})
+}
+
 func onlyItsHolderSignsADeviceIn(r *rig) {
 	a := r.account("anna")
 	first, other := r.hub(a), r.hub(a)
 	r.bind(first, plug("p"))
 	cam := r.identity(wire.RoleDevice)
 	r.must(r.s.Enrol(r.native(a, first, cam)))
-	refused, err := r.s.SignIn(r.said(other), "anna", 1, []string{"p", cam.Name})
+	refused, err := r.s.SignIn(r.said(other), "anna", 1, named("p", cam.Name))
 	r.must(err)
 	r.equal("refused", refused, []wire.Outcome{{ID: "p", Code: wire.CodeForeign}, {ID: cam.Name, Code: wire.CodeForeign}})
-	refused, err = r.s.SignIn(r.said(cam.Name), "anna", 1, []string{cam.Name, "p"})
+	refused, err = r.s.SignIn(r.said(cam.Name), "anna", 1, named(cam.Name, "p"))
 	r.must(err)
 	r.equal("refused", refused, []wire.Outcome{{ID: "p", Code: wire.CodeForeign}})
 	a = r.begin(a)
-	_, err = r.s.SignIn(r.said(first), "anna", 1, []string{"p"})
+	_, err = r.s.SignIn(r.said(first), "anna", 1, named("p"))
 	r.fails(err, account.ErrEpoch)
-	_, err = r.s.SignIn(r.said(first), "anna", a.Epoch+1, []string{"p"})
+	_, err = r.s.SignIn(r.said(first), "anna", a.Epoch+1, named("p"))
 	r.fails(err, account.ErrEpoch)
 }
 

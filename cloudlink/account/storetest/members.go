@@ -285,7 +285,7 @@ func aMessageChangesTheStoreOnce(r *rig) {
 	hub := r.hub(a)
 	r.bind(hub, plug("p"))
 	said := r.said(hub)
-	refused, err := r.s.SignIn(said, "anna", 1, []string{"p", "unknown"})
+	refused, err := r.s.SignIn(said, "anna", 1, named("p", "unknown"))
 	r.must(err)
 	want := []wire.Outcome{{ID: "unknown", Code: wire.CodeUnknown}}
 	r.equal("refused", refused, want)
@@ -293,7 +293,7 @@ func aMessageChangesTheStoreOnce(r *rig) {
 	if _, err := r.s.Unbind(account.Said{}, "anna", []string{"p"}); err != nil {
 		r.Fatal(err)
 	}
-	refused, err = r.s.SignIn(said, "anna", 1, []string{"p", "unknown"})
+	refused, err = r.s.SignIn(said, "anna", 1, named("p", "unknown"))
 	r.must(err)
 	r.equal("refused the second time", refused, want)
 	older := said
@@ -301,7 +301,7 @@ func aMessageChangesTheStoreOnce(r *rig) {
 	for what, do := range map[string]func() error{
 		"bind":    func() error { return second(r.s.Bind(older, []account.Device{plug("q")}, 10)) },
 		"unbind":  func() error { return second(r.s.Unbind(older, "anna", []string{"p"})) },
-		"sign-in": func() error { return second(r.s.SignIn(older, "anna", 1, []string{"p"})) },
+		"sign-in": func() error { return second(r.s.SignIn(older, "anna", 1, named("p"))) },
 		"acknowledgement": func() error {
 			return r.s.Acknowledge(older, account.Acknowledgement{Account: "anna", Epoch: 1})
 		},

@@ -70,7 +70,7 @@ func Fill(t interface {
 	ack := account.Acknowledgement{Account: "anna", Epoch: 1, Seal: []byte("a newer sealing key")}
 	must(s.Acknowledge(account.Said{Member: hub.Name, Seq: 3}, ack))
 	must(s.Hello(hub.Name, 7, 1500*time.Millisecond))
-	_, err = s.SignIn(account.Said{Member: hub.Name, Seq: 4}, "anna", 2, []string{"plug", "unknown"})
+	_, err = s.SignIn(account.Said{Member: hub.Name, Seq: 4}, "anna", 2, named("plug", "unknown"))
 	must(err)
 	must(s.OfferReset(link(account.PurposeReset, "anna", 2, "reset"), letter("anna", "reset"), account.Event{}))
 	refresh := session("anna", "refresh", "entry")
