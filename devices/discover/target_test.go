@@ -103,3 +103,23 @@ func TestTargetThatCannotBeProbedIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Laws: a target that is taken is shown as one that is taken for the same, and it is no whole internet.
+func FuzzParseTarget(f *testing.F) {
+	for _, seed := range []string{"10.20.0.5", "10.20.0.9/22", "plug-1.lan.", "::ffff:10.0.0.1", "10.0.0.0/021", "1.2.3.4%x", "1.2"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		target, err := discover.ParseTarget(text)
+		if err != nil {
+			return
+		}
+		again, err := discover.ParseTarget(target.String())
+		if err != nil || again != target || len(target.String()) > 254 {
+			t.Errorf("%q is shown as %q, which is taken for %v, %v", text, target, again, err)
+		}
+		if _, err := discover.New(discover.Options{Targets: []discover.Target{target, target, target, target}}); err != nil {
+			t.Errorf("%q: four of them are too many: %v", text, err)
+		}
+	})
+}

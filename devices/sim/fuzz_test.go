@@ -2,6 +2,8 @@ package sim_test
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -89,6 +91,44 @@ func FuzzOneMessageIsAnsweredOnceADevice(f *testing.F) {
 		}
 		if types > 1 {
 			t.Errorf("the one type is told %d times", types)
+		}
+	})
+}
+
+// Laws: every request of a session is answered in JSON, every one of those in a multipleRequest once and in order, and
+// a question changes nothing of what the device holds.
+func FuzzSmartRequests(f *testing.F) {
+	for _, seed := range []string{
+		`{"method":"get_device_info"}`, `{"method":"component_nego","params":null}`, `{"method":7}`, `[]`, `null`, ``,
+		`{"method":"multipleRequest","params":{"requests":[{"method":"get_device_time"},{"method":"dance"}]}}`,
+		`{"method":"multipleRequest","params":{"requests":[{"method":"multipleRequest","params":{"requests":[]}}]}}`,
+		`{"method":"multipleRequest","params":{"requests":[null,{}]}}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		d := sim.Unplugged(sim.Spec{
+			Kind: home.Bulb, Protocol: home.KLAP2, Username: "a@b.c", Password: home.NewSecret("old"),
+		})[0]
+		type request struct{ Method string }
+		var asked struct {
+			request
+			Params struct{ Requests []request }
+		}
+		var answer struct {
+			Code   *int `json:"error_code"`
+			Result struct{ Responses []request }
+		}
+		raw := sim.SmartAnswer(d, text)
+		if err := json.Unmarshal([]byte(raw), &answer); err != nil || answer.Code == nil {
+			t.Fatalf("%s: %s: %v", text, raw, err)
+		}
+		if json.Unmarshal([]byte(text), &asked) == nil && asked.Method == "multipleRequest" && *answer.Code == 0 &&
+			!slices.Equal(asked.Params.Requests, answer.Result.Responses) {
+			t.Errorf("%s: answered %s", text, raw)
+		}
+		if !strings.Contains(text, "set_qs_info") && !d.Holds("a@b.c", home.NewSecret("old")) {
+			t.Errorf("%s: a question has changed what it holds", text)
 		}
 	})
 }
