@@ -134,6 +134,13 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 			return h.Hub == hub.id.Name && !h.Online
 		})
 	})
+	// A status is unsigned: on an open broker anybody can publish it. The hub is asked all the same.
+	answer = c.asks(token, gs[0].id, request)
+	m, b, _ = hub.opens()
+	hub.answers(m, b, "", response)
+	if got := <-answer; got.code != 0 || got.said != response {
+		t.Errorf("a hub of which another said that it is gone: %+v", got)
+	}
 	if got := <-c.asks(token, gs[0].id, "{}"); got.code != v1.DeviceOffline {
 		t.Errorf("a hub that is gone: %d", got.code)
 	}

@@ -82,7 +82,7 @@ func (l *Link) Pass(ctx context.Context, accountID, id string, request []byte) (
 		return nil, account.Refused(v1.NotBound, "The device is not bound to this account")
 	case err != nil:
 		return nil, err
-	case !l.s.Reports.Online(to.Name), to.Boot == 0: // without a hello its clock is not known
+	case to.Boot == 0: // without a hello its clock is not known
 		return nil, account.Refused(v1.DeviceOffline, "The device's hub is offline")
 	}
 	now := l.s.Now()
@@ -102,7 +102,12 @@ func (l *Link) Pass(ctx context.Context, accountID, id string, request []byte) (
 	if err != nil {
 		return nil, err
 	}
-	late := time.NewTimer(relayLife)
+	// A status is unsigned: it shortens the wait, and decides nothing.
+	life, unanswered := relayLife, account.Refused(v1.TimedOut, "The device did not answer in time")
+	if !l.s.Reports.Online(to.Name) {
+		life, unanswered = 2*relayAgain, account.Refused(v1.DeviceOffline, "The device's hub is offline")
+	}
+	late := time.NewTimer(life)
 	defer late.Stop()
 	for {
 		if err := l.conn.Publish(mqtt.Message{Topic: wire.InboxTopic(to.Name), Payload: raw}); err != nil {
@@ -112,7 +117,7 @@ func (l *Link) Pass(ctx context.Context, accountID, id string, request []byte) (
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-late.C:
-			return nil, account.Refused(v1.TimedOut, "The device did not answer in time")
+			return nil, unanswered
 		case b := <-x.answer:
 			return l.relayed(accountID, to, m.ID, b)
 		case <-time.After(relayAgain): // the hub may have been between two connections; it carries out each request once
