@@ -200,5 +200,5 @@ func (c *Cloud) askCode(ctx context.Context, base string, in Login, terminal str
 	c.mu.Lock()
 	c.pending = second{in.Email, of.Process, base, in.Password, time.Now().Add(codeTime)}
 	c.mu.Unlock()
-	return &home.Error{Op: "sign in", Err: home.ErrCode, Hint: "read your mail, and sign in again with --code and the code, within ten minutes"}
+	return &home.Error{Op: "sign in", Err: home.ErrCode, Hint: "read your mail, and sign in again within ten minutes: the code is asked for, or read with --code-stdin"}
 }

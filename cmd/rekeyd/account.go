@@ -158,10 +158,17 @@ standard input, the link on the first line and the new password on the second. A
 			}
 		}
 		params := map[string]string{"token": link.token.Reveal(), "newPassword": pw.Reveal()}
-		if err := client.Call(c.Context(), home.Secret{}, "resetPassword", params, nil); err != nil {
+		var done struct{ Hubs int }
+		if err := client.Call(c.Context(), home.Secret{}, "resetPassword", params, &done); err != nil {
 			return app.AccountError("reset the password", err)
 		}
-		fmt.Fprintln(c.OutOrStdout(), "Your password was changed. rekeyd now signs your devices in again; see: rekeyd status")
+		fmt.Fprintln(c.OutOrStdout(), "Your password was changed. Hubs of this account that are informed:", done.Hubs)
+		if done.Hubs == 0 {
+			fmt.Fprintln(c.ErrOrStderr(), "warning: no hub belongs to this account: no device will be signed in again. "+
+				"Sign your hub in with: rekeyd login EMAIL")
+			return nil
+		}
+		fmt.Fprintln(c.OutOrStdout(), "rekeyd now signs your devices in again; see: rekeyd status")
 		return nil
 	}
 	return c
@@ -183,12 +190,15 @@ the word that the account's page shows. The daemon must be running.
 
 With --provider tplink it is an account at TP-Link's own cloud, that of the Kasa and Tapo apps. That cloud tells
 this hub no new password: after a reset give it once, with the same command. Where it asks for a second factor
-it sends a code by e-mail, which is asked for, or given with --code.`,
+it sends a code by e-mail, which is asked for on the terminal. With --code-stdin it is the line after the password on
+standard input. It is no argument, as other users of this machine can see those.`,
 	}
 	addAccountFlag(c)
 	addPasswordFlag(c)
 	provider := c.Flags().String("provider", "home", "whose cloud the account is at: home, or tplink for the vendor's")
-	code := c.Flags().String("code", "", "with --provider tplink: the code that was sent by e-mail")
+	code := c.Flags().Bool(
+		"code-stdin", false, "with --provider tplink: read from standard input the password, and then the code from the mail",
+	)
 	pair := c.Flags().Bool(
 		"pair",
 		false,
@@ -207,8 +217,8 @@ it sends a code by e-mail, which is asked for, or given with --code.`,
 				return terminal.Usage(c, errors.New("--pair is for accounts at an account service, and --provider tplink is none"))
 			}
 			in["provider"] = *provider
-		case *code != "":
-			return terminal.Usage(c, errors.New("--code goes with --provider tplink"))
+		case *code:
+			return terminal.Usage(c, errors.New("--code-stdin goes with --provider tplink"))
 		}
 		h := dialHub(stateOf(c))
 		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, nil); err != nil {
@@ -217,10 +227,14 @@ it sends a code by e-mail, which is asked for, or given with --code.`,
 		key := "password"
 		var secret home.Secret
 		var err error
-		if *pair {
+		switch {
+		case *pair:
 			key = "pairing"
 			secret, err = readPairing(c, "Pairing word")
-		} else {
+		case *code:
+			in["email"] = as[0]
+			secret, in["code"], err = readPasswordAndCode(c)
+		default:
 			in["email"] = as[0]
 			secret, err = readPassword(c, "Password", false)
 		}
@@ -228,9 +242,6 @@ it sends a code by e-mail, which is asked for, or given with --code.`,
 			return err
 		}
 		in[key] = secret.Reveal()
-		if *code != "" {
-			in["code"] = *code
-		}
 		err = h.call(c.Context(), http.MethodPost, "/v1/login", in, nil)
 		if errors.Is(err, home.ErrCode) && in["code"] == "" {
 			if typed, ok := askLine(c, "A code was sent to you by e-mail. Code"); ok && typed != "" {

@@ -30,6 +30,21 @@ func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, err
 	return readSecret(c, prompt, twice, home.CheckPassword)
 }
 
+// readPasswordAndCode reads a password and the code of a second factor from standard input, a line each.
+func readPasswordAndCode(c *cobra.Command) (password home.Secret, code string, err error) {
+	l := newLines(io.LimitReader(c.InOrStdin(), 2*maxPassword))
+	if password, err = l.secret(home.CheckPassword); err == nil {
+		code, err = l.next()
+	}
+	if errors.Is(err, io.EOF) || err == nil && strings.TrimSpace(code) == "" {
+		err = errors.New("want on standard input the password, and then the code, a line each")
+	}
+	if err != nil {
+		return home.Secret{}, "", terminal.Usage(c, err)
+	}
+	return password, strings.TrimSpace(code), nil
+}
+
 // readPairing is readPassword for a pairing word.
 func readPairing(c *cobra.Command, prompt string) (home.Secret, error) {
 	return readSecret(c, prompt, false, func(home.Secret) error { return nil })
