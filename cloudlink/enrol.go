@@ -23,12 +23,15 @@ type offer struct {
 
 // Enrol joins the account of a pairing and waits until the account's newest grant is on disk. The e-mail address and
 // password are what the account's owner typed; the service has just checked them and keeps neither in the clear. A
-// second call ends the first with an error.
+// second call ends the first with an error. The pairing of another account than the hub's own is home.ErrForeign.
 func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
 	for _, b := range p.Brokers {
 		if _, err := mqtt.ParseBroker(b.URL); err != nil {
 			return &home.Error{Op: "enrol this hub", Err: err, Hint: "sign in again with: rekeyd login EMAIL"}
 		}
+	}
+	if err := l.mayEnrol(p); err != nil {
+		return err
 	}
 	o := &offer{pairing: p, email: email, password: password, done: make(chan error, 1)}
 	l.mu.Lock()
@@ -52,6 +55,23 @@ func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, passw
 	case err := <-o.done:
 		return err
 	}
+}
+
+// mayEnrol refuses the pairing of another account than the hub's own, before the service learns of it.
+func (l *Link) mayEnrol(p pairing.Pairing) error {
+	a, err := l.o.Store.Account()
+	switch {
+	case errors.Is(err, home.ErrNoAccount):
+		return nil
+	case err != nil:
+		return err
+	case string(a.ID) != p.Account:
+		return &home.Error{
+			Op: "enrol this hub", Err: fmt.Errorf("it belongs to the account %s: %w", a.Email, home.ErrForeign),
+			Hint: "sign in as " + a.Email + ", or start rekeyd with another --state directory for another account",
+		}
+	}
+	return nil
 }
 
 // enrol asks to become a member of the account: with the pairing of o, or as a native device where o is nil.

@@ -118,10 +118,7 @@ func (l *Link) refusal(r *request, _ *wire.Message, b *wire.Refusal) error {
 	l.o.Log.Warn("request refused", "request", r.kind, "code", b.Code, "detail", b.Detail)
 	switch {
 	case r.kind == kindEnrol && l.o.Secret.IsZero():
-		l.settle(&home.Error{
-			Op: "enrol this hub", Err: fmt.Errorf("refused by the account service: %s", b.Code),
-			Hint: "the pairing is used up or too old: sign in again with: rekeyd login EMAIL",
-		})
+		l.settle(enrolError(b))
 	case r.kind == kindEnrol: // the hub may bind this device any moment
 		l.mu.Lock()
 		l.enrolAgain = time.Now().Add(min(100*time.Millisecond<<min(l.turned, 12), time.Minute))
@@ -147,6 +144,11 @@ func (l *Link) refusal(r *request, _ *wire.Message, b *wire.Refusal) error {
 		if l.o.Expelled != nil {
 			l.o.Expelled()
 		}
+	case b.Code == wire.CodeForeign && r.kind != kindEnrol: // until a welcome, which answers a later hello
+		l.mu.Lock()
+		l.trouble = "the account service has this hub in another account: run rekeyd login"
+		l.asked = time.Now().Add(time.Minute - l.o.AskEvery)
+		l.mu.Unlock()
 	case r.kind == kindHello:
 		l.mu.Lock()
 		l.asked = time.Now().Add(l.o.Patience - l.o.AskEvery)
@@ -155,6 +157,17 @@ func (l *Link) refusal(r *request, _ *wire.Message, b *wire.Refusal) error {
 	l.rest(r, slices.Collect(maps.Keys(r.errands))...)
 	l.finish(r)
 	return nil
+}
+
+// enrolError maps a refused enrolment of a hub to an error with a hint for the owner.
+func enrolError(b *wire.Refusal) error {
+	err := fmt.Errorf("refused by the account service: %s", b.Code)
+	hint := "the pairing is used up or too old: sign in again with: rekeyd login EMAIL"
+	if b.Code == wire.CodeForeign {
+		err = fmt.Errorf("the account service has this hub in another account: %w", home.ErrForeign)
+		hint = "have the owner of that account remove this hub on the account's page, then sign in again"
+	}
+	return &home.Error{Op: "enrol this hub", Err: err, Hint: hint}
 }
 
 // distrust counts a message that is not acted on, by reason.

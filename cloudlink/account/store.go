@@ -117,7 +117,8 @@ type Members interface {
 	AddPairing(p Pairing, e Event) error
 	Pairing(name string) (Pairing, error)
 	// Enrol makes a member. Errors: ErrEpoch when the grant is of another epoch than the account's newest; ErrUsed when the pairing is
-	// missing, or was used by another hub; home.ErrNotFound when no hub of the account has bound the device; ErrReplayed.
+	// missing, or was used by another hub; home.ErrNotFound when no hub of the account has bound the device; ErrReplayed;
+	// home.ErrForeign for a hub of another account, whose owner has to remove it first.
 	Enrol(Enrolment) error
 	// Invitations returns the accounts that have bound a device which speaks the link: it can enrol with one of them.
 	Invitations(device string) ([]string, error)
@@ -133,7 +134,8 @@ type Members interface {
 	LastSeq(member string) (uint64, error)
 }
 
-// Enrolment is how a member enters an account. A member of another account is removed there with what it holds.
+// Enrolment is how a member enters an account. A native device leaves another account with it: it forgets an account
+// only when that does not know it any more, or its owner resets it.
 type Enrolment struct {
 	Member  Member
 	Seq     uint64

@@ -133,7 +133,9 @@ func (s *Store) Enrol(e account.Enrolment) error {
 		}
 		event := e.Event
 		switch {
-		case known && old.Account != m.Account:
+		case known && old.Account != m.Account && m.IsHub():
+			return home.ErrForeign
+		case known && old.Account != m.Account: // a device's owner has reset it, or its account has unbound it
 			if err := expel(tx, old); err != nil {
 				return err
 			}

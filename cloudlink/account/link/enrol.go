@@ -61,6 +61,8 @@ func (r *request) enrolOnce(e *wire.Enrol) ([]wire.Body, error) {
 	switch {
 	case errors.Is(err, account.ErrUsed):
 		return refuse(wire.CodePairing, "the pairing was used"), nil
+	case errors.Is(err, home.ErrForeign):
+		return refuse(wire.CodeForeign, "the hub belongs to another account, whose owner has to remove it first"), nil
 	case errors.Is(err, home.ErrNotFound):
 		return refuse(wire.CodeUnknown, "a hub has to bind this device first"), nil
 	case err != nil:

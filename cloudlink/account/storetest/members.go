@@ -134,13 +134,19 @@ func aMemberBelongsToOneAccount(r *rig) {
 	r.bind(e.Member.Name, plug("p"))
 	moved := r.enrolment(b)
 	moved.Member.Name, moved.Member.Keys, moved.Grant.Member = e.Member.Name, e.Member.Keys, e.Member.Name
+	r.fails(r.s.Enrol(moved), home.ErrForeign)
+	ds, err := r.s.Devices("anna")
+	r.must(err)
+	r.equal("devices that it still holds", len(ds), 1)
+	// Removed by that account's owner, it may enrol elsewhere: the refused pairing was not used.
+	r.must(r.s.RemoveHub("anna", e.Member.Name, account.Event{}))
 	r.must(r.s.Enrol(moved))
 	for id, want := range map[string]int{"anna": 0, "bob": 1} {
 		ms, err := r.s.Members(id)
 		r.must(err)
 		r.equal("members of "+id, len(ms), want)
 	}
-	ds, err := r.s.Devices("anna")
+	ds, err = r.s.Devices("anna")
 	r.must(err)
 	r.equal("devices that it held", len(ds), 0)
 	r.must(r.s.Enrol(moved)) // again: the pairing is its own
