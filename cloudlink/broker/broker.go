@@ -16,7 +16,8 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
-// Directory is the membership that the access rules depend on. It is read for every message, so it answers from memory.
+// Directory is the membership that the access rules depend on. It is read for every message and connect, so it answers
+// from memory.
 type Directory interface {
 	// AccountOf returns the account of a member: a hub or a native device.
 	AccountOf(member string) (account string, ok bool)
@@ -46,7 +47,7 @@ type Broker struct {
 	counts counts
 }
 
-type counts struct{ login, publish, subscribe atomic.Uint64 }
+type counts struct{ login, publish, subscribe, stranger atomic.Uint64 }
 
 // New checks o, all of it. It starts nothing.
 func New(o Options) (*Broker, error) {
@@ -99,10 +100,12 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// Counts returns how many logins, publications and subscriptions were refused.
+// Counts returns how many logins, publications and subscriptions were refused, and how many clients without an account
+// came too often from one address.
 func (b *Broker) Counts() map[string]uint64 {
 	return map[string]uint64{
 		"login": b.counts.login.Load(), "publish": b.counts.publish.Load(), "subscribe": b.counts.subscribe.Load(),
+		"stranger": b.counts.stranger.Load(),
 	}
 }
 

@@ -26,6 +26,7 @@ type rules struct {
 	b      *Broker
 	server *mochi.Server
 	pace   sync.Map // *mochi.Client -> *pace; of clients without an account
+	new    strangers
 }
 
 // A client without an account sends one message, its enrolment. Further messages are read slowly, so that they do not
@@ -66,10 +67,15 @@ func (r *rules) Provides(b byte) bool {
 }
 
 // OnConnect refuses other versions than MQTT 3.1.1, because MQTT 5 could bypass these rules (topic aliases, delayed wills),
-// and sets a keepalive for every connection.
+// and sets a keepalive for every connection. A client without an account beyond the limit of its address is disconnected
+// without an answer: it tries again later, as after a failure of the network.
 func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	if pk.ProtocolVersion != 4 {
 		return packets.ErrUnsupportedProtocolVersion
+	}
+	if !r.belongs(string(pk.Connect.Username)) && !r.new.admit(cl.Net.Remote, time.Now()) {
+		r.b.counts.stranger.Add(1)
+		return packets.ErrConnectionRateExceeded
 	}
 	const longest = 600 // seconds
 	if cl.State.Keepalive == 0 || cl.State.Keepalive > longest {
@@ -77,7 +83,7 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	}
 	// mochi deletes a clean session by name, some time after its connection ended. If the member has connected again by
 	// then, mochi deletes the new session. So every session is persistent here: it ends at the member's next clean
-	// connect, or expires.
+	// connect, or expires. That of a client without an account ends with its connection: see OnDisconnect.
 	cl.Properties.Clean = false
 	return nil
 }
@@ -153,8 +159,18 @@ func (r *rules) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, 
 	return pk, nil
 }
 
-// OnDisconnect deletes the rate of the connection.
-func (r *rules) OnDisconnect(cl *mochi.Client, _ error, _ bool) { r.pace.Delete(cl) }
+// OnDisconnect deletes the rate of the connection, and the session of a client without an account: anybody can make up
+// names. A session that a later connection has taken over stays.
+func (r *rules) OnDisconnect(cl *mochi.Client, _ error, _ bool) {
+	r.pace.Delete(cl)
+	if r.belongs(string(cl.Properties.Username)) || cl.IsTakenOver() {
+		return
+	}
+	r.OnClientExpired(cl)
+	if now, ok := r.server.Clients.Get(cl.ID); ok && now == cl {
+		r.server.Clients.Delete(cl.ID)
+	}
+}
 
 // OnWill checks the will again: the membership may have changed since the connect.
 func (r *rules) OnWill(cl *mochi.Client, w mochi.Will) (mochi.Will, error) {
