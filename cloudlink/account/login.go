@@ -174,11 +174,10 @@ func (s *Service) Renew(refreshToken, terminal string) (token string, err error)
 		err = errSession
 	}
 	if err == nil {
-		now := s.Now()
 		token = newToken(a.ID)
 		err = s.st.RenewSession(old.Key, Session{
-			Key: hashed(token), Account: a.ID, Entry: old.Entry, Door: old.Door, Terminal: terminal, At: now,
-			Expires: now.Add(s.o.Policy.SessionLife),
+			Key: hashed(token), Account: a.ID, Entry: old.Entry, Door: old.Door, Terminal: terminal, At: old.At,
+			Expires: s.Now().Add(s.o.Policy.SessionLife),
 		})
 	}
 	if errors.Is(err, errSession) || errors.Is(err, home.ErrNotFound) {

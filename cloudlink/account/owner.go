@@ -32,6 +32,15 @@ func (s *Service) Owner(token string) (*Owner, error) {
 	return &Owner{s, a, sess, token}, nil
 }
 
+// freshLife is how long after its login a session may do what else needs the password again.
+const freshLife = 5 * time.Minute
+
+// Fresh returns whether the owner gave the password for this session less than five minutes ago.
+func (o *Owner) Fresh() bool {
+	age := o.s.Now().Sub(o.sess.At)
+	return age >= 0 && age < freshLife
+}
+
 // Account returns the account's ID.
 func (o *Owner) Account() string { return o.a.ID }
 

@@ -193,3 +193,35 @@ func TestCamerasOfTheNCClassAreForTPCameraOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestATokenAloneGivesNoDeviceAway(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	token, refresh, _ := c.login(password, "Kasa_Android")
+	hub, _ := c.hub(c.pair(token))
+	hub.hello(1)
+	device := hub.plugs("plug-", 1)[0].id
+	const unbind = `{"cnCloud":{"UNBIND":{}}}`
+	answer := c.asks(token, device, unbind) // the password was just given
+	m, b, _ := hub.opens()
+	hub.answers(m, b, "", "{}")
+	if got := <-answer; got.code != 0 {
+		t.Fatalf("just after the login: %+v", got)
+	}
+	c.clock.add(5*time.Minute + time.Second)
+	var renewed struct{ Token string }
+	if code := c.call("", "refreshToken", p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}, &renewed); code != 0 {
+		t.Fatal(code)
+	}
+	for name, old := range map[string]string{"an older token": token, "one that was renewed without the password": renewed.Token} {
+		if got := <-c.asks(old, device, unbind); got.code != v1.TokenExpired {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	answer = c.asks(token, device, `{"system":{"get_sysinfo":{}}}`)
+	m, b, plain := hub.opens()
+	hub.answers(m, b, "", "{}")
+	if got := <-answer; got.code != 0 || plain == unbind {
+		t.Errorf("a harmless request: %+v, %s", got, plain)
+	}
+}

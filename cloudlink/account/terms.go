@@ -64,7 +64,7 @@ type Session struct {
 	Refresh  bool
 	Door     string
 	Terminal string
-	At       time.Time
+	At       time.Time // of the login: when the password was given
 	Expires  time.Time
 }
 

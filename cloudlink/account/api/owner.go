@@ -68,7 +68,12 @@ func (c *call) unbindDevice(o *account.Owner) (result, error) {
 	return nil, err
 }
 
+// errNotFresh has a client sign in again, as after the session's end.
+var errNotFresh = account.Refused(v1.TokenExpired,
+	"This changes the owner of the device or resets it: sign in with the password again, less than five minutes before")
+
 // passthrough relays an app's request to a device, and returns the device's answer. A device that refuses has answered.
+// Whoever has only a token gives no device away: a request that changes the owner needs a fresh session.
 func (c *call) passthrough(o *account.Owner) (result, error) {
 	var p struct{ DeviceID, RequestData string }
 	if err := c.read(&p, "deviceId", "requestData"); err != nil {
@@ -83,6 +88,9 @@ func (c *call) passthrough(o *account.Owner) (result, error) {
 	}
 	if !ok {
 		return nil, errNotBound
+	}
+	if changesOwner([]byte(p.RequestData)) && !o.Fresh() {
+		return nil, errNotFresh
 	}
 	answer, err := c.relay.Pass(c.ctx, o.Account(), id, []byte(p.RequestData))
 	if err != nil {
