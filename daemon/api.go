@@ -23,10 +23,7 @@ type Status struct {
 	Hub      home.HubID    `json:"hub"`
 	Link     string        `json:"link"` // "up" or "down"
 	Reason   string        `json:"reason,omitempty"`
-	// Whether the owner allows passwords nearly in the clear, for devices that know no better; absent before they were
-	// asked.
-	CleartextBind *bool `json:"allow_cleartext_bind,omitempty"`
-	Devices       []Row `json:"devices"`
+	Devices  []Row         `json:"devices"`
 	// Unseen are devices that the vendor's cloud lists and that were not seen here; absent where it has not said.
 	Unseen []home.Listed `json:"unseen,omitempty"`
 }
@@ -79,9 +76,6 @@ func (f *Face) Status() (Status, error) {
 			s.Unseen = compare(list, s.Devices)
 		}
 	}
-	if a.CleartextAsked {
-		s.CleartextBind = &a.CleartextBind
-	}
 	return s, nil
 }
 
@@ -123,6 +117,9 @@ func (f *Face) Private() http.Handler {
 	mux := http.NewServeMux()
 	f.show(mux)
 	f.order(mux, "bind", f.o.Engine.Bind)
+	f.order(mux, "bind-ours", f.o.Engine.BindOurs)
+	f.order(mux, "allow-cleartext", f.o.Engine.AllowCleartext)
+	f.order(mux, "forbid-cleartext", f.o.Engine.ForbidCleartext)
 	f.order(mux, "unbind", f.o.Engine.Unbind)
 	f.order(mux, "rekey", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, false) })
 	f.order(mux, "try", f.o.Engine.TryRekey)
@@ -148,12 +145,6 @@ func (f *Face) Private() http.Handler {
 		}
 		added, err := f.o.Engine.Remember(in.Email, passwords)
 		return map[string]int{"added": added}, err
-	})
-	ask(mux, "cleartext", func(_ context.Context, in struct {
-		Allow bool `json:"allow"`
-	},
-	) (any, error) {
-		return struct{}{}, f.o.Engine.AllowCleartextBind(in.Allow)
 	})
 	mux.HandleFunc("POST /v1/login", f.login)
 	return mux

@@ -28,7 +28,7 @@ func TestCallersOfABusyDeviceTakeTurns(t *testing.T) {
 		h.run(func() {
 			d.sightings <- sighting("mac:50c7bf000001")
 			time.Sleep(5 * time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{"mac-50c7bf000001"}))
+			h.bind("mac-50c7bf000001")
 			var mu sync.Mutex // guards order and refused
 			var order []byte
 			refused := 0

@@ -129,5 +129,6 @@ func compareRows(a, b Row) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-// allowIt is the hint for a device whose protocol needs the owner's consent to passwords in the clear.
-const allowIt = "allow it with: rekeyd bind --allow-cleartext-bind"
+// allowIt is the hint for a device that needs the owner's consent to passwords in the clear; name is as it is typed in
+// a command line.
+func allowIt(name string) string { return "allow it with: rekeyd bind --allow-cleartext-bind " + name }

@@ -49,7 +49,7 @@ func TestAnInterruptedMoveComesFirstAfterAStart(t *testing.T) {
 		h.run(func() {
 			h.see(ids...)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind(ids))
+			h.bind(ids...)
 			time.Sleep(time.Second)
 		})
 		for e := home.Epoch(2); e <= 5; e++ {

@@ -84,7 +84,7 @@ func TestAStrongerKeySeenDuringAMoveStartsNoSecondJob(t *testing.T) {
 			d.sightings <- sighting("iot:8006AA")
 			time.Sleep(5 * time.Second)
 			_, rows, _ := h.engine.House()
-			must(t, h.engine.Bind([]home.DeviceID{rows[0].ID}))
+			h.bind(rows[0].ID)
 			time.Sleep(4 * time.Second) // it is being moved
 			d.sightings <- sighting("mac:50c7bf000001", "iot:8006AA")
 			time.Sleep(20 * time.Second)
@@ -115,7 +115,7 @@ func TestADeviceThatCannotBeMovedSaysWhyAndWhatToDo(t *testing.T) {
 		h.run(func() {
 			d.sightings <- sighting("mac:50c7bf000001")
 			time.Sleep(5 * time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{"mac-50c7bf000001"}))
+			h.bind("mac-50c7bf000001")
 			time.Sleep(30 * time.Second)
 			if r := h.row("mac-50c7bf000001"); r.Hint != "sign in with: rekeyd login EMAIL" ||
 				!strings.Contains(r.Detail, "never told the new password") {
@@ -147,7 +147,7 @@ func TestAStrongerKeySeenDuringARestartAddsNoRow(t *testing.T) {
 			d.sightings <- sighting("iot:8006AA")
 			time.Sleep(5 * time.Second)
 			_, rows, _ := h.engine.House()
-			must(t, h.engine.Bind([]home.DeviceID{rows[0].ID}))
+			h.bind(rows[0].ID)
 			must(t, h.engine.Rekey([]home.DeviceID{rows[0].ID}, true))
 			time.Sleep(10 * time.Second) // probed, not moved, probed: it restarts
 			d.sightings <- sighting("mac:50c7bf000001", "iot:8006AA")
@@ -169,10 +169,10 @@ func TestADeviceThatIsBoundTwiceIsMovedOnceAndItsOwnerIsTold(t *testing.T) {
 		h.run(func() {
 			d.sightings <- sighting("iot:8006AA")
 			time.Sleep(4 * time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{"iot-8006aa"}))
+			h.bind("iot-8006aa")
 			d.sightings <- sighting("mac:50c7bf000001")
 			time.Sleep(4 * time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{"mac-50c7bf000001"}))
+			h.bind("mac-50c7bf000001")
 			time.Sleep(time.Minute)
 			d.sightings <- sighting("mac:50c7bf000001", "iot:8006AA")
 			time.Sleep(2 * time.Minute)

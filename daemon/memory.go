@@ -17,6 +17,7 @@ type memory struct {
 
 	verdict  home.Verdict // of the last probe; for a bound device the binding's counts
 	match    home.Match   // whose the device was at the last probe
+	proved   bool         // at the last probe it proved that it holds a credential of the account
 	since    time.Time    // when verdict last changed
 	identity home.Device  // name, model and kind that the device gave its driver
 

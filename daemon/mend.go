@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -47,12 +48,13 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.postpone(ctx, t, "record", err)
 		return
 	}
+	terms := t.candidates().Terms
 	switch found := t.subject.Binding.Verdict; {
 	case found.State == home.Reverted || !mayReceive(f):
 		r.leave(ctx, t)
 		return
-	case t.device.Protocol.Cleartext() && !t.subject.Account.CleartextBind:
-		r.with(id, func(m *memory) { m.trouble = errCleartext })
+	case terms.Permit(f.Evidence()) != nil:
+		r.with(id, func(m *memory) { m.trouble = refusal(f.Device, terms.Permit(f.Evidence())) })
 		r.reports.add(id)
 		r.planNext(t, found)
 		return
@@ -115,7 +117,9 @@ func mayReceive(f home.Finding) bool {
 
 // move writes down the intent, and then has the driver give the device the newest credential.
 func (r *Rekeyer) move(ctx context.Context, t task) error {
-	m := home.Move{Account: t.subject.Account, To: t.newest(), Known: t.subject.Credentials, Try: t.try}
+	c := t.candidates()
+	m := home.Move{Account: c.Account, To: t.newest(), Known: c.Credentials, Terms: c.Terms, Try: t.try}
+	m.Unbinding = func() error { return r.allowFresh(t.device.ID) }
 	found := t.subject.Binding.Verdict
 	from := found.Epoch
 	for _, c := range t.subject.Credentials { // an epoch's address in another letter case comes last
@@ -150,9 +154,15 @@ func (r *Rekeyer) leave(ctx context.Context, t task) {
 // nudgePause is the first pause after a nudge; it doubles each time.
 const nudgePause = 8 * time.Second
 
-// errCleartext is the trouble of a device whose protocol sends passwords in the clear.
-var errCleartext = &home.Error{
-	Op:   "rekey",
-	Err:  errors.New("it takes its password only as good as in the clear, and that is not allowed"),
-	Hint: allowIt,
+// refusal is the trouble of a device that may not receive the password: reason is the error of home.Terms.Permit.
+func refusal(d home.Device, reason error) error {
+	name := home.InCommand(cmp.Or(d.Name, string(d.ID)))
+	hint := ""
+	switch {
+	case errors.Is(reason, home.ErrCleartext):
+		hint = allowIt(name)
+	case errors.Is(reason, home.ErrWasReset):
+		hint = home.Verdict{State: home.WasReset}.Hint(name)
+	}
+	return &home.Error{Op: "rekey", Device: d.ID, Err: reason, Hint: hint}
 }

@@ -11,8 +11,27 @@ import (
 
 // The orders of an owner.
 
-// Bind binds devices to the account; those that are not current are moved. Unknown devices are home.ErrNotFound.
+// Bind binds devices that their owner named, each of them: one that is factory-fresh may receive the password for the
+// next 24 hours. Binding itself sends nothing secret. Unknown devices are home.ErrNotFound.
 func (r *Rekeyer) Bind(ids []home.DeviceID) error {
+	if err := r.BindOurs(ids); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		v := home.Verdict{}
+		r.with(id, func(m *memory) { v = m.verdict })
+		if v.State == home.Current || v.HoldsOlder() {
+			continue // it proves what it holds
+		}
+		if err := r.allowFresh(id); err != nil {
+			return err
+		}
+	}
+	return r.Rekey(ids, false)
+}
+
+// BindOurs binds devices without the factory-fresh consent: those that hold a credential of the account are moved.
+func (r *Rekeyer) BindOurs(ids []home.DeviceID) error {
 	a, err := r.o.Ledger.Account()
 	if err != nil {
 		return &home.Error{Op: "bind", Err: err, Hint: "sign in first, with: rekeyd login EMAIL"}
@@ -163,23 +182,4 @@ func (r *Rekeyer) Remember(email string, passwords []home.Secret) (added int, er
 	}
 	r.probeUnbound(h)
 	return added, nil
-}
-
-// AllowCleartextBind records whether passwords may go nearly in the clear, for devices whose protocol has no other way.
-func (r *Rekeyer) AllowCleartextBind(allow bool) error {
-	if err := r.o.Ledger.AllowCleartextBind(allow); err != nil {
-		if errors.Is(err, home.ErrNoAccount) {
-			err = &home.Error{Op: "allow passwords in the clear", Err: err, Hint: "sign in first, with: rekeyd login EMAIL"}
-		}
-		return err
-	}
-	if err := r.Rekey(nil, false); err != nil {
-		return err
-	}
-	h, err := r.o.Ledger.House()
-	if err != nil {
-		return err
-	}
-	r.probeUnbound(h)
-	return nil
 }

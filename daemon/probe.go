@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -89,11 +90,11 @@ func (r *Rekeyer) probeOne(ctx context.Context, id home.DeviceID) Probed {
 	r.with(id, func(m *memory) { s.memory = *m })
 	s.memory.match = f.Match
 	row := s.showAs(f.Verdict)
-	return Probed{row, plan(row, f, h.Account)}
+	return Probed{row, plan(row, f, h.Account, h.Binding.Terms(d, time.Now()))}
 }
 
 // plan describes what an order to rekey would do to a device that was found so.
-func plan(row Row, f home.Finding, a home.Account) string {
+func plan(row Row, f home.Finding, a home.Account, terms home.Terms) string {
 	old := "what it holds"
 	switch v := f.Verdict; {
 	case v.State == home.Current:
@@ -119,8 +120,9 @@ func plan(row Row, f home.Finding, a home.Account) string {
 	if row.Protocol.Info().Ordered {
 		return "nothing: " + orderIt(cmp.Or(row.Name, string(row.ID)))
 	}
-	if row.Protocol.Cleartext() && !a.CleartextBind {
-		return "nothing: passwords may not go in the clear; " + allowIt
+	if err := terms.Permit(f.Evidence()); err != nil {
+		err = refusal(home.Device{ID: row.ID, Name: row.Name}, err)
+		return fmt.Sprintf("nothing: %s; %s", errors.Unwrap(err), home.HintOf(err))
 	}
 	return fmt.Sprintf("would be moved from %s to password %d", old, a.Epoch)
 }

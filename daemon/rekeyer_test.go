@@ -45,7 +45,6 @@ func newHouse(t *testing.T) *house {
 		Brokers:     []string{"mqtt://127.0.0.1:1"},
 	}
 	must(t, h.store.Enrol(a, home.Credential{}))
-	must(t, h.store.AllowCleartextBind(true)) // the devices here are of that kind
 	h.begin(1)
 	return h
 }
@@ -56,7 +55,7 @@ func (h *house) open(dir string) {
 	must(h.t, err)
 	h.t.Cleanup(func() { _ = store.Close() })
 	h.store = store
-	h.drive(map[home.Protocol]daemon.Driver{home.IOT: h.lan, home.TPAP: h.lan})
+	h.drive(map[home.Protocol]daemon.Driver{home.IOT: h.lan, home.TPAP: h.lan, home.KLAP2: h.lan})
 }
 
 // drive replaces the engine by one with these drivers.
@@ -85,6 +84,13 @@ func (h *house) begin(e home.Epoch) {
 	_, err := h.store.BeginEpoch(acct, c, []byte{byte(e)}, []byte("{}"))
 	must(h.t, err)
 	h.engine.AccountChanged()
+}
+
+// bind binds devices, and allows passwords in the clear: the devices here are of that kind.
+func (h *house) bind(ids ...home.DeviceID) {
+	h.t.Helper()
+	must(h.t, h.engine.Bind(ids))
+	must(h.t, h.engine.AllowCleartext(ids))
 }
 
 func (h *house) see(ids ...home.DeviceID) {
@@ -201,7 +207,7 @@ func (l *lan) Probe(_ context.Context, d home.Device, c home.Candidates) (home.F
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.probes++
-	p.bound = c.Bound
+	p.bound = c.Terms.Bound
 	f := home.Finding{Match: p.match, Device: d}
 	if !p.waits.IsZero() {
 		return f, fmt.Errorf("probe: %w", home.WaitError{Until: p.waits, Reason: "it was sent 3 sign-ins in an hour"})
@@ -277,7 +283,7 @@ func TestEveryDeviceFollowsANewEpoch(t *testing.T) {
 		h.run(func() {
 			h.see(front, back)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front, back}))
+			h.bind(front, back)
 			time.Sleep(time.Second)
 			h.begin(2)
 			time.Sleep(10 * time.Second)
@@ -328,7 +334,7 @@ func TestForeignDeviceIsShownAndNeverTouched(t *testing.T) {
 			if err := h.engine.Bind([]home.DeviceID{front}); !errors.Is(err, home.ErrForeign) {
 				t.Errorf("bound: %v", err)
 			}
-			must(t, h.engine.Bind([]home.DeviceID{back}))
+			h.bind(back)
 			time.Sleep(time.Second)
 			h.lan.mu.Lock()
 			h.lan.held[back].match = home.Foreign // somebody else has taken it over
@@ -367,7 +373,7 @@ func TestDeviceThatWasOffIsRekeyedWhenSeen(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			time.Sleep(time.Second)
 			h.lan.mu.Lock()
 			p.off = true
@@ -414,7 +420,7 @@ func TestWhatADeviceSaysIsNoProof(t *testing.T) {
 				h.run(func() {
 					h.see(front)
 					time.Sleep(time.Second)
-					must(t, h.engine.Bind([]home.DeviceID{front}))
+					h.bind(front)
 					time.Sleep(time.Second)
 					h.begin(2)
 					time.Sleep(time.Minute)
@@ -448,7 +454,7 @@ func TestANewerEpochOvertakesAMoveUnderWay(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			time.Sleep(10 * time.Second)
 			h.begin(2)
 			time.Sleep(time.Second) // the move to 2 is under way
@@ -474,7 +480,7 @@ func TestARestartGoesOnFromTheIntent(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			time.Sleep(time.Second)
 		})
 		// The daemon died after the device was moved and before that was written down.
@@ -541,7 +547,7 @@ func TestWhatIsRecordedMeanwhileIsNotForgotten(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			ledger.engine.Store(h.engine)
 			for e := home.Epoch(2); e < 5; e++ {
 				h.begin(e)
@@ -569,7 +575,7 @@ func TestABoundDeviceKeepsItsIDUnderAStrongerKey(t *testing.T) {
 		}
 		h.run(func() {
 			sight("iot:8006AA")
-			must(t, h.engine.Bind([]home.DeviceID{weak}))
+			h.bind(weak)
 			time.Sleep(time.Second)
 			sight("mac:00000000000a", "iot:8006AA")
 			_, rows, err := h.engine.House()

@@ -42,5 +42,5 @@ func (r *Rekeyer) relay(ctx context.Context, id home.DeviceID, request []byte) (
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	return driver.Relay(ctx, t.device, t.subject.Candidates(), request)
+	return driver.Relay(ctx, t.device, t.candidates(), request)
 }

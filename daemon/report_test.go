@@ -36,7 +36,7 @@ func TestABlockedCallbackStopsNoDeviceAndGetsTheNewestRowsLater(t *testing.T) {
 		h.run(func() {
 			h.see(front, back)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front, back}))
+			h.bind(front, back)
 			for e := home.Epoch(2); e < 6; e++ {
 				h.begin(e)
 				time.Sleep(10 * time.Second)

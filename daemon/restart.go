@@ -17,7 +17,7 @@ func (r *Rekeyer) restartOnce(ctx context.Context, t task) {
 	if !ordered || !can {
 		return
 	}
-	if err := driver.Restart(ctx, t.device, t.subject.Candidates()); err != nil {
+	if err := driver.Restart(ctx, t.device, t.candidates()); err != nil {
 		r.o.Log.Warn("device not restarted", "device", id, "err", err)
 		return
 	}

@@ -28,7 +28,7 @@ func TestADeviceThatIsSetBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			time.Sleep(time.Second)
 			h.begin(2)
 			time.Sleep(10 * time.Second)
@@ -66,13 +66,12 @@ func TestADeviceIsLookedAtADayAfterItWasMoved(t *testing.T) {
 		h.open(t.TempDir())
 		h.lan.store = h.store
 		must(t, h.store.Enrol(home.Account{ID: acct, Email: "Anna@example.org", NoticeEpoch: 1}, home.Credential{}))
-		must(t, h.store.AllowCleartextBind(true))
 		h.begin(1)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			time.Sleep(time.Second)
 			h.begin(2)
 			time.Sleep(10 * time.Minute)
@@ -89,6 +88,8 @@ func TestADeviceIsLookedAtADayAfterItWasMoved(t *testing.T) {
 	})
 }
 
+const allowFront = "allow it with: rekeyd bind --allow-cleartext-bind mac-000000000001"
+
 func TestAProbeTellsWhatWouldBeDoneAndChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
@@ -97,19 +98,19 @@ func TestAProbeTellsWhatWouldBeDoneAndChangesNothing(t *testing.T) {
 		h.run(func() {
 			h.see(front, back)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			time.Sleep(time.Second)
 			h.lan.mu.Lock()
 			h.lan.held[front].refuses = true // so that it stays where it is
 			h.lan.mu.Unlock()
-			must(t, h.engine.AllowCleartextBind(false))
+			must(t, h.engine.ForbidCleartext([]home.DeviceID{front}))
 			h.begin(2)
 			time.Sleep(time.Hour)
 			before := h.lan.now(front).moves
 			if before != 0 {
 				t.Errorf("told a password in the clear %d times without its owner's word", before)
 			}
-			if r := h.row(front); r.Verdict != home.Stale || r.Hint != "allow it with: rekeyd bind --allow-cleartext-bind" {
+			if r := h.row(front); r.Verdict != home.Stale || r.Hint != allowFront {
 				t.Errorf("shown as %s with the hint %q", r.Verdict, r.Hint)
 			}
 			plans := func() map[home.DeviceID]string {
@@ -121,15 +122,14 @@ func TestAProbeTellsWhatWouldBeDoneAndChangesNothing(t *testing.T) {
 				}
 				return out
 			}
-			const forbidden = "stale: nothing: passwords may not go in the clear; " +
-				"allow it with: rekeyd bind --allow-cleartext-bind"
+			forbidden := "stale: nothing: " + home.ErrCleartext.Error() + "; " + allowFront
 			if p := plans(); p[front] != forbidden || p[back] != "foreign: nothing: it belongs to another account" {
 				t.Errorf("plans %q", p)
 			}
 			if h.lan.now(front).moves != before {
 				t.Error("a probe moved a device")
 			}
-			must(t, h.engine.AllowCleartextBind(true))
+			must(t, h.engine.AllowCleartext([]home.DeviceID{front}))
 			if p := plans(); p[front] != "stale: would be moved from password 1 to password 2" {
 				t.Errorf("plans %q", p)
 			}
@@ -147,7 +147,7 @@ func TestADeviceThatCannotBeMovedIsRestartedOnceWhenAsked(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			h.begin(2)
 			time.Sleep(time.Hour)
 			if p := h.lan.now(front); p.boots != 0 || p.moves == 0 {

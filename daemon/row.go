@@ -25,10 +25,12 @@ type Row struct {
 	Model    string        `json:"model,omitempty"`
 	MAC      string        `json:"mac,omitempty"` // twelve lower hexadecimal digits
 	Detail   string        `json:"detail,omitempty"`
-	Left     bool          `json:"left,omitempty"`     // it said goodbye, or was missed for long
-	LeftOut  bool          `json:"left_out,omitempty"` // its owner unbound it
-	Extra    home.JSON     `json:"extra,omitempty"`    // other fields of its announcement
-	Listed   *bool         `json:"listed,omitempty"`   // the vendor's cloud lists it; absent where that is unknown
+	Proved   bool          `json:"proved,omitempty"`        // it proved that it holds a credential of the account
+	Consent  bool          `json:"needs_consent,omitempty"` // it may not receive passwords nearly in the clear
+	Left     bool          `json:"left,omitempty"`          // it said goodbye, or was missed for long
+	LeftOut  bool          `json:"left_out,omitempty"`      // its owner unbound it
+	Extra    home.JSON     `json:"extra,omitempty"`         // other fields of its announcement
+	Listed   *bool         `json:"listed,omitempty"`        // the vendor's cloud lists it; absent where that is unknown
 }
 
 // sight is all that is known of one device: by the ledger, the roster and the engine.
@@ -76,7 +78,7 @@ func (s sight) showAs(v home.Verdict) Row {
 			m.identity.Model,
 			s.device.Model,
 		), Bound: s.bound, Match: m.match, Since: m.since, Left: !m.left.IsZero(), LeftOut: s.leftOut,
-		Extra: s.device.Extra, Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail,
+		Extra: s.device.Extra, Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail, Proved: m.proved, Consent: s.needsConsent(v),
 	}
 	if m.identity.Kind != "" && m.identity.Kind != home.Other {
 		out.Kind = m.identity.Kind
@@ -109,23 +111,18 @@ func (s sight) showAs(v home.Verdict) Row {
 
 // hint returns what a person can do about a device, nothing where rekeyd needs no person.
 func (s sight) hint(row Row, v home.Verdict, name string) string {
-	late := mayAskConsent(s.device.Protocol)
 	switch {
-	case s.account.ID == "" && (v.State == home.Mismatch || v.State == home.Unsupported && late):
+	case s.account.ID == "" && (v.State == home.Mismatch || v.State == home.Unsupported && s.spoken):
 		return "sign in, so that its password can be told: rekeyd login EMAIL"
-	case v.State == home.Unsupported && late && !s.account.CleartextBind:
-		return allowIt
+	case v.State == home.Unsupported && s.needsConsent(v):
+		return allowIt(home.InCommand(name))
 	case !s.bound && row.Match == home.Ours && (v.State == home.Current || v.HoldsOlder()):
 		return bindIt(row)
-	case s.bound && (v.State == home.Blank || v.State == home.Default):
+	case s.bound && (v.State == home.Blank || v.State == home.Default) && s.binding.Consents.Fresh(time.Now()):
 		return "" // the hub gives it the password by itself
 	}
 	return v.Hint(name)
 }
-
-// mayAskConsent reports whether devices of a protocol, or those of them with old firmware, need the owner's consent
-// to passwords in the clear.
-func mayAskConsent(p home.Protocol) bool { return p.Cleartext() || p == home.TapoCam }
 
 func bindIt(row Row) string {
 	return "bind it with: rekeyd bind " + home.InCommand(cmp.Or(row.Name, string(row.ID)))

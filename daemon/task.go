@@ -34,6 +34,9 @@ func (r *Rekeyer) task(id home.DeviceID) (task, error) {
 	return t, err
 }
 
+// candidates are the credentials that the device may hold, with the terms for it at this moment.
+func (t task) candidates() home.Candidates { return t.subject.Candidates(t.device, time.Now()) }
+
 // newest returns the credential of the newest epoch in the vault, a zero one where there is none.
 func (t task) newest() home.Credential {
 	if len(t.subject.Credentials) == 0 {
@@ -46,12 +49,17 @@ func (t task) newest() home.Credential {
 // credential, what it announced decides whether it is another account's: that is hearsay, but nothing is sent to the
 // device for it.
 func (t task) probe(ctx context.Context) (home.Finding, error) {
-	c := t.subject.Candidates()
+	c := t.candidates()
+	if t.device.Protocol.Info().Rank < c.Terms.Least {
+		v := home.Verdict{State: home.Downgraded, Detail: home.ErrWeaker.Error()}
+		return home.Finding{Match: home.Unknown, Device: t.device, Verdict: v}, nil
+	}
 	f, err := t.driver.Probe(ctx, t.device, c)
 	f.Verdict = f.Verdict.Believed(time.Now())
 	if wait, ok := errors.AsType[home.WaitError](err); ok {
 		f.Match, f.Device, f.Verdict, err = home.Unknown, t.device, wait.Verdict(), nil
 	}
+	f.Verdict = t.subject.Binding.Reset(f.Verdict, c.Terms)
 	if err != nil || f.Match != home.Unknown {
 		return f, err
 	}
@@ -71,7 +79,7 @@ func (r *Rekeyer) keep(t task, f home.Finding) {
 			m.misses++
 			m.missed = time.Now()
 		} else {
-			m.match, m.misses = f.Match, 0
+			m.match, m.misses, m.proved = f.Match, 0, provedOurs(f)
 			given := home.Device{Kind: f.Device.Kind, Name: f.Device.Name, Model: f.Device.Model}
 			// A driver returns the announced name where the device gave none.
 			if given.Name != t.device.Name || identified(f.Verdict.State) {
@@ -97,6 +105,12 @@ func (r *Rekeyer) keep(t task, f home.Finding) {
 		r.save([]home.Device{d})
 	}
 	r.reports.add(t.device.ID)
+}
+
+// provedOurs reports whether the device proved in that conversation that it holds a credential of the account.
+func provedOurs(f home.Finding) bool {
+	held := f.Verdict.State == home.Current || f.Verdict.HoldsOlder()
+	return f.Match == home.Ours && held && f.ProofRank() == home.ProvesFirst
 }
 
 // identified reports whether a device that is found so has given its driver name and model.

@@ -28,7 +28,7 @@ func TestADeviceOfAnUnprovenCommandIsMovedByOrderOnly(t *testing.T) {
 			if p := h.lan.now(front); p.bound || p.probes == 0 {
 				t.Errorf("probed %d times, as a bound one: %t", p.probes, p.bound)
 			}
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			h.begin(2)
 			time.Sleep(24 * time.Hour)
 			if p := h.lan.now(front); !p.bound || p.moves != 0 {

@@ -60,7 +60,7 @@ func TestPausesGrowWhileTheLedgerCannotBeWritten(t *testing.T) {
 				h.run(func() {
 					h.see(front)
 					time.Sleep(time.Second)
-					must(t, h.engine.Bind([]home.DeviceID{front}))
+					h.bind(front)
 					time.Sleep(time.Second)
 					ledger.full.Store(true)
 					h.begin(2)

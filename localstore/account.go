@@ -77,7 +77,6 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 			return fmt.Errorf("enrol with another notice of epoch %d: %w", a.NoticeEpoch, home.ErrForged)
 		}
 		a.Epoch = old.Epoch // that of the vault; 0 before the first grant
-		a.CleartextBind, a.CleartextAsked = old.CleartextBind, old.CleartextAsked
 		if err := putAccount(tx, a); err != nil {
 			return err
 		}
@@ -232,18 +231,6 @@ func (s *Store) SetBrokers(id home.AccountID, brokers []string) error {
 			return err
 		}
 		a.Brokers = brokers
-		return putAccount(tx, a)
-	})
-}
-
-// AllowCleartextBind records whether the owner allows passwords nearly in the clear; see home.Account.
-func (s *Store) AllowCleartextBind(allow bool) error {
-	return s.file.Update(func(tx *bbolt.Tx) error {
-		a, err := account(tx)
-		if err != nil {
-			return err
-		}
-		a.CleartextBind, a.CleartextAsked = allow, true
 		return putAccount(tx, a)
 	})
 }

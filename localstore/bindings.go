@@ -95,6 +95,26 @@ func setLeftOut(tx *bbolt.Tx, d home.Device, out bool) error {
 	return nil
 }
 
+// Consent records what the owner allows for bound devices. Devices that are not bound are skipped.
+func (s *Store) Consent(consents map[home.DeviceID]home.Consents) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
+		for id, c := range consents {
+			b, ok, err := bindings.get(tx, string(id))
+			if err != nil {
+				return err
+			}
+			if !ok || b.Consents == c {
+				continue
+			}
+			b.Consents = c
+			if err := bindings.put(tx, string(id), b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // LeftOut returns the hardware keys of the devices that the owner unbound and did not bind again.
 func (s *Store) LeftOut() ([]string, error) { return boltfile.View(s.file, leftOut) }
 

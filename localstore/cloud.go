@@ -59,7 +59,6 @@ func (s *Store) enrolCloud(
 			a.Epoch = held[0].Epoch
 		}
 	}
-	a.CleartextBind, a.CleartextAsked = old.CleartextBind, old.CleartextAsked
 	newest, err := s.getCredential(tx, a.ID, a.Epoch)
 	if err != nil {
 		return r, err

@@ -97,7 +97,10 @@ func fillBegin(s *localstore.Store, e home.Epoch) error {
 // fillLater is the part of fill that format 1 does not know.
 func fillLater(t testing.TB, s *localstore.Store) {
 	t.Helper()
-	must(t, s.AllowCleartextBind(true))
+	must(t, s.Consent(map[home.DeviceID]home.Consents{back: {
+		FreshUntil: time.Now().UTC().Add(home.FreshTime),
+		Cleartext:  home.CleartextConsent{Protocol: home.IOT, Addr: fillDevices()[1].Addr.Addr()},
+	}}))
 	_, err := s.Remember(
 		acct,
 		[]home.Credential{{Username: "anna@example.org", Password: home.NewSecret("an earlier one")}},

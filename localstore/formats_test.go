@@ -23,7 +23,7 @@ import (
 
 // newestFormat is the number of migrations. testdata has a file of each format, made with fill by the program of its
 // time.
-const newestFormat = 3
+const newestFormat = 4
 
 var makeGolden = flag.Bool("golden", false, "write the golden file of the newest format, where there is none")
 
@@ -107,7 +107,6 @@ func wanted(format int, t0 time.Time) all {
 	}
 	account := fillAccount()
 	account.Epoch, account.NoticeEpoch, account.Notice, account.NoticeJSON = 2, 2, []byte("hash 2"), []byte(`{"epoch":2}`)
-	account.CleartextBind, account.CleartextAsked = format > 1, format > 1
 	a := all{
 		Account: account, Credentials: []home.Credential{
 			cred(2),
@@ -176,6 +175,13 @@ func wanted(format int, t0 time.Time) all {
 		a.LeftOut = nil
 		for i := range a.Bindings {
 			a.Bindings[i].ProofRank = 0
+		}
+	}
+	if format > 1 { // formats 2 and 3 have one consent for the whole account
+		consents := &a.Bindings[1].Consents
+		consents.Cleartext = home.CleartextConsent{Protocol: home.IOT, Addr: fillDevices()[1].Addr.Addr()}
+		if format > 3 {
+			consents.FreshUntil = t1.Add(home.FreshTime)
 		}
 	}
 	if format == 1 { // nor the rules that a device may revert, and that a lock-out outlives other verdicts

@@ -2,9 +2,13 @@ package localstore
 
 import (
 	"errors"
+	"slices"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
 var (
@@ -54,4 +58,35 @@ var migrations = []func(*bbolt.Tx) error{
 		_, err := tx.CreateBucketIfNotExists(bLeftOut)
 		return err
 	},
+	consentPerBinding,
+}
+
+// consentPerBinding is format 4: the consent to passwords in the clear was one for the whole account. Where it was
+// given, each bound device of a protocol without proofs keeps it, at the address where it was last recorded.
+func consentPerBinding(tx *bbolt.Tx) error {
+	type account struct {
+		CleartextBind bool `json:"CleartextBind"`
+	}
+	all, err := boltfile.All[account](tx.Bucket([]byte("accounts")))
+	if err != nil || !slices.Contains(all, account{CleartextBind: true}) {
+		return err
+	}
+	bound, err := bindings.all(tx)
+	if err != nil {
+		return err
+	}
+	for _, b := range bound {
+		d, ok, err := devices.get(tx, string(b.Device))
+		if err != nil {
+			return err
+		}
+		if !ok || !d.Protocol.Cleartext() && b.ProofRank != home.HashFirst {
+			continue
+		}
+		b.Consents.Cleartext = home.CleartextConsent{Protocol: d.Protocol, Addr: d.Addr.Addr()}
+		if err := bindings.put(tx, string(b.Device), b); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,12 +1,15 @@
 package localstore
 
 import (
+	"errors"
 	"maps"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // cases say, for each migration, what is in a file of the format before it, and what must be true after it. A
@@ -53,6 +56,33 @@ var cases = []struct {
 		after: func(t *testing.T, tx *bbolt.Tx) {
 			if tx.Bucket([]byte("inbox")) != nil || tx.Bucket([]byte("leftout")) == nil {
 				t.Error("the inbox is there, or no bucket leftout")
+			}
+		},
+	},
+	{
+		before: func(tx *bbolt.Tx) error {
+			put := func(bucket, key, value string) error {
+				return tx.Bucket([]byte(bucket)).Put([]byte(key), []byte(value))
+			}
+			var errs []error
+			for id, protocol := range map[string]string{"a": "iot", "b": "klap2", "c": "tapocam", "d": "tapocam"} {
+				rank := map[string]string{"c": `,"ProofRank":2`, "d": `,"ProofRank":3`}[id]
+				errs = append(errs, put("bindings", id, `{"Device":"`+id+`"`+rank+`}`),
+					put("devices", id, `{"ID":"`+id+`","Protocol":"`+protocol+`","Addr":"192.0.2.7:80"}`))
+			}
+			return errors.Join(append(errs, put("accounts", "x", `{"ID":"x","CleartextBind":true}`))...)
+		},
+		after: func(t *testing.T, tx *bbolt.Tx) {
+			all, err := bindings.all(tx)
+			if err != nil || len(all) != 4 {
+				t.Fatalf("%d bindings, %v", len(all), err)
+			}
+			for _, b := range all {
+				want := map[home.DeviceID]home.Protocol{"a": home.IOT, "c": home.TapoCam}[b.Device]
+				c := b.Consents.Cleartext
+				if c.Protocol != want || want != "" && c.Addr.String() != "192.0.2.7" || !b.Consents.FreshUntil.IsZero() {
+					t.Errorf("%s has the consents %+v", b.Device, b.Consents)
+				}
 			}
 		},
 	},

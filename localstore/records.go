@@ -13,19 +13,17 @@ import (
 // reader of an older file finds their zero values.
 
 type accountRecord struct {
-	ID             string   `json:"ID"`
-	Provider       string   `json:"Provider,omitempty"`
-	Email          string   `json:"Email"`
-	Epoch          uint64   `json:"Epoch"`
-	ServiceKey     []byte   `json:"ServiceKey"`
-	ServiceSeal    []byte   `json:"ServiceSeal"`
-	Notice         []byte   `json:"Notice"`
-	NoticeEpoch    uint64   `json:"NoticeEpoch"`
-	NoticeRaw      []byte   `json:"NoticeJSON"`
-	Brokers        []string `json:"Brokers"`
-	URL            string   `json:"URL"`
-	CleartextBind  bool     `json:"CleartextBind"`
-	CleartextAsked bool     `json:"CleartextAsked"`
+	ID          string   `json:"ID"`
+	Provider    string   `json:"Provider,omitempty"`
+	Email       string   `json:"Email"`
+	Epoch       uint64   `json:"Epoch"`
+	ServiceKey  []byte   `json:"ServiceKey"`
+	ServiceSeal []byte   `json:"ServiceSeal"`
+	Notice      []byte   `json:"Notice"`
+	NoticeEpoch uint64   `json:"NoticeEpoch"`
+	NoticeRaw   []byte   `json:"NoticeJSON"`
+	Brokers     []string `json:"Brokers"`
+	URL         string   `json:"URL"`
 }
 
 func accountToDisk(a home.Account) accountRecord {
@@ -35,7 +33,6 @@ func accountToDisk(a home.Account) accountRecord {
 		), Provider: string(a.Provider), Email: a.Email, Epoch: uint64(a.Epoch), ServiceKey: a.ServiceKey,
 		ServiceSeal: a.ServiceSeal,
 		Notice:      a.Notice, NoticeEpoch: uint64(a.NoticeEpoch), NoticeRaw: a.NoticeJSON, Brokers: a.Brokers, URL: a.URL,
-		CleartextBind: a.CleartextBind, CleartextAsked: a.CleartextAsked,
 	}
 }
 
@@ -46,7 +43,6 @@ func (r accountRecord) home() home.Account {
 		), Provider: home.Provider(r.Provider), Email: r.Email, Epoch: home.Epoch(r.Epoch), ServiceKey: r.ServiceKey,
 		ServiceSeal: r.ServiceSeal, Notice: r.Notice, NoticeEpoch: home.Epoch(r.NoticeEpoch), NoticeJSON: r.NoticeRaw,
 		Brokers: r.Brokers, URL: r.URL,
-		CleartextBind: r.CleartextBind, CleartextAsked: r.CleartextAsked,
 	}
 }
 
@@ -70,6 +66,10 @@ type bindingRecord struct {
 	Locked      time.Time     `json:"Locked"`
 	Reverts     int           `json:"Reverts"`
 	ProofRank   uint8         `json:"ProofRank,omitempty"`
+
+	FreshUntil        time.Time  `json:"FreshUntil,omitzero"`
+	CleartextProtocol string     `json:"CleartextProtocol,omitempty"`
+	CleartextAddr     netip.Addr `json:"CleartextAddr,omitzero"`
 }
 
 func bindingToDisk(b home.Binding) bindingRecord {
@@ -79,7 +79,8 @@ func bindingToDisk(b home.Binding) bindingRecord {
 		), Account: string(b.Account), DeviceEpoch: uint64(b.DeviceEpoch), CloudEpoch: uint64(b.CloudEpoch),
 		Verdict: verdictRecord{string(b.Verdict.State), uint64(b.Verdict.Epoch), b.Verdict.Until, b.Verdict.Detail},
 		Since:   b.Since, Tries: b.Tries, Next: b.Next, Moved: b.Moved, Locked: b.Locked, Reverts: b.Reverts,
-		ProofRank: uint8(b.ProofRank),
+		ProofRank: uint8(b.ProofRank), FreshUntil: b.Consents.FreshUntil,
+		CleartextProtocol: string(b.Consents.Cleartext.Protocol), CleartextAddr: b.Consents.Cleartext.Addr,
 	}
 }
 
@@ -92,6 +93,10 @@ func (r bindingRecord) home() home.Binding {
 		Verdict: home.Verdict{State: home.State(v.State), Epoch: home.Epoch(v.Epoch), Until: v.Until, Detail: v.Detail},
 		Since:   r.Since, Tries: r.Tries, Next: r.Next, Moved: r.Moved, Locked: r.Locked, Reverts: r.Reverts,
 		ProofRank: home.ProofRank(r.ProofRank),
+		Consents: home.Consents{
+			FreshUntil: r.FreshUntil,
+			Cleartext:  home.CleartextConsent{Protocol: home.Protocol(r.CleartextProtocol), Addr: r.CleartextAddr},
+		},
 	}
 }
 

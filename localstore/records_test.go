@@ -19,6 +19,9 @@ func populate(v reflect.Value, n *int) {
 	case *netip.AddrPort:
 		*at = netip.MustParseAddrPort("127.0.0.1:9999")
 		return
+	case *netip.Addr:
+		*at = netip.MustParseAddr("127.0.0.1")
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:

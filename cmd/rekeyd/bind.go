@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,29 +17,34 @@ import (
 
 func newBind() *cobra.Command {
 	c := &cobra.Command{
-		Use: "bind [DEVICE…]", Short: "Bind devices to your account, so that they are kept on its newest password",
+		Use: "bind DEVICE…", Short: "Bind devices to your account, so that they are kept on its newest password",
 		Long: `Bind devices to your account. A device is named by its id or its name, as "rekeyd devices"
-prints them.
+prints them. Binding itself sends no password.
 
-A device without an owner receives your account and its password. Devices of the protocols "iot" and
-"smart-aes", and old cameras, receive the password nearly in the clear, or before they have proved that they
-are yours: every program on your network can read it. They are moved only if you allow that, once, with
---allow-cleartext-bind; on a terminal you are asked.`,
+A device that proves that it holds a password of yours is moved to the newest one. A device that was reset, or
+never had an owner, can prove nothing: it receives your password only because you named it, within 24 hours.
+
+Devices of the protocols "iot" and "smart-aes", and old cameras, receive the password nearly in the clear: every
+program on your network can read it, and whoever takes the address of such a device receives it. They are moved only if
+you allow that, with --allow-cleartext-bind or on a terminal, and you are asked again when they have a new address.`,
 	}
 	cleartext := c.Flags().Bool(
 		"allow-cleartext-bind",
 		false,
-		"allow passwords nearly in the clear on your network, or with =false forbid it again; alone it binds nothing",
+		"allow these devices passwords nearly in the clear on your network, or with =false forbid it again",
 	)
-	all := c.Flags().Bool("all", false, "every device that is yours or nobody's, except those that you unbound")
-	c.Args = terminal.Args(func(c *cobra.Command, names []string) error {
-		if *all == (len(names) > 0) && (*all || !c.Flags().Changed("allow-cleartext-bind")) {
+	all := c.Flags().Bool("all", false, "every device that proves a password of yours, and after a question those that name your account")
+	yes := c.Flags().Bool("yes", false, "with --all: answer that question with yes")
+	c.Args = terminal.Args(func(_ *cobra.Command, names []string) error {
+		switch {
+		case *all == (len(names) > 0):
 			return errors.New("name devices, or give --all")
+		case *yes && !*all:
+			return errors.New("--yes goes with --all")
 		}
 		return nil
 	})
 	c.RunE = func(c *cobra.Command, names []string) error {
-		said := c.Flags().Changed("allow-cleartext-bind")
 		s, err := statusOf(c)
 		if err != nil {
 			return err
@@ -46,70 +52,104 @@ are yours: every program on your network can read it. They are moved only if you
 		if s.Account == "" {
 			return &home.Error{Op: "bind", Err: home.ErrNoAccount, Hint: "sign in first, with: rekeyd login EMAIL"}
 		}
-		var ids []home.DeviceID
+		what, ids := "bind", []home.DeviceID(nil)
 		if *all {
-			for _, r := range s.Devices {
-				if !r.Bound && !r.LeftOut && r.Protocol != "" && (r.Match == home.Ours || r.Match == home.Unbound) {
-					ids = append(ids, r.ID)
-				}
-			}
-		} else if len(names) > 0 {
-			if ids, err = daemon.Named(s.Devices, names); err != nil {
-				return err
-			}
+			what, ids = "bind-ours", ours(c, s.Devices, *yes)
+		} else if ids, err = daemon.Named(s.Devices, names); err != nil {
+			return err
 		}
-		if !said && s.CleartextBind == nil && anyCleartext(s.Devices, ids) {
-			*cleartext, said = askYes(
-				c,
-				"Some of them take their password nearly in the clear: whoever is on your network could read it. Allow that?",
-			)
-		}
-		if said {
-			if err := allowCleartext(c, *cleartext); err != nil {
-				return err
-			}
+		weak := slices.DeleteFunc(slices.Clone(s.Devices), func(r daemon.Row) bool {
+			return !r.Consent || !slices.Contains(ids, r.ID) && !(*all && r.Bound)
+		})
+		said := c.Flags().Changed("allow-cleartext-bind")
+		if !said && len(weak) > 0 {
+			*cleartext, said = askYes(c, fmt.Sprintf(
+				"%s: a password for it crosses your network nearly in the clear, and goes to whoever has its address. Allow that?",
+				strings.Join(listed(weak), ", "),
+			))
 		}
 		if len(ids) > 0 {
-			if err := order(c, "bind", ids); err != nil {
+			if err := order(c, what, ids); err != nil {
 				return err
 			}
 		}
-		if *all || len(ids) > 0 {
-			fmt.Fprintf(c.OutOrStdout(), "%d devices bound\n", len(ids))
-		}
-		if allowed := s.CleartextBind != nil && *s.CleartextBind || said && *cleartext; !allowed &&
-			anyCleartext(s.Devices, ids) {
-			fmt.Fprintln(
-				c.ErrOrStderr(),
-				"hint: those that take passwords only nearly in the clear stay as they are; to allow it: rekeyd bind --allow-cleartext-bind",
-			)
+		fmt.Fprintf(c.OutOrStdout(), "%d devices bound\n", len(ids))
+		switch {
+		case said && *cleartext:
+			return order(c, "allow-cleartext", idsOf(weak))
+		case said && *all:
+			return order(c, "forbid-cleartext", idsOf(slices.DeleteFunc(s.Devices, func(r daemon.Row) bool { return !r.Bound })))
+		case said:
+			return order(c, "forbid-cleartext", ids)
+		case len(weak) > 0:
+			fmt.Fprintln(c.ErrOrStderr(), "hint: some take a password only nearly in the clear, and stay as they are; to allow it: "+
+				"rekeyd bind --allow-cleartext-bind "+strings.Join(inCommand(weak), " "))
 		}
 		return nil
 	}
 	return c
 }
 
-// anyCleartext reports whether one of the devices receives its password nearly in the clear.
-func anyCleartext(rows []daemon.Row, ids []home.DeviceID) bool {
-	return slices.ContainsFunc(
-		rows,
-		func(r daemon.Row) bool { return r.Protocol.Cleartext() && slices.Contains(ids, r.ID) },
-	)
+// ours returns the unbound devices that proved a password of the account, and those that only name it where the owner
+// confirms these. It lists on standard error which others have to be named one by one.
+func ours(c *cobra.Command, rows []daemon.Row, confirmed bool) []home.DeviceID {
+	var proved, claimed, others []daemon.Row
+	for _, r := range rows {
+		switch {
+		case r.Bound || r.LeftOut || r.Protocol == "":
+		case r.Proved:
+			proved = append(proved, r)
+		case r.Match == home.Ours:
+			claimed = append(claimed, r)
+		case r.Match == home.Unbound:
+			others = append(others, r)
+		}
+	}
+	if len(claimed) > 0 && !confirmed {
+		confirmed, _ = askYes(c, fmt.Sprintf(
+			"%s: it names your account, which anyone on your network can do, and has proved nothing. Is it yours?",
+			strings.Join(listed(claimed), ", "),
+		))
+	}
+	if confirmed {
+		proved = append(proved, claimed...)
+	} else {
+		others = append(others, claimed...)
+	}
+	if len(others) > 0 {
+		fmt.Fprintln(c.ErrOrStderr(), "hint: not bound, because it has proved no password of yours; bind what is yours by its name: "+
+			"rekeyd bind "+strings.Join(inCommand(others), " "))
+	}
+	return idsOf(proved)
 }
 
-func allowCleartext(c *cobra.Command, allow bool) error {
-	in := struct {
-		Allow bool `json:"allow"`
-	}{allow}
-	if err := dialHub(stateOf(c)).call(c.Context(), http.MethodPost, "/v1/cleartext", in, nil); err != nil {
-		return err
+func idsOf(rows []daemon.Row) []home.DeviceID {
+	ids := make([]home.DeviceID, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
 	}
-	word := "are forbidden"
-	if allow {
-		word = "are allowed"
+	return ids
+}
+
+// listed returns what people call devices.
+func listed(rows []daemon.Row) []string {
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = cmp.Or(r.Name, string(r.ID))
 	}
-	fmt.Fprintln(c.OutOrStdout(), "passwords nearly in the clear "+word)
-	return nil
+	return names
+}
+
+// inCommand returns names for a command line: a device's ID where another device has the same name.
+func inCommand(rows []daemon.Row) []string {
+	names := listed(rows)
+	for i, r := range rows {
+		if _, err := daemon.Named(rows, names[i:i+1]); err != nil {
+			names[i] = string(r.ID)
+		}
+		names[i] = home.InCommand(names[i])
+	}
+	return names
 }
 
 func newUnbind() *cobra.Command {

@@ -304,7 +304,7 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	}
 	b.open("/account")
 	r.awaitFound()
-	if out, err := r.rekeyd("", "bind", "--all", "--allow-cleartext-bind"); err != nil {
+	if out, err := r.rekeyd("", "bind", "--all", "--yes", "--allow-cleartext-bind"); err != nil {
 		t.Fatalf("bind: %s", out)
 	}
 	r.await("house bound", 30*time.Second, allCurrent(4, 1)) // a page without devices does not look again by itself

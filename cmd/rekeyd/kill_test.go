@@ -198,7 +198,7 @@ func (r *rig) setUp(password string) {
 		}
 	}
 	r.awaitFound()
-	if out, err := r.rekeyd("", "bind", "--all", "--allow-cleartext-bind"); err != nil {
+	if out, err := r.rekeyd("", "bind", "--all", "--yes", "--allow-cleartext-bind"); err != nil {
 		r.t.Fatalf("bind: %s", out)
 	}
 	r.await("house bound", 30*time.Second, allCurrent(n, 1))

@@ -85,7 +85,7 @@ var may = map[string][]string{
 	},
 	"devices/catalog": {"daemon/home", "cloudlink/wire", "devices/keyring"},
 	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
-	"devices/native": {"daemon/home", "cloudlink/wire"},
+	"devices/native": {"daemon/home", "cloudlink/wire", "devices/failure"},
 	"devices/sim": {
 		"daemon/home",
 		"devices/xor",

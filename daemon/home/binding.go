@@ -21,6 +21,7 @@ type Binding struct {
 	Locked      time.Time // end of its last lock-out
 	Reverts     int       // how often it was found without DeviceEpoch after it was moved there
 	ProofRank   ProofRank // the strongest proof that the device ever gave of holding a credential; 0 for none
+	Consents    Consents
 }
 
 // Current reports whether both ends of the binding were seen to hold newest.
@@ -48,6 +49,10 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 	}
 	was := b.Verdict.State
 	b.Verdict = v
+	switch v.State {
+	case Current, Stale, WrongCase:
+		b.Consents.FreshUntil = time.Time{} // it is not factory-fresh
+	}
 	switch {
 	case v.State == Current:
 		switch {

@@ -55,11 +55,6 @@ type Account struct {
 	NoticeJSON  []byte   // that notice as it was received, signed, to pass on to native devices
 	Brokers     []string // MQTT broker URLs, in the order in which they are tried
 	URL         string   // the account service's base URL
-
-	// CleartextBind is the owner's consent that passwords go nearly in the clear over the LAN, and to devices that
-	// receive a password before they prove anything. Without it such devices are shown, and not changed.
-	CleartextBind  bool
-	CleartextAsked bool // the owner was asked
 }
 
 // HubKeys are the seeds of the hub's two key pairs, 32 random bytes each.
@@ -86,7 +81,7 @@ type Candidates struct {
 	Account     Account
 	Credentials []Credential // in the order of trial, the newest first, those without an epoch last
 	Recorded    Epoch        // the last one that the device was seen to hold, for protocols that show none; 0 for none
-	Bound       bool         // the device is bound: a driver may spend sign-ins that the device counts
+	Terms       Terms        // Bound: a driver may spend sign-ins that the device counts
 }
 
 // Move is the input of a driver that gives a device the credential of the newest epoch.
@@ -94,7 +89,13 @@ type Move struct {
 	Account  Account
 	From, To Credential   // From is zero where the credential of the device is not known, or it has none
 	Known    []Credential // all that the device may hold, in the order of trial, To the first
-	Try      bool         // the owner ordered a try: commands may be sent that no device is known to accept
+	Terms    Terms
+	Try      bool // the owner ordered a try: commands may be sent that no device is known to accept
+
+	// Unbinding is called by a driver right before it makes the device factory-fresh itself, in order to give it the
+	// credential. It writes the factory-fresh consent to disk, so that the move can be finished after a crash: nothing is
+	// sent after an error. It may be nil.
+	Unbinding func() error
 }
 
 // Finding is the result of a probe.
@@ -116,6 +117,9 @@ func (f Finding) ProofRank() ProofRank {
 	}
 	return best
 }
+
+// Evidence returns what the device proved when it was found so.
+func (f Finding) Evidence() Evidence { return Evidence{Rank: f.ProofRank(), Held: f.Verdict.State} }
 
 // Errand is one fact about a device or the account that the account service must receive. It is written to the outbox in
 // the transaction of the change itself, and stays there until the service has answered.

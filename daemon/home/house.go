@@ -1,5 +1,7 @@
 package home
 
+import "time"
+
 // House is the content of the store that concerns the devices, read in one transaction.
 type House struct {
 	Account  Account // zero before the hub has enrolled
@@ -19,7 +21,14 @@ type Subject struct {
 // Bound reports whether the device is bound.
 func (s Subject) Bound() bool { return s.Binding.Device != "" }
 
-// Candidates returns what a probe may find the device to hold.
-func (s Subject) Candidates() Candidates {
-	return Candidates{Account: s.Account, Credentials: s.Credentials, Recorded: s.Binding.DeviceEpoch, Bound: s.Bound()}
+// Candidates returns what a probe may find the device to hold. A driver whose protocol never proves anything receives
+// no credentials without the owner's consent.
+func (s Subject) Candidates(d Device, now time.Time) Candidates {
+	c := Candidates{
+		Account: s.Account, Credentials: s.Credentials, Recorded: s.Binding.DeviceEpoch, Terms: s.Binding.Terms(d, now),
+	}
+	if d.Protocol.Info().Rank < ProvesFirst && !(c.Terms.Bound && c.Terms.Cleartext) {
+		c.Credentials = nil
+	}
+	return c
 }

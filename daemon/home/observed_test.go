@@ -39,7 +39,9 @@ func TestADeviceThatGoesBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 			{home.Stale, 4, 0, home.Stale, 0, 0},
 			{home.Current, 5, time.Second, home.Current, 0, home.GlanceTime},
 			{home.Unreachable, 0, time.Second, home.Unreachable, 0, 0},
-			{home.Default, 0, time.Second, home.Default, 1, 0},
+			{home.WasReset, 0, time.Second, home.WasReset, 0, 0}, // or another device
+			{home.Current, 5, time.Second, home.Current, 0, home.GlanceTime},
+			{home.Default, 0, time.Second, home.Default, 1, 0}, // its owner named it
 			{home.Current, 5, time.Second, home.Current, 1, home.GlanceTime},
 			{home.Default, 0, time.Second, home.Reverted, 2, 0},
 		},
@@ -49,10 +51,9 @@ func TestADeviceThatGoesBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 			{home.Current, 5, time.Second, home.Current, 0, 0},
 		},
 		"one that was never there": {
-			{home.Stale, 4, 0, home.Stale, 0, 0}, {home.Blank, 0, time.Second, home.Blank, 0, 0}, {
-				home.Stale, 4, time.Second,
-				home.Stale, 0, 0,
-			},
+			{home.Stale, 4, 0, home.Stale, 0, 0},
+			{home.Blank, 0, time.Second, home.Blank, 0, 0},
+			{home.Stale, 4, time.Second, home.Stale, 0, 0},
 		},
 		"one that is ahead": {
 			{home.Current, 5, 0, home.Current, 0, 0}, {home.Current, 6, time.Second, home.Stale, 0, 0},
@@ -81,6 +82,21 @@ func TestADeviceThatGoesBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 					s.glance,
 				)
 			}
+		}
+	}
+}
+
+func TestTheFactoryFreshConsentEndsWhenADeviceHoldsAPassword(t *testing.T) {
+	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
+	for _, found := range []home.State{
+		home.Default, home.Blank, home.Unreachable, home.Stale, home.WrongCase, home.Current,
+	} {
+		b := home.Binding{DeviceEpoch: 4, CloudEpoch: 4}
+		b.Consents.FreshUntil = now.Add(home.FreshTime)
+		got := b.Observed(home.Verdict{State: found, Epoch: 3}, 3, now)
+		holds := found == home.Stale || found == home.WrongCase || found == home.Current
+		if got.Consents.FreshUntil.IsZero() != holds {
+			t.Errorf("%s: consent until %v", found, got.Consents.FreshUntil)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func (p Protocol) Info() ProtocolInfo {
 // Port returns the protocol's default TCP port, 0 for an unknown protocol.
 func (p Protocol) Port() uint16 { return p.Info().Port }
 
-// Cleartext reports whether the password crosses the LAN nearly in the clear, or to a device that proves nothing. The
-// owner's consent is Account.CleartextBind. Old firmware of other protocols can need the consent, too: its Finding
-// has a lower rank than the table.
+// Cleartext reports whether the password crosses the LAN nearly in the clear, or to a device that proves nothing: the
+// owner's CleartextConsent is needed. Old firmware of other protocols can need it, too: its Finding has a lower rank
+// than the table.
 func (p Protocol) Cleartext() bool { return p.Info().Cleartext }

@@ -25,15 +25,29 @@ const (
 	Unsupported   State = "unsupported"     // not known: no driver speaks its protocol
 	Unasked       State = "not-asked"       // not known: it was never probed
 	Reverted      State = "reverted"        // Verdict.Epoch or none, after it dropped the newest credential twice
+	WasReset      State = "was-reset"       // Default or Blank, after it held the account's credential: or another device
+	Downgraded    State = "downgraded"      // not known: its protocol proves less than the one it used before
 	Pending       State = "pending"         // the newest, which it could not try yet: it was offline to its cloud
 )
+
+// States returns every state, in the order above.
+func States() []State {
+	return []State{
+		Current, Stale, WrongCase, Default, Blank, ForeignHeld, Mismatch, ThirdPartyOff, LockedOut, Unreachable, Unsupported,
+		Unasked, Reverted, WasReset, Downgraded, Pending,
+	}
+}
 
 // outdated reports whether a device of the account that is found so lacks the newest credential and can be given it.
 func (s State) outdated() bool { return s == Stale || s == WrongCase || s == Default || s == Blank }
 
 // mayStillHold reports whether a device that is found so may hold the credential that it held before.
 func (s State) mayStillHold() bool {
-	return s == Current || s == Unreachable || s == LockedOut || s == Waiting || s == ThirdPartyOff || s == Unasked
+	switch s {
+	case Current, Unreachable, LockedOut, Waiting, ThirdPartyOff, Unasked, Downgraded:
+		return true
+	}
+	return false
 }
 
 // Waits reports whether a device that is found so is left alone until Verdict.Until.
@@ -115,6 +129,12 @@ func (v Verdict) Hint(name string) string {
 		)
 	case Default, Blank:
 		return fmt.Sprintf("add %s to your account, in its app or with: rekeyd bind %s", name, command)
+	case WasReset:
+		return fmt.Sprintf("if you reset %s, or put another device in its place, give it your password with: rekeyd bind %s",
+			name, command)
+	case Downgraded:
+		return fmt.Sprintf("if you replaced %s, unbind it and bind it again: rekeyd unbind %s; rekeyd bind %s",
+			name, command, command)
 	case ForeignHeld:
 		return fmt.Sprintf("nothing, unless %s is yours: then remove it from the other account in its app first", name)
 	case Mismatch:

@@ -14,7 +14,9 @@ import (
 
 // checks is never changed.
 var checks = []check{
-	{"a blank device is found blank, and takes the newest credential", blank},
+	{"a blank device takes the newest credential with its owner's consent", blank},
+	{"a device that was reset receives nothing without its owner's consent", reset},
+	{"a device that is not bound receives nothing", notOurs},
 	{"a stale device is found stale", func(b *bench) error { return b.found(0, home.Ours, home.Stale) }},
 	{"a rekeyed device is found current", rekeyed},
 	{"a rekey may run twice", twice},
@@ -38,10 +40,40 @@ func blank(b *bench) error {
 	defer stop()
 	m := b.move()
 	m.From = home.Credential{} // it holds nothing
+	m.Terms.Fresh = true
 	if err := b.Rekey(ctx, b.devices[0].Seen(), m); err != nil {
 		return fmt.Errorf("rekey: %w", err)
 	}
 	return errors.Join(b.hold(0, home.Current), b.found(0, home.Ours, home.Current))
+}
+
+// A stranger can hold the factory credential, or none, under the hardware address of a bound device.
+func reset(b *bench) error {
+	b.devices[0].Hold(home.Blank)
+	for _, from := range []home.Credential{{}, b.c.Credentials[1]} {
+		m := b.move()
+		m.From = from
+		if err := b.withheld(m); err != nil {
+			return err
+		}
+	}
+	return b.hold(0, home.Blank)
+}
+
+func notOurs(b *bench) error {
+	m := b.move()
+	m.Terms = home.Terms{}
+	return errors.Join(b.withheld(m), b.hold(0, home.Stale))
+}
+
+// withheld checks that a move of the first device fails.
+func (b *bench) withheld(m home.Move) error {
+	ctx, stop := context.WithTimeout(context.Background(), limit)
+	defer stop()
+	if err := b.Rekey(ctx, b.devices[0].Seen(), m); err == nil {
+		return errors.New("rekeyed without its owner's consent")
+	}
+	return nil
 }
 
 func rekeyed(b *bench) error {

@@ -103,7 +103,7 @@ func (c check) on(s Subject, d Driver, devices []Device) error {
 		}
 		v.Hold(home.Stale)
 	}
-	all.Recorded, all.Bound = all.Credentials[1].Epoch, true
+	all.Recorded, all.Terms = all.Credentials[1].Epoch, home.Terms{Bound: true, Cleartext: true}
 	w := &witness{Driver: d, c: all}
 	err := c.run(&bench{Driver: w, devices: devices, c: all, silent: s.Silent, reports: s.Reports, try: s.Ordered})
 	for _, v := range devices {
@@ -116,7 +116,7 @@ func (c check) on(s Subject, d Driver, devices []Device) error {
 }
 
 func (b *bench) move() home.Move {
-	return home.Move{Account: b.c.Account, From: b.c.Credentials[1], To: b.c.Credentials[0], Try: b.try}
+	return home.Move{Account: b.c.Account, From: b.c.Credentials[1], To: b.c.Credentials[0], Terms: b.c.Terms, Try: b.try}
 }
 
 // limit is how long one call may take here.

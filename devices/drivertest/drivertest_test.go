@@ -121,7 +121,7 @@ func (d *toyDriver) Probe(ctx context.Context, dev home.Device, c home.Candidate
 	return f, nil
 }
 
-func (d *toyDriver) Rekey(ctx context.Context, dev home.Device, _ home.Move) error {
+func (d *toyDriver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	t, same, err := d.reach(ctx, dev)
 	switch {
 	case err != nil:
@@ -132,6 +132,11 @@ func (d *toyDriver) Rekey(ctx context.Context, dev home.Device, _ home.Move) err
 		return home.ErrForeign
 	case d.broken == "lazy":
 		return nil
+	}
+	err = m.Terms.Permit(home.Evidence{Rank: home.ProvesFirst, Held: t.Holds()})
+	trusts := d.broken == "trusting" && t.Holds() == home.Blank || d.broken == "greedy" || d.broken == "helpful" && !m.Terms.Bound
+	if err != nil && !trusts {
+		return err
 	}
 	t.Hold(home.Current)
 	return nil
@@ -173,6 +178,8 @@ func TestBrokenDriversDoNotPass(t *testing.T) {
 		{"talkative", "discloses a secret"},
 		{"greedy", "belongs to another account"},
 		{"lazy", "holds stale"},
+		{"trusting", "without its owner's consent"},
+		{"helpful", "without its owner's consent"},
 		{"credulous", "found stale, want mismatch"},
 		{"loud", "no error"},
 		{"deaf", "after its context"},
@@ -215,7 +222,7 @@ type careful struct {
 
 func (d *careful) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f, err := d.toyDriver.Probe(ctx, dev, c)
-	if !c.Bound && d.broken != "eager" && f.Match == home.Ours {
+	if !c.Terms.Bound && d.broken != "eager" && f.Match == home.Ours {
 		f.Match, f.Verdict = home.Unknown, home.Verdict{State: home.ThirdPartyOff}
 	}
 	return f, err

@@ -34,7 +34,7 @@ func notOrdered(b *bench) error {
 }
 
 func notBound(b *bench) error {
-	b.c.Bound = false
+	b.c.Terms.Bound = false
 	f, err := b.probe(0)
 	if err != nil {
 		return err

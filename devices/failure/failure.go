@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -19,7 +20,6 @@ var (
 	ErrThirdParty   = errors.New("its app lets no other program in") // Third-Party Compatibility is off
 	ErrMismatch     = errors.New("it holds none of the credentials that are known here")
 	ErrRejected     = errors.New("it does not take the credential that it holds")
-	ErrConsent      = errors.New("it asks for a password without a proof, and passwords may not go in the clear")
 	ErrUncounted    = errors.New("its firmware does not report how many wrong sign-ins it has counted: none is risked")
 	ErrReclassified = errors.New("its firmware speaks another protocol now: the next discovery classifies it again")
 	ErrTryLater     = errors.New("it answers, and could not do it just now")
@@ -37,12 +37,12 @@ type meaning struct {
 	err   error
 	state home.State // of the verdict of a probe
 	cause error      // home's sentinel for a move; nil where the error has it already
-	hint  string     // for a move; the verdict's own hint where it is hintOfVerdict
+	hint  string     // for a move, with DEVICE for its ID; the verdict's own hint where it is hintOfVerdict
 }
 
 const (
 	hintOfVerdict = "-"
-	allowHint     = "allow it with: rekeyd bind --allow-cleartext-bind, or change its password in its own app"
+	allowHint     = "allow it with: rekeyd bind --allow-cleartext-bind DEVICE, or change its password in its own app"
 	loginHint     = "sign in with the new password, with: rekeyd login EMAIL"
 )
 
@@ -50,7 +50,11 @@ const (
 var meanings = []meaning{
 	{home.ErrForeign, home.ForeignHeld, nil, ""},
 	{ErrOtherDevice, home.Mismatch, home.ErrUnreachable, ""},
-	{ErrConsent, home.Unsupported, home.ErrRefused, allowHint},
+	{home.ErrCleartext, home.Unsupported, home.ErrRefused, allowHint},
+	{home.ErrWeaker, home.Downgraded, home.ErrRefused, hintOfVerdict},
+	{home.ErrWasReset, home.WasReset, home.ErrRefused, hintOfVerdict},
+	{home.ErrUnproved, home.Mismatch, home.ErrRefused, ""},
+	{home.ErrNotBound, home.Mismatch, home.ErrRefused, ""},
 	{ErrNoCommand, home.Unsupported, home.ErrRefused, hintOfVerdict},
 	{ErrUncounted, home.Unsupported, home.ErrRefused, hintOfVerdict},
 	{ErrThirdParty, home.ThirdPartyOff, home.ErrRefused, hintOfVerdict},
@@ -132,5 +136,6 @@ func Rekey(id home.DeviceID, err error) error {
 	if hint == "" {
 		return err
 	}
+	hint = strings.ReplaceAll(hint, "DEVICE", string(id))
 	return &home.Error{Op: "rekey", Device: id, Err: err, Hint: hint}
 }

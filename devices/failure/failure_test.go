@@ -40,7 +40,7 @@ func TestFailuresBecomeVerdictsAndErrors(t *testing.T) {
 			fmt.Errorf("greeting: %w", home.ErrForeign), home.ForeignHeld, "it reports another account as its owner",
 			home.ErrForeign, false,
 		},
-		{failure.ErrConsent, home.Unsupported, failure.ErrConsent.Error(), home.ErrRefused, true},
+		{home.ErrCleartext, home.Unsupported, home.ErrCleartext.Error(), home.ErrRefused, true},
 		{failure.ErrUncounted, home.Unsupported, failure.ErrUncounted.Error(), home.ErrRefused, true},
 		{failure.ErrNoCommand, home.Unsupported, failure.ErrNoCommand.Error(), home.ErrRefused, true},
 		{failure.ErrReclassified, home.Unreachable, failure.ErrReclassified.Error(), home.ErrUnreachable, false},

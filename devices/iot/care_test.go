@@ -86,7 +86,7 @@ func TestPasswordsAreNotSentWhereThatIsRefusedOrNoneIsKnown(t *testing.T) {
 		t.Errorf("no password: %v, hint %q", err, home.HintOf(err))
 	}
 	forbidden := move
-	forbidden.Account.CleartextBind = false
+	forbidden.Terms.Cleartext = false
 	if err := driver(t, iot.Options{}).Rekey(t.Context(), seen(devices[0]), forbidden); home.HintOf(err) == "" ||
 		!errors.Is(err, home.ErrRefused) {
 		t.Errorf("no clear text: %v", err)
@@ -119,7 +119,7 @@ func TestANewerPasswordDoesNotWaitForAnOlderOne(t *testing.T) {
 	later.Account.Epoch = 6
 	later.Credentials = append([]home.Credential{newest}, both.Credentials...)
 	expect(t, probe(t, d, seen(s), later), home.Unbound, home.Blank, 0)
-	m := home.Move{Account: later.Account, To: newest, Known: later.Credentials}
+	m := home.Move{Account: later.Account, To: newest, Known: later.Credentials, Terms: both.Terms}
 	if err := d.Rekey(t.Context(), seen(s), m); !errors.Is(err, home.ErrOffline) {
 		t.Fatalf("rekey to the newest: %v", err)
 	}
@@ -143,7 +143,7 @@ func TestARememberedPasswordIsGivenBackOverKLAP(t *testing.T) {
 		f.Verdict.Epoch != 0 {
 		t.Fatalf("%+v, %v", f, err)
 	}
-	err := d.Rekey(t.Context(), dev, home.Move{Account: annie, To: newOne, Known: remembered.Credentials})
+	err := d.Rekey(t.Context(), dev, home.Move{Account: annie, To: newOne, Known: remembered.Credentials, Terms: vault.Terms})
 	if !errors.Is(err, home.ErrRefused) || s.Username() != capital || s.Password().Reveal() != "long-ago" {
 		t.Errorf("%v; it holds %q", err, s.Username())
 	}

@@ -173,8 +173,12 @@ func (d *KLAP) verdict(
 func (d *KLAP) Relay(ctx context.Context, dev home.Device, c home.Candidates, request []byte) ([]byte, error) {
 	conn := d.connect(dev, d.o.BindTimeout)
 	defer conn.Close()
-	if _, err := conn.signIn(ctx, keyring.Candidates(c)); err != nil {
+	held, err := conn.signIn(ctx, keyring.Candidates(c))
+	if err != nil {
 		return nil, err
+	}
+	if err := c.Terms.Permit(home.Evidence{Rank: home.ProvesFirst, Held: held.Key.Verdict.State}); err != nil {
+		return nil, err // the request may have a secret in it
 	}
 	if _, err := conn.identify(ctx); err != nil {
 		return nil, err

@@ -28,8 +28,8 @@ var (
 	annie   = home.Account{ID: "acc-1", Email: capital, Epoch: 5}
 	oldOne  = home.Credential{Epoch: 4, Username: capital, Password: home.NewSecret("old-password")}
 	newOne  = home.Credential{Epoch: 5, Username: capital, Password: home.NewSecret("new-password")}
-	vault   = home.Candidates{Account: annie, Credentials: []home.Credential{newOne, oldOne}, Recorded: 4}
-	forward = home.Move{Account: annie, From: oldOne, To: newOne, Known: vault.Credentials}
+	vault   = home.Candidates{Account: annie, Credentials: []home.Credential{newOne, oldOne}, Recorded: 4, Terms: home.Terms{Bound: true}}
+	forward = home.Move{Account: annie, From: oldOne, To: newOne, Known: vault.Credentials, Terms: vault.Terms}
 )
 
 func klapDriver(t *testing.T) *iot.KLAP {

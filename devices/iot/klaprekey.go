@@ -46,11 +46,14 @@ func (d *KLAP) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 		// The credential that the device has proved is the old one, whatever was recorded.
 		m.From = home.Credential{Epoch: k.Verdict.Epoch, Username: k.Username, Password: k.Password}
 	}
-	t, err := newTransfer(keyring.Recipient{Device: dev, Account: m.Account, Rank: home.ProvesFirst}, m)
+	t, err := newTransfer(recipient(dev, m, home.Evidence{Rank: home.ProvesFirst, Held: k.Verdict.State}), m)
 	if err != nil {
 		return err
 	}
 	if id.cloud.binded != 0 {
+		if err := unbinding(m); err != nil {
+			return err
+		}
 		_, r, err := c.command(ctx, id.module, "unbind", struct{}{})
 		if err = commandError("unbind", r, err, m); err != nil && !r.notBound() {
 			return err

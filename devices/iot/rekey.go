@@ -49,6 +49,18 @@ func newTransfer(r keyring.Recipient, m home.Move) (transfer, error) {
 }
 
 // username returns the e-mail address that belongs to a credential.
+func recipient(dev home.Device, m home.Move, e home.Evidence) keyring.Recipient {
+	return keyring.Recipient{Device: dev, Terms: m.Terms, Evidence: e}
+}
+
+// unbinding announces that this driver makes the device factory-fresh.
+func unbinding(m home.Move) error {
+	if m.Unbinding == nil {
+		return nil
+	}
+	return m.Unbinding()
+}
+
 func username(a home.Account, c home.Credential) string { return cmp.Or(c.Username, a.Email) }
 
 // Rekey unbinds the device and binds it with the new password, which the device tries at its cloud by itself. It asks
@@ -76,11 +88,18 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	if owner != home.Ours && owner != home.Unbound {
 		return home.ErrForeign
 	}
-	t, err := newTransfer(keyring.Recipient{Device: dev, Account: m.Account, Rank: home.ToldFirst}, m)
+	stated := home.Evidence{Rank: home.ToldFirst, Held: home.Stale}
+	if owner == home.Unbound {
+		stated.Held = home.Blank
+	}
+	t, err := newTransfer(recipient(dev, m, stated), m)
 	if err != nil {
 		return err
 	}
 	if owner == home.Ours {
+		if err := unbinding(m); err != nil {
+			return err
+		}
 		d.forgetBind(dev.ID)
 		r, err := c.command(ctx, id.module, "unbind", struct{}{}, d.o.Timeout)
 		if err = commandError("unbind", r, err, m); err != nil && !r.notBound() {

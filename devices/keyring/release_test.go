@@ -9,30 +9,19 @@ import (
 	"testing"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
-func TestPasswordsInTheClearNeedConsent(t *testing.T) {
+// Who may receive a password is tested in daemon/home.
+func TestASecretIsReleasedWhereTheTermsPermitIt(t *testing.T) {
 	secret := home.NewSecret("great_password")
-	for _, c := range []struct {
-		rank    home.ProofRank
-		consent bool
-		want    error
-	}{
-		{home.ProvesFirst, false, nil},
-		{home.ProvesFirst, true, nil},
-		{home.HashFirst, false, failure.ErrConsent},
-		{home.HashFirst, true, nil},
-		{home.ToldFirst, false, failure.ErrConsent},
-		{home.ToldFirst, true, nil},
-		{0, false, failure.ErrConsent},
-	} {
-		r := keyring.Recipient{Account: home.Account{CleartextBind: c.consent}, Rank: c.rank}
-		got, err := r.Release(secret)
-		if !errors.Is(err, c.want) || (err == nil) != (got == "great_password") || err != nil && got != "" {
-			t.Errorf("%s, consent %t: got %q, %v; want %v", c.rank, c.consent, got, err, c.want)
-		}
+	r := keyring.Recipient{Evidence: home.Evidence{Rank: home.ProvesFirst, Held: home.Stale}}
+	if got, err := r.Release(secret); !errors.Is(err, home.ErrNotBound) || got != "" {
+		t.Errorf("without terms: %q, %v", got, err)
+	}
+	r.Terms.Bound = true
+	if got, err := r.Release(secret); err != nil || got != "great_password" {
+		t.Errorf("with terms: %q, %v", got, err)
 	}
 }
 

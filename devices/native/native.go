@@ -21,6 +21,7 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
 )
 
 // Options are what New checks.
@@ -123,6 +124,14 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	notice, err := wire.ParseNotice(m.Account.NoticeJSON)
 	if err != nil {
 		return err
+	}
+	held := home.Stale
+	if s.Account == "" {
+		held = home.Blank
+	}
+	// A device that joins receives grants.
+	if err := m.Terms.Permit(home.Evidence{Rank: home.ProvesFirst, Held: held}); err != nil {
+		return failure.Rekey(dev.ID, err)
 	}
 	switch s.Account {
 	case "":

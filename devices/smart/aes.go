@@ -29,7 +29,7 @@ const defaultWrong = 6
 
 // AES is the driver for SMART devices of before KLAP. They prove nothing: the driver learns the password of a device by
 // sending one after the other, and any host can have its address. So it sends none without the owner's consent
-// (home.Account.CleartextBind), nor to a device that states another owner. It is safe for use by several goroutines.
+// (home.CleartextConsent), nor to a device that states another owner. It is safe for use by several goroutines.
 type AES struct {
 	o   AESOptions
 	key func() (*rsa.PrivateKey, error) // made once, for the first conversation
@@ -55,7 +55,7 @@ func NewAES(o AESOptions) (*AES, error) {
 // to be spent now.
 func (d *AES) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
-	conn, err := d.signIn(ctx, dev, c.Account, likeliest(keyring.Candidates(c), dev, c))
+	conn, err := d.signIn(ctx, dev, c.Account, c.Terms, likeliest(keyring.Candidates(c), dev, c))
 	if err != nil {
 		return failure.Finding(ctx, f, err)
 	}
@@ -99,7 +99,7 @@ func (d *AES) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
 		return failure.ErrNoPassword
 	}
-	conn, err := d.signIn(ctx, dev, m.Account, keyring.ForMove(m))
+	conn, err := d.signIn(ctx, dev, m.Account, m.Terms, keyring.ForMove(m))
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (d *AES) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if conn.key.Username == m.To.Username && conn.key.Password.Equal(m.To.Password) {
 		return nil
 	}
-	r := keyring.Recipient{Device: dev, Account: m.Account, Rank: home.ToldFirst}
+	r := conn.recipient(conn.key.Verdict.State)
 	code, err := setAccount(ctx, conn, r, m.To)
 	if err != nil && !errors.Is(err, home.ErrUnreachable) && !errors.Is(err, passthrough.ErrWrong) {
 		return err
@@ -124,7 +124,7 @@ func (d *AES) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 
 // Relay passes an app's request on to the device: SMART commands, as its own app sends them.
 func (d *AES) Relay(ctx context.Context, dev home.Device, c home.Candidates, request []byte) ([]byte, error) {
-	conn, err := d.signIn(ctx, dev, c.Account, likeliest(keyring.Candidates(c), dev, c))
+	conn, err := d.signIn(ctx, dev, c.Account, c.Terms, likeliest(keyring.Candidates(c), dev, c))
 	if err != nil {
 		return nil, err
 	}

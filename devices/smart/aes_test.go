@@ -15,9 +15,9 @@ import (
 )
 
 var (
-	agreed     = home.Account{ID: "acc-1", Email: email, Epoch: 5, CleartextBind: true}
-	agreedBoth = home.Candidates{Account: agreed, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4}
-	agreedMove = home.Move{Account: agreed, From: oldPair, To: newPair}
+	agreed     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
+	agreedBoth = home.Candidates{Account: agreed, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4, Terms: home.Terms{Bound: true, Cleartext: true}}
+	agreedMove = home.Move{Account: agreed, From: oldPair, To: newPair, Terms: agreedBoth.Terms}
 )
 
 func older(username, password string, defects ...sim.Defect) sim.Spec {
@@ -140,9 +140,9 @@ func TestNothingIsToldWithoutTheOwnersWord(t *testing.T) {
 	p := play(t, older(email, "old-password"))[0]
 	d, b := eager(t)
 	vault, m := agreedBoth, agreedMove
-	vault.Account.CleartextBind, m.Account.CleartextBind = false, false
+	vault.Terms.Cleartext, m.Terms.Cleartext = false, false
 	f := find(t, d, seen(p), vault, home.Unknown, home.Unsupported, 0)
-	if !strings.Contains(f.Verdict.Detail, "without a proof") {
+	if !strings.Contains(f.Verdict.Detail, "nearly in the clear") {
 		t.Errorf("it says %q", f.Verdict.Detail)
 	}
 	if err := d.Rekey(t.Context(), seen(p), m); !errors.Is(err, home.ErrRefused) ||

@@ -110,22 +110,29 @@ type aesConn struct {
 	d       *AES
 	dev     home.Device
 	account home.Account
+	terms   home.Terms
 	key     keyring.Key // of the last sign-in
+}
+
+// recipient is the device, which proves nothing: it accepted a sign-in with the credential of that verdict, or none.
+func (c *aesConn) recipient(accepted home.State) keyring.Recipient {
+	e := home.Evidence{Rank: home.ToldFirst, Held: accepted}
+	return keyring.Recipient{Device: c.dev, Terms: c.terms, Evidence: e}
 }
 
 func (c *aesConn) close() { c.Close() }
 
 // signIn begins a conversation and signs in with the key that the device accepts. Errors are home.ErrUnreachable,
-// ErrForeign, ErrNotOpened, ErrBudget, and failure.ErrConsent.
+// ErrForeign, ErrNotOpened, ErrBudget, and those of home.Terms.Permit.
 func (d *AES) signIn(
-	ctx context.Context, dev home.Device, a home.Account, keys []keyring.Key,
+	ctx context.Context, dev home.Device, a home.Account, terms home.Terms, keys []keyring.Key,
 ) (*aesConn, error) {
 	key, err := d.key()
 	if err != nil {
 		return nil, err
 	}
 	conn := passthrough.New(dev.Addr, key, post.Options{Timeout: d.o.Timeout})
-	c := &aesConn{Conn: conn, d: d, dev: dev, account: a}
+	c := &aesConn{Conn: conn, d: d, dev: dev, account: a, terms: terms}
 	if err := c.tryAll(ctx, keys); err != nil {
 		c.close()
 		return nil, err
@@ -183,7 +190,7 @@ func (c *aesConn) try(ctx context.Context, k keyring.Key, l login) error {
 // login sends one sign-in. It is counted before it is sent.
 func (c *aesConn) login(ctx context.Context, l login) error {
 	id := c.dev.ID
-	password, err := keyring.Recipient{Device: c.dev, Account: c.account, Rank: home.ToldFirst}.Release(l.password)
+	password, err := c.recipient("").Release(l.password)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func TestTheFormThatADeviceWantsIsTriedFirst(t *testing.T) {
 
 // manyWrong is a vault of eight passwords that a device does not hold.
 func manyWrong() home.Candidates {
-	c := home.Candidates{Account: agreed, Recorded: 3}
+	c := home.Candidates{Account: agreed, Recorded: 3, Terms: agreedBoth.Terms}
 	c.Account.Epoch = 8
 	for e := home.Epoch(8); e > 0; e-- {
 		c.Credentials = append(
@@ -133,7 +133,7 @@ func TestNoOlderDeviceIsEverLocked(t *testing.T) {
 								t.Fatal(f, err)
 							}
 							_ = d.Rekey(
-								t.Context(), seen(p), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0]},
+								t.Context(), seen(p), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0], Terms: agreedBoth.Terms},
 							)
 						}
 						if hours > 1 {

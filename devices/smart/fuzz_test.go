@@ -47,7 +47,10 @@ func FuzzCommands(f *testing.F) {
 			t.Errorf("nameplate %+v", p)
 		}
 		e := &echo{answer: raw}
-		_, err = setAccount(t.Context(), e, keyring.Recipient{Device: dev, Rank: home.ProvesFirst}, to)
+		r := keyring.Recipient{
+			Device: dev, Terms: home.Terms{Bound: true}, Evidence: home.Evidence{Rank: home.ProvesFirst, Held: home.Stale},
+		}
+		_, err = setAccount(t.Context(), e, r, to)
 		if err != nil && !errors.Is(err, home.ErrUnreachable) && !errors.Is(err, home.ErrRefused) {
 			t.Errorf("got %v", err)
 		}

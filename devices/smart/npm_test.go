@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/rekeyd/rekeyd/cloudlink/npmtest"
-	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
@@ -75,7 +74,7 @@ func TestAClientThatOthersWroteSeesTheSame(t *testing.T) {
 			t.Errorf("%s: it does not open with what it holds, or with something else", c.transport)
 		}
 		if err := c.driver.Rekey(t.Context(), seen(ds[i]),
-			home.Move{Account: agreed, From: oldPair, To: newPair}); err != nil {
+			agreedMove); err != nil {
 			t.Errorf("%s: %v", c.transport, err)
 		}
 		if !opens("new-password") {

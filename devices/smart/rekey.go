@@ -35,7 +35,8 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	if held.Key.Username == m.To.Username && held.Key.Password.Equal(m.To.Password) {
 		return nil
 	}
-	r := keyring.Recipient{Device: dev, Account: m.Account, Rank: home.ProvesFirst}
+	e := home.Evidence{Rank: home.ProvesFirst, Held: held.Key.Verdict.State}
+	r := keyring.Recipient{Device: dev, Terms: m.Terms, Evidence: e}
 	code, err := setAccount(ctx, conn, r, m.To)
 	if err != nil && !errors.Is(err, home.ErrUnreachable) {
 		return err

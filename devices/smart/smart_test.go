@@ -25,8 +25,8 @@ var (
 	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
 	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
 	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
-	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}}
-	move    = home.Move{Account: ann, From: oldPair, To: newPair}
+	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Terms: home.Terms{Bound: true}}
+	move    = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms}
 )
 
 func plug(username, password string, defects ...sim.Defect) sim.Spec {

@@ -20,7 +20,7 @@ func TestOlderFirmwareIsToldNothingWithoutTheOwnersWord(t *testing.T) {
 	b := purse()
 	d := driver(t, tapocam.Options{Budget: b})
 	vault, m := both, move
-	vault.Account.CleartextBind, m.Account.CleartextBind = false, false
+	vault.Terms.Cleartext, m.Terms.Cleartext = false, false
 	f := probe(t, d, seen(all[0]), vault)
 	expect(t, f, home.Unknown, home.Unsupported, 0)
 	if f.Rank != home.HashFirst {

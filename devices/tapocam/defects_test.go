@@ -181,7 +181,7 @@ func TestNoCameraIsEverLocked(t *testing.T) {
 								t.Fatal(err)
 							}
 							_ = d.Rekey(
-								t.Context(), seen(s), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0]},
+								t.Context(), seen(s), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0], Terms: both.Terms},
 							)
 						}
 					}

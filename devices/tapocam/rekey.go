@@ -25,7 +25,7 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	if m.To.Password.IsZero() {
 		return failure.ErrNoPassword
 	}
-	c := d.connect(dev, m.Account)
+	c := d.connect(dev, m.Account, m.Terms)
 	defer c.http.Close()
 	s, err := c.signIn(ctx, keyring.CameraForMove(m), true)
 	if err != nil {
@@ -44,7 +44,7 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 		return err
 	}
 	code, err := s.device.changePassword(ctx, key, s.held, m.To.Password)
-	if errors.Is(err, home.ErrRefused) || errors.Is(err, failure.ErrConsent) || err != nil && ctx.Err() != nil {
+	if errors.Is(err, home.ErrRefused) || err != nil && ctx.Err() != nil {
 		return err
 	}
 	// Neither the answer nor its absence says which password the camera holds now: its proof does.
@@ -103,18 +103,18 @@ func (s *deviceSession) sealingKey(ctx context.Context) (*rsa.PublicKey, error) 
 func (s *deviceSession) changePassword(
 	ctx context.Context, key *rsa.PublicKey, from held, to home.Secret,
 ) (code int, err error) {
-	rank := home.ProvesFirst
+	e := home.Evidence{Rank: home.ProvesFirst, Held: from.key.Verdict.State}
 	if s.cipher == nil {
-		rank = home.HashFirst
+		e.Rank = home.HashFirst
 	}
-	r := s.c.recipient(rank)
+	r := s.c.recipient(e)
 	password, err := r.Release(to)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", home.ErrRefused, err)
 	}
 	oldHash, err := r.Release(from.hash)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", home.ErrRefused, err)
 	}
 	//lint:ignore SA1019 cameras use this padding
 	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, key, []byte(password))

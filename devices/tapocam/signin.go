@@ -28,12 +28,13 @@ type conn struct {
 	d       *Driver
 	dev     home.Device
 	account home.Account
+	terms   home.Terms
 	http    *post.Client
 }
 
-func (d *Driver) connect(dev home.Device, a home.Account) *conn {
+func (d *Driver) connect(dev home.Device, a home.Account, terms home.Terms) *conn {
 	o := post.Options{TLS: true, Suites: post.CameraSuites(), Timeout: d.o.Timeout}
-	return &conn{d: d, dev: dev, account: a, http: post.New(dev.Addr, o)}
+	return &conn{d: d, dev: dev, account: a, terms: terms, http: post.New(dev.Addr, o)}
 }
 
 // certificateKnown reports whether the certificate is the one that this camera had when it last identified itself.
@@ -171,8 +172,8 @@ func (c *conn) complete(ctx context.Context, g greeting, h held) (*deviceSession
 
 // tryAll tries one key after the other on firmware without proofs, and none twice in a day that it has refused.
 func (c *conn) tryAll(ctx context.Context, g greeting, keys []keyring.Key) (signedIn, error) {
-	if !c.account.CleartextBind {
-		return signedIn{}, failure.ErrConsent
+	if err := c.terms.Permit(home.Evidence{Rank: home.HashFirst}); err != nil {
+		return signedIn{}, err
 	}
 	if g.max == 0 {
 		return signedIn{}, failure.ErrUncounted // a restart forgets the attempts, and a camera may count for days
@@ -200,7 +201,7 @@ func (c *conn) try(ctx context.Context, g *greeting, k keyring.Key) (signedIn, e
 		return signedIn{}, errRefused
 	}
 	hash := hashOf(byMD5, k.Password)
-	released, err := c.recipient(home.HashFirst).Release(hash)
+	released, err := c.recipient(home.Evidence{Rank: home.HashFirst}).Release(hash)
 	if err != nil {
 		return signedIn{}, err
 	}
@@ -224,8 +225,8 @@ func (c *conn) try(ctx context.Context, g *greeting, k keyring.Key) (signedIn, e
 }
 
 // recipient is the camera as the recipient of a secret, in a conversation of that rank.
-func (c *conn) recipient(rank home.ProofRank) keyring.Recipient {
-	return keyring.Recipient{Device: c.dev, Account: c.account, Rank: rank}
+func (c *conn) recipient(e home.Evidence) keyring.Recipient {
+	return keyring.Recipient{Device: c.dev, Terms: c.terms, Evidence: e}
 }
 
 // refused records that the camera has refused a password.

@@ -8,7 +8,7 @@
 //
 // Older firmware knows only a sign-in with a hash of the password. There each attempt costs a sign-in, and sends
 // whatever has the address a hash that is as good as the password: none is made without the owner's consent
-// (home.Account.CleartextBind).
+// (home.CleartextConsent).
 package tapocam
 
 import (
@@ -79,7 +79,7 @@ func (d *Driver) updateMemo(id home.DeviceID, f func(*memo)) {
 // be spent now.
 func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
-	conn := d.connect(dev, c.Account)
+	conn := d.connect(dev, c.Account, c.Terms)
 	defer conn.http.Close()
 	s, err := conn.signIn(ctx, recordedFirst(keyring.CameraCandidates(c), c.Recorded), c.Recorded != 0)
 	switch {
@@ -89,7 +89,7 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 		f.Match, f.Verdict = s.verdict()
 		return f, nil
 	case err != nil:
-		if errors.Is(err, failure.ErrConsent) {
+		if errors.Is(err, home.ErrCleartext) {
 			f.Rank = home.HashFirst
 		}
 		return failure.Finding(ctx, f, err)

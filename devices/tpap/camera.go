@@ -19,7 +19,7 @@ import (
 )
 
 // changeCamera sends changeAdminPassword, with the password encrypted to the camera's key.
-func (s *session) changeCamera(ctx context.Context, password string) (int, error) {
+func (s *session) changeCamera(ctx context.Context, r keyring.Recipient, password string) (int, error) {
 	raw, code, err := s.call(ctx, "scanApList", map[string]any{"onboarding": map[string]any{"scan": map[string]any{}}})
 	if err != nil {
 		return 0, err
@@ -31,9 +31,9 @@ func (s *session) changeCamera(ctx context.Context, password string) (int, error
 	if err != nil {
 		return 0, err
 	}
-	old, err := keyring.Recipient{Device: s.conn.dev, Rank: home.ProvesFirst}.Release(s.key.Password)
+	old, err := r.Release(s.key.Password)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", home.ErrRefused, err)
 	}
 	//lint:ignore SA1019 cameras use this padding
 	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, key, []byte(password))

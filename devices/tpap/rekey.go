@@ -62,7 +62,7 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	if s.key.Password.Equal(m.To.Password) {
 		return nil
 	}
-	code, err := s.change(ctx, m.To)
+	code, err := s.change(ctx, m)
 	if err != nil && (ctx.Err() != nil || errors.Is(err, home.ErrRefused)) {
 		return err
 	}
@@ -98,14 +98,17 @@ func (c *conn) verify(ctx context.Context, m home.Move, code int) error {
 }
 
 // change sends the device the new credential, and returns the code of its answer.
-func (s *session) change(ctx context.Context, to home.Credential) (int, error) {
-	// The device has proved in this session that it holds an older credential.
-	password, err := keyring.Recipient{Device: s.conn.dev, Rank: home.ProvesFirst}.Release(to.Password)
+func (s *session) change(ctx context.Context, m home.Move) (int, error) {
+	to := m.To
+	r := keyring.Recipient{
+		Device: s.conn.dev, Terms: m.Terms, Evidence: home.Evidence{Rank: home.ProvesFirst, Held: s.key.Verdict.State},
+	}
+	password, err := r.Release(to.Password)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", home.ErrRefused, err)
 	}
 	if s.form.camera {
-		return s.changeCamera(ctx, password)
+		return s.changeCamera(ctx, r, password)
 	}
 	return s.changePlug(ctx, to.Username, password)
 }

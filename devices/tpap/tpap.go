@@ -82,7 +82,7 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 		f.Match, f.Device = home.Unbound, about.plate.Describe(dev)
 		f.Verdict = home.Verdict{State: home.Blank, Detail: "it offers the sign-in of a device that belongs to nobody"}
 		return f, nil
-	case !c.Bound:
+	case !c.Terms.Bound:
 		f.Device = about.plate.Describe(dev)
 		const detail = "its firmware speaks TPAP, and a device that is not bound is not signed in to"
 		f.Verdict = home.Verdict{State: home.ThirdPartyOff, Detail: detail}

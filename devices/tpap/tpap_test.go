@@ -27,8 +27,8 @@ var (
 	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
 	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
 	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
-	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4, Bound: true}
-	order   = home.Move{Account: ann, From: oldPair, To: newPair, Try: true}
+	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4, Terms: home.Terms{Bound: true}}
+	order   = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms, Try: true}
 )
 
 // play runs devices until the test ends.
@@ -276,7 +276,7 @@ func TestUnboundAndForeignDevicesGetNoAttempt(t *testing.T) {
 	on, d := newDisk(), device(t, home.Plug)
 	d.Hold(email, home.NewSecret("changed in the app"))
 	unbound := both
-	unbound.Bound = false
+	unbound.Terms.Bound = false
 	f, err := driver(t, on).Probe(t.Context(), seen(d), unbound)
 	expect(t, f, err, home.Unknown, home.ThirdPartyOff, 0)
 	foreign := seen(d)

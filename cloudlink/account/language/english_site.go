@@ -55,6 +55,7 @@ func englishSite() Site {
 			"current": "holds the newest password", "stale": "holds an older password", "default": "on its factory setting", "blank": "belongs to no account",
 			"foreign": "belongs to another account", "mismatch": "holds an unknown password", "third-party-off": "takes no orders from here", "locked-out": "takes no sign-ins for now", "waiting": "waits until it may be asked again",
 			"unreachable": "does not answer", "unsupported": "not spoken to", "not-asked": "not asked yet", "pending": "waits for its cloud", "wrong-case": "set up with another spelling of the address", "reverted": "went back to an older password",
+			"was-reset": "was reset, or is another device", "downgraded": "uses an older protocol than before",
 		},
 		Hints: map[string]string{
 			"default": "Add it to your account in its app, or bind it at your hub.", "blank": "Add it to your account in its app, or bind it at your hub.",
@@ -62,7 +63,9 @@ func englishSite() Site {
 			"mismatch":        "Change its password in its own app, or reset it to its factory settings and add it again.",
 			"third-party-off": "Turn on Third-Party Compatibility in the Tapo app.", "locked-out": "Wait: the hub tries again by itself.", "waiting": "Wait: the hub tries again by itself.",
 			"unreachable": "Switch it on and see that it is in the network. The hub goes on by itself.", "unsupported": "Change its password in its own app.",
-			"pending": "Give it access to the internet.", "wrong-case": "Add it again in its app, with the address spelled as you registered it.", "reverted": "See in its app that it is online and signed in to your account.",
+			"was-reset":  "If you reset it, or put another one in its place, bind it again at your hub.",
+			"downgraded": "If you replaced it, unbind it at your hub and bind it again.",
+			"pending":    "Give it access to the internet.", "wrong-case": "Add it again in its app, with the address spelled as you registered it.", "reverted": "See in its app that it is online and signed in to your account.",
 		},
 		Version: "Version", Since: "Since", Epoch: "Password number", Remove: "Remove", NoHubs: "No hub belongs to this account yet.",
 		HubIs:   map[bool]string{true: "online", false: "offline"},

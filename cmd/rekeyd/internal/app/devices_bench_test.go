@@ -29,8 +29,9 @@ const mixedHouse = "plug:iot=42,plug:klap1=42,bulb:iot-klap2=42,switch:klap2=42,
 func BenchmarkDevices(b *testing.B) {
 	const candidates, atOnce = 8, 16
 	c := home.Candidates{
-		Account:  home.Account{ID: "bench", Email: ownerEmail, Epoch: candidates, CleartextBind: true},
+		Account:  home.Account{ID: "bench", Email: ownerEmail, Epoch: candidates},
 		Recorded: candidates - 1,
+		Terms:    home.Terms{Bound: true, Cleartext: true},
 	}
 	for e := home.Epoch(candidates); e > 0; e-- {
 		c.Credentials = append(
@@ -74,7 +75,7 @@ func BenchmarkDevices(b *testing.B) {
 	b.Run("do=probe", func(b *testing.B) {
 		each(b, func(d home.Device) error { return probe(d, home.Stale) })
 	})
-	move := home.Move{Account: c.Account, From: c.Credentials[1], To: c.Credentials[0], Known: c.Credentials}
+	move := home.Move{Account: c.Account, From: c.Credentials[1], To: c.Credentials[0], Known: c.Credentials, Terms: c.Terms}
 	b.Run("do=rekey", func(b *testing.B) {
 		each(b, func(d home.Device) error {
 			if err := drivers[d.Protocol].Rekey(b.Context(), d, move); err != nil {

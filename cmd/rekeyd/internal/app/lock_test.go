@@ -45,8 +45,8 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 	run.Go(func() { _ = h.Run(ctx) })
 	t.Cleanup(func() { stop(); run.Wait() })
 
-	a := home.Account{ID: "a", Email: "anna@example.org", Epoch: 8, NoticeEpoch: 8, CleartextBind: true}
-	c := home.Candidates{Account: a, Bound: true}
+	a := home.Account{ID: "a", Email: "anna@example.org", Epoch: 8, NoticeEpoch: 8}
+	c := home.Candidates{Account: a, Terms: home.Terms{Bound: true, Cleartext: true}}
 	for e := home.Epoch(8); e > 0; e-- {
 		c.Credentials = append(
 			c.Credentials,
@@ -90,7 +90,7 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 				if err == nil && (f.Verdict.State == home.Current || f.Verdict.State == home.Stale) {
 					t.Errorf("%s: found %s", d.Name(), f.Verdict.State)
 				}
-				if err := all[d.Protocol()].Rekey(t.Context(), dev, home.Move{Account: a, To: c.Credentials[0], Known: c.Credentials, Try: true}); err == nil {
+				if err := all[d.Protocol()].Rekey(t.Context(), dev, home.Move{Account: a, To: c.Credentials[0], Known: c.Credentials, Terms: c.Terms, Try: true}); err == nil {
 					t.Errorf("%s: moved", d.Name())
 				}
 			}

@@ -42,15 +42,13 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	if err := s.hub.Login(ctx, daemon.Login{Email: demoEmail, Password: second}); err != nil {
 		return none, err
 	}
-	// The owner remembers the password of before, and agrees to passwords in the clear: the demo uses no other network
-	// than this machine.
-	_, err = s.hub.Engine().Remember("", []home.Secret{first})
-	if err := errors.Join(err, s.hub.Engine().AllowCleartextBind(true)); err != nil {
+	// The owner remembers the password of before.
+	if _, err := s.hub.Engine().Remember("", []home.Secret{first}); err != nil {
 		return none, err
 	}
 	rows, err := s.until(ctx, "looking for devices", s.house.Devices(), func(r daemon.Row) bool {
 		return r.Verdict != home.Unasked && r.Verdict != home.Unreachable &&
-			(r.Verdict != home.Unsupported || r.Protocol == home.KasaCam)
+			(r.Verdict != home.Unsupported || r.Protocol == home.KasaCam || r.Consent)
 	})
 	if err != nil {
 		return none, err
@@ -75,7 +73,8 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 		result.LeftAlone = append(result.LeftAlone, leftAlone{r.Name, r.Protocol, r.Verdict, r.Hint})
 		s.say("Left alone: %s (%s). %s.", r.Name, r.Verdict, r.Hint)
 	}
-	if err := s.hub.Engine().Bind(ids); err != nil {
+	// The owner names each of them, and agrees to passwords in the clear: the demo uses no other network than this machine.
+	if err := errors.Join(s.hub.Engine().Bind(ids), s.hub.Engine().AllowCleartext(ids)); err != nil {
 		return none, err
 	}
 	if rows, err := s.until(ctx, "binding", s.mine, current); err != nil {
