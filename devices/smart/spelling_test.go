@@ -20,11 +20,12 @@ func TestDeviceSetUpInAnotherLetterCaseIsMoved(t *testing.T) {
 		dev := seen(ds[i])
 		dev.Owner = home.OwnerOf(set)
 		subject := home.Subject{Account: agreed, Credentials: both.Credentials}.For(dev)
-		f, err := d.Probe(t.Context(), dev, subject.Candidates())
+		c := home.Candidates{Account: agreed, Credentials: subject.Credentials, Terms: agreedBoth.Terms}
+		f, err := d.Probe(t.Context(), dev, c)
 		if err != nil || f.Match != home.Ours || f.Verdict.State != home.WrongCase || f.Verdict.Epoch != 4 {
 			t.Fatalf("%s: found %s, %+v, %v", dev.Protocol, f.Match, f.Verdict, err)
 		}
-		m := home.Move{Account: agreed, From: subject.Credentials[3], To: newPair, Known: subject.Credentials}
+		m := home.Move{Account: agreed, From: subject.Credentials[3], To: newPair, Known: subject.Credentials, Terms: c.Terms}
 		if err := d.Rekey(t.Context(), dev, m); err != nil {
 			t.Errorf("%s: %v", dev.Protocol, err)
 		}
