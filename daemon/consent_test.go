@@ -18,13 +18,6 @@ func (h *house) sight(p home.Protocol, host byte) {
 	time.Sleep(time.Second)
 }
 
-// set changes what the front device holds.
-func (l *lan) set(change func(*played)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	change(l.held[front])
-}
-
 func (h *house) moves(when string, want int, state home.State) {
 	h.t.Helper()
 	if n, r := h.lan.now(front).moves, h.row(front); n != want || r.Verdict != state {
@@ -41,7 +34,7 @@ func TestADeviceThatWasResetReceivesNothingUntilItsOwnerNamesIt(t *testing.T) {
 			must(t, h.engine.Bind([]home.DeviceID{front}))
 			time.Sleep(time.Second)
 			must(t, h.store.SignedIn(acct, 1, []home.DeviceID{front}))
-			h.lan.set(func(p *played) { p.match = home.Unbound }) // or a stranger under its address
+			h.lan.set(front, func(p *played) { p.match = home.Unbound }) // or a stranger under its address
 			must(t, h.engine.Rekey([]home.DeviceID{front}, false))
 			time.Sleep(25 * time.Hour)
 			h.begin(2)
@@ -55,20 +48,20 @@ func TestADeviceThatWasResetReceivesNothingUntilItsOwnerNamesIt(t *testing.T) {
 			time.Sleep(time.Hour)
 			h.moves("bound with all others", 0, home.WasReset)
 
-			h.lan.set(func(p *played) { p.refuses = true })
+			h.lan.set(front, func(p *played) { p.refuses = true })
 			must(t, h.engine.Bind([]home.DeviceID{front}))
 			time.Sleep(time.Minute)
 			if h.lan.now(front).moves == 0 {
 				t.Error("named by its owner, and not moved")
 			}
 			h.sight(home.KLAP2, 9) // at another address, after failed attempts
-			h.lan.set(func(p *played) { p.refuses = false })
+			h.lan.set(front, func(p *played) { p.refuses = false })
 			time.Sleep(12 * time.Hour)
 			if p, b := h.lan.now(front), h.row(front); p.holds != 2 || b.Verdict != home.Stale {
 				t.Errorf("holds %d, shown as %s", p.holds, b.Verdict)
 			}
 			n := h.lan.now(front).moves
-			h.lan.set(func(p *played) { p.match = home.Unbound })
+			h.lan.set(front, func(p *played) { p.match = home.Unbound })
 			must(t, h.engine.Rekey([]home.DeviceID{front}, false))
 			time.Sleep(12 * time.Hour)
 			h.moves("reset again, after the move was verified", n, home.WasReset)
@@ -88,7 +81,7 @@ func TestTheFactoryFreshConsentEndsAfterADay(t *testing.T) {
 			if n == 0 {
 				t.Error("it was never moved")
 			}
-			h.lan.set(func(p *played) { p.refuses = false })
+			h.lan.set(front, func(p *played) { p.refuses = false })
 			must(t, h.engine.Rekey([]home.DeviceID{front}, false))
 			time.Sleep(24 * time.Hour)
 			h.moves("after a day", n, home.Blank)

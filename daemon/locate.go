@@ -50,14 +50,12 @@ func provesUncounted(p home.Protocol) bool {
 	return info.Rank == home.ProvesFirst && !info.Ordered
 }
 
-// mayBeElsewhere reports whether a device may be probed at another address without its owner's word. What may receive a
-// password, or a hash, before it proves anything is spoken to where it is shown, and nowhere else.
+// mayBeElsewhere reports whether a device may be probed at another address without its owner's word. A cleartext consent
+// is for one address, so a camera of old firmware receives no hash at another one; what proves nothing at all is probed
+// there only before it is bound.
 func mayBeElsewhere(t task) bool {
 	p := t.device.Protocol
-	if mayAskConsent(p) && t.subject.Account.CleartextBind || !provesUncounted(p) {
-		return p == home.IOT && !t.subject.Bound() // its probe tells it nothing
-	}
-	return true
+	return provesUncounted(p) || p == home.IOT && !t.subject.Bound() // its probe contains no secret
 }
 
 // swap returns list with old in place of taken.

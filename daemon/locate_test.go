@@ -24,7 +24,7 @@ func TestAddressThatSpeaksTheProtocolWins(t *testing.T) {
 		{protocol: home.KLAP2, bound: true, found: true, moved: true},
 		{protocol: home.KLAP2, bound: true, allows: true, found: true, moved: true},
 		{protocol: home.TapoCam, bound: true, found: true, moved: true},
-		{protocol: home.TapoCam, bound: true, allows: true}, // an older camera may receive a hash
+		{protocol: home.TapoCam, bound: true, allows: true, found: true, moved: true}, // no hash at another address
 		{protocol: home.IOT, found: true},
 		{protocol: home.IOT, bound: true, allows: true},
 		{protocol: home.SmartAES, allows: true},
@@ -32,7 +32,6 @@ func TestAddressThatSpeaksTheProtocolWins(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t)
-			must(t, h.store.AllowCleartextBind(c.allows))
 			var err error
 			h.engine, err = daemon.New(daemon.Options{
 				Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
@@ -49,6 +48,10 @@ func TestAddressThatSpeaksTheProtocolWins(t *testing.T) {
 				if c.bound {
 					must(t, h.store.Bind(acct, []home.Device{{ID: front, Keys: seen.Keys, Protocol: c.protocol}}))
 					h.engine.AccountChanged()
+				}
+				if c.bound && c.allows {
+					consent := home.Consents{Cleartext: home.CleartextConsent{Protocol: c.protocol, Addr: extender.Addr()}}
+					must(t, h.store.Consent(map[home.DeviceID]home.Consents{front: consent}))
 				}
 				h.lan.sightings <- []home.Sighting{seen}
 				time.Sleep(time.Second)

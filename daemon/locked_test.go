@@ -47,7 +47,7 @@ func TestALockOutIsBelievedForHalfAnHour(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			time.Sleep(time.Second)
 			began := time.Now()
 			l.lock(began.Add(24 * time.Hour)) // anyone who answers at its address can claim it
@@ -78,7 +78,7 @@ func TestAnOrderToRekeyEndsALockOut(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			l.lock(time.Now().Add(20 * time.Minute))
 			must(t, h.engine.Rekey([]home.DeviceID{front}, false))
 			time.Sleep(time.Second)

@@ -28,7 +28,7 @@ func TestDeviceWhoseSignInsAreUsedUpWaits(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			time.Sleep(time.Second)
 			until := time.Now().Add(40 * time.Minute).UTC().Round(time.Second)
 			h.lan.set(front, func(p *played) { p.waits = until })
@@ -72,7 +72,7 @@ func TestMoveThatNeedsAnotherSignInWaits(t *testing.T) {
 		h.run(func() {
 			h.see(front)
 			time.Sleep(time.Second)
-			must(t, h.engine.Bind([]home.DeviceID{front}))
+			h.bind(front)
 			time.Sleep(time.Second)
 			until := time.Now().Add(time.Hour)
 			h.lan.set(front, func(p *played) { p.lies, p.waitsAfter = true, until })

@@ -304,9 +304,7 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	}
 	b.open("/account")
 	r.awaitFound()
-	if out, err := r.rekeyd("", "bind", "--all", "--yes", "--allow-cleartext-bind"); err != nil {
-		t.Fatalf("bind: %s", out)
-	}
+	r.bind()
 	r.await("house bound", 30*time.Second, allCurrent(4, 1)) // a page without devices does not look again by itself
 	b.open("/account")
 	b.shows("4 of 4 devices are signed in again.", "plug-1", "Plug", "Bulb", "Camera", "holds the newest password")

@@ -127,7 +127,7 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 	tell(link("/activate"), "activate", "--stdin")
 	tell(first, "login", rigEmail, "--password-stdin")
 	r.awaitFound()
-	tell("", "bind", "--all", "--yes", "--allow-cleartext-bind")
+	r.bind()
 	r.await("house bound", 30*time.Second, allCurrent(3, 1))
 	login := func(password string) (token string) {
 		var in struct{ Token, RefreshToken string }
