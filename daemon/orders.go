@@ -14,6 +14,12 @@ import (
 // Bind binds devices that their owner named, each of them: one that is factory-fresh may receive the password for the
 // next 24 hours. Binding itself sends nothing secret. Unknown devices are home.ErrNotFound.
 func (r *Rekeyer) Bind(ids []home.DeviceID) error {
+	var again []home.DeviceID
+	for _, id := range ids {
+		if _, err := r.o.Ledger.Binding(id); err == nil {
+			again = append(again, id)
+		}
+	}
 	if err := r.BindOurs(ids); err != nil {
 		return err
 	}
@@ -27,7 +33,10 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 			return err
 		}
 	}
-	return r.Rekey(ids, false)
+	if len(again) == 0 {
+		return nil // the change of the house has scheduled them
+	}
+	return r.Rekey(again, false)
 }
 
 // BindOurs binds devices without the factory-fresh consent: those that hold a credential of the account are moved.
