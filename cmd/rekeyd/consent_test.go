@@ -45,10 +45,10 @@ func TestTheOwnerIsAskedAtTheirTerminal(t *testing.T) {
 
 	x := newTerminal(t)
 	cmd := x.start("--state", r.state, "bind", "plug-1")
-	x.shows("plug-1: a password for it crosses your network nearly in the clear")
-	x.shows("[y/N]: ")
+	x.shows("Allow that? [y/N]: ")
 	x.types("y\n")
-	if code, shown := x.ended(cmd); code != 0 || !strings.Contains(shown, "1 devices bound") {
+	if code, shown := x.ended(cmd); code != 0 || !strings.Contains(shown, "1 devices bound") ||
+		!strings.Contains(shown, "plug-1: a password for it crosses your network nearly in the clear") {
 		t.Errorf("it ended with %d and showed %q", code, shown)
 	}
 	r.await("house bound", 30*time.Second, allCurrent(1, 1))
