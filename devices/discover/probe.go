@@ -36,6 +36,7 @@ func (r *run) probe(ctx context.Context, n *network) {
 	wg.Go(func() { r.readReplies(p, n) })
 	defer c.Close()
 	wg.Go(func() { r.targets.resolve(ctx) }) // a resolver that does not answer delays nothing
+	r.replies.ask(r.ready())
 	for range 2 {
 		for _, probe := range r.o.Probes {
 			r.sendProbe(ctx, p, n, probe)
@@ -47,6 +48,14 @@ func (r *run) probe(ctx context.Context, n *network) {
 		}
 	}
 	<-ctx.Done()
+}
+
+// ready reports whether every probe asks for all that devices hide.
+func (r *run) ready() bool {
+	return !slices.ContainsFunc(r.o.Probes, func(p Probe) bool {
+		x, ok := p.(interface{ ready() bool })
+		return ok && !x.ready()
+	})
 }
 
 func (r *run) sendProbe(ctx context.Context, c *ipv4.PacketConn, n *network, p Probe) {
@@ -134,6 +143,7 @@ type replies struct {
 
 	mu    sync.Mutex // guards what follows
 	sweep int
+	asked bool              // this sweep asks for hidden owners from its beginning
 	of    map[string]*reply // by source and weakest key
 }
 
@@ -142,6 +152,7 @@ type reply struct {
 	from       uint16 // the port from which it came
 	seenIn     int    // the sweep
 	reportedIn int
+	held       bool         // not yet passed on: see enter
 	others     []otherReply // in the order of their addresses
 }
 
@@ -162,12 +173,25 @@ func (r *replies) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sweep++
+	r.asked = false
 }
+
+// ask notes that this sweep asks, or does not ask, for what devices hide.
+func (r *replies) ask(hidden bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = hidden
+}
+
+// mayHide reports whether the device may have an owner that it states only in answer to the longer question. Older
+// cameras receive a guess at their password: nobody must guess before that question was answered, or had its time.
+func mayHide(s home.Sighting) bool { return s.Protocol == home.TapoCam && s.Owner == "" }
 
 // enter takes in a reply. It returns the sighting to be passed on; ok is false where there is none. A device keeps its
 // address while it answers there. What claims to be it from elsewhere is passed on as another address, until the old
 // one was silent for a whole sweep: which of them speaks the protocol is for its driver to find. All are asked
-// directly.
+// directly. A device that may hide its owner is held back until it states one, or until the end of the first sweep that
+// asked for it: end.
 func (r *replies) enter(s home.Sighting, from uint16) (_ home.Sighting, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,26 +202,28 @@ func (r *replies) enter(s home.Sighting, from uint16) (_ home.Sighting, ok bool)
 		r.count("reply beyond limit")
 		return s, false
 	case old == nil:
-		r.of[key] = &reply{Sighting: s, from: from, seenIn: r.sweep, reportedIn: r.sweep}
-		return s, true
+		r.of[key] = &reply{Sighting: s, from: from, seenIn: r.sweep, reportedIn: r.sweep, held: mayHide(s)}
+		return s, !mayHide(s)
 	case old.Addr.Addr() != s.Addr.Addr() && r.sweep-old.seenIn < 2:
 		r.count("reply from a second address")
 		if !old.heardAt(s.Addr, r.sweep) {
 			return s, false
 		}
 		old.At = s.At // something new is known of the device
-		return old.Sighting, true
+		return old.Sighting, !old.held
 	}
-	if s.Owner == "" && old.Protocol == s.Protocol && old.Addr == s.Addr { // an answer to the shorter question
-		s.Owner, s.Match, s.Extra = old.Owner, old.Match, old.Extra
+	same := old.Protocol == s.Protocol && old.Addr.Addr() == s.Addr.Addr()
+	if same && s.Owner == "" && old.Owner != "" { // an answer to the shorter question: the port may be hidden, too
+		s.Owner, s.Match, s.Extra, s.Addr = old.Owner, old.Match, old.Extra, old.Addr
 	}
 	s.AlsoAt = old.AlsoAt
+	held := mayHide(s) && (old.held || !same)
 	again := old.reportedIn == r.sweep && old.Addr == s.Addr && old.Protocol == s.Protocol && old.Match == s.Match &&
 		old.Owner == s.Owner &&
 		old.Name == s.Name
-	*old = reply{s, from, r.sweep, r.sweep, old.others}
+	*old = reply{s, from, r.sweep, r.sweep, held, old.others}
 	old.forgetOthers(r.sweep)
-	return old.Sighting, !again
+	return old.Sighting, !again && !held
 }
 
 // heardAt notes another address, and reports whether it is new.
@@ -233,19 +259,23 @@ func (x *reply) list() {
 	}
 }
 
-// end returns those who have not answered for long enough.
+// end returns those who have not answered for long enough, and those who were held back and need no longer be.
 func (r *replies) end(now time.Time) []home.Sighting {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var gone []home.Sighting
+	var all []home.Sighting
 	for key, x := range r.of {
-		if r.sweep-x.seenIn >= goneAt {
+		switch {
+		case r.sweep-x.seenIn >= goneAt:
 			x.Gone, x.At = true, now.UTC().Round(0)
-			gone = append(gone, x.Sighting)
+			all = append(all, x.Sighting)
 			delete(r.of, key)
+		case x.held && r.asked && x.seenIn == r.sweep:
+			x.held = false
+			all = append(all, x.Sighting)
 		}
 	}
-	return gone
+	return all
 }
 
 // known returns the addresses that answered on this port before: a broadcast is easily lost on a wireless network.

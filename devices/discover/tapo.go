@@ -27,6 +27,9 @@ func (t tapo) Port() uint16 { return t.port }
 // prepare makes the key, once for all the probes that share it. Until it is there the shorter question is asked alone.
 func (t tapo) prepare() { t.key.make() }
 
+// ready reports whether the longer question is asked.
+func (t tapo) ready() bool { return t.key.public() != "" }
+
 func (t tapo) Datagrams() [][]byte {
 	all := [][]byte{packet(0, nil)}
 	if pem := t.key.public(); pem != "" {
