@@ -18,6 +18,7 @@ type change struct {
 	password home.Secret // for the grants to hubs
 	use      string      // key of the link that entitles to it; empty for a change with the old password
 	leaveOut []string    // hubs that get no grant, and are removed with what they hold
+	exposed  bool        // of wire.Notice: somebody else may know the old password
 }
 
 // Begun is the answer to a change of the password.
@@ -40,6 +41,7 @@ func (s *Service) begin(c change) (Begun, error) {
 	a.Hash, a.Secret = home.NewSecret(c.phc), home.SecretBytes(wire.NewNonce())
 	a.Notice = s.id.SignNotice(wire.Notice{
 		Account: a.ID, Epoch: a.Epoch, At: now.UnixMilli(), Cause: c.cause, Via: c.door, Prev: c.account.Notice.Hash(),
+		Exposed: c.exposed || c.account.Closed, // "this was not me": whoever set the password before knows it
 	})
 	token := rand.Text()
 	t := Turn{

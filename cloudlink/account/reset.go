@@ -122,10 +122,18 @@ func (s *Service) LinkOf(token, purpose string) (Link, error) {
 	return Link{Email: a.Email, Door: l.Door, Lang: a.Lang, Hubs: hubs}, err
 }
 
-// Reset sets a new password with the token of a reset mail, and begins an epoch. leaveOut are hubs that are removed. Nobody is signed in
-// by it: the owner signs in with the new password. The errors are *v1.Error, of v1.LinkExpired, v1.CannotReset and v1.BadNewPassword
-// (then Weakness tells which).
-func (s *Service) Reset(ctx context.Context, token, password string, leaveOut []string) (Begun, error) {
+// Choices are what an owner decides with a new password.
+type Choices struct {
+	LeaveOut []string // hubs that are removed
+	// Exposed says that somebody else may know the old password: hubs ask before they move devices. It is always so
+	// after "this was not me".
+	Exposed bool
+}
+
+// Reset sets a new password with the token of a reset mail, and begins an epoch. Nobody is signed in by it: the owner
+// signs in with the new password. The errors are *v1.Error, of v1.LinkExpired, v1.CannotReset and v1.BadNewPassword
+// (then Weakness returns which).
+func (s *Service) Reset(ctx context.Context, token, password string, with Choices) (Begun, error) {
 	l, a, err := s.linkOf(token, PurposeReset)
 	if err != nil {
 		return Begun{}, err
@@ -138,7 +146,8 @@ func (s *Service) Reset(ctx context.Context, token, password string, leaveOut []
 		return Begun{}, err
 	}
 	b, err := s.begin(change{
-		account: a, cause: "reset", door: l.Door, phc: phc, password: home.NewSecret(password), use: l.Key, leaveOut: leaveOut,
+		account: a, cause: "reset", door: l.Door, phc: phc, password: home.NewSecret(password), use: l.Key,
+		leaveOut: with.LeaveOut, exposed: with.Exposed,
 	})
 	if errors.Is(err, ErrEpoch) || errors.Is(err, ErrUsed) {
 		err = errLinkExpired

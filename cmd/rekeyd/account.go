@@ -140,6 +140,7 @@ standard input, the link on the first line and the new password on the second. A
 	}
 	addAccountFlag(c)
 	c.Flags().Bool("stdin", false, "read the link and then the new password from standard input, a line each")
+	exposed := c.Flags().Bool("exposed", false, "somebody else may know the old password: hubs ask before they move devices")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		link, pw, err := readLink(c, true)
 		if err != nil {
@@ -157,7 +158,10 @@ standard input, the link on the first line and the new password on the second. A
 				return err
 			}
 		}
-		params := map[string]string{"token": link.token.Reveal(), "newPassword": pw.Reveal()}
+		if !*exposed {
+			*exposed, _ = askYes(c, "May somebody else know the old password? (no: you forgot it)")
+		}
+		params := map[string]any{"token": link.token.Reveal(), "newPassword": pw.Reveal(), "exposed": *exposed}
 		var done struct{ Hubs int }
 		if err := client.Call(c.Context(), home.Secret{}, "resetPassword", params, &done); err != nil {
 			return app.AccountError("reset the password", err)

@@ -156,6 +156,10 @@ func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
 				x.asked(prompt)
 				x.types(c.keys[i] + "\n")
 			}
+			if name == "reset" {
+				x.shows(exposedQuestion)
+				x.types("\n")
+			}
 			code, shown := x.ended(cmd)
 			if code != 0 || strings.Contains(shown, "typed") || strings.Contains(shown, "TOKEN") {
 				t.Errorf("it ended with %d and showed %q", code, shown)
@@ -185,6 +189,34 @@ func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
 			t.Error("it was sent all the same")
 		}
 	})
+}
+
+const exposedQuestion = "May somebody else know the old password? (no: you forgot it) [y/N]: "
+
+// TestResetAsksWhetherThePasswordIsExposed gives each answer, and an empty line, which means that it was forgotten.
+func TestResetAsksWhetherThePasswordIsExposed(t *testing.T) {
+	var got said
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(&got, r.Body)
+		_, _ = io.WriteString(w, `{"error_code":0,"result":{"hubs":1}}`)
+	}))
+	defer srv.Close()
+	for answer, want := range map[string]string{"": `"exposed":false`, "n": `"exposed":false`, "y": `"exposed":true`} {
+		x := newTerminal(t)
+		before := len(got.String())
+		cmd := x.start("reset", "--account-url", srv.URL)
+		x.asked("(not shown): ")
+		x.types("TOKEN\n")
+		for _, prompt := range []string{"New password for your account at " + hostOf(srv.URL) + ": ", ", again: "} {
+			x.asked(prompt)
+			x.types("new-password-1\n")
+		}
+		x.shows(exposedQuestion)
+		x.types(answer + "\n")
+		if code, shown := x.ended(cmd); code != 0 || !strings.Contains(got.String()[before:], want) {
+			t.Errorf("answer %q: it ended with %d and showed %q; %s arrived", answer, code, shown, got.String()[before:])
+		}
+	}
 }
 
 // TestAnInterruptEndsTheQuestionForAPassword presses Ctrl-C in the middle of it.
@@ -225,6 +257,8 @@ func TestResetAsksBeforeItFollowsALinkElsewhere(t *testing.T) {
 					x.asked(prompt)
 					x.types("new-password-1\n")
 				}
+				x.shows(exposedQuestion)
+				x.types("\n")
 			}
 			code, shown := x.ended(cmd)
 			if (code == 0) != follows || strings.Contains(got.String()[before:], "new-password-1") != follows {

@@ -93,11 +93,12 @@ func (c *call) resetPassword() (result, error) {
 	var p struct {
 		Token, NewPassword string
 		LeaveOut           []string
+		Exposed            bool
 	}
 	if err := c.read(&p, "token", "newPassword"); err != nil {
 		return nil, err
 	}
-	b, err := c.s.Reset(c.ctx, p.Token, p.NewPassword, p.LeaveOut)
+	b, err := c.s.Reset(c.ctx, p.Token, p.NewPassword, account.Choices{LeaveOut: p.LeaveOut, Exposed: p.Exposed})
 	if err != nil {
 		return nil, err
 	}

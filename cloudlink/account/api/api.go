@@ -11,7 +11,8 @@
 //	activate       {token}                                     {}          -20673
 //	getResetPasswordEmail also takes door: kasa, tpcamera or web; else appType names it
 //	resetInfo      {token}                                     {email, door, hubs[]}    -20673, -20674; uses nothing up
-//	resetPassword  {token, newPassword, leaveOut?: [hub]}      {epoch, hubs, devices}   -20673, -20674, -20615
+//	resetPassword  {token, newPassword, leaveOut?: [hub], exposed?: bool}
+//	                                                           {epoch, hubs, devices}   -20673, -20674, -20615
 //	createPairing  {}                                (token)   {pairing}   the word that enrols a hub
 //	listHubs       {}                                (token)   {hubs: [{hub, name, version, since, epoch, devices, online}]}
 //	removeHub      {hub}                             (token)   {}          -20580

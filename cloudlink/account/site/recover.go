@@ -77,7 +77,7 @@ func (w *Site) reset(v *visit) {
 			leaveOut = append(leaveOut, h.Name)
 		}
 	}
-	begun, err := w.s.Reset(v.r.Context(), token, v.field("password"), leaveOut)
+	begun, err := w.s.Reset(v.r.Context(), token, v.field("password"), account.Choices{LeaveOut: leaveOut})
 	if err != nil {
 		show(v.problem(err))
 		return
