@@ -25,8 +25,8 @@ type offer struct {
 // password are what the account's owner typed; the service has just checked them and keeps neither in the clear. A
 // second call ends the first with an error. The pairing of another account than the hub's own is home.ErrForeign.
 func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
-	for _, b := range p.Brokers {
-		if _, err := mqtt.ParseBroker(b.URL); err != nil {
+	for _, url := range wire.URLs(p.Brokers) {
+		if _, err := mqtt.ParseBroker(url); err != nil {
 			return &home.Error{Op: "enrol this hub", Err: err, Hint: "sign in again with: rekeyd login EMAIL"}
 		}
 	}

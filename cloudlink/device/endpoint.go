@@ -102,8 +102,8 @@ func (d *Device) join(m *wire.Message, b *wire.Join) (code string) {
 	if json.Unmarshal(plain, &j) != nil || len(j.Brokers) == 0 || j.Notice.Verify(j.Service, j.Account) != nil {
 		return wire.CodeForged
 	}
-	for _, b := range j.Brokers {
-		if _, err := mqtt.ParseBroker(b.URL); err != nil {
+	for _, url := range wire.URLs(j.Brokers) {
+		if _, err := mqtt.ParseBroker(url); err != nil {
 			return wire.CodeForged
 		}
 	}

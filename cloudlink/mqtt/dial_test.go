@@ -59,6 +59,12 @@ func (r *record) Write(p []byte) (int, error) {
 	return r.b.Write(p)
 }
 
+func (r *record) contains(s string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Contains(r.b.String(), s)
+}
+
 func TestARefusedCredentialEndsTheDialling(t *testing.T) {
 	for _, code := range []byte{packets.ErrRefusedBadUsernameOrPassword, packets.ErrRefusedNotAuthorised} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {

@@ -31,7 +31,7 @@ type Message struct {
 
 // Options are what New checks.
 type Options struct {
-	Brokers  []string // URLs, tried in turn: mqtt://, mqtts://, ws:// or wss://; may hold user:password@
+	Brokers  []string // URLs, tried in turn: mqtt://, mqtts://, ws:// or wss://; may hold user:password@ and PinPrefix
 	ClientID string   // also the name of the session that the broker keeps
 	Username string   // with Password, for brokers whose URL names no user
 	Password home.Secret
@@ -108,6 +108,9 @@ func ParseBroker(s string) (*url.URL, error) {
 		case "mqtts", "ssl", "tls":
 			u.Host += ":8883"
 		}
+	}
+	if _, err := pinOf(u); err != nil {
+		return nil, err
 	}
 	return u, nil
 }
@@ -221,6 +224,12 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	l := &live{out: make(chan Message, queue), done: make(chan struct{})}
 
 	o := paho.NewClientOptions()
+	if pin, _ := pinOf(broker); pin != nil { // New has checked it
+		o.SetTLSConfig(pinned(pin))
+		plain := *broker
+		plain.Fragment = ""
+		broker = &plain
+	}
 	o.Servers = []*url.URL{broker}
 	o.SetClientID(c.o.ClientID).SetProtocolVersion(4).SetCleanSession(false)
 	o.SetAutoReconnect(false).SetConnectRetry(false).SetStore(paho.NewMemoryStore())

@@ -58,6 +58,11 @@ func fakeBroker(t testing.TB, code byte) *fake {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
+	return fakeOn(t, l, code)
+}
+
+func fakeOn(t testing.TB, l net.Listener, code byte) *fake {
+	t.Helper()
 	f := &fake{t: t, l: l, clients: make(chan *client, 100)}
 	var mu sync.Mutex // guards open
 	var open []net.Conn

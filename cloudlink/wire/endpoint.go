@@ -1,6 +1,10 @@
 package wire
 
-import "fmt"
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
 
 // The messages between a hub and the endpoint of a native device, over HTTP on the LAN.
 
@@ -57,20 +61,31 @@ type Broker struct {
 	Fingerprint []byte `json:"fingerprint,omitempty"` // SHA-256 of its certificate, for one that no authority signed
 }
 
-// Brokers returns brokers with these URLs and no fingerprints.
+// pin stands in a URL between the URL of a broker and its fingerprint in hexadecimal digits.
+const pin = "#sha256="
+
+// Brokers returns brokers with these URLs, and the fingerprints in their fragments.
 func Brokers(urls []string) []Broker {
 	bs := make([]Broker, len(urls))
 	for i, u := range urls {
-		bs[i].URL = u
+		url, digits, _ := strings.Cut(u, pin)
+		if fingerprint, err := hex.DecodeString(digits); err == nil && len(fingerprint) > 0 {
+			bs[i] = Broker{url, fingerprint}
+		} else {
+			bs[i].URL = u
+		}
 	}
 	return bs
 }
 
-// URLs returns the URLs of brokers.
+// URLs returns the URLs of brokers, with their fingerprints as fragments.
 func URLs(bs []Broker) []string {
 	urls := make([]string, len(bs))
 	for i, b := range bs {
 		urls[i] = b.URL
+		if len(b.Fingerprint) > 0 {
+			urls[i] += pin + hex.EncodeToString(b.Fingerprint)
+		}
 	}
 	return urls
 }

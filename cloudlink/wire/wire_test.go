@@ -1,7 +1,9 @@
 package wire_test
 
 import (
+	"bytes"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -105,5 +107,12 @@ func TestNoticesFollowOneAnother(t *testing.T) {
 		if err := c.n.Follows(c.epoch, c.hash); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
+	}
+}
+
+func TestAFingerprintSurvivesTheURL(t *testing.T) {
+	bs := []wire.Broker{{URL: "mqtts://h:1", Fingerprint: bytes.Repeat([]byte{7}, 32)}, {URL: "mqtt://h:2"}}
+	if got := wire.Brokers(wire.URLs(bs)); !reflect.DeepEqual(got, bs) {
+		t.Errorf("%v, want %v", got, bs)
 	}
 }
