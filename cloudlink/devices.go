@@ -20,6 +20,10 @@ func (l *Link) sendBind(now time.Time, a home.Account, r *request, devices []str
 	if err != nil {
 		return err
 	}
+	ranks, err := l.o.Store.ProofRanks(ids[home.DeviceID](devices))
+	if err != nil {
+		return err
+	}
 	b := &wire.Bind{Account: r.account}
 	var plain []byte
 	for _, d := range bound {
@@ -31,7 +35,7 @@ func (l *Link) sendBind(now time.Time, a home.Account, r *request, devices []str
 			continue
 		}
 		b.Devices = append(b.Devices, wire.Device{
-			ID: string(d.ID), Kind: string(d.Kind), Protocol: string(d.Protocol), Rank: uint8(d.Protocol.Info().Rank),
+			ID: string(d.ID), Kind: string(d.Kind), Protocol: string(d.Protocol), Rank: uint8(ranks[d.ID]),
 			Model: d.Model, Name: d.Name, MAC: macOf(d.Keys),
 		})
 		plain = append(plain, secret...)

@@ -26,6 +26,8 @@ type Vault interface {
 	BindingSecrets([]home.DeviceID) (map[home.DeviceID]home.Secret, error)
 	// Bound returns those of the devices that are bound, for the service to list them.
 	Bound([]home.DeviceID) ([]home.Device, error)
+	// ProofRanks returns the strongest proof recorded for the binding of each; 0 for none yet.
+	ProofRanks([]home.DeviceID) (map[home.DeviceID]home.ProofRank, error)
 }
 
 // Epochs moves the account forward. Older epochs are refused with home.ErrOldEpoch.

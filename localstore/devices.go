@@ -28,6 +28,23 @@ func (s *Store) Bound(ids []home.DeviceID) ([]home.Device, error) {
 	})
 }
 
+// ProofRanks returns the proof rank that is recorded for the binding of each bound device.
+func (s *Store) ProofRanks(ids []home.DeviceID) (map[home.DeviceID]home.ProofRank, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (map[home.DeviceID]home.ProofRank, error) {
+		ranks := make(map[home.DeviceID]home.ProofRank, len(ids))
+		for _, id := range ids {
+			b, ok, err := bindings.get(tx, string(id))
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				ranks[id] = b.ProofRank
+			}
+		}
+		return ranks, nil
+	})
+}
+
 // SaveDevices records where bound devices were last seen. It skips other devices, and those of which only the time is
 // new.
 func (s *Store) SaveDevices(ds []home.Device) error {

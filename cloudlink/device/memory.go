@@ -214,7 +214,12 @@ func (m *memory) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Sec
 	return secrets, nil
 }
 
-// Bound returns nothing: a hub binds the device, it does not bind itself.
+// ProofRanks and Bound return nothing: a hub binds the device, it does not bind itself.
+func (m *memory) ProofRanks([]home.DeviceID) (map[home.DeviceID]home.ProofRank, error) {
+	return nil, nil
+}
+
+// Bound is described at ProofRanks.
 func (m *memory) Bound([]home.DeviceID) ([]home.Device, error) { return nil, nil }
 
 // Enrol is for hubs; a device joins through its endpoint.
