@@ -336,3 +336,18 @@ func TestAGrantAfterALostOneWaitsForIt(t *testing.T) {
 		t.Error("the vault lacks epoch 2")
 	}
 }
+
+func TestANoticeThatAPasswordIsExposedIsRecordedWithItsEpoch(t *testing.T) {
+	s := play(t, nil)
+	for e := uint64(2); e <= 4; e++ {
+		s.send(s.grant(e))
+		s.waitEpoch(home.Epoch(e), 10*time.Second)
+		want := home.Epoch(0)
+		if e >= 3 { // the notice of epoch 3 reports it, that of 4 does not end it
+			want = 3
+		}
+		if a, err := s.store.Account(); err != nil || a.Exposed != want {
+			t.Errorf("after epoch %d exposed at %d, %v, want %d", e, a.Exposed, err, want)
+		}
+	}
+}

@@ -47,7 +47,18 @@ func (l *Link) follows(a home.Account, n wire.Notice) error {
 	if home.Epoch(n.Epoch) == known {
 		return nil
 	}
+	if err := l.expose(a, n); err != nil {
+		return err
+	}
 	return l.o.Store.NoteNotice(a.ID, home.Epoch(n.Epoch), n.Hash(), n.JWS())
+}
+
+// expose records, before the grant is in the vault, that somebody else may know the passwords before the notice's.
+func (l *Link) expose(a home.Account, n wire.Notice) error {
+	if !n.Exposed {
+		return nil
+	}
+	return l.o.Store.Expose(a.ID, home.Epoch(n.Epoch))
 }
 
 // Heard takes a notice that came another way than through the broker: through the endpoint of a native device.
@@ -106,6 +117,9 @@ func (l *Link) grant(_ *request, m *wire.Message, g *wire.Grant) error {
 		return err
 	}
 	cred := home.Credential{Epoch: e, Username: in.Username, Password: in.Password, EpochSecret: in.Secret}
+	if err := l.expose(a, g.Notice); err != nil {
+		return err
+	}
 	stale, err := l.o.Store.BeginEpoch(a.ID, cred, g.Notice.Hash(), g.Notice.JWS())
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 	s.svc, err = wire.NewIdentity(wire.RoleService, wire.NewSeed(), wire.NewSeed())
 	must(t, err)
 	for e := range uint64(6) {
-		n := wire.Notice{Account: house1, Epoch: e + 1, At: int64(e), Cause: "reset", Via: "web"}
+		n := wire.Notice{Account: house1, Epoch: e + 1, At: int64(e), Cause: "reset", Via: "web", Exposed: e+1 == 3}
 		if e > 0 {
 			n.Prev = s.notices[e-1].Hash()
 		}

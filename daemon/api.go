@@ -36,6 +36,7 @@ type Login struct {
 	Pairing    home.Secret // instead of e-mail and password: a word from the account's page
 	Provider   home.Provider
 	Code       string // that the vendor's cloud has sent by e-mail
+	Exposed    bool   // somebody else may know the password before: the vendor's cloud does not report that
 }
 
 // FaceOptions are what the API and the page show, and whom they ask.
@@ -122,6 +123,7 @@ func (f *Face) Private() http.Handler {
 	f.order(mux, "forbid-cleartext", f.o.Engine.ForbidCleartext)
 	f.order(mux, "unbind", f.o.Engine.Unbind)
 	f.order(mux, "rekey", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, false) })
+	f.order(mux, "rekey-all", func([]home.DeviceID) error { return f.o.Engine.RekeyAll() })
 	f.order(mux, "try", f.o.Engine.TryRekey)
 	f.order(mux, "restart", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, true) })
 	ask(mux, "probe", func(ctx context.Context, in struct {
@@ -211,6 +213,7 @@ func (f *Face) login(w http.ResponseWriter, r *http.Request) {
 		Pairing    string `json:"pairing"`
 		Provider   string `json:"provider"`
 		Code       string `json:"code"`
+		Exposed    bool   `json:"exposed"`
 	}
 	if err := read(w, r, &in); err != nil {
 		refuse(w, err)
@@ -221,7 +224,7 @@ func (f *Face) login(w http.ResponseWriter, r *http.Request) {
 	err := f.o.Login(ctx, Login{
 		AccountURL: in.AccountURL, Email: in.Email, Password: home.NewSecret(in.Password),
 		Pairing:  home.NewSecret(in.Pairing),
-		Provider: home.Provider(in.Provider), Code: in.Code,
+		Provider: home.Provider(in.Provider), Code: in.Code, Exposed: in.Exposed,
 	})
 	if err != nil {
 		refuse(w, err)

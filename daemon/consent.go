@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -26,6 +27,43 @@ func (r *Rekeyer) AllowCleartext(ids []home.DeviceID) error {
 // ForbidCleartext withdraws the consent of AllowCleartext.
 func (r *Rekeyer) ForbidCleartext(ids []home.DeviceID) error {
 	return r.cleartext(ids, func(c *home.Consents, _ home.Device) { c.Cleartext = home.CleartextConsent{} })
+}
+
+// RekeyAll moves every device, also those that wait because somebody else may know the password that they hold.
+func (r *Rekeyer) RekeyAll() error {
+	h, err := r.o.Ledger.House()
+	if err != nil {
+		return err
+	}
+	var ids []home.DeviceID
+	for _, b := range h.Bindings {
+		ids = append(ids, b.Device)
+	}
+	if err := r.allowExposed(h.Account, ids); err != nil {
+		return err
+	}
+	return r.Rekey(nil, false)
+}
+
+// allowExposed records that devices may be moved although somebody else may know what they hold: until the owner
+// reports that again.
+func (r *Rekeyer) allowExposed(a home.Account, ids []home.DeviceID) error {
+	if a.Exposed == 0 {
+		return nil
+	}
+	consents := map[home.DeviceID]home.Consents{}
+	for _, id := range ids {
+		b, err := r.o.Ledger.Binding(id)
+		if errors.Is(err, home.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		b.Consents.Exposed = a.Exposed
+		consents[id] = b.Consents
+	}
+	return r.o.Ledger.Consent(consents)
 }
 
 func (r *Rekeyer) cleartext(ids []home.DeviceID, change func(*home.Consents, home.Device)) error {

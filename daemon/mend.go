@@ -161,6 +161,8 @@ func refusal(d home.Device, reason error) error {
 	switch {
 	case errors.Is(reason, home.ErrCleartext):
 		hint = allowIt(name)
+	case errors.Is(reason, home.ErrExposed):
+		hint = "move it all the same with: rekeyd rekey " + name + ", or all such devices with: rekeyd rekey --all"
 	case errors.Is(reason, home.ErrWasReset):
 		hint = home.Verdict{State: home.WasReset}.Hint(name)
 	}

@@ -134,9 +134,11 @@ func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
 
 // Rekey probes devices now, all that are not current where ids is empty, and moves those that can be moved. Pauses
 // and the count of reverts begin anew. With restart, a device that cannot be moved is restarted where its protocol
-// can do that: some devices fetch the newest password from their own cloud then.
+// can do that: some devices fetch the newest password from their own cloud then. Whoever names a device also orders it
+// to be moved where somebody else may know what it holds.
 func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
-	if len(ids) == 0 {
+	named := len(ids) > 0
+	if !named {
 		h, err := r.o.Ledger.House()
 		if err != nil {
 			return err
@@ -149,6 +151,15 @@ func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
 	}
 	for _, id := range ids {
 		if err := r.bound("rekey", "bind it first, with: rekeyd bind "+string(id), []home.DeviceID{id}); err != nil {
+			return err
+		}
+	}
+	if named {
+		a, err := r.o.Ledger.Account()
+		if err != nil {
+			return err
+		}
+		if err := r.allowExposed(a, ids); err != nil {
 			return err
 		}
 	}

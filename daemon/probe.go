@@ -90,7 +90,7 @@ func (r *Rekeyer) probeOne(ctx context.Context, id home.DeviceID) Probed {
 	r.with(id, func(m *memory) { s.memory = *m })
 	s.memory.match = f.Match
 	row := s.showAs(f.Verdict)
-	return Probed{row, plan(row, f, h.Account, h.Binding.Terms(d, time.Now()))}
+	return Probed{row, plan(row, f, h.Account, h.Binding.Terms(h.Account, d, time.Now()))}
 }
 
 // plan describes what an order to rekey would do to a device that was found so.

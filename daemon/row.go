@@ -27,6 +27,7 @@ type Row struct {
 	Detail   string        `json:"detail,omitempty"`
 	Proved   bool          `json:"proved,omitempty"`        // it proved that it holds a credential of the account
 	Consent  bool          `json:"needs_consent,omitempty"` // it may not receive passwords nearly in the clear
+	Held     bool          `json:"held,omitempty"`          // it waits for its owner: see home.ErrExposed
 	Left     bool          `json:"left,omitempty"`          // it said goodbye, or was missed for long
 	LeftOut  bool          `json:"left_out,omitempty"`      // its owner unbound it
 	Extra    home.JSON     `json:"extra,omitempty"`         // other fields of its announcement
@@ -79,6 +80,7 @@ func (s sight) showAs(v home.Verdict) Row {
 			s.device.Model,
 		), Bound: s.bound, Match: m.match, Since: m.since, Left: !m.left.IsZero(), LeftOut: s.leftOut,
 		Extra: s.device.Extra, Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail, Proved: m.proved, Consent: s.needsConsent(v),
+		Held: s.bound && s.binding.Held(s.account, s.device, time.Now()),
 	}
 	if m.identity.Kind != "" && m.identity.Kind != home.Other {
 		out.Kind = m.identity.Kind

@@ -76,7 +76,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 		case err == nil && a.NoticeEpoch == old.NoticeEpoch && !bytes.Equal(a.Notice, old.Notice) && !olderNotice(old):
 			return fmt.Errorf("enrol with another notice of epoch %d: %w", a.NoticeEpoch, home.ErrForged)
 		}
-		a.Epoch = old.Epoch // that of the vault; 0 before the first grant
+		a.Epoch, a.Exposed = old.Epoch, old.Exposed // the vault's epoch; 0 before the first grant
 		if err := putAccount(tx, a); err != nil {
 			return err
 		}
@@ -136,6 +136,18 @@ func (s *Store) NoteNotice(id home.AccountID, e home.Epoch, hash, raw []byte) er
 			return err
 		}
 		return record(tx, home.Event{At: now(), What: "password changed", Epoch: e})
+	})
+}
+
+// Expose records that an epoch begins because somebody else may know an older password. It never decreases.
+func (s *Store) Expose(id home.AccountID, e home.Epoch) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
+		a, err := accountOf(tx, id)
+		if err != nil || e <= a.Exposed {
+			return err
+		}
+		a.Exposed = e
+		return putAccount(tx, a)
 	})
 }
 

@@ -24,6 +24,7 @@ type accountRecord struct {
 	NoticeRaw   []byte   `json:"NoticeJSON"`
 	Brokers     []string `json:"Brokers"`
 	URL         string   `json:"URL"`
+	Exposed     uint64   `json:"Exposed,omitempty"`
 }
 
 func accountToDisk(a home.Account) accountRecord {
@@ -33,6 +34,7 @@ func accountToDisk(a home.Account) accountRecord {
 		), Provider: string(a.Provider), Email: a.Email, Epoch: uint64(a.Epoch), ServiceKey: a.ServiceKey,
 		ServiceSeal: a.ServiceSeal,
 		Notice:      a.Notice, NoticeEpoch: uint64(a.NoticeEpoch), NoticeRaw: a.NoticeJSON, Brokers: a.Brokers, URL: a.URL,
+		Exposed: uint64(a.Exposed),
 	}
 }
 
@@ -42,7 +44,7 @@ func (r accountRecord) home() home.Account {
 			r.ID,
 		), Provider: home.Provider(r.Provider), Email: r.Email, Epoch: home.Epoch(r.Epoch), ServiceKey: r.ServiceKey,
 		ServiceSeal: r.ServiceSeal, Notice: r.Notice, NoticeEpoch: home.Epoch(r.NoticeEpoch), NoticeJSON: r.NoticeRaw,
-		Brokers: r.Brokers, URL: r.URL,
+		Brokers: r.Brokers, URL: r.URL, Exposed: home.Epoch(r.Exposed),
 	}
 }
 
@@ -70,6 +72,7 @@ type bindingRecord struct {
 	FreshUntil        time.Time  `json:"FreshUntil,omitzero"`
 	CleartextProtocol string     `json:"CleartextProtocol,omitempty"`
 	CleartextAddr     netip.Addr `json:"CleartextAddr,omitzero"`
+	AllowedExposed    uint64     `json:"AllowedExposed,omitempty"`
 }
 
 func bindingToDisk(b home.Binding) bindingRecord {
@@ -79,7 +82,7 @@ func bindingToDisk(b home.Binding) bindingRecord {
 		), Account: string(b.Account), DeviceEpoch: uint64(b.DeviceEpoch), CloudEpoch: uint64(b.CloudEpoch),
 		Verdict: verdictRecord{string(b.Verdict.State), uint64(b.Verdict.Epoch), b.Verdict.Until, b.Verdict.Detail},
 		Since:   b.Since, Tries: b.Tries, Next: b.Next, Moved: b.Moved, Locked: b.Locked, Reverts: b.Reverts,
-		ProofRank: uint8(b.ProofRank), FreshUntil: b.Consents.FreshUntil,
+		ProofRank: uint8(b.ProofRank), FreshUntil: b.Consents.FreshUntil, AllowedExposed: uint64(b.Consents.Exposed),
 		CleartextProtocol: string(b.Consents.Cleartext.Protocol), CleartextAddr: b.Consents.Cleartext.Addr,
 	}
 }
@@ -96,6 +99,7 @@ func (r bindingRecord) home() home.Binding {
 		Consents: home.Consents{
 			FreshUntil: r.FreshUntil,
 			Cleartext:  home.CleartextConsent{Protocol: home.Protocol(r.CleartextProtocol), Addr: r.CleartextAddr},
+			Exposed:    home.Epoch(r.AllowedExposed),
 		},
 	}
 }

@@ -176,6 +176,10 @@ func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
 	if last != 0 {
 		t.Fatal(last)
 	}
+	_, welcome := mine.hello(2)
+	if welcome == nil || !welcome.Notice.Exposed {
+		t.Errorf("the notice after a disowned change does not report it: %+v", welcome)
+	}
 	if listed, _ := c.online(token); listed != 2 {
 		t.Errorf("%d devices are listed, want the owner's 2", listed)
 	}

@@ -235,6 +235,9 @@ func (m *memory) NoteNotice(_ home.AccountID, e home.Epoch, hash, raw []byte) er
 	})
 }
 
+// Expose records nothing: a native device moves no others.
+func (m *memory) Expose(home.AccountID, home.Epoch) error { return nil }
+
 func (m *memory) BeginEpoch(_ home.AccountID, c home.Credential, hash, raw []byte) (int, error) {
 	return 1, m.change(func(s *state) error {
 		if s.Account == nil || c.Epoch <= s.Account.Epoch {

@@ -10,6 +10,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
+	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -203,13 +204,18 @@ standard input. It is no argument, as other users of this machine can see those.
 	code := c.Flags().Bool(
 		"code-stdin", false, "with --provider tplink: read from standard input the password, and then the code from the mail",
 	)
+	exposed := c.Flags().Bool(
+		"exposed",
+		false,
+		"with --provider tplink: somebody else may know the old password; devices that hold it wait for you",
+	)
 	pair := c.Flags().Bool(
 		"pair",
 		false,
 		"read a pairing word instead of a password (with --password-stdin from standard input)",
 	)
 	c.RunE = func(c *cobra.Command, as []string) error {
-		in := map[string]string{}
+		in := map[string]any{}
 		if u, _ := c.Flags().GetString("account-url"); u != "" {
 			in["account_url"] = u
 		}
@@ -223,9 +229,12 @@ standard input. It is no argument, as other users of this machine can see those.
 			in["provider"] = *provider
 		case *code:
 			return terminal.Usage(c, errors.New("--code-stdin goes with --provider tplink"))
+		case *exposed:
+			return terminal.Usage(c, errors.New("--exposed goes with --provider tplink"))
 		}
 		h := dialHub(stateOf(c))
-		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, nil); err != nil {
+		var s daemon.Status
+		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, &s); err != nil {
 			return err
 		}
 		key := "password"
@@ -246,8 +255,14 @@ standard input. It is no argument, as other users of this machine can see those.
 			return err
 		}
 		in[key] = secret.Reveal()
+		if *provider == string(home.TPLink) && s.Provider == home.TPLink && !c.Flags().Changed("exposed") {
+			*exposed, _ = askYes(c, "If you changed it: may somebody else know the old password?")
+		}
+		if *exposed {
+			in["exposed"] = true
+		}
 		err = h.call(c.Context(), http.MethodPost, "/v1/login", in, nil)
-		if errors.Is(err, home.ErrCode) && in["code"] == "" {
+		if errors.Is(err, home.ErrCode) && in["code"] == nil {
 			if typed, ok := askLine(c, "A code was sent to you by e-mail. Code"); ok && typed != "" {
 				in["code"] = typed
 				err = h.call(c.Context(), http.MethodPost, "/v1/login", in, nil)

@@ -172,8 +172,12 @@ func newRekey() *cobra.Command {
 	c := &cobra.Command{
 		Use: "rekey [DEVICE…]", Short: "Look at devices now, all that are not current where none is named, and move those that can be",
 		Long: `Look at devices now, whatever pause they are in, all that are not current where none is named,
-and move those that can be moved. rekeyd does that by itself; this is for whoever does not want to wait.`,
+and move those that can be moved. rekeyd does that by itself; this is for whoever does not want to wait.
+
+After you reported that somebody else may know your old password, a device that proves an old one waits: whoever knows
+that password and takes the device's address would receive the new one. Name the devices that are safe, or give --all.`,
 	}
+	all := c.Flags().Bool("all", false, "also the devices that wait because somebody else may know what they hold")
 	dry := c.Flags().Bool("dry-run", false, "say what would be done to each device, and do nothing")
 	asJSON := c.Flags().Bool("json", false, "with --dry-run: print a JSON list")
 	try := c.Flags().Bool(
@@ -188,6 +192,8 @@ and move those that can be moved. rekeyd does that by itself; this is for whoeve
 	)
 	c.RunE = func(c *cobra.Command, names []string) error {
 		switch {
+		case *all && (*try || *dry || *restart || len(names) > 0):
+			return terminal.Usage(c, errors.New("--all goes with no other option and with no names"))
 		case *try && (*dry || *restart):
 			return terminal.Usage(c, errors.New("--try goes with neither --dry-run nor --restart"))
 		case *try && len(names) == 0:
@@ -206,6 +212,14 @@ and move those that can be moved. rekeyd does that by itself; this is for whoeve
 		if *try {
 			what = "try"
 		}
+		if len(names) == 0 && !*restart {
+			if err := askHeld(c, all); err != nil {
+				return err
+			}
+		}
+		if *all {
+			what = "rekey-all"
+		}
 		ids, err := orderNamed(c, what, names)
 		if err == nil {
 			err = sayCosts(c, ids)
@@ -216,6 +230,28 @@ and move those that can be moved. rekeyd does that by itself; this is for whoeve
 		return err
 	}
 	return c
+}
+
+// askHeld lists the devices that wait because somebody else may know what they hold. On a terminal it asks whether to
+// move them all.
+func askHeld(c *cobra.Command, all *bool) error {
+	s, err := statusOf(c)
+	if err != nil {
+		return err
+	}
+	held := slices.DeleteFunc(s.Devices, func(r daemon.Row) bool { return !r.Held })
+	if len(held) == 0 || *all {
+		return nil
+	}
+	*all, _ = askYes(c, fmt.Sprintf(
+		"%s: somebody else may know the password that it holds, and could answer in its place. Move all of them?",
+		strings.Join(listed(held), ", "),
+	))
+	if !*all {
+		fmt.Fprintln(c.ErrOrStderr(), "hint: these wait, because somebody else may know what they hold; to move those that are safe: "+
+			"rekeyd rekey "+strings.Join(inCommand(held), " ")+"; to move all: rekeyd rekey --all")
+	}
+	return nil
 }
 
 // sayCosts prints, for each device by name, what an order costs that counts wrong passwords, and locks after too many.

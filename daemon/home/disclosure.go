@@ -16,6 +16,8 @@ type Consents struct {
 	// none, may receive the newest password. A probe that finds an account's credential ends it earlier. Zero for none.
 	FreshUntil time.Time
 	Cleartext  CleartextConsent
+	// Exposed is the Account.Exposed at which the owner ordered to move the device all the same; 0 for none.
+	Exposed Epoch
 }
 
 // CleartextConsent allows passwords to a device that can prove nothing, as long as it stays with its protocol and its
@@ -45,16 +47,27 @@ type Terms struct {
 	Least     ProofRank // the strongest proof that the device ever gave: a weaker conversation is not enough
 	Fresh     bool      // the factory-fresh consent is in force
 	Cleartext bool      // the cleartext consent is in force
+	Since     Epoch     // a proof of an older credential is not enough: somebody else may know it; 0 for every epoch
 }
 
 // Terms returns the conditions for the device of the binding, as it was last sighted. A native device that holds
 // nothing needs no consent: its ID is the hash of its keys, and it proves that it has them.
-func (b Binding) Terms(d Device, now time.Time) Terms {
+func (b Binding) Terms(a Account, d Device, now time.Time) Terms {
 	own := d.Protocol == Native && strings.HasPrefix(string(d.ID), "rk-")
-	return Terms{
+	t := Terms{
 		Bound: b.Device != "" && b.Device == d.ID, Least: b.ProofRank,
 		Fresh: b.Consents.Fresh(now) || own, Cleartext: b.Consents.Cleartext.For(d),
 	}
+	if d.Protocol != Native && b.Consents.Exposed < a.Exposed {
+		t.Since = a.Exposed
+	}
+	return t
+}
+
+// Held reports whether the binding's device waits for its owner: it holds a credential that somebody else may know.
+func (b Binding) Held(a Account, d Device, now time.Time) bool {
+	e := Evidence{Rank: d.Protocol.Info().Rank, Held: b.Verdict.State, Epoch: b.Verdict.Epoch}
+	return errors.Is(b.Terms(a, d, now).Permit(e), ErrExposed)
 }
 
 // Reset returns the verdict of a probe of the binding's device. Where it held a credential of the account and now holds
@@ -71,7 +84,12 @@ func (b Binding) Reset(v Verdict, t Terms) Verdict {
 type Evidence struct {
 	Rank ProofRank // of the conversation
 	Held State     // the verdict of the credential that it proved or stated to hold; empty where it did neither
+	// Epoch is that of the credential, 0 where it is not known.
+	Epoch Epoch
 }
+
+// Proved is the evidence of a device that proved, before it received a secret, that it holds the credential of v.
+func Proved(v Verdict) Evidence { return Evidence{Rank: ProvesFirst, Held: v.State, Epoch: v.Epoch} }
 
 // Reasons for which a device receives no secret.
 var (
@@ -79,6 +97,7 @@ var (
 	ErrWeaker    = errors.New("it uses an older protocol than before, in which it proves less")
 	ErrWasReset  = errors.New("it was reset, or is another device")
 	ErrUnproved  = errors.New("it proved no password of the account")
+	ErrExposed   = errors.New("it proved a password that somebody else may know, so that anyone could answer in its place")
 	ErrCleartext = errors.New("it takes its password nearly in the clear, and that is not allowed for it at its address")
 )
 
@@ -96,6 +115,9 @@ func (t Terms) Permit(e Evidence) error {
 	}
 	switch e.Held {
 	case Current, Stale, WrongCase:
+		if e.Rank == ProvesFirst && e.Epoch < t.Since {
+			return ErrExposed
+		}
 		return nil
 	case Default, Blank:
 		if t.Fresh {

@@ -81,13 +81,13 @@ func TestConsentsAreForOneDeviceAtOneAddressAndEnd(t *testing.T) {
 		Cleartext:  home.CleartextConsent{Protocol: home.IOT, Addr: at.Addr()},
 	}}
 	all := home.Terms{Bound: true, Least: home.HashFirst, Fresh: true, Cleartext: true}
-	if got := b.Terms(d, now); got != all {
+	if got := b.Terms(home.Account{}, d, now); got != all {
 		t.Errorf("%+v, want %+v", got, all)
 	}
-	if got := b.Terms(d, now.Add(home.FreshTime)); got.Fresh || !got.Cleartext {
+	if got := b.Terms(home.Account{}, d, now.Add(home.FreshTime)); got.Fresh || !got.Cleartext {
 		t.Errorf("a day later: %+v", got)
 	}
-	if b.Terms(d, now.Add(-time.Second)).Fresh {
+	if b.Terms(home.Account{}, d, now.Add(-time.Second)).Fresh {
 		t.Error("a consent that was given by a clock ahead of this one is in force")
 	}
 	for name, change := range map[string]func(*home.Device){
@@ -98,11 +98,11 @@ func TestConsentsAreForOneDeviceAtOneAddressAndEnd(t *testing.T) {
 	} {
 		other := d
 		change(&other)
-		if got := b.Terms(other, now); got.Bound && got.Cleartext {
+		if got := b.Terms(home.Account{}, other, now); got.Bound && got.Cleartext {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	if got := (home.Binding{}).Terms(home.Device{}, now); got != (home.Terms{}) {
+	if got := (home.Binding{}).Terms(home.Account{}, home.Device{}, now); got != (home.Terms{}) {
 		t.Errorf("without a binding: %+v", got)
 	}
 }
@@ -131,8 +131,36 @@ func TestOnlyANativeDeviceIsKnownByItsKeyAlone(t *testing.T) {
 	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
 	for protocol, want := range map[home.Protocol]bool{home.Native: true, home.KLAP2: false, home.TapoCam: false} {
 		b := home.Binding{Device: "rk-abc"}
-		if got := b.Terms(home.Device{ID: "rk-abc", Protocol: protocol}, now).Fresh; got != want {
+		if got := b.Terms(home.Account{}, home.Device{ID: "rk-abc", Protocol: protocol}, now).Fresh; got != want {
 			t.Errorf("%s: %t", protocol, got)
+		}
+	}
+}
+
+func TestACredentialThatSomebodyElseMayKnowIsNoProof(t *testing.T) {
+	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
+	account := home.Account{Epoch: 6, Exposed: 5}
+	for _, c := range []struct {
+		protocol home.Protocol
+		verdict  home.Verdict
+		allowed  home.Epoch // Consents.Exposed
+		held     bool
+	}{
+		{home.KLAP2, home.Verdict{State: home.Stale, Epoch: 4}, 0, true},
+		{home.KLAP2, home.Verdict{State: home.WrongCase, Epoch: 4}, 0, true},
+		{home.KLAP2, home.Verdict{State: home.Stale}, 0, true}, // a password that the owner remembered: its epoch is not known
+		{home.KLAP2, home.Verdict{State: home.Stale, Epoch: 4}, 3, true},
+		{home.KLAP2, home.Verdict{State: home.Stale, Epoch: 4}, 5, false},
+		{home.KLAP2, home.Verdict{State: home.Stale, Epoch: 5}, 0, false},
+		{home.KLAP2, home.Verdict{State: home.Current, Epoch: 6}, 0, false},
+		{home.TapoCam, home.Verdict{State: home.Stale, Epoch: 4}, 0, true},
+		{home.TPAP, home.Verdict{State: home.Stale, Epoch: 4}, 0, true},
+		{home.Native, home.Verdict{State: home.Stale, Epoch: 4}, 0, false}, // it proves by its own key
+		{home.IOT, home.Verdict{State: home.Stale, Epoch: 4}, 0, false},    // the cleartext consent decides
+	} {
+		b := home.Binding{Device: "mac-1", Verdict: c.verdict, Consents: home.Consents{Exposed: c.allowed}}
+		if got := b.Held(account, home.Device{ID: "mac-1", Protocol: c.protocol}, now); got != c.held {
+			t.Errorf("%s, %+v, allowed at %d: held %t", c.protocol, c.verdict, c.allowed, got)
 		}
 	}
 }

@@ -47,6 +47,7 @@ type Account struct {
 	Provider Provider `json:",omitempty"`
 	Email    string   // as registered: devices hash it in the letter case in which it was typed
 	Epoch    Epoch    // the newest epoch whose grant is in the vault
+	Exposed  Epoch    // the newest epoch that began because somebody else may know an older password; 0 for none
 
 	ServiceKey  []byte   // the account service's Ed25519 key, pinned when the hub enrolled
 	ServiceSeal []byte   // the account service's X25519 key, to seal binding secrets to
@@ -119,7 +120,9 @@ func (f Finding) ProofRank() ProofRank {
 }
 
 // Evidence returns what the device proved when it was found so.
-func (f Finding) Evidence() Evidence { return Evidence{Rank: f.ProofRank(), Held: f.Verdict.State} }
+func (f Finding) Evidence() Evidence {
+	return Evidence{Rank: f.ProofRank(), Held: f.Verdict.State, Epoch: f.Verdict.Epoch}
+}
 
 // Errand is one fact about a device or the account that the account service must receive. It is written to the outbox in
 // the transaction of the change itself, and stays there until the service has answered.

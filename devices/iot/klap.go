@@ -177,7 +177,7 @@ func (d *KLAP) Relay(ctx context.Context, dev home.Device, c home.Candidates, re
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Terms.Permit(home.Evidence{Rank: home.ProvesFirst, Held: held.Key.Verdict.State}); err != nil {
+	if err := c.Terms.Permit(home.Proved(held.Key.Verdict)); err != nil {
 		return nil, err // the request may have a secret in it
 	}
 	if _, err := conn.identify(ctx); err != nil {

@@ -46,7 +46,7 @@ func (d *KLAP) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 		// The credential that the device has proved is the old one, whatever was recorded.
 		m.From = home.Credential{Epoch: k.Verdict.Epoch, Username: k.Username, Password: k.Password}
 	}
-	t, err := newTransfer(recipient(dev, m, home.Evidence{Rank: home.ProvesFirst, Held: k.Verdict.State}), m)
+	t, err := newTransfer(recipient(dev, m, home.Proved(k.Verdict)), m)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	if held.Key.Username == m.To.Username && held.Key.Password.Equal(m.To.Password) {
 		return nil
 	}
-	e := home.Evidence{Rank: home.ProvesFirst, Held: held.Key.Verdict.State}
+	e := home.Proved(held.Key.Verdict)
 	r := keyring.Recipient{Device: dev, Terms: m.Terms, Evidence: e}
 	code, err := setAccount(ctx, conn, r, m.To)
 	if err != nil && !errors.Is(err, home.ErrUnreachable) {

@@ -140,7 +140,7 @@ func (d *Driver) Relay(ctx context.Context, dev home.Device, c home.Candidates, 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Terms.Permit(home.Evidence{Rank: home.ProvesFirst, Held: held.Key.Verdict.State}); err != nil {
+	if err := c.Terms.Permit(home.Proved(held.Key.Verdict)); err != nil {
 		return nil, err // the request may have a secret in it
 	}
 	if _, err := d.locate(ctx, conn, p, held, dev, 0); err != nil {

@@ -103,7 +103,7 @@ func (s *deviceSession) sealingKey(ctx context.Context) (*rsa.PublicKey, error) 
 func (s *deviceSession) changePassword(
 	ctx context.Context, key *rsa.PublicKey, from held, to home.Secret,
 ) (code int, err error) {
-	e := home.Evidence{Rank: home.ProvesFirst, Held: from.key.Verdict.State}
+	e := home.Proved(from.key.Verdict)
 	if s.cipher == nil {
 		e.Rank = home.HashFirst
 	}

@@ -101,7 +101,7 @@ func (c *conn) verify(ctx context.Context, m home.Move, code int) error {
 func (s *session) change(ctx context.Context, m home.Move) (int, error) {
 	to := m.To
 	r := keyring.Recipient{
-		Device: s.conn.dev, Terms: m.Terms, Evidence: home.Evidence{Rank: home.ProvesFirst, Held: s.key.Verdict.State},
+		Device: s.conn.dev, Terms: m.Terms, Evidence: home.Proved(s.key.Verdict),
 	}
 	password, err := r.Release(to.Password)
 	if err != nil {

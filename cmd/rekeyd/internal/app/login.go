@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
@@ -16,6 +17,11 @@ import (
 // page.
 func (h *Hub) Login(ctx context.Context, in daemon.Login) error {
 	if in.Provider == home.TPLink {
+		if in.Exposed {
+			if err := h.expose(); err != nil {
+				return err
+			}
+		}
 		_, err := h.vendor.Login(ctx, tplink.Login{URL: in.AccountURL, Email: in.Email, Password: in.Password, Code: in.Code})
 		if err != nil {
 			return err
@@ -63,6 +69,23 @@ func (h *Hub) Login(ctx context.Context, in daemon.Login) error {
 		return fmt.Errorf("pair this hub: %w: the account service answered no pairing", home.ErrUnavailable)
 	}
 	return h.enrol(ctx, p, session.Email, in.Password)
+}
+
+// expose records that somebody else may know the passwords up to now: before the next one is in the vault, so that no
+// device is moved before its owner was asked.
+func (h *Hub) expose() error {
+	a, err := h.store.Account()
+	if errors.Is(err, home.ErrNoAccount) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	next, err := a.Epoch.Next()
+	if err != nil {
+		return err
+	}
+	return h.store.Expose(a.ID, next)
 }
 
 func (h *Hub) enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
