@@ -72,42 +72,57 @@ func (l *Link) sendSignIn(now time.Time, a home.Account, r *request, devices []s
 	if r.epoch < uint64(a.Epoch) {
 		return l.answered(r, devices)
 	}
-	l.mu.Lock()
-	nonce := l.nonce
-	l.mu.Unlock()
-	secret, err := l.epochSecret(a, home.Epoch(r.epoch))
-	if err != nil {
-		return err
-	}
-	bindings, err := l.o.Store.BindingSecrets(ids[home.DeviceID](devices))
+	k, err := l.signInKeys(a, r, devices)
 	if err != nil {
 		return err
 	}
 	gone := slices.DeleteFunc(slices.Clone(devices), func(d string) bool {
-		_, bound := bindings[home.DeviceID(d)]
+		_, bound := k.bindings[home.DeviceID(d)]
 		return bound
 	})
 	if err := l.answered(r, gone); err != nil {
 		return err
 	}
-	if secret.IsZero() || len(nonce) == 0 || len(r.errands) == 0 {
+	if !k.complete() || len(r.errands) == 0 {
 		l.rest(r, slices.Collect(maps.Keys(r.errands))...) // the grant, or the answer to hello, is outstanding
 		return nil
 	}
-	return l.start(now, r, func(id string) wire.Body {
-		b := &wire.SignIn{Account: r.account, Epoch: r.epoch, MemberNonce: wire.NewNonce(), ServiceNonce: nonce}
-		r.proofs = make(map[string][]byte, len(r.errands))
-		for _, d := range slices.Sorted(maps.Keys(r.errands)) {
-			attempt := wire.Attempt{
-				Account: r.account, Member: l.o.Identity.Name, Device: d, Request: id, Epoch: r.epoch,
-				MemberNonce: b.MemberNonce, ServiceNonce: nonce, EpochSecret: secret, BindingSecret: bindings[home.DeviceID(d)],
-			}
-			service, member := attempt.Proofs()
-			r.proofs[d] = service
-			b.Devices = append(b.Devices, wire.Proven{ID: d, Proof: member})
-		}
-		return b
-	})
+	return l.start(now, r, func(id string) wire.Body { return l.signIn(r, k, id) })
+}
+
+// signInKeys are what the proofs of a sign-in are made of.
+type signInKeys struct {
+	nonce    []byte // the service's
+	secret   home.Secret
+	bindings map[home.DeviceID]home.Secret // of those devices that are bound
+}
+
+func (k signInKeys) complete() bool { return !k.secret.IsZero() && len(k.nonce) > 0 }
+
+func (l *Link) signInKeys(a home.Account, r *request, devices []string) (k signInKeys, err error) {
+	l.mu.Lock()
+	k.nonce = l.nonce
+	l.mu.Unlock()
+	if k.secret, err = l.epochSecret(a, home.Epoch(r.epoch)); err != nil {
+		return k, err
+	}
+	k.bindings, err = l.o.Store.BindingSecrets(ids[home.DeviceID](devices))
+	return k, err
+}
+
+// signIn returns the body of a sign-in with the member's proofs. It keeps the service's proofs, as they have to be, in r.
+func (l *Link) signIn(r *request, k signInKeys, id string) wire.Body {
+	b := &wire.SignIn{Account: r.account, Epoch: r.epoch, MemberNonce: wire.NewNonce(), ServiceNonce: k.nonce}
+	r.proofs = make(map[string][]byte, len(r.errands))
+	for _, d := range slices.Sorted(maps.Keys(r.errands)) {
+		service, member := wire.Attempt{
+			Account: r.account, Member: l.o.Identity.Name, Device: d, Request: id, Epoch: r.epoch, MemberNonce: b.MemberNonce,
+			ServiceNonce: k.nonce, EpochSecret: k.secret, BindingSecret: k.bindings[home.DeviceID(d)],
+		}.Proofs()
+		r.proofs[d] = service
+		b.Devices = append(b.Devices, wire.Proven{ID: d, Proof: member})
+	}
+	return b
 }
 
 // epochSecret returns the secret of an epoch, or none.

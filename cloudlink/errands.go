@@ -24,6 +24,10 @@ type pause struct {
 
 // sendErrands sends the oldest errand that is not deferred, with others of its kind and epoch.
 func (l *Link) sendErrands(now time.Time, a home.Account) error {
+	if r := l.takeAhead(a); r != nil {
+		l.launch(now, r)
+		return l.prepare(now, a, r)
+	}
 	l.mu.Lock()
 	committing := maps.Clone(l.committing) // as of before the read: what is committed during it may still be in waiting
 	n := len(l.deferred) + len(committing) + l.batch(home.ErrandSignIn)
@@ -46,9 +50,13 @@ func (l *Link) sendErrands(now time.Time, a home.Account) error {
 	}
 	err = send(l, now, a, r, devices)
 	l.mu.Lock()
-	idle := l.pending == nil
+	sent := l.pending
 	l.mu.Unlock()
-	if idle && err == nil {
+	switch {
+	case err != nil:
+	case sent == r:
+		err = l.prepare(now, a, r)
+	case sent == nil:
 		l.Wake() // nothing was left to send of these: look for others
 	}
 	return err

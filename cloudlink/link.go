@@ -54,26 +54,28 @@ type Link struct {
 	orders chan order
 	counts counts
 
-	mu         sync.Mutex // guards what follows
-	conn       *mqtt.Conn
-	online     bool
-	heard      time.Time // when the service last answered a request
-	trouble    string    // why the link does not work, for people; empty when it does
-	offer      *offer
-	pending    *request             // the request that waits for its answer
-	deferred   map[errandKey]pause  // errands that the service refused for now
-	committing map[errandKey]bool   // errands whose answer is being committed
-	asked      time.Time            // when hello was last sent; zero for at once
-	nonce      []byte               // the service's, for the next sign-in; nil before welcome
-	renewed    bool                 // nonce came with a refusal
-	challenge  []byte               // for the next change of the sealing key; nil when the service has not sent one
-	misses     int                  // deadlines in a row without an answer
-	member     bool                 // of a native device: the service has enrolled it
-	turned     int                  // of a native device: refused enrolments in a row
-	enrolAgain time.Time            // of a native device: not before
-	recorded   map[string]time.Time // when a reason to drop was last written to the history
-	refusals   int                  // of the broker, in a row
-	relayed    map[string]*outcome  // requests to devices, by the message that brought them
+	mu              sync.Mutex // guards what follows
+	conn            *mqtt.Conn
+	online          bool
+	heard           time.Time // when the service last answered a request
+	trouble         string    // why the link does not work, for people; empty when it does
+	offer           *offer
+	pending         *request             // the request that waits for its answer
+	ahead           *request             // the sign-in after it, signed and not sent; nil for none
+	deferred        map[errandKey]pause  // errands that the service refused for now
+	committing      map[errandKey]bool   // errands whose answer is being committed
+	asked           time.Time            // when hello was last sent; zero for at once
+	nonce           []byte               // the service's, for the next sign-in; nil before welcome
+	renewed         bool                 // nonce came with a refusal
+	challenge       []byte               // for the next change of the sealing key; nil when the service has not sent one
+	requestsRefused int                  // by the service, as a whole
+	misses          int                  // deadlines in a row without an answer
+	member          bool                 // of a native device: the service has enrolled it
+	turned          int                  // of a native device: refused enrolments in a row
+	enrolAgain      time.Time            // of a native device: not before
+	recorded        map[string]time.Time // when a reason to drop was last written to the history
+	refusals        int                  // of the broker, in a row
+	relayed         map[string]*outcome  // requests to devices, by the message that brought them
 }
 
 // New checks o, all of it, and returns a Link. It does not connect: Run does.
@@ -203,7 +205,7 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 		return err
 	}
 	l.mu.Lock()
-	l.conn, l.trouble, l.pending, l.nonce, l.challenge = conn, "", nil, nil, nil
+	l.conn, l.trouble, l.pending, l.ahead, l.nonce, l.challenge = conn, "", nil, nil, nil, nil
 	l.mu.Unlock()
 	var parts sync.WaitGroup
 	parts.Go(func() { l.send(ctx, conn) })

@@ -115,6 +115,10 @@ func (l *Link) service() (wire.Keys, error) {
 
 // refusal handles a request that was refused as a whole.
 func (l *Link) refusal(r *request, _ *wire.Message, b *wire.Refusal) error {
+	l.mu.Lock()
+	l.requestsRefused++
+	l.ahead = nil // its nonce or its epoch may be the refused one
+	l.mu.Unlock()
 	l.o.Log.Warn("request refused", "request", r.kind, "code", b.Code, "detail", b.Detail)
 	switch {
 	case r.kind == kindEnrol && l.o.Secret.IsZero():

@@ -14,6 +14,7 @@ import (
 // one.
 type request struct {
 	id       string
+	seq      uint64
 	kind     home.ErrandKind
 	account  string
 	service  string
@@ -136,21 +137,32 @@ func (l *Link) patience() time.Duration { return l.o.Patience << min(l.misses, 4
 
 // start signs and sends a request. body receives the ID, which proofs cover.
 func (l *Link) start(now time.Time, r *request, body func(id string) wire.Body) error {
-	r.id = wire.NewID()
-	seq := l.o.Boot<<32 | uint64(l.counts.sent.Add(1))
-	m := &wire.Message{ID: r.id, To: r.service, Seq: seq, At: now.UnixMilli(), Body: body(r.id)}
-	raw, err := l.o.Identity.Sign(m)
-	if err != nil {
+	if err := l.sign(now, r, body); err != nil {
 		return err
 	}
-	r.raw = raw
+	l.launch(now, r)
+	return nil
+}
+
+func (l *Link) sign(now time.Time, r *request, body func(id string) wire.Body) (err error) {
+	r.id, r.seq = wire.NewID(), l.lastSeq()+1
+	l.counts.sent.Add(1)
+	m := &wire.Message{ID: r.id, To: r.service, Seq: r.seq, At: now.UnixMilli(), Body: body(r.id)}
+	r.raw, err = l.o.Identity.Sign(m)
+	return err
+}
+
+// lastSeq is the sequence number of the request that was signed last. Only the goroutine of plan signs requests.
+func (l *Link) lastSeq() uint64 { return l.o.Boot<<32 | uint64(l.counts.sent.Load()) }
+
+// launch sends a signed request. No other waits for its answer.
+func (l *Link) launch(now time.Time, r *request) {
 	l.mu.Lock()
 	r.deadline = now.Add(l.patience())
 	l.pending = r
 	l.mu.Unlock()
-	l.o.Log.Debug("request sent", "type", m.Type, "id", m.ID, "seq", m.Seq)
-	l.queue(raw)
-	return nil
+	l.o.Log.Debug("request sent", "kind", r.kind, "id", r.id, "seq", r.seq)
+	l.queue(r.raw)
 }
 
 // queue hands a signed message to the sender. It may wait for the socket, but never for an answer.
