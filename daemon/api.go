@@ -8,14 +8,17 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // Status is the house in one value: what GET /v1/status answers and `rekeyd status --json` prints.
 type Status struct {
-	Account string `json:"account"` // the e-mail address; empty before the owner has signed in
+	// Account is the e-mail address; empty before the owner has signed in, and masked on the page's port.
+	Account string `json:"account"`
 	// Provider is whose cloud the account is at: "tplink" for the vendor's, absent for one that speaks rekeyd's own
 	// protocol.
 	Provider home.Provider `json:"provider,omitempty"`
@@ -105,10 +108,30 @@ func compare(list []home.Listed, rows []Row) []home.Listed {
 	return unseen
 }
 
-// Public shows the house and changes nothing: for the page's port.
+// PublicStatus returns the house as every local user may see it: the e-mail address of the account is masked.
+func (f *Face) PublicStatus() (Status, error) {
+	s, err := f.Status()
+	s.Account = mask(s.Account)
+	return s, err
+}
+
+// mask keeps the first letter and the domain of an e-mail address, by which its owner recognises it.
+func mask(email string) string {
+	local, domain, ok := strings.Cut(email, "@")
+	switch {
+	case email == "":
+		return ""
+	case !ok || local == "":
+		return "***"
+	}
+	_, size := utf8.DecodeRuneInString(local)
+	return local[:size] + "***@" + domain
+}
+
+// Public shows the house and changes nothing: for the page's port, which every local user can reach.
 func (f *Face) Public() http.Handler {
 	mux := http.NewServeMux()
-	f.show(mux)
+	f.show(mux, f.PublicStatus)
 	mux.HandleFunc("GET /{$}", f.page)
 	return guard(mux)
 }
@@ -116,7 +139,7 @@ func (f *Face) Public() http.Handler {
 // Private also takes orders: for a socket that only the daemon's own user can open.
 func (f *Face) Private() http.Handler {
 	mux := http.NewServeMux()
-	f.show(mux)
+	f.show(mux, f.Status)
 	f.order(mux, "bind", f.o.Engine.Bind)
 	f.order(mux, "bind-ours", f.o.Engine.BindOurs)
 	f.order(mux, "allow-cleartext", f.o.Engine.AllowCleartext)
@@ -152,9 +175,9 @@ func (f *Face) Private() http.Handler {
 	return mux
 }
 
-func (f *Face) show(mux *http.ServeMux) {
+func (f *Face) show(mux *http.ServeMux, status func() (Status, error)) {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
-		s, err := f.Status()
+		s, err := status()
 		if err != nil {
 			refuse(w, err)
 			return

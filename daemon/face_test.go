@@ -53,11 +53,33 @@ func TestPageShowsWhatDevicesCallThemselvesAsText(t *testing.T) {
 			}
 			var s daemon.Status
 			must(t, json.Unmarshal(get(f.Public(), "GET", "http://127.0.0.1:7353/v1/status", "").Body.Bytes(), &s))
-			if s.Account != "Anna@example.org" || s.Link != "down" || s.Reason == "" || len(s.Devices) != 1 ||
+			if s.Link != "down" || s.Reason == "" || len(s.Devices) != 1 ||
 				s.Devices[0].Verdict != home.Stale && s.Devices[0].Verdict != home.Current {
 				t.Errorf("status %+v", s)
 			}
 		})
+	})
+}
+
+func TestOnlyTheOwnersSocketShowsTheEmailAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		f := newFace(t, h, func(context.Context, daemon.Login) error { return nil })
+		for _, path := range []string{"/", "/v1/status", "/v1/history"} {
+			w := get(f.Public(), "GET", "http://127.0.0.1:7353"+path, "")
+			body := w.Body.String()
+			if w.Code != http.StatusOK || strings.Contains(strings.ToLower(body), "anna") {
+				t.Errorf("the page's port answers %s with %d and\n%s", path, w.Code, body)
+			}
+			if path != "/v1/history" && !strings.Contains(body, "A***@example.org") {
+				t.Errorf("%s does not name the account, masked:\n%s", path, body)
+			}
+		}
+		var s daemon.Status
+		must(t, json.Unmarshal(get(f.Private(), "GET", "http://localhost/v1/status", "").Body.Bytes(), &s))
+		if s.Account != "Anna@example.org" {
+			t.Errorf("the owner's socket says %q", s.Account)
+		}
 	})
 }
 

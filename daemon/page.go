@@ -43,7 +43,7 @@ func text[T ~string](s T) string { return html.EscapeString(string(s)) }
 func (f *Face) page(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-	s, err := f.Status()
+	s, err := f.PublicStatus()
 	if err != nil {
 		http.Error(w, "the state of the hub cannot be read", http.StatusInternalServerError)
 		return
