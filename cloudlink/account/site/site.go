@@ -82,7 +82,7 @@ func (w *Site) Handler() http.Handler {
 	if w.api != nil {
 		all.Handle("POST /{$}", w.api)
 	}
-	return all
+	return ownHost(w.s.BaseURL(), all)
 }
 
 func asset(kind string, raw []byte) http.HandlerFunc {

@@ -1,0 +1,4 @@
+package site
+
+// OwnHost is for tests.
+var OwnHost = ownHost
