@@ -74,6 +74,13 @@ func (s *Store) AddPairing(p account.Pairing, e account.Event) error {
 			Account: p.Account, Secret: s.seal(p.Secret, "pairing/"+p.Name), Password: s.seal(p.Password, "pairing/"+p.Name+"/password"),
 			Epoch: p.Epoch, Used: p.Used, Expires: ms(p.Expires),
 		}
+		a, err := find[accountRecord](tx, bktAccounts, []byte(p.Account))
+		if err == nil && (a.Closed || a.Epoch != p.Epoch) {
+			err = account.ErrEpoch
+		}
+		if err != nil {
+			return err
+		}
 		return errors.Join(boltfile.Put(tx.Bucket(bktPairings), []byte(p.Name), r), record(tx, p.Account, e))
 	})
 }
@@ -117,7 +124,7 @@ func (s *Store) Enrol(e account.Enrolment) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		m := e.Member
 		a, err := find[accountRecord](tx, bktAccounts, []byte(m.Account))
-		if err == nil && a.Epoch != e.Grant.Notice.Epoch {
+		if err == nil && (a.Closed || a.Epoch != e.Grant.Notice.Epoch) {
 			err = account.ErrEpoch
 		}
 		if err != nil {

@@ -162,10 +162,11 @@ func disownRemovesWhatCameSince(r *rig) {
 	a = r.begin(a)
 	theirs := r.hub(a)
 	r.bind(theirs, plug("theirs"))
-	unused := account.Pairing{Name: "unused", Account: "anna", Expires: start.Add(time.Hour)}
+	unused := account.Pairing{Name: "unused", Account: "anna", Epoch: 2, Expires: start.Add(time.Hour)}
 	r.must(r.s.AddPairing(unused, account.Event{}))
 	r.must(r.s.OpenSession(2, session("anna", "k", "e")))
 	r.must(r.s.OfferReset(link(account.PurposeReset, "anna", 2, "earlier"), letter("anna", "reset"), account.Event{}))
+	late := r.enrolment(a)
 	d := account.Disowning{
 		Account: "anna", Use: "disown2", Since: start, Reset: link(account.PurposeReset, "anna", 2, "fresh"),
 		Mail:  letter("anna", "fresh"),
@@ -195,7 +196,10 @@ func disownRemovesWhatCameSince(r *rig) {
 	got, err := r.s.Account("anna")
 	r.must(err)
 	r.equal("closed", got.Closed, true)
+	// What was under way when the account was closed comes too late.
 	r.fails(r.s.OpenSession(2, session("anna", "k", "e")), account.ErrEpoch)
+	r.fails(r.s.AddPairing(unused, account.Event{}), account.ErrEpoch)
+	r.fails(r.s.Enrol(late), account.ErrEpoch)
 	t := r.turn(got)
 	t.Use, t.Account.Closed = "fresh", false
 	r.must(r.s.BeginEpoch(t))
