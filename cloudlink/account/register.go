@@ -18,13 +18,18 @@ func (s *Service) NeedsActivation() bool { return s.o.Policy.Activation }
 
 // Register makes an account, with its first epoch. Where accounts have to be activated, it stores the registration until the link in its
 // mail is opened. The answer for an address that has an account is the same; its owner gets a mail that says so. lang is a tag of package
-// language. The errors are *v1.Error, of v1.InvalidEmail, v1.BadNewPassword (then Weakness tells which) and EmailTaken.
-func (s *Service) Register(ctx context.Context, email, password, door, lang string) error {
+// language, from a network address as Network returns it. The errors are *v1.Error, of v1.InvalidEmail, v1.BadNewPassword (then
+// Weakness has the reason), EmailTaken, and v1.RateLimit for an address that registers too often.
+func (s *Service) Register(ctx context.Context, email, password, door, lang, from string) error {
 	if !mail.ValidAddress(email) {
 		return Refused(v1.InvalidEmail, "Invalid email")
 	}
 	if why := s.o.Policy.checkPassword(password, email); why != "" {
 		return s.weak(why)
+	}
+	if !s.askers.take("register "+from, s.Now()) {
+		s.throttled.Add(1)
+		return Refused(v1.RateLimit, "Too many registrations from this address: try again later")
 	}
 	if s.o.Policy.Activation {
 		// What is done for an address that has an account is other than for one that has none: the answer comes when both are done.

@@ -1,6 +1,8 @@
 package account_test
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -88,4 +90,29 @@ func TestARegistrationTellsNobodyWhetherThereIsAnAccount(t *testing.T) {
 		t.Errorf("login with the password of a registration that a mail was sent for: %d, want the answer for an unknown address", code)
 	}
 	c.signIn() // the owner
+}
+
+func TestRegistrationsOfOneNetworkAddressAreLimited(t *testing.T) {
+	c := open(t, func(p *account.Policy) { p.Activation, p.ForgotFrom = true, 3 })
+	register := func(name, from string) v1.Code {
+		err := c.s.Register(t.Context(), name+"@example.org", password, account.DoorWeb, "", from)
+		if e, ok := errors.AsType[*v1.Error](err); ok {
+			return e.Code
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return 0
+	}
+	for i, want := range []v1.Code{0, 0, 0, v1.RateLimit, v1.RateLimit} {
+		if code := register(fmt.Sprint("user", i), "192.0.2.7"); code != want {
+			t.Errorf("registration %d: %d, want %d", i, code, want)
+		}
+	}
+	if code := register("user3", "192.0.2.8"); code != 0 {
+		t.Errorf("from another address: %d", code)
+	}
+	if n := c.mail.count("Activate your account"); n > 4 {
+		t.Errorf("%d mails", n)
+	}
 }

@@ -49,7 +49,7 @@ func (c *call) register() (result, error) {
 	if err := c.read(&p, "email", "password"); err != nil {
 		return nil, err
 	}
-	return nil, c.s.Register(c.ctx, p.Email, p.Password, account.DoorOf(p.AppType), c.lang)
+	return nil, c.s.Register(c.ctx, p.Email, p.Password, account.DoorOf(p.AppType), c.lang, c.from)
 }
 
 func (c *call) activate() (result, error) {

@@ -85,7 +85,7 @@ func (w *Site) register(v *visit) {
 		v.showRegister(http.StatusUnprocessableEntity, v.t.Differ)
 		return
 	}
-	err := w.s.Register(v.r.Context(), v.field("email"), v.field("password"), account.DoorWeb, v.tag)
+	err := w.s.Register(v.r.Context(), v.field("email"), v.field("password"), account.DoorWeb, v.tag, account.Network(v.r.RemoteAddr))
 	switch {
 	case err != nil:
 		v.showRegister(v.problem(err))
