@@ -110,7 +110,8 @@ func (l *Link) signInKeys(a home.Account, r *request, devices []string) (k signI
 	return k, err
 }
 
-// signIn returns the body of a sign-in with the member's proofs. It keeps the service's proofs, as they have to be, in r.
+// signIn returns the body of a sign-in with the member's proofs. It keeps the service's proofs, as they have to be,
+// in r.
 func (l *Link) signIn(r *request, k signInKeys, id string) wire.Body {
 	b := &wire.SignIn{Account: r.account, Epoch: r.epoch, MemberNonce: wire.NewNonce(), ServiceNonce: k.nonce}
 	r.proofs = make(map[string][]byte, len(r.errands))

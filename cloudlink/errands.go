@@ -137,7 +137,8 @@ func (l *Link) answered(r *request, devices []string) error {
 	return nil
 }
 
-// commit takes errands of answered devices out of the request. No other request has them until the store has deleted them.
+// commit takes errands of answered devices out of the request. No other request has them until the store has deleted
+// them.
 func (l *Link) commit(r *request, devices []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -18,9 +18,9 @@ import (
 //	                   reads its own inbox, and of its account: the notice, states of devices, status of hubs
 //	a native device    publishes to its own outbox; reads its own inbox and its account's notice
 //
-// A client without an account has its outbox and inbox, to enrol; its status is delivered but not retained. A publication
-// against the rules is acknowledged and dropped, as MQTT-3.3.5-2 allows. Closing the connection instead would disconnect
-// a hub for ever that publishes a state before the service has stored the binding.
+// A client without an account has its outbox and inbox, to enrol; its status is delivered but not retained. A
+// publication against the rules is acknowledged and dropped, as MQTT-3.3.5-2 allows. Closing the connection instead
+// would disconnect a hub for ever that publishes a state before the service has stored the binding.
 type rules struct {
 	mochi.HookBase
 	b      *Broker
@@ -66,9 +66,9 @@ func (r *rules) Provides(b byte) bool {
 	return false
 }
 
-// OnConnect refuses other versions than MQTT 3.1.1, because MQTT 5 could bypass these rules (topic aliases, delayed wills),
-// and sets a keepalive for every connection. A client without an account beyond the limit of its address is disconnected
-// without an answer: it tries again later, as after a failure of the network.
+// OnConnect refuses other versions than MQTT 3.1.1, because MQTT 5 could bypass these rules (topic aliases, delayed
+// wills), and sets a keepalive for every connection. A client without an account beyond the limit of its address is
+// disconnected without an answer: it tries again later, as after a failure of the network.
 func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	if pk.ProtocolVersion != 4 {
 		return packets.ErrUnsupportedProtocolVersion
@@ -88,8 +88,8 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	return nil
 }
 
-// OnConnectAuthenticate accepts a member that proves its key. The client id must be its name: otherwise one member could
-// take over the session of another.
+// OnConnectAuthenticate accepts a member that proves its key. The client id must be its name: otherwise one member
+// could take over the session of another.
 func (r *rules) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	name := string(pk.Connect.Username)
 	ok := cl.ID == name && wire.CheckLogin(name, string(pk.Connect.Password)) == nil && r.known(name) &&
@@ -117,8 +117,9 @@ func role(name string) string {
 	return role
 }
 
-// OnSubscribe replaces a subscription to a notice that the member may not read by one to its own inbox. A member closes its
-// connection when a subscription is refused, so a removed or enrolling member would never receive the service's answer.
+// OnSubscribe replaces a subscription to a notice that the member may not read by one to its own inbox. A member
+// closes its connection when a subscription is refused, so a removed or enrolling member would never receive the
+// service's answer.
 func (r *rules) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet {
 	name := string(cl.Properties.Username)
 	for i, f := range pk.Filters {

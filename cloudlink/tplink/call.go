@@ -21,7 +21,8 @@ func region(ctx context.Context, base, email string) (string, error) {
 	var got struct {
 		URL string `json:"appServerUrl"`
 	}
-	err = client.Call(ctx, home.Secret{}, "getAccountStatusAndUrl", map[string]string{"appType": appType, "cloudUserName": email}, &got)
+	params := map[string]string{"appType": appType, "cloudUserName": email}
+	err = client.Call(ctx, home.Secret{}, "getAccountStatusAndUrl", params, &got)
 	if _, refused := errors.AsType[*v1.Error](err); err != nil && !refused {
 		return "", err
 	}
@@ -31,7 +32,8 @@ func region(ctx context.Context, base, email string) (string, error) {
 	return base, nil
 }
 
-// call calls a method, once more in another region where the cloud says that the account is there. It returns where it was at last.
+// call calls a method, once more in another region where the cloud says that the account is there. It returns where
+// it was at last.
 func call(ctx context.Context, base string, token home.Secret, method string, params, result any) (string, error) {
 	client, err := v1.New(base)
 	if err != nil {
@@ -68,8 +70,8 @@ func private(base string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
 }
 
-// sibling returns where a cloud sends its client, if that is the cloud's own: the password goes there. It has to have the same scheme, and the
-// same host, or one of the same domain.
+// sibling returns where a cloud sends its client, if that is the cloud's own: the password goes there. It has to have
+// the same scheme, and the same host, or one of the same domain.
 func sibling(base, to string) (string, bool) {
 	b, err1 := url.Parse(base)
 	t, err2 := url.Parse(to)
@@ -95,7 +97,11 @@ func said(op string, err error) error {
 	hint := ""
 	switch e.Code {
 	case v1.WrongPassword, v1.NotRegistered:
-		return &home.Error{Op: op, Err: home.ErrCredential, Hint: "check both; the password is that of the Kasa or Tapo app. Nothing is tried again by itself: 20 wrong ones lock the account for two hours"}
+		return &home.Error{
+			Op: op, Err: home.ErrCredential,
+			Hint: "check both; the password is that of the Kasa or Tapo app. Nothing is tried again by itself: " +
+				"20 wrong ones lock the account for two hours",
+		}
 	case v1.Locked:
 		hint = "wait two hours, or reset the password in the Kasa or Tapo app"
 	case v1.CodesLocked:
@@ -103,7 +109,8 @@ func said(op string, err error) error {
 	case v1.RateLimit, v1.Busy, v1.TimedOut:
 		hint = "wait some minutes, and sign in again"
 	case v1.TooOld:
-		hint = "turn two-step verification off in the app, or change the passwords of the devices in the app: the cloud lets no other program in with it on"
+		hint = "turn two-step verification off in the app, or change the passwords of the devices in the app: " +
+			"the cloud lets no other program in with it on"
 	case v1.SecondFactor:
 		hint = "sign in again; a code is sent by e-mail"
 	case v1.WrongRegion:

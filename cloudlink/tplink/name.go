@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// name is what the owner calls a device, or what it is called without that. Tapo devices' names come in base64, Kasa's do not (cloudlink/account/FACTS.md, section 2.2).
+// name is what the owner calls a device, or what it is called without that. Tapo devices' names come in base64,
+// Kasa's do not (cloudlink/account/FACTS.md, section 2.2).
 func name(typ, alias, kind, model string) string {
 	if typ = strings.ToUpper(typ); strings.Contains(typ, "TAPO") || strings.HasPrefix(typ, "SMART.") {
 		if raw, err := base64.StdEncoding.DecodeString(alias); err == nil && utf8.Valid(raw) {

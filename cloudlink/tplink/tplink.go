@@ -1,8 +1,10 @@
-// Package tplink is TP-Link's own cloud as a provider: it signs in with the owner's password, lists the account's devices, and notices that
-// the password was changed. Facts and their sources: cloudlink/account/FACTS.md, section 2.2. Nothing of it was ever tried against the vendor.
+// Package tplink is TP-Link's own cloud as a provider: it signs in with the owner's password, lists the account's
+// devices, and notices that the password was changed. Facts and their sources:
+// cloudlink/account/FACTS.md, section 2.2. Nothing of it was ever tried against the vendor.
 //
-// Such a cloud grants nothing to a hub. The owner types a new password once; from there it is as with any account. What could lock the account
-// is never done by itself: a sign-in that was refused is not repeated until somebody gives a password.
+// Such a cloud grants nothing to a hub. The owner types a new password once; from there it is as with any account.
+// What could lock the account is never done by itself: a sign-in that was refused is not repeated until somebody
+// gives a password.
 package tplink
 
 import (
@@ -87,15 +89,19 @@ type Login struct {
 	Code     string // that the cloud has sent by e-mail, where it has
 }
 
-// Login signs in and has the hub follow the account. It returns the account's epoch; home.ErrCode where the cloud has sent a code by e-mail
-// with which to sign in again within ten minutes; home.ErrCredential; home.ErrUnavailable; and *v1.Error of whatever else the cloud said.
+// Login signs in and has the hub follow the account. It returns the account's epoch; home.ErrCode where the cloud has
+// sent a code by e-mail with which to sign in again within ten minutes; home.ErrCredential; home.ErrUnavailable; and
+// *v1.Error of whatever else the cloud said.
 func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 	if in.Email == "" || in.Password.IsZero() {
 		return 0, &home.Error{Op: "sign in", Err: errors.New("an e-mail address and a password are needed")}
 	}
 	base := cmp.Or(in.URL, DefaultURL)
 	if !private(base) {
-		return 0, &home.Error{Op: "sign in", Err: errors.New("the cloud's address is no https URL"), Hint: "give --account-url an address that begins with https:// (http:// does for this machine alone)"}
+		return 0, &home.Error{
+			Op: "sign in", Err: errors.New("the cloud's address is no https URL"),
+			Hint: "give --account-url an address that begins with https:// (http:// does for this machine alone)",
+		}
 	}
 	terminal, err := c.o.Store.Terminal()
 	if err != nil {
@@ -111,11 +117,13 @@ func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 		in.Password = p.password // what is typed with the code the cloud does not check
 	}
 	method, params := "login", map[string]any{
-		"appType": appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal, "refreshTokenNeeded": true,
+		"appType": appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal,
+		"refreshTokenNeeded": true,
 	}
 	if p.process != "" {
 		method = "checkMFACodeAndLogin" // a guess: known of the newer interface only
-		params["code"], params["MFAProcessId"], params["MFAType"], params["terminalBindEnabled"] = in.Code, p.process, mailed, true
+		params["code"], params["MFAProcessId"], params["MFAType"] = in.Code, p.process, mailed
+		params["terminalBindEnabled"] = true
 	}
 	var got struct {
 		Token   string `json:"token"`
@@ -132,7 +140,10 @@ func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 	if got.Token == "" {
 		return 0, fmt.Errorf("sign in: the cloud gave no token: %w", home.ErrUnavailable)
 	}
-	a := home.Account{ID: accountID(in.Email), Provider: home.TPLink, Email: cmp.Or(spelled(got.Email, in.Email), in.Email), URL: cmp.Or(in.URL, DefaultURL)}
+	a := home.Account{
+		ID: accountID(in.Email), Provider: home.TPLink, Email: cmp.Or(spelled(got.Email, in.Email), in.Email),
+		URL: cmp.Or(in.URL, DefaultURL),
+	}
 	c.keeping.Lock()
 	epoch, stale, err := c.o.Store.EnrolCloud(a, home.Credential{Username: a.Email, Password: in.Password},
 		home.CloudSession{URL: base, Token: home.NewSecret(got.Token), Refresh: home.NewSecret(got.Refresh)})
@@ -151,7 +162,8 @@ func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 	return epoch, nil
 }
 
-// spelled is the address as the account has it, where that is the one that was typed: devices hash it in its letter case.
+// spelled is the address as the account has it, where that is the one that was typed: devices hash it in its letter
+// case.
 func spelled(registered, typed string) string {
 	if strings.EqualFold(registered, typed) {
 		return registered
@@ -183,7 +195,10 @@ func (c *Cloud) waiting(in Login) second {
 // askCode has the cloud send a code by e-mail.
 func (c *Cloud) askCode(ctx context.Context, base string, in Login, terminal string, e *v1.Error) error {
 	if in.Code != "" {
-		return &home.Error{Op: "sign in", Err: errors.New("the code is too late, or was tried already"), Hint: "sign in again without a code; a new one is sent"}
+		return &home.Error{
+			Op: "sign in", Err: errors.New("the code is too late, or was tried already"),
+			Hint: "sign in again without a code; a new one is sent",
+		}
 	}
 	var of struct {
 		Process string `json:"MFAProcessId"`
@@ -192,7 +207,9 @@ func (c *Cloud) askCode(ctx context.Context, base string, in Login, terminal str
 	if json.Unmarshal(e.Result, &of) != nil || of.Process == "" {
 		return said("sign in", e)
 	}
-	params := map[string]any{"appType": appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal}
+	params := map[string]any{
+		"appType": appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal,
+	}
 	base, err := call(ctx, base, home.Secret{}, "getEmailVC4TerminalMFA", params, nil) // a guess, as above
 	if err != nil {
 		return said("ask for the code", err)
@@ -200,5 +217,8 @@ func (c *Cloud) askCode(ctx context.Context, base string, in Login, terminal str
 	c.mu.Lock()
 	c.pending = second{in.Email, of.Process, base, in.Password, time.Now().Add(codeTime)}
 	c.mu.Unlock()
-	return &home.Error{Op: "sign in", Err: home.ErrCode, Hint: "read your mail, and sign in again within ten minutes: the code is asked for, or read with --code-stdin"}
+	return &home.Error{
+		Op: "sign in", Err: home.ErrCode,
+		Hint: "read your mail, and sign in again within ten minutes: the code is asked for, or read with --code-stdin",
+	}
 }

@@ -330,7 +330,8 @@ func TestWhatTheCloudAnswersIsSaidSoThatAPersonCanAct(t *testing.T) {
 	}
 }
 
-// The cloud has checked the password of the first step; checkMFACodeAndLogin is about the code. A slip in the second must not begin an epoch.
+// The cloud has checked the password of the first step; checkMFACodeAndLogin is about the code. A slip in the second
+// must not begin an epoch.
 func TestAPasswordThatTheCloudNeverTookBeginsNoEpoch(t *testing.T) {
 	v, h := newVendor(t), newHub(t)
 	v.factor = true

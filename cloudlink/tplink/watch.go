@@ -14,10 +14,11 @@ import (
 )
 
 // changed is what the owner is told when the cloud takes the session no more.
-const changed = "the cloud takes this hub's sign-in no more: the password was probably changed; give the new one once, with: rekeyd login EMAIL --provider tplink"
+const changed = "the cloud takes this hub's sign-in no more: the password was probably changed; " +
+	"give the new one once, with: rekeyd login EMAIL --provider tplink"
 
-// Run lists the account's devices now and then, until ctx ends. It sleeps while the hub follows no account of this cloud, and while the cloud has ended
-// the session.
+// Run lists the account's devices now and then, until ctx ends. It sleeps while the hub follows no account of this
+// cloud, and while the cloud has ended the session.
 func (c *Cloud) Run(ctx context.Context) error {
 	for {
 		wait := c.look(ctx)
@@ -102,7 +103,8 @@ func (c *Cloud) refresh(ctx context.Context, id home.AccountID, s home.CloudSess
 	return s, c.keep(id, was, s)
 }
 
-// keep writes down what became of a session. Where the owner has begun another meanwhile it returns home.ErrOldEpoch, and that one stays.
+// keep writes down what became of a session. Where the owner has begun another meanwhile it returns home.ErrOldEpoch,
+// and that one stays.
 func (c *Cloud) keep(id home.AccountID, was, is home.CloudSession) error {
 	c.keeping.Lock()
 	defer c.keeping.Unlock()
@@ -125,7 +127,9 @@ func (c *Cloud) end(id home.AccountID, s home.CloudSession) {
 		return // the owner has signed in meanwhile
 	}
 	if err == nil {
-		err = c.o.Store.Record(home.Event{At: time.Now().UTC().Round(0), What: "cloud ended the sign-in", Detail: "the password was probably changed"})
+		err = c.o.Store.Record(home.Event{
+			At: time.Now().UTC().Round(0), What: "cloud ended the sign-in", Detail: "the password was probably changed",
+		})
 	}
 	if err != nil {
 		c.o.Log.Error("session not forgotten", "err", err)
@@ -180,7 +184,9 @@ func devices(ctx context.Context, s home.CloudSession) ([]home.Listed, error) {
 		if len(mac) != 12 || strings.Trim(mac, "0123456789abcdef") != "" || len(list) == maxListed {
 			continue
 		}
-		list = append(list, home.Listed{MAC: mac, Name: name(d.Type, d.Alias, d.Name, d.Model), Model: printable(d.Model), Online: d.Status == 1})
+		list = append(list, home.Listed{
+			MAC: mac, Name: name(d.Type, d.Alias, d.Name, d.Model), Model: printable(d.Model), Online: d.Status == 1,
+		})
 	}
 	return list, nil
 }

@@ -4,7 +4,8 @@ package wire
 type Bind struct {
 	Account string   `json:"account"`
 	Devices []Device `json:"devices"`
-	Secrets []byte   `json:"secrets"` // 32 bytes each, in the order of Devices (zeroes for native ones); sealed with SecretInfo
+	// Secrets are 32 bytes each, in the order of Devices (zeroes for native ones), sealed with SecretInfo.
+	Secrets []byte `json:"secrets"`
 }
 
 func (b *Bind) check() error {

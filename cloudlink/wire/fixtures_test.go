@@ -12,8 +12,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// -update writes testdata/vectors.json and the examples of ../PROTOCOL.md anew. Signatures and proofs come out the same every
-// time; what is sealed is random, so it is kept as long as it opens.
+// -update writes testdata/vectors.json and the examples of ../PROTOCOL.md anew. Signatures and proofs come out the
+// same every time; what is sealed is random, so it is kept as long as it opens.
 var update = flag.Bool("update", false, "write testdata/vectors.json and the examples of PROTOCOL.md anew")
 
 // repeated is the kind of secret that the examples use: 32 equal bytes.

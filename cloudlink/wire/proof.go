@@ -113,7 +113,8 @@ type KeyChange struct {
 
 // Proof returns the member's proof.
 func (c KeyChange) Proof() []byte {
-	k := derive([]byte(c.EpochSecret.Reveal()), c.Challenge, "rekeyd/v1/key-proof-key", c.Account, c.Member, decimal(c.Epoch))
+	k := derive([]byte(c.EpochSecret.Reveal()), c.Challenge,
+		"rekeyd/v1/key-proof-key", c.Account, c.Member, decimal(c.Epoch))
 	return mac(k, "rekeyd/v1/key-proof", c.Account, c.Member, decimal(c.Epoch), string(c.Seal), c.Message)
 }
 

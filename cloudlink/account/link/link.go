@@ -67,7 +67,8 @@ func (l *Link) Counts() map[string]uint64 {
 	c := &l.counts
 	return map[string]uint64{
 		"malformed": c.malformed.Load(), "forged": c.forged.Load(), "replayed": c.replayed.Load(),
-		"unexpected": c.unexpected.Load(), "expired": c.expired.Load(), "overflow": c.overflow.Load(), "refused": c.refused.Load(),
+		"unexpected": c.unexpected.Load(), "expired": c.expired.Load(), "overflow": c.overflow.Load(),
+		"refused": c.refused.Load(),
 	}
 }
 

@@ -66,8 +66,8 @@ func (q *queues) add(m mqtt.Message, member string) bool {
 	return true
 }
 
-// drain takes the messages of a member until none waits or ctx ends, and deletes the queue. Messages that are left then are
-// lost: their sender repeats them, and the next run must find no queue that no worker has.
+// drain takes the messages of a member until none waits or ctx ends, and deletes the queue. Messages that are left
+// then are lost: their sender repeats them, and the next run must find no queue that no worker has.
 func (q *queues) drain(ctx context.Context, one *queue) {
 	for {
 		q.mu.Lock()

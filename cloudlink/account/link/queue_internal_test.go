@@ -80,8 +80,8 @@ func TestAQueueKeepsItsOrderAndItsBound(t *testing.T) {
 	})
 }
 
-// A part of the program runs again after it failed. A run that ends while a member's messages are taken must not leave a
-// queue behind that no worker of the next run has.
+// A part of the program runs again after it failed. A run that ends while a member's messages are taken must not
+// leave a queue behind that no worker of the next run has.
 func TestAMemberIsAnsweredInTheRunAfterTheOneThatEndedDuringItsMessage(t *testing.T) {
 	first, end := context.WithCancel(t.Context())
 	taken := make(chan string, 4)
