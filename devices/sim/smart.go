@@ -69,7 +69,7 @@ func newSmart(s Spec, log *slog.Logger) *smart {
 	}
 	a := s.Addr.As4()
 	d := &smart{
-		spec: s, log: log, mac: net.HardwareAddr{0x5c, 0xe9, 0x31, a[1], a[2], a[3]}, username: s.Username,
+		spec: s, log: log, mac: s.hardware(net.HardwareAddr{0x5c, 0xe9, 0x31, a[1], a[2], a[3]}), username: s.Username,
 		password: s.Password,
 	}
 	if s.Protocol == home.SmartAES {

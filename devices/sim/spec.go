@@ -1,10 +1,12 @@
 package sim
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -20,9 +22,10 @@ type Spec struct {
 	Model    string // the usual one of its kind when empty
 	Username string // the account that it is bound to, from the start; bound to none when empty. A native device never is
 	Password home.Secret
-	Addr     netip.Addr // in 127.0.0.0/8; the house chooses one when invalid
-	Defects  []Defect   // those that its protocol knows
-	Locks    int        // wrong sign-ins in a row that lock it for a while; the number usual for its protocol when 0
+	Addr     netip.Addr       // in 127.0.0.0/8; the house chooses one when invalid
+	MAC      net.HardwareAddr // its hardware address; made of its address when empty
+	Defects  []Defect         // those that its protocol knows
+	Locks    int              // wrong sign-ins in a row that lock it for a while; the number usual for its protocol when 0
 }
 
 // limits of a house: addresses, and sockets of one process.
@@ -68,12 +71,13 @@ type specJSON struct {
 	Username string   `json:"username"`
 	Password string   `json:"password"`
 	Addr     string   `json:"addr"`
+	MAC      string   `json:"mac"`
 	Defects  []Defect `json:"defects"`
 	Locks    int      `json:"locks"`
 }
 
 // ReadHouse reads a JSON list of devices, each
-// {"kind","protocol","name","model","username","password","addr","defects","locks"}, of which kind and protocol must be
+// {"kind","protocol","name","model","username","password","addr","mac","defects","locks"}, of which kind and protocol must be
 // there. It refuses what it does not know.
 func ReadHouse(r io.Reader) ([]Spec, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxHouse+1))
@@ -136,7 +140,20 @@ func readSpec(raw json.RawMessage) (Spec, error) {
 			return s, fmt.Errorf("field %q: want an address in 127.0.0.0/8", "addr")
 		}
 	}
+	if j.MAC != "" {
+		if s.MAC, err = hex.DecodeString(j.MAC); err != nil || len(s.MAC) != 6 {
+			return s, fmt.Errorf("field %q: want twelve hexadecimal digits", "mac")
+		}
+	}
 	return s, s.check()
+}
+
+// hardware returns the device's hardware address: made, unless the spec has one.
+func (s Spec) hardware(made net.HardwareAddr) net.HardwareAddr {
+	if len(s.MAC) > 0 {
+		return s.MAC
+	}
+	return made
 }
 
 // check returns what is wrong with a spec, by field.

@@ -69,7 +69,7 @@ func newTapocam(s Spec, log *slog.Logger) *tapocam {
 	}
 	a := s.Addr.As4()
 	d := &tapocam{
-		spec: s, log: log, mac: net.HardwareAddr{0x1c, 0x61, 0xb4, a[1], a[2], a[3]}, guard: newGuard(s),
+		spec: s, log: log, mac: s.hardware(net.HardwareAddr{0x1c, 0x61, 0xb4, a[1], a[2], a[3]}), guard: newGuard(s),
 		dares: map[string]dare{}, sessions: map[string]*camSession{},
 	}
 	d.hold(s.Username, s.Password)

@@ -88,7 +88,7 @@ func newTPAP(s Spec, log *slog.Logger) *tpap {
 	}
 	a := s.Addr.As4()
 	d := &tpap{
-		spec: s, mac: net.HardwareAddr{0x3c, 0x6a, 0xd2, a[1], a[2], a[3]}, guard: newGuard(s),
+		spec: s, mac: s.hardware(net.HardwareAddr{0x3c, 0x6a, 0xd2, a[1], a[2], a[3]}), guard: newGuard(s),
 		sessions: map[string]*tpapSession{},
 	}
 	if s.Kind == home.Camera {
