@@ -2,7 +2,9 @@ package drivertest
 
 import (
 	"context"
+	"crypto/sha1"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -73,13 +75,30 @@ func (d *toyDriver) reach(ctx context.Context, dev home.Device) (*toy, bool, err
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 	_ = c.SetDeadline(time.Now().Add(patience + 500*time.Millisecond))
+	if d.broken == "hashing" {
+		sum := sha1.Sum([]byte("new-password"))
+		_, _ = fmt.Fprintf(c, "%X", sum[:])
+	}
 	b := make([]byte, 100)
 	n, err := c.Read(b)
 	if err != nil {
 		return nil, false, home.ErrUnreachable
 	}
-	return d.world[dev.Addr.String()], string(b[:n]) == string(dev.ID) || d.broken == "credulous" ||
+	return d.at(dev), string(b[:n]) == string(dev.ID) || d.broken == "credulous" ||
 		d.broken == "gullible" && b[0] == '{', nil
+}
+
+// at returns the device at the address; behind a recorder it is found by its ID.
+func (d *toyDriver) at(dev home.Device) *toy {
+	if t := d.world[dev.Addr.String()]; t != nil || d.broken == "gullible" {
+		return t
+	}
+	for _, t := range d.world {
+		if t.name == dev.ID {
+			return t
+		}
+	}
+	return nil
 }
 
 func (d *toyDriver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
@@ -180,6 +199,7 @@ func TestBrokenDriversDoNotPass(t *testing.T) {
 		{"lazy", "holds stale"},
 		{"trusting", "without its owner's consent"},
 		{"helpful", "without its owner's consent"},
+		{"hashing", "was sent a secret of epoch 5: SHA-1"},
 		{"credulous", "found stale, want mismatch"},
 		{"loud", "no error"},
 		{"deaf", "after its context"},

@@ -13,6 +13,7 @@ var reporting = []check{
 	{"a device of the account is found, and reported", reported},
 	{"another account's device is not taken for one of the account", others},
 	{"a rekey is refused, with what the owner can do, and changes nothing", refused},
+	{"what is sent to a device that may receive nothing has no secret in it", withoutTerms},
 	{"a device that is off is unreachable, and no error", dark},
 	{"another device at the address is not believed and not touched", impostor},
 	{"nothing happens once the context has ended", ended},
