@@ -2,6 +2,7 @@ package iot_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha1"
@@ -27,6 +28,8 @@ func sumOf(parts ...[]byte) []byte { h := sha256.Sum256(bytes.Join(parts, nil));
 type insider struct {
 	say   func(request string) (answer []byte, raw bool)
 	asked int
+	user  string // whose credential it proves, with password; those of the old one where empty
+	word  string
 
 	local, remote, auth []byte
 }
@@ -35,7 +38,7 @@ func (d *insider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	switch r.URL.Path {
 	case "/app/handshake1":
-		u, p := sha1.Sum([]byte(capital)), sha1.Sum([]byte("old-password"))
+		u, p := sha1.Sum([]byte(cmp.Or(d.user, capital))), sha1.Sum([]byte(cmp.Or(d.word, "old-password")))
 		d.local, d.remote, d.auth = body, bytes.Repeat([]byte{7}, 16), sumOf(append(u[:], p[:]...))
 		w.Header().Set("Set-Cookie", "TP_SESSIONID=ABCD;TIMEOUT=86400")
 		_, _ = w.Write(append(bytes.Clone(d.remote), sumOf(d.local, d.remote, d.auth)...))
@@ -190,6 +193,50 @@ func TestHostileServersInPlaceOfAKLAPDevice(t *testing.T) {
 			}
 			if took := time.Since(begun); took > 5*time.Second {
 				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// TestANewSessionInAMoveProvesForItself has a device prove the old credential, state who it is, and end the session at
+// bind. In the next one, which anybody at its address can open, it proves the public factory credential.
+func TestANewSessionInAMoveProvesForItself(t *testing.T) {
+	for name, binded := range map[string]int{"not unbound in this move": 0, "unbind was not answered": 1} {
+		t.Run(name, func(t *testing.T) {
+			const itself = `{"system":{"get_sysinfo":{"err_code":0,"mac":"50:C7:BF:00:00:01","type":"IOT.SMARTPLUGSWITCH",` +
+				`"model":"HS100(EU)","alias":"Hall"}}}`
+			bound := fmt.Sprintf(`{"cnCloud":{"get_info":{"err_code":0,"username":%q,"binded":%d}}}`, capital, binded)
+			var received []string
+			d := &insider{}
+			d.say = func(request string) ([]byte, bool) {
+				received = append(received, request)
+				switch {
+				case strings.Contains(request, "get_sysinfo"):
+					return []byte(itself), false
+				case strings.Contains(request, "get_info"):
+					return []byte(bound), false
+				}
+				return []byte(`{"cnCloud":{"bind":{"err_code":0},"unbind":{"err_code":0}}}`), false
+			}
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/app/request" && d.asked == 2 && d.user == "" {
+					d.user, d.word = "test@tp-link.net", "test"
+					w.WriteHeader(http.StatusForbidden)
+					return
+				}
+				d.ServeHTTP(w, r)
+			}))
+			defer s.Close()
+			dev := home.Device{
+				ID: "mac-50c7bf000001", Protocol: home.IOTKLAP2,
+				Addr: netip.MustParseAddrPort(s.Listener.Addr().String()),
+			}
+			err := klapDriver(t).Rekey(t.Context(), dev, forward)
+			if d.user == "" || err == nil {
+				t.Errorf("err %v; the session was ended: %t", err, d.user != "")
+			}
+			if all := strings.Join(received, " "); strings.Contains(all, "password") {
+				t.Errorf("received %s", all)
 			}
 		})
 	}

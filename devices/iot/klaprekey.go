@@ -58,6 +58,7 @@ func (d *KLAP) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 		if err = commandError("unbind", r, err, m); err != nil && !r.notBound() {
 			return err
 		}
+		m.Terms.Fresh = true // it answered in the session of its old credential: this side made it factory-fresh
 	}
 	r, err := c.bind(ctx, id.module, m, t.to)
 	if err == nil && r.Code == codeNoServer {
@@ -88,14 +89,19 @@ func (d *KLAP) verify(ctx context.Context, c *klapConn, module string, m home.Mo
 }
 
 // bind binds the device. Which credential it holds between unbind and bind is not known: where it has ended the
-// session, this side signs in again.
+// session, this side signs in again. Whoever is at the address can have ended it: the new session needs evidence of its
+// own, and the factory credential is enough only after an answered unbind, or with the owner's consent.
 func (c *klapConn) bind(ctx context.Context, module string, m home.Move, args bindArgs) (result, error) {
 	_, r, err := c.command(ctx, module, "bind", args)
 	if !errors.Is(err, home.ErrNotOpened) {
 		return r, err
 	}
 	keys := home.Candidates{Account: m.Account, Credentials: []home.Credential{m.To, m.From}}
-	if _, err := c.signIn(ctx, keyring.Candidates(keys)); err != nil {
+	held, err := c.signIn(ctx, keyring.Candidates(keys))
+	if err != nil {
+		return result{}, err
+	}
+	if err := m.Terms.Permit(home.Proved(held.Key.Verdict)); err != nil {
 		return result{}, err
 	}
 	_, r, err = c.command(ctx, module, "bind", args)
