@@ -114,8 +114,8 @@ func (o *Owner) RemoveHub(name string) error {
 }
 
 // ChangePassword sets a new password, and begins an epoch: every session ends, this one too.
-func (o *Owner) ChangePassword(ctx context.Context, old, password, from string) (Begun, error) {
-	return o.s.ChangePassword(ctx, o.a.Email, old, password, DoorWeb, from)
+func (o *Owner) ChangePassword(ctx context.Context, old, password, from string, with Choices) (Begun, error) {
+	return o.s.changePassword(ctx, o.a.Email, old, password, DoorWeb, from, with)
 }
 
 // Watch returns a function that reads the account's progress, and a channel that is readable after a change until stop is called.

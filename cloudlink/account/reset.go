@@ -157,6 +157,13 @@ func (s *Service) Reset(ctx context.Context, token, password string, with Choice
 
 // ChangePassword sets a new password with the old one, and begins an epoch. The errors are those of Authenticate, and v1.BadNewPassword.
 func (s *Service) ChangePassword(ctx context.Context, email, old, password, door, from string) (Begun, error) {
+	return s.changePassword(ctx, email, old, password, door, from, Choices{})
+}
+
+// changePassword is ChangePassword with choices, for which the vendor's apps do not ask.
+func (s *Service) changePassword(
+	ctx context.Context, email, old, password, door, from string, with Choices,
+) (Begun, error) {
 	a, err := s.Authenticate(ctx, email, old, Visitor{From: from})
 	if err != nil {
 		return Begun{}, err
@@ -171,7 +178,10 @@ func (s *Service) ChangePassword(ctx context.Context, email, old, password, door
 	if err != nil {
 		return Begun{}, err
 	}
-	b, err := s.begin(change{account: a, cause: "changed", door: door, phc: phc, password: home.NewSecret(password)})
+	b, err := s.begin(change{
+		account: a, cause: "changed", door: door, phc: phc, password: home.NewSecret(password),
+		leaveOut: with.LeaveOut, exposed: with.Exposed,
+	})
 	if errors.Is(err, ErrEpoch) {
 		err = errPassword
 	}

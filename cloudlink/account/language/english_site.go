@@ -35,8 +35,17 @@ func englishSite() Site {
 		HubsWho:     "Hubs that will give the new password to your devices",
 		HubsWhoText: "Take away the mark from each hub that is not yours: it is removed, with the devices that it holds.",
 		NoHubsWho:   "No hub belongs to this account. You will have to give the new password to your devices yourself.",
-		Hub:         func(name string, n int) string { return name + " (" + devices(n) + ")" },
-		ResetDone:   "Your password is reset", ResetDoneText: "Every app is signed out. Sign in with the new password: in the tpCamera app, in the Kasa app, here.", SignInNow: "Sign in",
+		Exposed:     "Why do you choose a new password?",
+		Forgotten:   "I forgot the old one, or want another",
+		Known:       "Somebody else may know the old one",
+		ExposedText: "Who knows the old password and listens in your network can learn the new one while devices receive it. " +
+			"With the second answer your hubs ask you before they give it to any device.",
+		NoneInformed: "No hub was informed: no device receives the new password from here.",
+		Informed: func(n int) string {
+			return englishMany(n, "hub is", "hubs are") + " informed of the new password."
+		},
+		Hub:       func(name string, n int) string { return name + " (" + devices(n) + ")" },
+		ResetDone: "Your password is reset", ResetDoneText: "Every app is signed out. Sign in with the new password: in the tpCamera app, in the Kasa app, here.", SignInNow: "Sign in",
 		ProgressTitle: "Your devices", ProgressNone: "No devices belong to this account.", AllDone: "You need do nothing more.",
 		Progress: func(done, all int) string {
 			return fmt.Sprintf("%d of %s signed in again.", done, englishMany(all, "device is", "devices are"))

@@ -24,6 +24,9 @@ type Site struct {
 	Reset, CodeLabel, GoOn                  string
 	Choose, For, Save                       string
 	HubsWho, HubsWhoText, NoHubsWho         string
+	Exposed, Forgotten, Known, ExposedText  string // the question whether somebody else may know the old password
+	NoneInformed                            string
+	Informed                                func(hubs int) string
 	Hub                                     func(name string, devices int) string
 	ResetDone, ResetDoneText, SignInNow     string
 	ProgressTitle, ProgressNone, AllDone    string

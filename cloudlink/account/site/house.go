@@ -209,7 +209,7 @@ func (v *visit) showPassword(status int, problem string) {
 	v.show(status, page{title: v.t.Password, nav: "/account/password", problem: problem, script: true, body: join(
 		el("p", v.t.ChangeText),
 		form("/account/password", v.whose(),
-			input(v.t.OldPassword, "old", "password", "current-password", "", ""), v.newPassword(), el("button", v.t.Change)))})
+			input(v.t.OldPassword, "old", "password", "current-password", "", ""), v.newPassword(), v.exposedQuestion(), el("button", v.t.Change)))})
 }
 
 func (w *Site) changePassword(v *visit) {
@@ -217,7 +217,8 @@ func (w *Site) changePassword(v *visit) {
 		v.showPassword(http.StatusUnprocessableEntity, v.t.Differ)
 		return
 	}
-	begun, err := v.owner.ChangePassword(v.r.Context(), v.field("old"), v.field("password"), account.Network(v.r.RemoteAddr))
+	from := account.Network(v.r.RemoteAddr)
+	begun, err := v.owner.ChangePassword(v.r.Context(), v.field("old"), v.field("password"), from, account.Choices{Exposed: v.exposed()})
 	if err != nil {
 		v.showPassword(v.problem(err))
 		return

@@ -24,8 +24,12 @@ func (w *Site) done(v *visit) {
 	defer stop()
 	p, _ := look()
 	now, body := v.progress(p)
-	v.show(http.StatusOK, page{title: title, script: true, refresh: p.SignedIn < len(p.Devices), body: join(
-		el("p", said), el("p", el(`a class="button" href="/"`, v.t.SignInNow)), el("h2", v.t.ProgressTitle),
+	problem, informed := v.t.NoneInformed, markup("")
+	if p.Hubs > 0 {
+		problem, informed = "", el("p", v.t.Informed(p.Hubs))
+	}
+	v.show(http.StatusOK, page{title: title, problem: problem, script: true, refresh: p.SignedIn < len(p.Devices), body: join(
+		el("p", said), informed, el("p", el(`a class="button" href="/"`, v.t.SignInNow)), el("h2", v.t.ProgressTitle),
 		el(`p role="status" id="said"`, now), el(`div data-live="/reset/live"`, body))})
 }
 

@@ -61,7 +61,7 @@ func (w *Site) reset(v *visit) {
 			hidden("token", token), hidden("chosen", "1"),
 			// so that the browser's own store of passwords knows whose this one is
 			input(v.t.For, "email", "email", "username", l.Email, " readonly"),
-			v.newPassword(), hubs, el("button", v.t.Save))})
+			v.newPassword(), v.exposedQuestion(), hubs, el("button", v.t.Save))})
 	}
 	switch {
 	case v.field("chosen") == "":
@@ -77,7 +77,7 @@ func (w *Site) reset(v *visit) {
 			leaveOut = append(leaveOut, h.Name)
 		}
 	}
-	begun, err := w.s.Reset(v.r.Context(), token, v.field("password"), account.Choices{LeaveOut: leaveOut})
+	begun, err := w.s.Reset(v.r.Context(), token, v.field("password"), account.Choices{LeaveOut: leaveOut, Exposed: v.exposed()})
 	if err != nil {
 		show(v.problem(err))
 		return
@@ -86,6 +86,22 @@ func (w *Site) reset(v *visit) {
 	v.setCookie(ticketCookie, begun.Ticket, time.Hour)
 	v.goTo("/reset/done")
 }
+
+// exposedQuestion asks whether somebody else may know the old password. The default is that nobody does.
+func (v *visit) exposedQuestion() markup {
+	option := func(value, text string, checked bool) markup {
+		box := `input type="radio" name="exposed"` + attr("value", value)
+		if checked {
+			box += " checked"
+		}
+		return el(`label class="tick"`, markup("<"+box+">"), text)
+	}
+	return el("fieldset", el("legend", v.t.Exposed),
+		option("no", v.t.Forgotten, !v.exposed()), option("yes", v.t.Known, v.exposed()), el(`p class="hint"`, v.t.ExposedText))
+}
+
+// exposed is the answer to exposedQuestion.
+func (v *visit) exposed() bool { return v.field("exposed") == "yes" }
 
 func (w *Site) notMeForm(v *visit) {
 	v.showCode(http.StatusOK, "/notme", v.t.NotMe, v.t.NotMeText, v.t.NotMeButton, "")

@@ -50,6 +50,7 @@ type visitor struct {
 	t    *testing.T
 	url  string
 	mail *box
+	st   account.Store
 	http *http.Client
 	lang string
 	used map[string]bool
@@ -68,6 +69,7 @@ func visit(t *testing.T, set func(*account.Policy)) *visitor {
 	v := &visitor{t: t, url: "http://" + web.Listener.Addr().String(), mail: &box{}, lang: "en", used: map[string]bool{}}
 	st, err := boltstore.Open(t.TempDir(), home.Secret{})
 	must(t, err)
+	v.st = st
 	s, err := server.New(server.Options{
 		Store: st, BaseURL: v.url, Brokers: []string{"mqtt://127.0.0.1:1"}, Mail: v.mail, Policy: p, Log: slog.New(slog.DiscardHandler),
 	})
