@@ -101,7 +101,7 @@ func (s *Store) SaveCloudSession(id home.AccountID, c home.CloudSession) error {
 // CloudSession returns the session that SaveCloudSession or EnrolCloud recorded; home.ErrNotFound where there is none.
 func (s *Store) CloudSession(id home.AccountID) (home.CloudSession, error) {
 	key := sessionKey(id)
-	box, err := s.copyOf(bVault, string(key))
+	box, err := s.copyOf(bVault, key)
 	if err == nil && box == nil {
 		err = fmt.Errorf("session of %s: %w", id, home.ErrNotFound)
 	}

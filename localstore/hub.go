@@ -13,7 +13,7 @@ import (
 
 // HubKeys returns the hub's seeds, which were made with the store.
 func (s *Store) HubKeys() (home.HubKeys, error) {
-	box, err := s.copyOf(bHub, "keys")
+	box, err := s.copyOf(bHub, keysName)
 	if err != nil {
 		return home.HubKeys{}, err
 	}

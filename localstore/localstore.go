@@ -29,7 +29,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -65,6 +64,9 @@ const (
 	keyName = "vault.key"
 )
 
+// The records that a new store gets at once: in the buckets vault and hub.
+var checkName, keysName = []byte("check"), []byte("keys")
+
 // Exists reports whether there is a store in dir.
 func Exists(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, dbName))
@@ -87,62 +89,59 @@ func Open(o Options) (*Store, error) {
 	if st, err := os.Stat(keyFile); err == nil && st.Mode().Perm()&0o077 != 0 {
 		o.Log.Warn("vault key is open to other users", "file", keyFile, "mode", st.Mode().Perm().String())
 	}
-	path := filepath.Join(o.Dir, dbName)
-	_, err := os.Stat(path)
-	fresh := errors.Is(err, fs.ErrNotExist)
-	file, err := boltfile.Open(path, boltfile.Options{Migrations: migrations})
+	file, err := boltfile.Open(filepath.Join(o.Dir, dbName), fileOptions)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{file: file, log: o.Log}
-	// A crash between the two files leaves a store with no sealed record: it counts as a new one.
-	if !fresh {
-		check, err := s.copyOf(bVault, "check")
-		if err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
-		fresh = check == nil
+	// A crash before the first record leaves a file without any: it is a new store.
+	fresh, err := s.blank()
+	if err == nil {
+		err = s.unseal(o, fresh)
 	}
-	return s, s.unseal(o, fresh)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return s, nil
 }
 
 // OpenReadOnly opens the store in o.Dir to look at it. It needs permission to read the database and the key, and
-// changes nothing: every method that writes fails. A running daemon keeps others out with home.ErrLocked.
+// changes nothing: every method that writes fails. A running daemon keeps others out with home.ErrLocked. A store in
+// which nothing was written yet is home.ErrNotFound.
 func OpenReadOnly(o Options) (*Store, error) {
 	path := filepath.Join(o.Dir, dbName)
-	file, err := boltfile.OpenReadOnly(path, boltfile.Options{Migrations: migrations, Readable: oldestReadable})
+	file, err := boltfile.OpenReadOnly(path, fileOptions)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{file: file, log: o.Log}
-	return s, s.unseal(o, false)
+	fresh, err := s.blank()
+	switch {
+	case err == nil && fresh:
+		err = &home.Error{Op: "open " + path, Err: home.ErrNotFound, Hint: "start the daemon once, with: rekeyd run"}
+	case err == nil:
+		err = s.unseal(o, false)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return s, nil
+}
+
+// fileOptions are what the file needs to know of this store.
+var fileOptions = boltfile.Options{Migrations: migrations, Readable: oldestReadable, Intact: intact}
+
+func (s *Store) blank() (bool, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (bool, error) { return boltfile.Blank(tx), nil })
 }
 
 // unseal loads the key and checks it, before anything else is done with it. It gives a new store the hub's keys.
-// After an error the store is closed.
 func (s *Store) unseal(o Options, fresh bool) (err error) {
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.file.Close())
-		}
-	}()
-	const context, text = "vault/check", "rekeyd"
 	if s.key, err = (seal.Source{File: filepath.Join(o.Dir, keyName), Passphrase: o.Passphrase}).Load(fresh); err != nil {
 		return err
 	}
 	if !fresh {
-		box, err := s.copyOf(bVault, "check")
-		if err != nil {
-			return err
-		}
-		if _, err := s.key.Open(box, context); err != nil {
-			return &home.Error{
-				Op:   "open the vault",
-				Err:  err,
-				Hint: "use the key file or the passphrase with which the state was made",
-			}
-		}
-		return nil
+		return s.checkKey(o)
 	}
 	seeds, err := json.Marshal([2][]byte{random32(), random32()})
 	if err != nil {
@@ -150,17 +149,17 @@ func (s *Store) unseal(o Options, fresh bool) (err error) {
 	}
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		return errors.Join(
-			tx.Bucket(bVault).Put([]byte("check"), s.key.Seal([]byte(text), context)),
-			tx.Bucket(bHub).Put([]byte("keys"), s.key.Seal(seeds, "hub/keys")),
+			tx.Bucket(bVault).Put(checkName, s.key.Seal([]byte("rekeyd"), "vault/check")),
+			tx.Bucket(bHub).Put(keysName, s.key.Seal(seeds, "hub/keys")),
 		)
 	})
 }
 
 // copyOf returns a value as it stands in the file, nil where there is none.
-func (s *Store) copyOf(bucket []byte, key string) ([]byte, error) {
+func (s *Store) copyOf(bucket, key []byte) ([]byte, error) {
 	return boltfile.View(
 		s.file,
-		func(tx *bbolt.Tx) ([]byte, error) { return bytes.Clone(tx.Bucket(bucket).Get([]byte(key))), nil },
+		func(tx *bbolt.Tx) ([]byte, error) { return bytes.Clone(tx.Bucket(bucket).Get(key)), nil },
 	)
 }
 

@@ -27,6 +27,8 @@ type Options struct {
 	Migrations []func(*bbolt.Tx) error
 	// Readable is the oldest version that OpenReadOnly accepts: its readers need nothing that a later migration brings.
 	Readable uint64
+	// Intact reports what is missing in a file of the given format. It may be nil, and runs before anything is written.
+	Intact func(tx *bbolt.Tx, format uint64) error
 }
 
 // File is an open file. It is safe for use by several goroutines.
@@ -162,13 +164,13 @@ func versionOf(path string, tx *bbolt.Tx, o Options) (uint64, error) {
 	b := tx.Bucket(metaBucket)
 	if b == nil {
 		if k, _ := tx.Cursor().First(); k != nil {
-			return 0, corrupt(path, errors.New("it is not a file of this program"))
+			return 0, Damaged(path, errors.New("it is not a file of this program"))
 		}
 		return 0, nil
 	}
 	raw := b.Get(versionKey)
 	if len(raw) != 8 {
-		return 0, corrupt(path, errors.New("it has no format number"))
+		return 0, Damaged(path, errors.New("it has no format number"))
 	}
 	v := binary.BigEndian.Uint64(raw)
 	if v > uint64(len(o.Migrations)) {
@@ -224,7 +226,7 @@ func (f *File) Check() error {
 			}
 		}
 		if len(errs) > 0 {
-			return corrupt(f.path, errors.Join(errs...))
+			return Damaged(f.path, errors.Join(errs...))
 		}
 		return nil
 	})

@@ -66,10 +66,11 @@ func openError(path string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return &home.Error{Op: "open " + path, Err: err, Hint: "see that this user may read and write it"}
 	}
-	return corrupt(path, err)
+	return Damaged(path, err)
 }
 
-func corrupt(path string, err error) error {
+// Damaged is the error of a file at path whose content cannot be used: home.ErrCorrupt with a hint.
+func Damaged(path string, err error) error {
 	return &home.Error{
 		Op: "open " + path, Err: fmt.Errorf("%w: %w", home.ErrCorrupt, err),
 		Hint: "put a copy from a backup in its place; to begin anew, move the file away: devices then have to be bound again",
@@ -91,18 +92,18 @@ func sound(path string) (health, error) {
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil || !st.Mode().IsRegular() {
-		return health{}, corrupt(path, errors.New("it is no regular file"))
+		return health{}, Damaged(path, errors.New("it is no regular file"))
 	}
 	m, ok := readMeta(f)
 	switch {
 	case !ok:
-		return health{}, corrupt(path, errors.New("its first two pages are damaged"))
+		return health{}, Damaged(path, errors.New("its first two pages are damaged"))
 	case st.Size() < m.bytes():
-		return health{}, corrupt(path, fmt.Errorf("it is cut short: %d bytes of %d", st.Size(), m.bytes()))
+		return health{}, Damaged(path, fmt.Errorf("it is cut short: %d bytes of %d", st.Size(), m.bytes()))
 	}
 	used, err := walkPages(f, m)
 	if err != nil {
-		return health{}, corrupt(path, err)
+		return health{}, Damaged(path, err)
 	}
 	return health{st.Size(), st.Size() - used*m.pageSize, m.spare}, nil
 }
@@ -121,7 +122,7 @@ func openSound(path string, o Options) (*bbolt.DB, health, error) {
 	case errors.Is(err, fs.ErrPermission):
 		return nil, health{}, openError(path, err)
 	case err != nil || !st.Mode().IsRegular():
-		return nil, health{}, corrupt(path, errors.New("it is no regular file"))
+		return nil, health{}, Damaged(path, errors.New("it is no regular file"))
 	}
 	// The lock comes first: a file that is just being written looks damaged. To open for reading touches the first two
 	// pages only.
@@ -132,8 +133,14 @@ func openSound(path string, o Options) (*bbolt.DB, health, error) {
 	h, err := sound(path)
 	if err == nil {
 		err = db.View(func(tx *bbolt.Tx) error {
-			_, err := versionOf(path, tx, o)
-			return err
+			v, err := versionOf(path, tx, o)
+			if err != nil || v == 0 || o.Intact == nil {
+				return err
+			}
+			if err := o.Intact(tx, v); err != nil {
+				return Damaged(path, err)
+			}
+			return nil
 		})
 	}
 	if err != nil {

@@ -119,3 +119,24 @@ func Number(b []byte) uint64 {
 	}
 	return binary.BigEndian.Uint64(b)
 }
+
+// Blank reports whether the file has no record but its format number.
+func Blank(tx *bbolt.Tx) bool {
+	c := tx.Cursor()
+	for name, _ := c.First(); name != nil; name, _ = c.Next() {
+		if !bytes.Equal(name, metaBucket) && !blank(tx.Bucket(name)) {
+			return false
+		}
+	}
+	return true
+}
+
+func blank(b *bbolt.Bucket) bool {
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if v != nil || !blank(b.Bucket(k)) { // a bucket in a bucket has no value
+			return false
+		}
+	}
+	return true
+}
