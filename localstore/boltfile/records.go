@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -120,21 +121,23 @@ func Number(b []byte) uint64 {
 	return binary.BigEndian.Uint64(b)
 }
 
-// Blank reports whether the file has no record but its format number.
-func Blank(tx *bbolt.Tx) bool {
+// Blank reports whether the file has no record but its format number and those under the given keys.
+func Blank(tx *bbolt.Tx, ignored ...[]byte) bool {
 	c := tx.Cursor()
 	for name, _ := c.First(); name != nil; name, _ = c.Next() {
-		if !bytes.Equal(name, metaBucket) && !blank(tx.Bucket(name)) {
+		if !bytes.Equal(name, metaBucket) && !blank(tx.Bucket(name), ignored) {
 			return false
 		}
 	}
 	return true
 }
 
-func blank(b *bbolt.Bucket) bool {
+func blank(b *bbolt.Bucket, ignored [][]byte) bool {
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if v != nil || !blank(b.Bucket(k)) { // a bucket in a bucket has no value
+		isRecord := v != nil // a bucket in a bucket has no value
+		if isRecord && !slices.ContainsFunc(ignored, func(i []byte) bool { return bytes.Equal(i, k) }) ||
+			!isRecord && !blank(b.Bucket(k), ignored) {
 			return false
 		}
 	}

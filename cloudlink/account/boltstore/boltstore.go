@@ -77,7 +77,7 @@ func Open(dir string, passphrase home.Secret) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, &home.Error{Op: "open the account service's state", Err: err, Hint: "see that this user may write to " + dir}
 	}
-	f, err := boltfile.Open(filepath.Join(dir, "account.db"), boltfile.Options{Migrations: migrations})
+	f, err := boltfile.Open(filepath.Join(dir, "account.db"), boltfile.Options{Migrations: migrations, Intact: intact})
 	if err != nil {
 		return nil, err
 	}
@@ -90,10 +90,26 @@ func Open(dir string, passphrase home.Secret) (*Store, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	s := &Store{f, key, maphash.MakeSeed()}
-	if err := s.renewNotices(); err != nil {
+	_, err = s.Identity() // a store with records has seeds from its first moment
+	if err == nil {
+		err = s.renewNotices()
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return s, nil
+}
+
+// intact reports a store with records and without the seeds of the service's keys: it is damaged and not new.
+func intact(tx *bbolt.Tx, _ uint64) error {
+	service := tx.Bucket(bktService)
+	if service == nil {
+		return errors.New("the bucket service is missing")
+	}
+	if service.Get(seedsKey) == nil && !boltfile.Blank(tx, mailsKey) {
+		return errors.New("the seeds of the service's keys are missing")
+	}
+	return nil
 }
 
 // Close closes the file.
