@@ -59,5 +59,9 @@ func (s *Store) checkKey(o Options) error {
 	if _, other := s.HubKeys(); other == nil {
 		return boltfile.Damaged(filepath.Join(o.Dir, dbName), errors.New("the record that checks the vault's key is damaged"))
 	}
-	return &home.Error{Op: "open the vault", Err: err, Hint: "use the key file or the passphrase with which the state was made"}
+	return &home.Error{
+		Op:   "open the vault",
+		Err:  err,
+		Hint: "use the key file or the passphrase with which the state was made",
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"go.etcd.io/bbolt"
 
@@ -57,7 +58,7 @@ func Open(path string, o Options) (*File, error) {
 			return nil, err
 		}
 	} else if err != nil {
-		return nil, &home.Error{Op: "open " + path, Err: err, Hint: "see that this user may read and write it"}
+		return nil, openError(path, err)
 	}
 	health, err := examine(path, o)
 	if err != nil {
@@ -120,13 +121,7 @@ func OpenReadOnly(path string, o Options) (*File, error) {
 // create makes an empty file atomically: a crash leaves either no file or a sound one. The file of a process that was
 // faster stays.
 func create(path string) error {
-	wrap := func(err error) error {
-		return &home.Error{
-			Op:   "create " + path,
-			Err:  err,
-			Hint: "see that the directory exists and this user may write to it",
-		}
-	}
+	wrap := func(err error) error { return systemError("create "+path, path, err) }
 	tmp, err := tempFile(path)
 	if err != nil {
 		return wrap(err)
@@ -194,7 +189,7 @@ func (f *File) migrate(o Options) error {
 	if err != nil || from == newest {
 		return err
 	}
-	return f.db.Update(func(tx *bbolt.Tx) error {
+	err = f.db.Update(func(tx *bbolt.Tx) error {
 		for i, m := range o.Migrations[from:] {
 			if err := m(tx); err != nil {
 				return fmt.Errorf("bring %s from format %d to %d: %w", f.path, from+uint64(i), from+uint64(i)+1, err)
@@ -206,6 +201,10 @@ func (f *File) migrate(o Options) error {
 		}
 		return b.Put(versionKey, binary.BigEndian.AppendUint64(nil, newest))
 	})
+	if _, ok := errors.AsType[syscall.Errno](err); ok {
+		return systemError("bring "+f.path+" to its newest format", f.path, err)
+	}
+	return err
 }
 
 // Snapshot writes a copy of the file in its present state to w. Writers are not held up.

@@ -101,7 +101,7 @@ func (f *File) write(group []*job) {
 		}
 		if failed == nil { // the commit itself failed: no change is on disk
 			for _, j := range left {
-				j.err = fmt.Errorf("write %s: %w", f.path, err)
+				j.err = systemError("write "+f.path, f.path, err)
 			}
 			return
 		}

@@ -3,10 +3,12 @@ package boltfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -55,16 +57,18 @@ func open(path string, readOnly bool) (*bbolt.DB, error) {
 	}
 }
 
+// openError is a home.Error for what bbolt, the check of the pages, or the system reports of the file at path. An
+// error that the system numbered is about the disk, the user or the process. Only the others are damage.
 func openError(path string, err error) error {
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
+	if errors.Is(err, berrors.ErrTimeout) {
 		return &home.Error{
 			Op:   "open " + path,
 			Err:  home.ErrLocked,
 			Hint: "stop the other rekeyd that uses this state, or choose another directory with --state",
 		}
-	case errors.Is(err, fs.ErrPermission):
-		return &home.Error{Op: "open " + path, Err: err, Hint: "see that this user may read and write it"}
+	}
+	if _, ok := errors.AsType[syscall.Errno](err); ok {
+		return systemError("open "+path, path, err)
 	}
 	return Damaged(path, err)
 }
@@ -91,22 +95,32 @@ func sound(path string) (health, error) {
 	}
 	defer f.Close()
 	st, err := f.Stat()
-	if err != nil || !st.Mode().IsRegular() {
-		return health{}, Damaged(path, errors.New("it is no regular file"))
+	if err != nil {
+		return health{}, openError(path, err)
 	}
-	m, ok := readMeta(f)
-	switch {
-	case !ok:
-		return health{}, Damaged(path, errors.New("its first two pages are damaged"))
-	case st.Size() < m.bytes():
-		return health{}, Damaged(path, fmt.Errorf("it is cut short: %d bytes of %d", st.Size(), m.bytes()))
+	if !st.Mode().IsRegular() {
+		return health{}, Damaged(path, errNotRegular)
+	}
+	return soundPages(path, f, st.Size())
+}
+
+// soundPages checks the pages of a file of the given size.
+func soundPages(path string, f io.ReaderAt, size int64) (health, error) {
+	m, err := readMeta(f)
+	if err == nil && size < m.bytes() {
+		err = fmt.Errorf("it is cut short: %d bytes of %d", size, m.bytes())
+	}
+	if err != nil {
+		return health{}, openError(path, err)
 	}
 	used, err := walkPages(f, m)
 	if err != nil {
-		return health{}, Damaged(path, err)
+		return health{}, openError(path, err)
 	}
-	return health{st.Size(), st.Size() - used*m.pageSize, m.spare}, nil
+	return health{size, size - used*m.pageSize, m.spare}, nil
 }
+
+var errNotRegular = errors.New("it is no regular file")
 
 // openSound opens a file for reading, after every page was checked and its version is known to this program. It
 // changes nothing.
@@ -119,10 +133,10 @@ func openSound(path string, o Options) (*bbolt.DB, health, error) {
 			Err:  home.ErrNotFound,
 			Hint: "start the daemon once, with: rekeyd run",
 		}
-	case errors.Is(err, fs.ErrPermission):
+	case err != nil:
 		return nil, health{}, openError(path, err)
-	case err != nil || !st.Mode().IsRegular():
-		return nil, health{}, Damaged(path, errors.New("it is no regular file"))
+	case !st.Mode().IsRegular():
+		return nil, health{}, Damaged(path, errNotRegular)
 	}
 	// The lock comes first: a file that is just being written looks damaged. To open for reading touches the first two
 	// pages only.

@@ -48,13 +48,15 @@ type meta struct {
 func (m meta) bytes() int64 { return int64(m.pages) * m.pageSize }
 
 // readMeta returns the newest valid meta page, from which bbolt starts, too.
-func readMeta(f io.ReaderAt) (newest meta, ok bool) {
-	found := 0
+func readMeta(f io.ReaderAt) (newest meta, err error) {
+	found, damaged := 0, errors.New("its first two pages are damaged")
 	// The second meta page is on page 1; where the first is damaged, its size is not known.
 	for at := int64(0); at <= 1<<24; at = max(at*2, 1<<10) {
 		b := make([]byte, pageHead+metaSize)
-		if _, err := f.ReadAt(b, at); err != nil {
+		if _, err := f.ReadAt(b, at); errors.Is(err, io.EOF) {
 			continue
+		} else if err != nil {
+			return meta{}, err
 		}
 		id, flags, b := order.Uint64(b), order.Uint16(b[8:]), b[pageHead:]
 		h := fnv.New64a()
@@ -72,14 +74,17 @@ func readMeta(f io.ReaderAt) (newest meta, ok bool) {
 		case m.pageSize < 1<<10 || m.pageSize&(m.pageSize-1) != 0 || (at != 0 && at != m.pageSize) || m.pages > 1<<40:
 			continue
 		case id != uint64(at/m.pageSize) || flags != flagMeta: // never of a crash: page and meta are in one sector
-			return meta{}, false
+			return meta{}, damaged
 		}
 		if found++; found == 1 || m.txn > newest.txn {
 			newest = m
 		}
 	}
+	if found == 0 {
+		return meta{}, damaged
+	}
 	newest.spare = found > 1
-	return newest, found > 0
+	return newest, nil
 }
 
 // walker reads every page that can be reached.
