@@ -36,8 +36,8 @@ func TestDevicesWaitForTheirOwnerAfterAPasswordWasExposed(t *testing.T) {
 		h.run(func() {
 			for i, id := range []home.DeviceID{front, back} {
 				h.lan.sightings <- []home.Sighting{{
-					Source: "tapo-udp", Protocol: home.KLAP2, Keys: []string{"mac:" + string(id)[4:]}, Name: string(id), Kind: home.Plug,
-					Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 9, 0, byte(i + 1)}), 80), At: time.Now(),
+					Source: "tapo-udp", Protocol: home.KLAP2, Keys: []string{"mac:" + string(id)[4:]}, Name: string(id),
+					Kind: home.Plug, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 9, 0, byte(i + 1)}), 80), At: time.Now(),
 				}}
 			}
 			time.Sleep(time.Second)

@@ -50,9 +50,9 @@ func provesUncounted(p home.Protocol) bool {
 	return info.Rank == home.ProvesFirst && !info.Ordered
 }
 
-// mayBeElsewhere reports whether a device may be probed at another address without its owner's word. A cleartext consent
-// is for one address, so a camera of old firmware receives no hash at another one; what proves nothing at all is probed
-// there only before it is bound.
+// mayBeElsewhere reports whether a device may be probed at another address without its owner's order. A cleartext
+// consent is for one address, so a camera of old firmware receives no hash at another one; a device that proves nothing
+// at all is probed there only before it is bound.
 func mayBeElsewhere(t task) bool {
 	p := t.device.Protocol
 	return provesUncounted(p) || p == home.IOT && !t.subject.Bound() // its probe contains no secret

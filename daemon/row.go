@@ -79,8 +79,9 @@ func (s sight) showAs(v home.Verdict) Row {
 			m.identity.Model,
 			s.device.Model,
 		), Bound: s.bound, Match: m.match, Since: m.since, Left: !m.left.IsZero(), LeftOut: s.leftOut,
-		Extra: s.device.Extra, Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail, Proved: m.proved, Consent: s.needsConsent(v),
-		Held: s.bound && s.binding.Held(s.account, s.device, time.Now()),
+		Extra: s.device.Extra, Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail, Proved: m.proved,
+		Consent: s.needsConsent(v),
+		Held:    s.bound && s.binding.Held(s.account, s.device, time.Now()),
 	}
 	if m.identity.Kind != "" && m.identity.Kind != home.Other {
 		out.Kind = m.identity.Kind

@@ -28,6 +28,7 @@ func (r *Row) mark(name string) {
 		r.Kind = home.Camera
 	}
 	if r.Verdict == home.Unsupported {
-		r.Hint = fmt.Sprintf("change the password of %s in the tpCamera app, because rekeyd does not speak its protocol", name)
+		r.Hint = fmt.Sprintf(
+			"change the password of %s in the tpCamera app, because rekeyd does not speak its protocol", name)
 	}
 }

@@ -12,7 +12,9 @@ import (
 // no device is known to accept. Each device has to be named.
 func (r *Rekeyer) TryRekey(ids []home.DeviceID) error {
 	if len(ids) == 0 {
-		return &home.Error{Op: "try to rekey", Err: errors.New("no device is named"), Hint: "name each device that is to be tried"}
+		return &home.Error{
+			Op: "try to rekey", Err: errors.New("no device is named"), Hint: "name each device that is to be tried",
+		}
 	}
 	if err := r.bound("rekey", "bind it first, with: rekeyd bind "+string(ids[0]), ids); err != nil {
 		return err
@@ -44,6 +46,6 @@ func notOrdered(d home.Device) error {
 }
 
 func orderIt(name string) string {
-	return "turn on Third-Party Compatibility in its app; if it is on, change its password there, or try with: rekeyd rekey --try " +
-		home.InCommand(name)
+	return "turn on Third-Party Compatibility in its app; if it is on, change its password there, " +
+		"or try with: rekeyd rekey --try " + home.InCommand(name)
 }

@@ -76,8 +76,7 @@ type specJSON struct {
 	Locks    int      `json:"locks"`
 }
 
-// ReadHouse reads a JSON list of devices, each
-// {"kind","protocol","name","model","username","password","addr","mac","defects","locks"}, of which kind and protocol must be
+// ReadHouse reads a JSON list of devices, each an object with the fields of specJSON, of which kind and protocol must be
 // there. It refuses what it does not know.
 func ReadHouse(r io.Reader) ([]Spec, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxHouse+1))
