@@ -104,12 +104,17 @@ func hashed(token string) string {
 // newToken returns a token that names its account, with 130 random bits behind it.
 func newToken(account string) string { return account + "-" + rand.Text() }
 
+// cookieKey is the key under which the session of a cookie is stored. No token has a hash of this form, so a cookie
+// that is shown as a token finds no session, and a token that is shown as a cookie finds none either.
+func cookieKey(cookie string) string { return "cookie-" + hashed(cookie) }
+
 // Login is what an app signs in with.
 type Login struct {
 	Email, Password string
 	Door, Terminal  string
 	From            string // network address, as Network returns it
 	Refresh         bool   // a refresh token is wanted
+	Cookie          bool   // the token becomes a browser's cookie, for OwnerOfCookie and not for Owner
 }
 
 // SignedIn is the answer to a login.
@@ -130,6 +135,9 @@ func (s *Service) Login(ctx context.Context, l Login) (SignedIn, error) {
 		Key: hashed(in.Token), Account: a.ID, Entry: wire.NewID(), Door: l.Door, Terminal: l.Terminal, At: now,
 		Expires: now.Add(s.o.Policy.SessionLife),
 	}
+	if l.Cookie {
+		first.Key = cookieKey(in.Token)
+	}
 	all := []Session{first}
 	if l.Refresh {
 		in.Refresh = newToken(a.ID)
@@ -147,13 +155,13 @@ func (s *Service) Login(ctx context.Context, l Login) (SignedIn, error) {
 // errSession is the answer to a token without a session.
 var errSession = errors.New("no session")
 
-// session returns the live session of a token; errSession when there is none.
-func (s *Service) session(token string, refresh bool) (Account, Session, error) {
+// session returns the live session of a token, which is stored under key; errSession when there is none.
+func (s *Service) session(token, key string, refresh bool) (Account, Session, error) {
 	id, _, ok := strings.Cut(token, "-")
 	if !ok || len(token) > 128 {
 		return Account{}, Session{}, errSession
 	}
-	found, err := s.st.Session(id, hashed(token))
+	found, err := s.st.Session(id, key)
 	if err == nil && (found.Refresh != refresh || s.Now().After(found.Expires)) {
 		err = errSession
 	}
@@ -169,7 +177,7 @@ func (s *Service) session(token string, refresh bool) (Account, Session, error) 
 
 // Renew opens a session with a refresh token. After a reset there is none to renew. Error: v1.RefreshExpired.
 func (s *Service) Renew(refreshToken, terminal string) (token string, err error) {
-	a, old, err := s.session(refreshToken, true)
+	a, old, err := s.session(refreshToken, hashed(refreshToken), true)
 	if err == nil && old.Terminal != terminal {
 		err = errSession
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/pairing"
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -21,8 +22,16 @@ type Owner struct {
 }
 
 // Owner returns the owner whose session's token this is. Error: v1.TokenExpired.
-func (s *Service) Owner(token string) (*Owner, error) {
-	a, sess, err := s.session(token, false)
+func (s *Service) Owner(token string) (*Owner, error) { return s.owner(token, hashed(token)) }
+
+// OwnerOfCookie returns the owner whose session's cookie this is. Error: v1.TokenExpired. A browser sends a cookie of
+// 127.0.0.1 to every port there, so whoever listens on one can read it: it is no token of the API.
+func (s *Service) OwnerOfCookie(cookie string) (*Owner, error) {
+	return s.owner(cookie, cookieKey(cookie))
+}
+
+func (s *Service) owner(token, key string) (*Owner, error) {
+	a, sess, err := s.session(token, key, false)
 	if errors.Is(err, errSession) {
 		return nil, errSignedOut
 	}
@@ -31,6 +40,10 @@ func (s *Service) Owner(token string) (*Owner, error) {
 	}
 	return &Owner{s, a, sess, token}, nil
 }
+
+// ErrNotFresh is the refusal of a token whose login is too old. Its code has a client sign in again.
+var ErrNotFresh = Refused(v1.TokenExpired,
+	"The session is older than five minutes: sign in with the password again")
 
 // freshLife is how long after its login a session may do what else needs the password again.
 const freshLife = 5 * time.Minute
@@ -98,8 +111,14 @@ func (o *Owner) Pair(ctx context.Context, password, from string) (pairing.Pairin
 	return o.s.pair(a, home.NewSecret(password))
 }
 
-// PairWithToken is Pair for an API client, which has the session's token only: the hub is not given the password.
-func (o *Owner) PairWithToken() (pairing.Pairing, error) { return o.s.pair(o.a, home.Secret{}) }
+// PairFresh is Pair for an API client that gave the password at its login, less than five minutes ago. The hub gets
+// every later password by it, but not today's: that is not kept. Error: ErrNotFresh.
+func (o *Owner) PairFresh() (pairing.Pairing, error) {
+	if !o.Fresh() {
+		return pairing.Pairing{}, ErrNotFresh
+	}
+	return o.s.pair(o.a, home.Secret{})
+}
 
 // RemoveHub removes a hub with the devices that it holds; home.ErrNotFound when it is not in the account.
 func (o *Owner) RemoveHub(name string) error {
@@ -122,7 +141,7 @@ func (o *Owner) ChangePassword(ctx context.Context, old, password, from string, 
 func (o *Owner) Watch() (look func() (Progress, bool), changed <-chan struct{}, stop func()) {
 	changed, stop = o.s.Changes.watch(o.a.ID)
 	return func() (Progress, bool) {
-		if _, _, err := o.s.session(o.token, false); err != nil {
+		if _, _, err := o.s.session(o.token, o.sess.Key, false); err != nil {
 			return Progress{}, false
 		}
 		return o.s.progress(o.a.ID)

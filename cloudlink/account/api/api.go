@@ -13,7 +13,8 @@
 //	resetInfo      {token}                                     {email, door, hubs[]}    -20673, -20674; uses nothing up
 //	resetPassword  {token, newPassword, leaveOut?: [hub], exposed?: bool}
 //	                                                           {epoch, hubs, devices}   -20673, -20674, -20615
-//	createPairing  {}                                (token)   {pairing}   the word that enrols a hub
+//	createPairing  {password?}                       (token)   {pairing}   the word that enrols a hub; -20651 without
+//	                                                                       the password, 5 minutes after the login
 //	listHubs       {}                                (token)   {hubs: [{hub, name, version, since, epoch, devices, online}]}
 //	removeHub      {hub}                             (token)   {}          -20580
 //	getHistory     {}                                (token)   {events: [{at, what, door, epoch, detail}]}, the newest first

@@ -23,11 +23,7 @@ func (c *call) owner(method string) (result, error) {
 	case "passthrough":
 		return c.passthrough(o)
 	case "createPairing":
-		p, err := o.PairWithToken()
-		if err != nil {
-			return nil, err
-		}
-		return result{"pairing": p.Reveal()}, nil
+		return c.createPairing(o)
 	case "listHubs":
 		hs, err := o.Hubs()
 		return result{"hubs": hs}, err
@@ -40,6 +36,25 @@ func (c *call) owner(method string) (result, error) {
 		return c.removeHub(o)
 	}
 	return c.unbindDevice(o)
+}
+
+// createPairing approves a hub, which receives every later password: a token alone is not enough for that.
+func (c *call) createPairing(o *account.Owner) (result, error) {
+	var p struct{ Password *string }
+	if err := c.read(&p); err != nil {
+		return nil, err
+	}
+	if p.Password != nil {
+		return approved(o.Pair(c.ctx, *p.Password, c.from))
+	}
+	return approved(o.PairFresh())
+}
+
+func approved(word interface{ Reveal() string }, err error) (result, error) {
+	if err != nil {
+		return nil, err
+	}
+	return result{"pairing": word.Reveal()}, nil
 }
 
 func (c *call) removeHub(o *account.Owner) (result, error) {
@@ -68,10 +83,6 @@ func (c *call) unbindDevice(o *account.Owner) (result, error) {
 	return nil, err
 }
 
-// errNotFresh has a client sign in again, as after the session's end.
-var errNotFresh = account.Refused(v1.TokenExpired,
-	"This changes the owner of the device or resets it: sign in with the password again, less than five minutes before")
-
 // passthrough relays an app's request to a device, and returns the device's answer. A device that refuses has answered.
 // Whoever has only a token gives no device away: a request that changes the owner needs a fresh session.
 func (c *call) passthrough(o *account.Owner) (result, error) {
@@ -90,7 +101,7 @@ func (c *call) passthrough(o *account.Owner) (result, error) {
 		return nil, errNotBound
 	}
 	if changesOwner([]byte(p.RequestData)) && !o.Fresh() {
-		return nil, errNotFresh
+		return nil, account.ErrNotFresh
 	}
 	answer, err := c.relay.Pass(c.ctx, o.Account(), id, []byte(p.RequestData))
 	if err != nil {

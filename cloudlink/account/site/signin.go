@@ -8,7 +8,7 @@ import (
 
 // front is where everybody begins: an owner who is signed in goes to the devices.
 func (w *Site) front(v *visit) {
-	if _, err := w.s.Owner(v.cookie(sessionCookie)); err == nil {
+	if _, err := w.s.OwnerOfCookie(v.cookie(sessionCookie)); err == nil {
 		v.goTo("/account")
 		return
 	}
@@ -36,7 +36,8 @@ func (v *visit) frontLinks() markup { return el("p", link("/", v.t.Account)) }
 
 func (w *Site) signIn(v *visit) {
 	in, err := w.s.Login(v.r.Context(), account.Login{
-		Email: v.field("email"), Password: v.field("password"), Door: account.DoorWeb, From: account.Network(v.r.RemoteAddr),
+		Email: v.field("email"), Password: v.field("password"), Door: account.DoorWeb,
+		From: account.Network(v.r.RemoteAddr), Cookie: true,
 	})
 	next := v.field("next")
 	if err != nil {
@@ -46,7 +47,7 @@ func (w *Site) signIn(v *visit) {
 	}
 	v.setCookie(sessionCookie, in.Token, cookieLife)
 	v.setCookie(ticketCookie, "", 0)
-	if o, err := w.s.Owner(in.Token); err == nil && o.Lang() == "" {
+	if o, err := w.s.OwnerOfCookie(in.Token); err == nil && o.Lang() == "" {
 		if err := o.SetLanguage(v.tag); err != nil {
 			w.log.Warn("language not kept", "err", err)
 		}
@@ -60,7 +61,7 @@ func (w *Site) signIn(v *visit) {
 }
 
 func (w *Site) signOut(v *visit) {
-	if o, err := w.s.Owner(v.cookie(sessionCookie)); err == nil {
+	if o, err := w.s.OwnerOfCookie(v.cookie(sessionCookie)); err == nil {
 		if err := o.SignOut(); err != nil {
 			w.log.Error("session not ended", "err", err)
 			v.show(http.StatusInternalServerError, page{title: v.t.SignOut, problem: v.t.Busy, body: v.frontLinks()})

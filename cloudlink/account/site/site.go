@@ -166,7 +166,7 @@ func (v *visit) goTo(path string) {
 // owned is a page that only a signed-in owner sees; anybody else is asked to sign in.
 func (w *Site) owned(do func(*visit)) func(*visit) {
 	return func(v *visit) {
-		o, err := w.s.Owner(v.cookie(sessionCookie))
+		o, err := w.s.OwnerOfCookie(v.cookie(sessionCookie))
 		if err != nil {
 			if v.r.Method == http.MethodGet {
 				v.signInForm(http.StatusUnauthorized, v.r.URL.Path, "", v.t.SignInFirst)

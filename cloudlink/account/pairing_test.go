@@ -1,0 +1,79 @@
+package account_test
+
+import (
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+)
+
+func TestATokenAloneAddsNoHub(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	token, refresh, _ := c.login(password, "Kasa_Android")
+	if code := c.call(token, "createPairing", p{}, nil); code != 0 {
+		t.Errorf("right after the login: %d", code)
+	}
+	c.clock.add(6 * time.Minute)
+	var renewed struct{ Token string }
+	if code := c.call("", "refreshToken", p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}, &renewed); code != 0 {
+		t.Fatal(code)
+	}
+	for name, token := range map[string]string{"the token": token, "the renewed token": renewed.Token} {
+		if code := c.call(token, "createPairing", p{}, nil); code != v1.TokenExpired {
+			t.Errorf("%s, six minutes after the login: %d, want %d", name, code, v1.TokenExpired)
+		}
+		if code := c.call(token, "createPairing", p{"password": "a wrong one"}, nil); code != v1.WrongPassword {
+			t.Errorf("%s with a wrong password: %d, want %d", name, code, v1.WrongPassword)
+		}
+		if code := c.call(token, "createPairing", p{"password": password}, nil); code != 0 {
+			t.Errorf("%s with the password: %d", name, code)
+		}
+		if code := c.call(token, "listHubs", p{}, nil); code != 0 {
+			t.Errorf("%s has ended: %d", name, code)
+		}
+	}
+}
+
+// TestACookieIsNoToken plays a program that listens on another port of 127.0.0.1 and was sent the website's cookie.
+func TestACookieIsNoToken(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	jar, _ := cookiejar.New(nil) // cannot fail
+	browser := &http.Client{Jar: jar}
+	defer http.DefaultClient.CloseIdleConnections()
+	form := url.Values{"email": {email}, "password": {password}}
+	resp, err := browser.PostForm(c.web.URL+"/signin", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	at, err := url.Parse(c.web.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookies := jar.Cookies(at)
+	if len(cookies) != 1 || resp.StatusCode != http.StatusOK {
+		t.Fatalf("the browser is not signed in: %d, %v", resp.StatusCode, cookies)
+	}
+	for _, shown := range []string{cookies[0].Value, cookies[0].Value + " cookie", "cookie-" + cookies[0].Value} {
+		for _, method := range []string{"createPairing", "getDeviceList", "getHistory", "logoutAll"} {
+			if code := c.call(shown, method, p{}, nil); code != v1.TokenExpired {
+				t.Errorf("%s with a cookie as the token: %d, want %d", method, code, v1.TokenExpired)
+			}
+		}
+	}
+	token := c.signIn()
+	jar.SetCookies(at, []*http.Cookie{{Name: cookies[0].Name, Value: token, Path: "/"}})
+	resp, err = browser.Get(c.web.URL + "/account")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a token as the cookie: %d, want %d", resp.StatusCode, http.StatusUnauthorized)
+	}
+}
