@@ -66,6 +66,25 @@ func (s *Service) pair(a Account, password home.Secret) (pairing.Pairing, error)
 	return p, s.st.AddPairing(offer, Event{At: now, What: "pairing made"})
 }
 
+// Enrol makes a member of the account a. A mail reports a hub that is new there to the owner, with the link "this was
+// not me": whoever guessed the password must not add one unseen. The errors are those of Members.Enrol.
+func (s *Service) Enrol(a Account, e Enrolment) error {
+	if m := e.Member; m.IsHub() {
+		token := rand.Text()
+		e.Mail = s.room(s.letters.HubAdded(a.recipient(), m.Label, token, m.At))
+		e.Disown = MailLink{
+			Key: hashed(token), Purpose: PurposeDisown, Account: a.ID, Epoch: a.Epoch, Door: DoorWeb, At: m.At,
+			Expires: m.At.Add(s.o.Policy.DisownLife),
+		}
+	}
+	if err := s.st.Enrol(e); err != nil {
+		return err
+	}
+	poke(s.mails)
+	s.Changes.Add(a.ID)
+	return nil
+}
+
 // DeviceInfo is a device as its owner sees it.
 type DeviceInfo struct {
 	wire.Device

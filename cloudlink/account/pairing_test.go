@@ -4,10 +4,12 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
 func TestATokenAloneAddsNoHub(t *testing.T) {
@@ -75,5 +77,35 @@ func TestACookieIsNoToken(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a token as the cookie: %d, want %d", resp.StatusCode, http.StatusUnauthorized)
+	}
+}
+
+func TestAMailReportsEachNewHub(t *testing.T) {
+	const subject = "A hub was added to your account"
+	c := open(t, nil)
+	c.register()
+	mine, _ := c.hub(c.pair(c.signIn()))
+	eventually(t, "the mail of the owner's hub", func() bool { return c.mail.count(subject) == 1 })
+	word := c.pair(c.signIn()) // by an intruder who guessed the password
+	theirs, _ := c.hub(word)
+	want[*wire.Enrolled](t, theirs.ask(enrolment(theirs.id, word))) // as after a lost answer
+	eventually(t, "the mail of the second hub", func() bool { return c.mail.count(subject) == 2 })
+	m := c.last("/notme")
+	if m.To != email || !strings.Contains(m.Text, "hub in the hall") {
+		t.Errorf("to %s:\n%s", m.To, m.Text)
+	}
+	if err := c.s.Disown(tokenIn.FindStringSubmatch(m.Text)[1]); err != nil {
+		t.Fatal(err)
+	}
+	refusedWith(t, theirs.ask(&wire.Hello{Account: theirs.account}), wire.CodeUnknown)
+	mine.hello(1) // the owner's own hub stays
+	if _, _, code := c.login(password, "Kasa_Android"); code != v1.WrongPassword {
+		t.Errorf("the guessed password: %d, want %d", code, v1.WrongPassword)
+	}
+	if n := c.mail.count(subject); n != 2 {
+		t.Errorf("%d mails of two hubs", n)
+	}
+	if code := c.reset(tokenIn.FindStringSubmatch(c.last("/reset").Text)[1], second); code != 0 {
+		t.Fatal(code)
 	}
 }

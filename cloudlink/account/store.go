@@ -143,7 +143,10 @@ type Enrolment struct {
 	Pairing string      // of a hub. A pairing that nobody has used accepts any Seq: a hub from a backup counts from there again
 	Secret  home.Secret // binding secret of a device
 	Grant   Grant
-	Event   Event // recorded at the first enrolment in the account
+	// At the first enrolment in the account the event is recorded, the mail queued, and the link in it stored.
+	Event  Event
+	Mail   mail.Mail
+	Disown MailLink // zero for none
 }
 
 // Acknowledgement says which grant is on a member's disk. The grants up to it are deleted: they hold passwords.

@@ -302,6 +302,7 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	if out, err := r.rekeyd(strings.TrimSpace(word), "login", "--pair", "--password-stdin"); err != nil {
 		t.Fatalf("login --pair: %s", out)
 	}
+	mailed(t, spool, "/notme", old) // of the hub
 	b.open("/account")
 	r.awaitFound()
 	r.bind()

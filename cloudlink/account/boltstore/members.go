@@ -138,7 +138,7 @@ func (s *Store) Enrol(e account.Enrolment) error {
 		if err != nil {
 			return err
 		}
-		event := e.Event
+		added := true
 		switch {
 		case known && old.Account != m.Account && m.IsHub():
 			return home.ErrForeign
@@ -147,7 +147,7 @@ func (s *Store) Enrol(e account.Enrolment) error {
 				return err
 			}
 		case known:
-			event = account.Event{}
+			added = false
 			m.At = at(old.At)
 		}
 		unused := false
@@ -164,10 +164,25 @@ func (s *Store) Enrol(e account.Enrolment) error {
 				return err
 			}
 		}
+		if added {
+			if err := s.reportMember(tx, a, e); err != nil {
+				return err
+			}
+		}
 		return errors.Join(boltfile.Put(tx.Bucket(bktMembers), []byte(m.Name), recordOf(m)),
 			tx.Bucket(bktHouses).Put(under(m.Account, []byte(m.Name)), nil), putGrant(tx, e.Grant, a.Epoch),
-			boltfile.Put(tx.Bucket(bktSaid), []byte(m.Name), saidRecord{Seq: e.Seq}), record(tx, m.Account, event))
+			boltfile.Put(tx.Bucket(bktSaid), []byte(m.Name), saidRecord{Seq: e.Seq}))
 	})
+}
+
+// reportMember records a new member in the history, and queues the mail to the account's owner with its link.
+func (s *Store) reportMember(tx *bbolt.Tx, a accountRecord, e account.Enrolment) error {
+	err := errors.Join(s.queue(tx, e.Mail), record(tx, a.ID, e.Event))
+	if err != nil || e.Disown.Key == "" {
+		return err
+	}
+	a.Links = append(a.Links, e.Disown.Key) // a reset link stays: a hub that enters must not end it
+	return errors.Join(putLink(tx, e.Disown), boltfile.Put(tx.Bucket(bktAccounts), []byte(a.ID), a))
 }
 
 // usePairing marks a pairing as used by a hub, and tells whether nobody had used it.

@@ -51,6 +51,18 @@ func englishMail() Mail {
 				Link: "This was not me",
 			}
 		},
+		HubAdded: func(at time.Time, hub string) Letter {
+			return Letter{
+				Subject: "A hub was added to your account",
+				Before: []string{
+					fmt.Sprintf("The hub %q was added to your account on %s. "+
+						"A hub receives every new password of the account, and gives it to your devices.", hub, englishTime(at)),
+					"If this was not you, open this link. It signs everybody out, removes this hub and those that were added later, " +
+						"and sends you a mail with which you choose a new password:",
+				},
+				Link: "This was not me",
+			}
+		},
 		Code:   func(page string) string { return fmt.Sprintf("Or type this code at %s:", page) },
 		Footer: "This mail was sent by a machine. Nobody reads what is answered to it.",
 	}

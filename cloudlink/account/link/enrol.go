@@ -57,7 +57,7 @@ func (r *request) enrolOnce(e *wire.Enrol) ([]wire.Body, error) {
 	if next.Grant, err = account.SealGrant(a, next.Member, password); err != nil {
 		return nil, err
 	}
-	err = l.st.Enrol(next)
+	err = l.s.Enrol(a, next)
 	switch {
 	case errors.Is(err, account.ErrUsed):
 		return refuse(wire.CodePairing, "the pairing was used"), nil
@@ -68,7 +68,6 @@ func (r *request) enrolOnce(e *wire.Enrol) ([]wire.Body, error) {
 	case err != nil:
 		return nil, err
 	}
-	l.s.Changes.Add(a.ID)
 	l.o.Log.Info("member enrolled", "member", name, "account", a.ID)
 	enrolled := &wire.Enrolled{Account: a.ID, Keys: l.id.Keys, Notice: a.Notice}
 	if next.Member.IsHub() {

@@ -45,6 +45,12 @@ func (l Letters) Changed(to Recipient, door, notMe string, reset bool, now time.
 	return compose(t, to, t.Mail.Changed(now, door, reset), l.BaseURL+"/notme", notMe, now, 3*24*time.Hour)
 }
 
+// HubAdded is the letter that reports a new hub of the account, with the link "this was not me".
+func (l Letters) HubAdded(to Recipient, hub, notMe string, now time.Time) Mail {
+	t := language.Of(to.Lang)
+	return compose(t, to, t.Mail.HubAdded(now, hub), l.BaseURL+"/notme", notMe, now, 3*24*time.Hour)
+}
+
 // compose puts a letter together, as text and as HTML: with a link to the page, which carries the token behind the #, and the same
 // token as a code to type where the link cannot be opened. Without a token the link leads to the page, and that is all.
 func compose(t *language.Texts, to Recipient, l language.Letter, page, token string, now time.Time, life time.Duration) Mail {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -49,6 +50,31 @@ func oneOfManyHubsUsesAPairing(r *rig) {
 	foreign := r.enrolment(a)
 	foreign.Member.Account, foreign.Grant.Notice = "bob", r.notice("bob", 1, nil)
 	r.fails(r.s.Enrol(foreign), account.ErrUsed)
+}
+
+func aNewHubIsReportedOnce(r *rig) {
+	a := r.account("anna")
+	reset := link(account.PurposeReset, "anna", 1, "reset")
+	r.must(r.s.OfferReset(reset, mail.Mail{}, account.Event{}))
+	e := r.enrolment(a)
+	e.Mail = letter("anna", "a new hub")
+	e.Disown = link(account.PurposeDisown, "anna", 1, "disown hub")
+	r.must(r.s.Enrol(e))
+	again := e // the answer was lost
+	again.Disown.Key = "disown again"
+	r.must(r.s.Enrol(again))
+	n, err := r.s.WaitingMails()
+	r.must(err)
+	r.equal("mails", n, 1)
+	_, err = r.s.MailLink("disown again")
+	r.fails(err, home.ErrNotFound)
+	_, err = r.s.MailLink("reset")
+	r.must(err) // a new hub does not end the owner's reset
+	next := r.turn(a)
+	next.AllLinks = true
+	r.must(r.s.BeginEpoch(next))
+	_, err = r.s.MailLink("disown hub")
+	r.fails(err, home.ErrNotFound)
 }
 
 func anEnrolmentIsOfTheNewestEpoch(r *rig) {

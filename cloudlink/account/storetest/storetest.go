@@ -39,6 +39,7 @@ func Run(t *testing.T, o Opener) {
 		"NoSessionSlipsPastAReset":                         noSessionSlipsPastAReset,
 		"SessionsEndOneByOneAndTogether":                   sessionsEndOneByOneAndTogether,
 		"OneOfManyHubsUsesAPairing":                        oneOfManyHubsUsesAPairing,
+		"ANewHubIsReportedOnce":                            aNewHubIsReportedOnce,
 		"AnEnrolmentIsOfTheNewestEpoch":                    anEnrolmentIsOfTheNewestEpoch,
 		"ANativeDeviceEnrolsWhereItIsBound":                aNativeDeviceEnrolsWhereItIsBound,
 		"AMemberBelongsToOneAccount":                       aMemberBelongsToOneAccount,
