@@ -37,8 +37,7 @@ type Policy struct {
 	HashThreads uint8
 	Hashers     int // passwords hashed at once; each needs HashMemory
 
-	NoticeEvery time.Duration // how often each account's notice is signed anew and repeated
-	MaxDevices  int           // of one account
+	MaxDevices int // of one account
 }
 
 // DefaultPolicy returns what holds unless told otherwise: OWASP's Forgot Password Cheat Sheet and NIST SP 800-63B, within what
@@ -53,7 +52,7 @@ func DefaultPolicy() Policy {
 		ConnectionsFrom: 256,
 		PasswordMin:     12, PasswordMax: 32,
 		HashMemory: 19 << 10, HashTime: 2, HashThreads: 1, Hashers: min(4, runtime.GOMAXPROCS(0)),
-		NoticeEvery: time.Hour, MaxDevices: 100_000,
+		MaxDevices: 100_000,
 	}
 }
 
@@ -94,7 +93,6 @@ func (p *Policy) knobs() []knob {
 		{"hash_time", &p.HashTime, 2, 100},
 		{"hash_threads", &p.HashThreads, 1, 64},
 		{"hashers", &p.Hashers, 1, 1024},
-		life("notice_every", &p.NoticeEvery, time.Second, 7*day),
 		{"max_devices", &p.MaxDevices, 1, 1_000_000},
 	}
 }

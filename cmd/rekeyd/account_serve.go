@@ -127,7 +127,7 @@ const policyExample = `{
   "login_failures": 20, "login_window": "30m", "login_lock": "2h", "login_from": 200, "connections_from": 256,
   "password_min": 12, "password_max": 32,
   "hash_memory": 19456, "hash_time": 2, "hash_threads": 1,
-  "notice_every": "1h", "max_devices": 100000
+  "max_devices": 100000
 }
 
 "profile": "vendor" takes passwords from 6 characters on, as the vendor does; all else is the same there. "hashers" is
