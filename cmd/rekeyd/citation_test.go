@@ -127,3 +127,39 @@ func TestBrokenCitationsAreFound(t *testing.T) {
 		}
 	}
 }
+
+// SECURITY.md names the test that shows each line. The name of a test that went is a promise that nothing holds.
+func TestEveryTestThatThePageOfThreatsNamesExists(t *testing.T) {
+	page, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	err = filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(raw), -1) {
+			tests[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(page), -1)
+	if len(named) < 20 {
+		t.Errorf("%d tests are named", len(named))
+	}
+	for _, m := range named {
+		if !tests[m[1]] {
+			t.Errorf("%s does not exist", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile("`([a-z]+/[a-z/]+\\.(?:txtar|go))`").FindAllStringSubmatch(string(page), -1) {
+		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -226,7 +226,7 @@ func TestTheMapIsTrueBothWays(t *testing.T) {
 		".git",
 		".gitignore",
 		"BENCHMARKS.md",
-		"LICENSE",
+		"LICENSE", "SECURITY.md",
 		"Makefile",
 		"README.md",
 		"cloudlink",
