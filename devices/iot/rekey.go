@@ -48,7 +48,7 @@ func newTransfer(r keyring.Recipient, m home.Move) (transfer, error) {
 	return t, err
 }
 
-// username returns the e-mail address that belongs to a credential.
+// recipient is the device as the recipient of a secret, after what it proved or stated.
 func recipient(dev home.Device, m home.Move, e home.Evidence) keyring.Recipient {
 	return keyring.Recipient{Device: dev, Terms: m.Terms, Evidence: e}
 }
@@ -61,6 +61,7 @@ func unbinding(m home.Move) error {
 	return m.Unbinding()
 }
 
+// username returns the e-mail address that belongs to a credential.
 func username(a home.Account, c home.Credential) string { return cmp.Or(c.Username, a.Email) }
 
 // Rekey unbinds the device and binds it with the new password, which the device tries at its cloud by itself. It asks

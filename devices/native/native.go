@@ -31,7 +31,7 @@ type Options struct {
 	Patience time.Duration
 }
 
-// Driver speaks to the doors of devices. It is safe for use by several goroutines.
+// Driver speaks to the endpoints of devices. It is safe for use by several goroutines.
 type Driver struct {
 	o    Options
 	http *http.Client
@@ -64,7 +64,7 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 	f := home.Finding{Match: home.Unknown, Device: dev}
 	s, nonce, _, err := d.ask(ctx, dev)
 	if err != nil {
-		f.Verdict = home.Verdict{State: home.Unreachable, Detail: "its door does not answer"}
+		f.Verdict = home.Verdict{State: home.Unreachable, Detail: "its endpoint does not answer"}
 		if errors.Is(err, home.ErrForged) {
 			f.Verdict = home.Verdict{State: home.Mismatch, Detail: "something else answers at its address"}
 		}
@@ -240,7 +240,7 @@ func (d *Driver) ask(
 	return s, nonce, local, nil
 }
 
-// say sends a message through the device's door and returns the answer, which is to that very message, and the hub's
+// say sends a message through the device's endpoint and returns the answer, which is to that very message, and the hub's
 // own address on the way there.
 func (d *Driver) say(ctx context.Context, dev home.Device, b wire.Body) (*wire.Message, netip.Addr, error) {
 	var local netip.Addr
@@ -273,7 +273,7 @@ func (d *Driver) say(ctx context.Context, dev home.Device, b wire.Body) (*wire.M
 		return nil, local, home.ErrUnreachable
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, local, fmt.Errorf("door answered %s: %w", strings.ToLower(resp.Status), home.ErrForged)
+		return nil, local, fmt.Errorf("the endpoint answered %s: %w", strings.ToLower(resp.Status), home.ErrForged)
 	}
 	m, err := wire.ParseMessage(in)
 	if err != nil {
