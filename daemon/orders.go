@@ -29,9 +29,13 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 		if v.State == home.Current || v.HoldsOlder() {
 			continue // it proves what it holds
 		}
+		if d, ok := r.o.Roster.Device(id); ok && d.Protocol == home.Native {
+			continue // it is known by its keys: see home.Binding.Terms
+		}
 		if err := r.allowFresh(id); err != nil {
 			return err
 		}
+		again = append(again, id) // a probe may have begun before the consent was on disk
 	}
 	if len(again) == 0 {
 		return nil // the change of the house has scheduled them
