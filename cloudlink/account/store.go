@@ -114,11 +114,12 @@ type Members interface {
 	Members(account string) ([]Member, error)
 	// Houses returns the accounts that have members.
 	Houses() ([]Account, error)
-	// AddPairing stores a pairing. Errors: ErrEpoch when the account's epoch is not the pairing's, or the account is closed.
+	// AddPairing stores a pairing. Errors: ErrEpoch when the account's epoch is not the pairing's, or the account is
+	// closed.
 	AddPairing(p Pairing, e Event) error
 	Pairing(name string) (Pairing, error)
-	// Enrol makes a member. Errors: ErrEpoch when the grant is of another epoch than the account's newest, or the account is closed; ErrUsed when the pairing is
-	// missing, or was used by another hub; home.ErrNotFound when no hub of the account has bound the device; ErrReplayed;
+	// Enrol makes a member. Errors: ErrEpoch when the grant is of another epoch than the account's newest, or the account is
+	// closed; ErrUsed when the pairing is missing, or was used by another hub; home.ErrNotFound when no hub of the account has bound the device; ErrReplayed;
 	// home.ErrForeign for a hub of another account, whose owner has to remove it first.
 	Enrol(Enrolment) error
 	// Invitations returns the accounts that have bound a device which speaks the link: it can enrol with one of them.

@@ -33,7 +33,11 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 		false,
 		"allow these devices passwords nearly in the clear on your network, or with =false forbid it again",
 	)
-	all := c.Flags().Bool("all", false, "every device that proves a password of yours, and after a question those that name your account")
+	all := c.Flags().Bool(
+		"all",
+		false,
+		"every device that proves a password of yours, and after a question those that name your account",
+	)
 	yes := c.Flags().Bool("yes", false, "with --all: answer that question with yes")
 	c.Args = terminal.Args(func(_ *cobra.Command, names []string) error {
 		switch {
@@ -82,7 +86,8 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 		case said:
 			return order(c, "forbid-cleartext", ids)
 		case len(weak) > 0:
-			fmt.Fprintln(c.ErrOrStderr(), "hint: some take a password only nearly in the clear, and stay as they are; to allow it: "+
+			fmt.Fprintln(c.ErrOrStderr(), "hint: some take a password only nearly in the clear, and stay as they are; "+
+				"to allow it: "+
 				"rekeyd bind --allow-cleartext-bind "+strings.Join(inCommand(weak), " "))
 		}
 		return nil
@@ -117,7 +122,8 @@ func ours(c *cobra.Command, rows []daemon.Row, confirmed bool) []home.DeviceID {
 		others = append(others, claimed...)
 	}
 	if len(others) > 0 {
-		fmt.Fprintln(c.ErrOrStderr(), "hint: not bound, because it has proved no password of yours; bind what is yours by its name: "+
+		fmt.Fprintln(c.ErrOrStderr(), "hint: not bound, because it has proved no password of yours; "+
+			"bind your own devices by name: "+
 			"rekeyd bind "+strings.Join(inCommand(others), " "))
 	}
 	return idsOf(proved)

@@ -87,7 +87,7 @@ func FuzzOwnerChangesAreFoundAnywhere(f *testing.F) {
 			return r
 		}, ownerChanges[int(which)%len(ownerChanges)])
 		if !json.Valid([]byte(request)) {
-			t.Skip()
+			return // a change of letter case broke a string of the request: no JSON
 		}
 		name, _ := json.Marshal(other) // of a string: cannot fail
 		for _, w := range wraps[:min(6, len(wraps))] {
