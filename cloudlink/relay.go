@@ -58,25 +58,29 @@ func (l *Link) relay(_ *request, m *wire.Message, b *wire.Relay) error {
 	case left > relayLongest.Milliseconds():
 		return home.ErrForged
 	}
-	o.request, err = l.Open(wire.RelayInfo(b.Account, m.From, l.o.Identity.Name, b.Device, m.ID), b.Sealed)
-	if err != nil || len(o.request) > wire.MaxRelay {
-		return home.ErrForged
-	}
 	was, known, room := l.remember(o, now)
 	switch {
-	case known:
+	case known: // asked before the seal, whose key may have been replaced since
 		l.counts.replayed.Add(1)
 		if was != nil { // else it is being carried out
 			l.reply(o, was)
 		}
+		return nil
 	case !room: // it could be carried out twice
 		l.reply(o, &wire.Relayed{Code: wire.CodeBusy})
+		return nil
+	}
+	o.request, err = l.Open(wire.RelayInfo(b.Account, m.From, l.o.Identity.Name, b.Device, m.ID), b.Sealed)
+	if err != nil || len(o.request) > wire.MaxRelay {
+		// The service signed it: most likely it was on its way while the sealing key was replaced.
+		l.drop(&l.counts.forged, "a request to a device that does not open", err)
+		l.finished(o, &wire.Relayed{Code: wire.CodeOldKey})
+		return nil
+	}
+	select {
+	case l.orders <- o:
 	default:
-		select {
-		case l.orders <- o:
-		default:
-			l.finished(o, &wire.Relayed{Code: wire.CodeBusy})
-		}
+		l.finished(o, &wire.Relayed{Code: wire.CodeBusy})
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -158,5 +159,44 @@ func TestAForgedOrLateRequestReachesNoDevice(t *testing.T) {
 	}
 	if n := reached.Load(); n != 1 {
 		t.Errorf("%d requests reached a device, want the honest one", n)
+	}
+}
+
+func TestARequestThatCrossesAChangeOfTheSealingKeyIsCarriedOutOnce(t *testing.T) {
+	t.Parallel()
+	var reached atomic.Int32
+	s := play(t, func(o *cloudlink.Options) {
+		o.KeyLife, o.AskEvery = 300*time.Millisecond, 100*time.Millisecond
+		o.Relay = func(context.Context, home.DeviceID, []byte) ([]byte, error) {
+			reached.Add(1)
+			return []byte("done"), nil
+		}
+	})
+	was := s.sealKey()
+	m := s.relay("lamp", "toggle")
+	changed := func() bool { return !slices.Equal(s.sealKey().Seal, was.Seal) }
+	eventually(t, time.Minute, "the key is replaced", changed)
+	for i := range 2 { // a hub has dropped the key before once the service's answer has arrived
+		eventually(t, time.Minute, "the key before is dropped", func() bool { return len(s.seeds()) == 1 })
+		s.send(m)
+		if re, code, _ := s.relayed(); re != m.ID || code != wire.CodeOldKey {
+			t.Errorf("time %d: %q, want %q", i, code, wire.CodeOldKey)
+		}
+	}
+	if n := reached.Load(); n != 0 {
+		t.Errorf("%d requests reached the device", n)
+	}
+	code := wire.CodeOldKey
+	for code == wire.CodeOldKey { // sealed again, as the service does
+		m = s.relay("lamp", "toggle")
+		s.send(m)
+		_, code, _ = s.relayed()
+	}
+	was = s.sealKey()
+	eventually(t, time.Minute, "the key is replaced again", changed)
+	eventually(t, time.Minute, "the key before is dropped", func() bool { return len(s.seeds()) == 1 })
+	s.send(m) // the broker brings it once more
+	if re, code, plain := s.relayed(); re != m.ID || code != "" || plain != "done" || reached.Load() != 1 {
+		t.Errorf("%q %q, reached the device %d times", code, plain, reached.Load())
 	}
 }

@@ -166,6 +166,34 @@ func TestARequestThatWasLostIsSentAgain(t *testing.T) {
 	}
 }
 
+func TestARequestThatTheHubCannotOpenIsSealedAgain(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	token := c.signIn()
+	hub, _ := c.hub(c.pair(token))
+	hub.hello(1)
+	device := hub.plugs("plug-", 1)[0].id
+	answer := c.asks(token, device, "{}")
+	first, b, _ := hub.opens()
+	hub.answers(first, b, wire.CodeOldKey, "")
+	second, b, _ := hub.opens()
+	if second.ID == first.ID {
+		t.Error("it has the same ID: a hub would repeat its answer")
+	}
+	hub.answers(second, b, "", "{}")
+	if got := <-answer; got.code != 0 {
+		t.Errorf("%+v", got)
+	}
+	answer = c.asks(token, device, "{}")
+	for range 2 {
+		m, b, _ := hub.opens()
+		hub.answers(m, b, wire.CodeOldKey, "")
+	}
+	if got := <-answer; got.code != v1.Busy {
+		t.Errorf("a hub that opens nothing: %+v", got)
+	}
+}
+
 func TestCamerasOfTheNCClassAreForTPCameraOnly(t *testing.T) {
 	c := open(t, nil)
 	c.register()

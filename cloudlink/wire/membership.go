@@ -145,6 +145,7 @@ const (
 	CodeBusy      = "busy"       // later again
 	CodeOffline   = "offline"    // the device does not answer
 	CodeRestarted = "restarted"  // the request was for an earlier start of this member
+	CodeOldKey    = "old-key"    // the request was sealed to a key that this member has replaced: seal it again
 	CodeExpired   = "expired"    // the request came too late
 	CodeNotSpoken = "not-spoken" // the device takes no requests in this way
 )

@@ -73,9 +73,21 @@ func (r *relays) take(from, re string, b *wire.Relayed) bool {
 	return true
 }
 
+// errOldKey is the answer of a hub that replaced its sealing key while a request was on its way. It did nothing.
+var errOldKey = account.Refused(v1.Busy, "The device's hub has just changed its key, try again")
+
 // Pass relays a request of an owner's app to a device of the account, and returns the device's answer. A device that
 // refuses has answered. The errors are *v1.Error.
 func (l *Link) Pass(ctx context.Context, accountID, id string, request []byte) ([]byte, error) {
+	answer, err := l.pass(ctx, accountID, id, request)
+	if errors.Is(err, errOldKey) {
+		return l.pass(ctx, accountID, id, request)
+	}
+	return answer, err
+}
+
+// pass seals a request to the key that the hub has now, and sends it until an answer comes.
+func (l *Link) pass(ctx context.Context, accountID, id string, request []byte) ([]byte, error) {
 	to, err := l.relayTo(accountID, id)
 	switch {
 	case errors.Is(err, home.ErrNotFound):
@@ -135,6 +147,8 @@ func (l *Link) relayed(accountID string, from account.Member, re string, b *wire
 		return nil, account.Refused(v1.InvalidInput, "The device takes no requests in this way")
 	case wire.CodeBusy, wire.CodeRestarted:
 		return nil, account.Refused(v1.Busy, "The device is busy, try again")
+	case wire.CodeOldKey:
+		return nil, errOldKey
 	case wire.CodeExpired:
 		return nil, account.Refused(v1.TimedOut, "The request reached the device's hub too late")
 	default:
