@@ -43,12 +43,33 @@ func (r *Rekeyer) adopt(h home.House) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.rebind(h.Bindings)
 	for _, b := range h.Bindings {
 		r.remember(b.Device)
 		if !b.Current(h.Account.Epoch) {
 			r.schedule(b.Device, later(now, b.Next))
 		} else if at, ok := b.Glance(now); ok {
 			r.schedule(b.Device, later(now, at))
+		}
+	}
+}
+
+// rebind replaces the set of bound devices, and moves what is due to the schedule where it belongs now; r.mu is held.
+func (r *Rekeyer) rebind(bindings []home.Binding) {
+	before := r.isBound
+	r.isBound = make(map[home.DeviceID]bool, len(bindings))
+	for _, b := range bindings {
+		r.isBound[b.Device] = true
+		if at, ok := r.unbound.remove(b.Device); ok {
+			r.due.add(b.Device, at)
+		}
+	}
+	for id := range before {
+		if r.isBound[id] {
+			continue
+		}
+		if at, ok := r.due.remove(id); ok {
+			r.schedule(id, at)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -20,6 +21,8 @@ type memory struct {
 	proved   bool         // at the last probe it proved that it holds a credential of the account
 	since    time.Time    // when verdict last changed
 	identity home.Device  // name, model and kind that the device gave its driver
+
+	addr netip.Addr // of the last sighting or job; an unbound device is scheduled there
 
 	misses     int       // probes in a row without an answer
 	missed     time.Time // time of the last of them

@@ -24,6 +24,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.postpone(ctx, t, "read", err)
 		return
 	}
+	r.with(id, func(m *memory) { m.addr = t.device.Addr.Addr() })
 	switch {
 	case t.driver == nil:
 		r.keep(t, home.Finding{

@@ -124,6 +124,7 @@ func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
 		// A device that is not bound has the name of its strongest key.
 		if d, ok := r.o.Roster.Device(id); ok && d.ID != id {
 			m, old := r.remember(d.ID), r.memories[id]
+			m.addr = d.Addr.Addr()
 			if old != nil {
 				m.match, m.verdict, m.since, m.identity, m.left = old.match, old.verdict, old.since, old.identity, old.left
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -26,7 +27,9 @@ type Options struct {
 	// row of each device is kept for it. It may be nil.
 	Changed func(Row)
 
-	Parallel int           // devices probed or moved at once; 16 when zero
+	// Parallel is the number of slots: devices probed or moved at once. Unbound devices use a quarter of them, at least
+	// one. 16 when zero.
+	Parallel int
 	Recheck  time.Duration // pause between probes of a current device; 6 h when zero
 	Patience time.Duration // time limit of one job; 1 min when zero
 }
@@ -44,9 +47,18 @@ type Rekeyer struct {
 
 	mu       sync.Mutex // guards the fields below; never held over I/O
 	memories map[home.DeviceID]*memory
-	due      schedule
+	isBound  map[home.DeviceID]bool  // as of the last adopt
+	due      schedule[home.DeviceID] // bound devices
+	unbound  unbound
 	swept    time.Time
 	full     bool // there are more devices than a house has
+}
+
+// job is one run of mend.
+type job struct {
+	id      home.DeviceID
+	unbound bool       // it occupies one of the slots for unbound devices
+	addr    netip.Addr // of an unbound device
 }
 
 // New checks o and returns a Rekeyer. Run starts it.
@@ -81,7 +93,7 @@ func New(o Options) (*Rekeyer, error) {
 	}
 	return &Rekeyer{
 		o: o, wake: make(chan struct{}, 1), alive: make(chan struct{}), memories: map[home.DeviceID]*memory{},
-		reports: newReports(),
+		reports: newReports(), unbound: newUnbound(max(1, o.Parallel/4)),
 	}, nil
 }
 
@@ -99,11 +111,12 @@ func (r *Rekeyer) Run(ctx context.Context) error {
 
 	busy := make(chan struct{}, r.o.Parallel)
 	for {
-		next, ids := r.take(time.Now(), r.o.Parallel-len(busy))
-		for _, id := range ids {
+		next, jobs := r.take(time.Now(), r.o.Parallel-len(busy))
+		for _, j := range jobs {
 			busy <- struct{}{}
 			parts.Go(func() {
-				r.mend(ctx, id)
+				r.mend(ctx, j.id)
+				r.end(j)
 				<-busy
 				r.poke()
 			})
@@ -143,7 +156,11 @@ func (r *Rekeyer) schedule(id home.DeviceID, at time.Time) {
 		m.repeat = true
 		return
 	}
-	r.due.add(id, at)
+	if r.isBound[id] {
+		r.due.add(id, at)
+	} else {
+		r.unbound.add(id, m.addr, at)
+	}
 	r.poke()
 }
 
@@ -154,25 +171,51 @@ func (r *Rekeyer) poke() {
 	}
 }
 
-// take returns up to n devices that are due and marks them busy, and the time at which the next one is due.
-func (r *Rekeyer) take(now time.Time, n int) (next time.Time, ids []home.DeviceID) {
+// take starts up to n jobs, those of bound devices first: it marks their devices busy. It returns the jobs, and the time
+// at which the next device is due.
+func (r *Rekeyer) take(now time.Time, n int) (next time.Time, jobs []job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(ids) < n {
-		id, ok := r.due.pop(now)
+	for len(jobs) < n {
+		j, ok := r.pop(now)
 		if !ok {
-			return r.due.next(now.Add(time.Hour)), ids
+			return r.unbound.next(r.due.next(now.Add(time.Hour))), jobs
 		}
-		switch m := r.memories[id]; {
-		case m == nil: // its device left, and was forgotten
-		case m.busy:
-			m.repeat = true
-		default:
+		m := r.memories[j.id]
+		if m != nil && !m.busy {
 			m.busy = true
-			ids = append(ids, id)
+			jobs = append(jobs, j)
+			continue
+		}
+		if m != nil { // else its device left, and was forgotten
+			m.repeat = true
+		}
+		if j.unbound {
+			r.unbound.done(j.addr, true, now)
 		}
 	}
-	return now.Add(time.Hour), ids // the end of a job pokes
+	return now.Add(time.Hour), jobs // the end of a job pokes
+}
+
+// pop returns the job of a device that is due; r.mu is held.
+func (r *Rekeyer) pop(now time.Time) (j job, ok bool) {
+	if j.id, ok = r.due.pop(now); ok {
+		return j, true
+	}
+	j.id, j.addr, ok = r.unbound.pop(now)
+	j.unbound = ok
+	return j, ok
+}
+
+// end gives back what the job of an unbound device occupies.
+func (r *Rekeyer) end(j job) {
+	if !j.unbound {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.memories[j.id]
+	r.unbound.done(j.addr, m == nil || m.verdict.State != home.Unreachable, time.Now())
 }
 
 // jitter spreads over time what would otherwise happen at once.

@@ -25,7 +25,7 @@ func (r *Rekeyer) see(sightings []home.Sighting) {
 		bound := !errors.Is(err, home.ErrNotFound) // also where the ledger cannot be read now
 		r.mu.Lock()
 		m := r.remember(d.ID)
-		m.misses = 0
+		m.misses, m.addr = 0, d.Addr.Addr()
 		if here {
 			m.left = time.Time{}
 		} else if m.left.IsZero() {
@@ -103,6 +103,8 @@ func (r *Rekeyer) sweep(now time.Time) {
 		r.mu.Lock()
 		if m := r.memories[id]; m != nil && !m.busy {
 			delete(r.memories, id)
+			r.due.remove(id)
+			r.unbound.remove(id)
 		}
 		r.mu.Unlock()
 	}
