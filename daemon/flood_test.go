@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -128,6 +129,46 @@ func TestPausesAtASilentAddressGrow(t *testing.T) {
 			before, pause := began[i-1].Sub(began[i-2]), began[i].Sub(began[i-1])
 			if pause < before || pause > 6*time.Minute {
 				t.Errorf("probe %d came %v after the one before, which had come after %v", i, pause, before)
+			}
+		}
+	})
+}
+
+// A flood of devices that come and go leaves nothing in the tables of the engine.
+func TestDevicesThatCameAndWentLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		s := quiet(h.lan)
+		h.drive(map[home.Protocol]daemon.Driver{home.IOT: s})
+		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			h.bind(front)
+			for wave := range 20 {
+				var all []home.Sighting
+				for i := range 100 {
+					all = append(all, home.Sighting{
+						Source: "iot-udp", Protocol: home.IOT, Keys: []string{fmt.Sprintf("mac:0a%04x%06x", wave, i)},
+						Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 10, byte(wave), byte(i)}), 9999), At: time.Now(),
+					})
+				}
+				s.sightings <- all
+				time.Sleep(10 * time.Minute)
+				gone := slices.Clone(all)
+				for i := range gone {
+					gone[i].Gone, gone[i].At = true, time.Now()
+				}
+				s.sightings <- gone
+				time.Sleep(time.Minute)
+			}
+			time.Sleep(2 * time.Hour)
+			s.announce(1, func(int) netip.Addr { return netip.MustParseAddr("127.10.0.1") }) // a sweep follows a change
+			time.Sleep(time.Second)
+		})
+		for table, n := range h.engine.Sizes() {
+			if n > 200 {
+				t.Errorf("%d entries in %s", n, table)
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -13,10 +14,12 @@ type reports struct {
 	mu      sync.Mutex // guards ids; never held over I/O or while the callback runs
 	ids     map[home.DeviceID]bool
 	waiting chan struct{} // has room for one: more devices need no second signal
+
+	published map[home.DeviceID]Row // the last row of each device; used by drain only
 }
 
 func newReports() *reports {
-	return &reports{ids: map[home.DeviceID]bool{}, waiting: make(chan struct{}, 1)}
+	return &reports{ids: map[home.DeviceID]bool{}, waiting: make(chan struct{}, 1), published: map[home.DeviceID]Row{}}
 }
 
 // add queues devices.
@@ -34,7 +37,6 @@ func (q *reports) add(ids ...home.DeviceID) {
 
 // drain calls publish for each row that has changed, one at a time, until ctx ends.
 func (q *reports) drain(ctx context.Context, rowsOf func([]home.DeviceID) []Row, publish func(Row)) {
-	published := map[home.DeviceID]Row{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -52,12 +54,23 @@ func (q *reports) drain(ctx context.Context, rowsOf func([]home.DeviceID) []Row,
 			// A few at a time: publish may take long, and the rows of the rest are to be the newest then.
 			some := ids[:min(len(ids), 64)]
 			ids = ids[len(some):]
-			for _, row := range rowsOf(some) {
-				if published[row.ID] != row && ctx.Err() == nil {
-					published[row.ID] = row
+			rows := rowsOf(some)
+			q.forget(some, rows)
+			for _, row := range rows {
+				if q.published[row.ID] != row && ctx.Err() == nil {
+					q.published[row.ID] = row
 					publish(row)
 				}
 			}
+		}
+	}
+}
+
+// forget drops the published rows of devices that have none any more.
+func (q *reports) forget(ids []home.DeviceID, rows []Row) {
+	for _, id := range ids {
+		if !slices.ContainsFunc(rows, func(r Row) bool { return r.ID == id }) {
+			delete(q.published, id)
 		}
 	}
 }

@@ -105,6 +105,7 @@ func (r *Rekeyer) sweep(now time.Time) {
 			delete(r.memories, id)
 			r.due.remove(id)
 			r.unbound.remove(id)
+			r.reports.add(id) // its row is dropped
 		}
 		r.mu.Unlock()
 	}
