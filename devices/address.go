@@ -7,7 +7,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// maxSpoke bounds what is remembered of addresses.
+// maxSpoke is how many addresses are remembered; beyond it those of bound devices only.
 const maxSpoke = 4096
 
 // maxOthers is how many other addresses of one device are shown.
@@ -24,7 +24,11 @@ func (r *Roster) Spoke(id home.DeviceID, at netip.AddrPort) {
 		return
 	}
 	if len(r.spoke) >= maxSpoke {
-		clear(r.spoke) // each comes back with its device's next failure
+		for root := range r.spoke { // each comes back with its device's next failure
+			if d := r.devs[root]; d == nil || !r.isOfHouse(d.keys) {
+				delete(r.spoke, root)
+			}
+		}
 	}
 	r.spoke[ds[0].root] = at
 	r.report(map[string]bool{ds[0].root: true})

@@ -39,9 +39,6 @@ type Roster struct {
 // Hold is how long an address holds against another one that claims the same key: three sweeps.
 const Hold = 3 * time.Minute
 
-// maxFaces bounds the roster: some times what a discovery keeps at a time. Beyond it those who left are forgotten.
-const maxFaces = 32768
-
 // maxParents is how many different strong keys one key is remembered with; with more it is disputed in any case.
 const maxParents = 8
 
@@ -155,29 +152,3 @@ func (f *face) take(s home.Sighting) {
 
 // here reports whether the face was heard, and has not said goodbye since.
 func (r *Roster) here(f *face) bool { return f.Source != onDisk && f.At.After(r.gone[bye(f.Sighting)]) }
-
-// room reports whether there is room for s, and makes some where there is none.
-func (r *Roster) room(s home.Sighting, touched map[string]bool) bool {
-	if _, known := r.faces[faceName(s)]; known || len(r.faces) < maxFaces {
-		return true
-	}
-	if s.At.Sub(r.swept).Abs() < time.Minute {
-		return false
-	}
-	r.swept = s.At
-	for name, f := range r.faces {
-		if f.Source != onDisk && !r.here(f) {
-			r.forget(name, f, touched)
-		}
-	}
-	return len(r.faces) < maxFaces
-}
-
-func (r *Roster) forget(name string, f *face, touched map[string]bool) {
-	delete(r.faces, name)
-	delete(r.gone, bye(f.Sighting))
-	for _, k := range f.Keys {
-		delete(r.keys[k].faces, name)
-		touched[k] = true
-	}
-}
