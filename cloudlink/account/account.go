@@ -42,11 +42,12 @@ type Service struct {
 	hash    *hasher
 	letters mail.Letters
 
-	logins  *lock
-	forgots *limit // by e-mail address
-	askers  *limit // by network address
-	sprays  *limit // failed logins, by network address
-	waiting *lanes // logins under way, by network address
+	logins    *lock
+	terminals *lock  // by terminal that signed in before
+	forgots   *limit // by e-mail address
+	askers    *limit // by network address
+	sprays    *limit // failed logins, by network address
+	waiting   *lanes // logins under way, by network address
 
 	Reports Reports // what hubs report of themselves and their devices
 	Changes Changes // accounts whose devices, hubs or sessions have changed
@@ -86,7 +87,8 @@ func New(o Options) (*Service, error) {
 	p := o.Policy
 	s := &Service{
 		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), st: o.Store, hash: newHasher(p), logins: newLock(p),
-		forgots: newLimit(p.ForgotPerHour, time.Hour, p.ForgotPause), askers: newLimit(p.ForgotFrom, 10*time.Minute, 0),
+		terminals: newLock(Policy{LoginFailures: terminalGuesses, LoginWindow: p.LoginWindow, LoginLock: p.LoginLock}),
+		forgots:   newLimit(p.ForgotPerHour, time.Hour, p.ForgotPause), askers: newLimit(p.ForgotFrom, 10*time.Minute, 0),
 		sprays: newLimit(p.LoginFrom, p.LoginWindow, 0), waiting: newLanes(loginsEach),
 		asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), Epochs: newNews(),
 	}

@@ -43,6 +43,9 @@ func (s *Service) begin(c change) (Begun, error) {
 		Account: a.ID, Epoch: a.Epoch, At: now.UnixMilli(), Cause: c.cause, Via: c.door, Prev: c.account.Notice.Hash(),
 		Exposed: c.exposed || c.account.Closed, // "this was not me": whoever set the password before knows it
 	})
+	if a.Notice.Exposed {
+		a.TerminalsSince = a.Epoch
+	}
 	token := rand.Text()
 	t := Turn{
 		Account: a, Use: c.use, LeaveOut: c.leaveOut, AllLinks: c.cause == "reset",

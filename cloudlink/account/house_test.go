@@ -291,7 +291,7 @@ func (c *cloud) pair(token string) pairing.Pairing {
 // eventually waits until ok, for a bounded time.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 1000 {
+	for range 6000 {
 		if ok() {
 			return
 		}

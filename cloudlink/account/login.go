@@ -19,24 +19,31 @@ import (
 type Visitor struct {
 	From   string // network address, as Network returns it
 	Device bool   // counts for itself: devices that still hold an old password must not lock their owner out
+	// A terminal that signed in before has a cookie for its name, or a live session with this entry.
+	Terminal, TerminalCookie, entry string
 }
 
 // Authenticate returns the account that email and password open. A wrong password and an unknown address get the same answer after the
-// same time. Too many failures lock the address, whether or not it has an account.
+// same time. Too many failures lock the address, whether or not it has an account; a terminal that signed in before has
+// a limit of its own.
 func (s *Service) Authenticate(ctx context.Context, email, password string, v Visitor) (Account, error) {
 	key := Normal(email)
 	if len(key) > 254 || len(password) > 256 {
 		return Account{}, errPassword
 	}
-	lock, lane := key, v.From
-	if v.Device {
-		lock, lane = "device "+key, v.From+" devices" // an owner does not wait behind their own house
+	guesses, who, lane := s.logins, key, v.From
+	known := s.limitOf(key, v)
+	switch {
+	case v.Device:
+		who, lane = "device "+key, v.From+" devices" // an owner does not wait behind their own house
+	case known != "":
+		guesses, who, lane = s.terminals, known, known // nor behind strangers of the same network address
 	}
 	now := s.Now()
-	if s.logins.locked(lock, now) {
+	if guesses.locked(who, now) {
 		return Account{}, Refused(v1.Locked, "Too many failed attempts: locked for "+inWords(s.o.Policy.LoginLock))
 	}
-	if s.sprays.full(v.From, now) {
+	if known == "" && s.sprays.full(v.From, now) {
 		s.throttled.Add(1)
 		return Account{}, Refused(v1.RateLimit, "Too many attempts from this address: try again later")
 	}
@@ -60,11 +67,11 @@ func (s *Service) Authenticate(ctx context.Context, email, password string, v Vi
 		case waits:
 			return Account{}, Refused(NotActivated, "Activate the account with the link in the mail")
 		}
-		s.logins.failed(lock, s.Now())
+		guesses.failed(who, s.Now())
 		s.sprays.take(v.From, s.Now())
 		return Account{}, errPassword
 	}
-	s.logins.open(lock)
+	guesses.open(who)
 	if outdated {
 		return a, s.rehash(ctx, a, password)
 	}
@@ -113,6 +120,7 @@ type Login struct {
 	Email, Password string
 	Door, Terminal  string
 	From            string // network address, as Network returns it
+	TerminalCookie  string // that the terminal got at its last login
 	Refresh         bool   // a refresh token is wanted
 	Cookie          bool   // the token becomes a browser's cookie, for OwnerOfCookie and not for Owner
 }
@@ -121,16 +129,20 @@ type Login struct {
 type SignedIn struct {
 	Account        Account
 	Token, Refresh string
+	TerminalCookie string // for the terminal's next login
 }
 
 // Login opens a session. The errors are those of Authenticate.
 func (s *Service) Login(ctx context.Context, l Login) (SignedIn, error) {
-	a, err := s.Authenticate(ctx, l.Email, l.Password, Visitor{From: l.From})
+	v := Visitor{From: l.From, Terminal: l.Terminal, TerminalCookie: l.TerminalCookie}
+	a, err := s.Authenticate(ctx, l.Email, l.Password, v)
 	if err != nil {
 		return SignedIn{}, err
 	}
 	now := s.Now()
-	in := SignedIn{Account: a, Token: newToken(a.ID)}
+	in := SignedIn{
+		Account: a, Token: newToken(a.ID), TerminalCookie: s.newTerminalCookie(a, l.Terminal, l.TerminalCookie, now),
+	}
 	first := Session{
 		Key: hashed(in.Token), Account: a.ID, Entry: wire.NewID(), Door: l.Door, Terminal: l.Terminal, At: now,
 		Expires: now.Add(s.o.Policy.SessionLife),

@@ -104,7 +104,7 @@ func (o *Owner) History() ([]Event, error) { return o.s.st.History(o.a.ID) }
 // Pair makes a word that lets one hub into the account, once, for Policy.PairingLife. The password is asked for again: whoever finds a
 // browser signed in shall not add a hub, and the hub needs the password for devices that are new.
 func (o *Owner) Pair(ctx context.Context, password, from string) (pairing.Pairing, error) {
-	a, err := o.s.Authenticate(ctx, o.a.Email, password, Visitor{From: from})
+	a, err := o.s.Authenticate(ctx, o.a.Email, password, Visitor{From: from, entry: o.sess.Entry})
 	if err != nil {
 		return pairing.Pairing{}, err
 	}
@@ -134,7 +134,9 @@ func (o *Owner) RemoveHub(name string) error {
 
 // ChangePassword sets a new password, and begins an epoch: every session ends, this one too.
 func (o *Owner) ChangePassword(ctx context.Context, old, password, from string, with Choices) (Begun, error) {
-	return o.s.changePassword(ctx, o.a.Email, old, password, DoorWeb, from, with)
+	return o.s.ChangePassword(ctx, PasswordChange{
+		Email: o.a.Email, Old: old, New: password, Door: DoorWeb, From: from, Choices: with, entry: o.sess.Entry,
+	})
 }
 
 // Watch returns a function that reads the account's progress, and a channel that is readable after a change until stop is called.

@@ -155,32 +155,39 @@ func (s *Service) Reset(ctx context.Context, token, password string, with Choice
 	return b, err
 }
 
-// ChangePassword sets a new password with the old one, and begins an epoch. The errors are those of Authenticate, and v1.BadNewPassword.
-func (s *Service) ChangePassword(ctx context.Context, email, old, password, door, from string) (Begun, error) {
-	return s.changePassword(ctx, email, old, password, door, from, Choices{})
+// PasswordChange is a new password, and the old one that entitles to it.
+type PasswordChange struct {
+	Email, Old, New string
+	Door            string
+	From            string // network address, as Network returns it
+	Token           string // of a live session of the account, where the client has one
+	Choices
+	entry string // of the session
 }
 
-// changePassword is ChangePassword with choices, for which the vendor's apps do not ask.
-func (s *Service) changePassword(
-	ctx context.Context, email, old, password, door, from string, with Choices,
-) (Begun, error) {
-	a, err := s.Authenticate(ctx, email, old, Visitor{From: from})
+// ChangePassword sets a new password with the old one, and begins an epoch. The errors are those of Authenticate, and
+// v1.BadNewPassword.
+func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (Begun, error) {
+	if o, err := s.Owner(c.Token); err == nil && Normal(o.Email()) == Normal(c.Email) {
+		c.entry = o.sess.Entry
+	}
+	a, err := s.Authenticate(ctx, c.Email, c.Old, Visitor{From: c.From, entry: c.entry})
 	if err != nil {
 		return Begun{}, err
 	}
-	if why := s.o.Policy.checkPassword(password, a.Email); why != "" {
+	if why := s.o.Policy.checkPassword(c.New, a.Email); why != "" {
 		return Begun{}, s.weak(why)
 	}
-	if password == old {
+	if c.New == c.Old {
 		return Begun{}, s.weak(WeakSame)
 	}
-	phc, err := s.hash.hash(ctx, password)
+	phc, err := s.hash.hash(ctx, c.New)
 	if err != nil {
 		return Begun{}, err
 	}
 	b, err := s.begin(change{
-		account: a, cause: "changed", door: door, phc: phc, password: home.NewSecret(password),
-		leaveOut: with.LeaveOut, exposed: with.Exposed,
+		account: a, cause: "changed", door: c.Door, phc: phc, password: home.NewSecret(c.New),
+		leaveOut: c.LeaveOut, exposed: c.Exposed,
 	})
 	if errors.Is(err, ErrEpoch) {
 		err = errPassword

@@ -20,6 +20,9 @@ type Account struct {
 	Closed bool        // the password opens nothing: the owner disowned the change that set it
 	Lang   string      // of its mails, a tag of package language
 	At     time.Time   // of the registration
+	// TerminalsSince is the newest epoch that began because somebody else may know the password. The cookies of
+	// terminals from earlier epochs are void.
+	TerminalsSince uint64
 }
 
 // recipient is where the account's mail goes.

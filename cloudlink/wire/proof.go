@@ -100,6 +100,11 @@ func (id *Identity) KeyChallenge(account, member string, seal []byte) []byte {
 	return id.mac("rekeyd/v1/challenge", account, member, string(seal))
 }
 
+// TerminalMAC authenticates the cookie of an owner's terminal: every instance of the service can check it.
+func (id *Identity) TerminalMAC(account, terminal, cookie string) []byte {
+	return id.mac("rekeyd/v1/terminal", account, terminal, cookie)
+}
+
 // KeyChange lets a member replace its sealing key. It takes the newest epoch's secret and the challenge, which only the
 // holder of the key before can open: whoever has an older copy of the member's state has not got both.
 type KeyChange struct {

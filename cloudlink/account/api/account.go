@@ -20,11 +20,12 @@ func (c *call) login() (result, error) {
 	}
 	in, err := c.s.Login(c.ctx, account.Login{
 		Email: p.CloudUserName, Password: p.CloudPassword, Door: account.DoorOf(p.AppType), Terminal: p.TerminalUUID, From: c.from,
-		Refresh: p.RefreshTokenNeeded,
+		Refresh: p.RefreshTokenNeeded, TerminalCookie: c.s.TerminalCookie(c.r),
 	})
 	if err != nil {
 		return nil, err
 	}
+	c.s.SetTerminalCookie(c.w, in.TerminalCookie)
 	res := result{
 		"accountId": in.Account.ID, "regTime": in.Account.At.Format(time.DateTime), "countryCode": "", "riskDetected": 0, "nickname": "",
 		"email": in.Account.Email, "token": in.Token,
@@ -111,7 +112,10 @@ func (c *call) modifyPassword() (result, error) {
 	if err := c.read(&p, "cloudUserName", "oldCloudPassword", "newCloudPassword"); err != nil {
 		return nil, err
 	}
-	_, err := c.s.ChangePassword(c.ctx, p.CloudUserName, p.OldCloudPassword, p.NewCloudPassword, account.DoorOf(p.AppType), c.from)
+	_, err := c.s.ChangePassword(c.ctx, account.PasswordChange{
+		Email: p.CloudUserName, Old: p.OldCloudPassword, New: p.NewCloudPassword, Door: account.DoorOf(p.AppType),
+		From: c.from, Token: c.token,
+	})
 	return nil, err
 }
 

@@ -5,6 +5,9 @@
 // Methods of the vendor: login, refreshToken, getDeviceList, getResetPasswordEmail, modifyCloudPassword, getAccountStatusAndUrl,
 // helloCloud, heartBeat, bindDevice, unbindDevice, passthrough. The answer to getAccountStatusAndUrl is the same for every address.
 //
+// login sets the cookie rekeyd_terminal, bound to terminalUUID: with both, an app signs in while strangers lock the
+// account. modifyCloudPassword takes a token, too: with it, a locked account changes its password.
+//
 // Names of our own, where none of the vendor's is known (token in the query where it says so):
 //
 //	register       {email, password, appType?}                 {}          -20200, -20615, EmailTaken
@@ -69,6 +72,8 @@ const maxBody = 64 << 10
 type call struct {
 	s      *account.Service
 	relay  Relay
+	w      http.ResponseWriter // for cookies only
+	r      *http.Request
 	ctx    context.Context // of the request: it lives no longer
 	params json.RawMessage
 	token  string
@@ -96,7 +101,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{
-		s: a.o.Service, relay: a.o.Relay, ctx: r.Context(), params: req.Params, token: r.URL.Query().Get("token"),
+		s: a.o.Service, relay: a.o.Relay, w: w, r: r, ctx: r.Context(), params: req.Params, token: r.URL.Query().Get("token"),
 		from: account.Network(r.RemoteAddr), lang: language.Accepted(r.Header.Get("Accept-Language")).Tag,
 	}
 	res, err := c.do(req.Method)

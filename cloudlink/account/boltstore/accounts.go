@@ -21,6 +21,7 @@ func (s *Store) account(r accountRecord) (account.Account, error) {
 	newest, err3 := wire.ParseNotice([]byte(r.Notice))
 	return account.Account{
 		ID: r.ID, Email: r.Email, Hash: hash, Epoch: r.Epoch, Notice: newest, Secret: secret, Closed: r.Closed, Lang: r.Lang, At: at(r.At),
+		TerminalsSince: r.TerminalsSince,
 	}, errors.Join(err1, err2, err3)
 }
 
@@ -29,6 +30,7 @@ func (s *Store) accountRecord(a account.Account, links []string) accountRecord {
 	return accountRecord{
 		ID: a.ID, Email: a.Email, Hash: s.seal(a.Hash, "hash/"+a.ID), Epoch: a.Epoch, Notice: notice(a.Notice.JWS()), Links: links,
 		Secret: s.seal(a.Secret, "epoch/"+a.ID), Closed: a.Closed, Lang: a.Lang, At: ms(a.At),
+		TerminalsSince: a.TerminalsSince,
 	}
 }
 

@@ -16,6 +16,8 @@ type accountRecord struct {
 	At     int64    `json:"at"`
 	Lang   string   `json:"lang,omitempty"`
 	Closed bool     `json:"closed,omitempty"`
+
+	TerminalsSince uint64 `json:"terminals_since,omitempty"`
 }
 
 type linkRecord struct {

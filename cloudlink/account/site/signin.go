@@ -37,7 +37,7 @@ func (v *visit) frontLinks() markup { return el("p", link("/", v.t.Account)) }
 func (w *Site) signIn(v *visit) {
 	in, err := w.s.Login(v.r.Context(), account.Login{
 		Email: v.field("email"), Password: v.field("password"), Door: account.DoorWeb,
-		From: account.Network(v.r.RemoteAddr), Cookie: true,
+		From: account.Network(v.r.RemoteAddr), Cookie: true, TerminalCookie: w.s.TerminalCookie(v.r),
 	})
 	next := v.field("next")
 	if err != nil {
@@ -46,6 +46,7 @@ func (w *Site) signIn(v *visit) {
 		return
 	}
 	v.setCookie(sessionCookie, in.Token, cookieLife)
+	w.s.SetTerminalCookie(v.rw, in.TerminalCookie)
 	v.setCookie(ticketCookie, "", 0)
 	if o, err := w.s.OwnerOfCookie(in.Token); err == nil && o.Lang() == "" {
 		if err := o.SetLanguage(v.tag); err != nil {

@@ -201,8 +201,11 @@ func disownRemovesWhatCameSince(r *rig) {
 	r.fails(r.s.AddPairing(unused, account.Event{}), account.ErrEpoch)
 	r.fails(r.s.Enrol(late), account.ErrEpoch)
 	t := r.turn(got)
-	t.Use, t.Account.Closed = "fresh", false
+	t.Use, t.Account.Closed, t.Account.TerminalsSince = "fresh", false, 3
 	r.must(r.s.BeginEpoch(t))
+	got, err = r.s.Account("anna")
+	r.must(err)
+	r.equal("epoch since which cookies of terminals count", got.TerminalsSince, 3)
 	r.must(r.s.OpenSession(3, session("anna", "k", "e")))
 }
 
