@@ -26,7 +26,7 @@ func TestAHostileCarrierDelaysAndNothingElse(t *testing.T) {
 			survive(t, b, 1)
 			for e := home.Epoch(2); e <= 3; e++ {
 				h.reset(fmt.Sprintf("number-%d-Horse-Battery", e))
-				b.waitEpoch(e, 30*time.Second)
+				b.waitEpoch(e, time.Minute)
 				b.see(e)
 				survive(t, b, e)
 			}
@@ -43,7 +43,7 @@ func TestAHostileCarrierDelaysAndNothingElse(t *testing.T) {
 // survive waits for the end state and checks the promise all the while.
 func survive(t *testing.T, b *hub, e home.Epoch) {
 	t.Helper()
-	eventually(t, 30*time.Second, fmt.Sprintf("nothing left to tell of epoch %d", e), func() bool {
+	eventually(t, time.Minute, fmt.Sprintf("nothing left to tell of epoch %d", e), func() bool {
 		b.honest()
 		es, err := b.store.Errands(1)
 		must(t, err)
@@ -62,7 +62,7 @@ func TestLostAcknowledgementsLoseNothing(t *testing.T) {
 	survive(t, b, 1)
 	for e := home.Epoch(2); e <= 3; e++ {
 		h.reset(fmt.Sprintf("number-%d-Horse-Battery", e))
-		b.waitEpoch(e, 10*time.Second)
+		b.waitEpoch(e, time.Minute)
 		b.see(e)
 		survive(t, b, e)
 	}

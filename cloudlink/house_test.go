@@ -194,7 +194,7 @@ func (h *house) reset(pw string) {
 				h.login(pw)
 				return
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			h.t.Fatal("no reset mail")
 		}
 	}
@@ -283,7 +283,7 @@ func (b *hub) start() {
 func (b *hub) enrol() {
 	t := b.h.t
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	p := b.h.pair()
 	must(t, b.link.Enrol(ctx, p, email, home.NewSecret(password)))

@@ -26,7 +26,7 @@ func follow(t *testing.T, h *house, n int) {
 			t.Fatalf("%s is still signed in after the reset", d)
 		}
 	}
-	b.waitEpoch(2, 10*time.Second)
+	b.waitEpoch(2, time.Minute)
 	cs, err := b.store.Credentials(b.account)
 	must(t, err)
 	if len(cs) < 2 || cs[0].Epoch != 2 || cs[0].Password.Reveal() != "second-Horse-Battery" || cs[0].Username != email {

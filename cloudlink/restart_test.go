@@ -38,14 +38,14 @@ func interrupted(t *testing.T, restart func(*house, *hub)) {
 	b := h.hub(hasty)
 	b.enrol()
 	b.bind(10)
-	b.settled(1, 20*time.Second)
+	b.settled(1, time.Minute)
 	for n := range 13 { // a reset of this house takes about ten
 		e := home.Epoch(n + 2)
 		reached := make(chan struct{})
 		h.carrier.set(stopsAt(n, reached))
 		h.reset(fmt.Sprintf("number-%d-Horse-Battery", e))
 		seen := false
-		eventually(t, 20*time.Second, fmt.Sprintf("message %d", n), func() bool {
+		eventually(t, time.Minute, fmt.Sprintf("message %d", n), func() bool {
 			if !seen && b.epoch() == e {
 				seen = true
 				b.see(e)
@@ -61,10 +61,10 @@ func interrupted(t *testing.T, restart func(*house, *hub)) {
 			return seen && len(es) == 0
 		})
 		restart(h, b)
-		b.waitEpoch(e, 20*time.Second)
+		b.waitEpoch(e, time.Minute)
 		b.honest()
 		b.see(e)
-		b.settled(e, 20*time.Second)
+		b.settled(e, time.Minute)
 		cs, err := b.store.Credentials(b.account)
 		must(t, err)
 		if cs[0].Epoch != e || cs[0].Password.Reveal() != fmt.Sprintf("number-%d-Horse-Battery", e) {
@@ -112,7 +112,7 @@ func TestAHubThatWasAwayGetsEveryGrant(t *testing.T) {
 		h.reset(fmt.Sprintf("number-%d-Horse-Battery", e))
 	}
 	b.start()
-	b.waitEpoch(4, 10*time.Second)
+	b.waitEpoch(4, time.Minute)
 	b.see(4)
 	b.settled(4, 10*time.Second)
 	mu.Lock()
@@ -150,10 +150,10 @@ func TestAWithheldGrantIsAskedFor(t *testing.T) {
 		return true
 	})
 	h.reset("second-Horse-Battery")
-	b.waitEpoch(2, 10*time.Second)
+	b.waitEpoch(2, time.Minute)
 	select { // the answer may have overtaken it
 	case <-withheld:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("nothing was withheld")
 	}
 	h.carrier.set(nil)
@@ -178,7 +178,7 @@ func TestADeafConnectionIsMadeAnew(t *testing.T) {
 		return true
 	})
 	b.bind(1)
-	b.settled(1, 20*time.Second)
+	b.settled(1, time.Minute)
 	h.carrier.set(nil)
 	if h.carrier.dialled() == dials {
 		t.Error("settled over a deaf connection")

@@ -27,7 +27,7 @@ func TestABrokerThatWithholdsIsNoticed(t *testing.T) {
 		up, why := s.link.State()
 		return !up && strings.Contains(why, "does not answer")
 	}
-	eventually(t, 10*time.Second, "the link is down", func() bool { s.put(again); return down() })
+	eventually(t, time.Minute, "the link is down", func() bool { s.put(again); return down() })
 	for range 40 { // and stays down, whatever is tried meanwhile
 		s.put(again)
 		if up, _ := s.link.State(); up {
@@ -38,7 +38,7 @@ func TestABrokerThatWithholdsIsNoticed(t *testing.T) {
 	s.mu.Lock()
 	s.mute = nil
 	s.mu.Unlock()
-	eventually(t, 10*time.Second, "the link is up", func() bool { up, _ := s.link.State(); return up })
+	eventually(t, time.Minute, "the link is up", func() bool { up, _ := s.link.State(); return up })
 }
 
 func TestAWelcomeShowsThatAGrantWasLost(t *testing.T) {
@@ -57,13 +57,13 @@ func TestAWelcomeShowsThatAGrantWasLost(t *testing.T) {
 			if a.Epoch != 1 {
 				t.Fatalf("asked for what follows %d, want 1", a.Epoch)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("nothing was asked")
 		}
 	}
 	s.send(s.grant(2))
-	s.waitEpoch(2, 10*time.Second)
-	eventually(t, 10*time.Second, "an empty outbox", s.quiet)
+	s.waitEpoch(2, time.Minute)
+	eventually(t, time.Minute, "an empty outbox", s.quiet)
 	for len(s.asked) > 0 {
 		<-s.asked
 	}
@@ -80,7 +80,7 @@ func TestAPairingThatNamesNoBrokerIsRefusedAtOnce(t *testing.T) {
 	p := h.pair()
 	p.Brokers = wire.Brokers([]string{"mqtt://127.0.0.1:1", "gopher://anna:hunter22@127.0.0.1"})
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := b.link.Enrol(ctx, p, email, home.NewSecret(password))
 	if err == nil || errors.Is(err, home.ErrUnavailable) || strings.Contains(err.Error(), "hunter22") || time.Since(began) > 5*time.Second {

@@ -63,7 +63,7 @@ func (c *cloud) connect(id *wire.Identity, accountID string) *by {
 	c.stop = func() { m.leave(); stop() }
 	select {
 	case <-m.up:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		c.t.Fatal("no connection")
 	}
 	return m
@@ -148,7 +148,7 @@ func (m *by) notice(epoch uint64) wire.Notice {
 			if n.Epoch == epoch {
 				return n
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			m.t.Fatalf("no notice of epoch %d", epoch)
 		}
 	}

@@ -178,7 +178,7 @@ func receive(t *testing.T, in <-chan paho.Message) paho.Message {
 	select {
 	case m := <-in:
 		return m
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nothing came")
 		return nil
 	}

@@ -31,7 +31,7 @@ func next[T any](t testing.TB, what string, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("no %s in 10 s", what)
 	}
 	panic("not reached")

@@ -98,7 +98,7 @@ func (b *tab) hear(ev any) {
 
 func (b *tab) do(as ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, stop := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, stop := context.WithTimeout(b.ctx, time.Minute)
 	defer stop()
 	if err := chromedp.Do(ctx, as...); err != nil {
 		b.t.Fatalf("browser: %v\non the page:\n%s", err, b.text())
@@ -107,7 +107,7 @@ func (b *tab) do(as ...chromedp.Action[chromedp.Void]) {
 
 // ask evaluates an expression on the page, as the developer tools do, also where the page itself may run no script.
 func (b *tab) ask(expression string) (string, error) {
-	ctx, stop := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, stop := context.WithTimeout(b.ctx, time.Minute)
 	defer stop()
 	return chromedp.Run(ctx, chromedp.Evaluate[string](expression, func(p *runtime.EvaluateParams) {
 		yes := true
@@ -145,7 +145,7 @@ func (b *tab) shows(texts ...string) {
 func (b *tab) sees(texts ...string) {
 	b.t.Helper()
 	var now string
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
 		now = b.text()
 		missing := false
 		for _, s := range texts {
@@ -230,7 +230,7 @@ func (b *tab) clean(secrets []string, allowed ...string) {
 func mailed(t *testing.T, dir, path string, old map[string]bool) (link, token string) {
 	t.Helper()
 	in := regexp.MustCompile(`https?://[^\s"<>]*` + path + `#t=([A-Z2-7]{20,})`)
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
 		files, err := filepath.Glob(filepath.Join(dir, "*.eml"))
 		ok(t, err)
 		for _, f := range files {
@@ -276,7 +276,7 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	old := map[string]bool{}
 	remember := func(link, token string) string { secrets = append(secrets, token); return link }
 	b := newTab(t, defaultAccountURL, "en", string(axe), true)
-	r.await("daemon", 20*time.Second, answers)
+	r.await("daemon", time.Minute, answers)
 
 	b.open("/register")
 	b.shows("Register", "12 to 32")
@@ -306,7 +306,7 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	b.open("/account")
 	r.awaitFound()
 	r.bind()
-	r.await("house bound", 30*time.Second, allCurrent(4, 1)) // a page without devices does not look again by itself
+	r.await("house bound", time.Minute, allCurrent(4, 1)) // a page without devices does not look again by itself
 	b.open("/account")
 	b.shows("4 of 4 devices are signed in again.", "plug-1", "Plug", "Bulb", "Camera", "holds the newest password")
 	b.press("/signout")

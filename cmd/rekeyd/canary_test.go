@@ -67,7 +67,7 @@ func search(secrets map[string]string, places map[string][]byte) (found []string
 func (r *rig) passthrough(token, id, request string) {
 	r.t.Helper()
 	params := map[string]string{"deviceId": id, "requestData": request}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		err := r.client.Call(r.t.Context(), home.NewSecret(token), "passthrough", params, nil)
 		e, refused := errors.AsType[*v1.Error](err)
 		if err == nil {
@@ -93,7 +93,7 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 	spool := t.TempDir()
 	r.args = append(r.args, "--mail-dir", spool, "--policy", loose(t), "--verbose")
 	r.start()
-	r.await("daemon", 20*time.Second, answers)
+	r.await("daemon", time.Minute, answers)
 	places := map[string][]byte{}
 	tell := func(stdin string, args ...string) {
 		t.Helper()
@@ -128,7 +128,7 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 	tell(first, "login", rigEmail, "--password-stdin")
 	r.awaitFound()
 	r.bind()
-	r.await("house bound", 30*time.Second, allCurrent(3, 1))
+	r.await("house bound", time.Minute, allCurrent(3, 1))
 	login := func(password string) (token string) {
 		var in struct{ Token, RefreshToken string }
 		call("", "login", map[string]any{
@@ -156,10 +156,10 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 	}
 	tell("", "forgot", rigEmail)
 	tell(link("/reset")+"\n"+second, "reset", "--stdin")
-	r.await("house rekeyed", 30*time.Second, allCurrent(3, 2))
+	r.await("house rekeyed", time.Minute, allCurrent(3, 2))
 	login(second)
 	ok(t, r.change(second, third))
-	r.await("house rekeyed again", 30*time.Second, allCurrent(3, 3))
+	r.await("house rekeyed again", time.Minute, allCurrent(3, 3))
 	link("/notme")
 	tell("", "status", "--json")
 	tell("", "devices", "--json")

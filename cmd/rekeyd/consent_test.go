@@ -14,7 +14,7 @@ import (
 // shows waits until the text of the terminal ends with one of the texts.
 func (x *pty) shows(prompt string) {
 	x.t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if strings.HasSuffix(x.shown.String(), prompt) {
 			return
 		}
@@ -31,7 +31,7 @@ func TestTheOwnerIsAskedAtTheirTerminal(t *testing.T) {
 	}
 	r := newRig(t, "plug:iot=1")
 	r.start()
-	r.await("daemon", 20*time.Second, answers)
+	r.await("daemon", time.Minute, answers)
 	for _, args := range [][]string{{"register", rigEmail, "--password-stdin"}, {"login", rigEmail, "--password-stdin"}} {
 		if out, err := r.rekeyd("password-of-anna", args...); err != nil {
 			t.Fatalf("%v: %s", args, out)
@@ -51,7 +51,7 @@ func TestTheOwnerIsAskedAtTheirTerminal(t *testing.T) {
 		!strings.Contains(shown, "plug-1: a password for it crosses your network nearly in the clear") {
 		t.Errorf("it ended with %d and showed %q", code, shown)
 	}
-	r.await("house bound", 30*time.Second, allCurrent(1, 1))
+	r.await("house bound", time.Minute, allCurrent(1, 1))
 
 	// Unbinding withdraws the consent.
 	if out, err := r.rekeyd("", "unbind", "plug-1"); err != nil {

@@ -79,7 +79,7 @@ func (s *systemd) start(unit string, watchdog time.Duration) {
 func (s *systemd) next() string {
 	s.t.Helper()
 	raw := make([]byte, 4096)
-	ok(s.t, s.socket.SetReadDeadline(time.Now().Add(20*time.Second)))
+	ok(s.t, s.socket.SetReadDeadline(time.Now().Add(time.Minute)))
 	n, err := s.socket.Read(raw)
 	if err != nil {
 		s.t.Fatalf("no notification: %v; log:\n%s", err, s.log.String())

@@ -191,7 +191,7 @@ func (r *rig) setUp(password string) {
 	r.t.Helper()
 	n := len(r.house.Devices())
 	r.start()
-	r.await("daemon", 20*time.Second, answers)
+	r.await("daemon", time.Minute, answers)
 	for _, args := range [][]string{{"register", rigEmail, "--password-stdin"}, {"login", rigEmail, "--password-stdin"}} {
 		if out, err := r.rekeyd(password, args...); err != nil {
 			r.t.Fatalf("%v: %s", args, out)
@@ -199,7 +199,7 @@ func (r *rig) setUp(password string) {
 	}
 	r.awaitFound()
 	r.bind()
-	r.await("house bound", 30*time.Second, allCurrent(n, 1))
+	r.await("house bound", time.Minute, allCurrent(n, 1))
 }
 
 // bind binds the whole house, each device by its name: none has an owner.
@@ -217,7 +217,7 @@ func (r *rig) bind() {
 // awaitFound waits until the whole house is found, probed and unbound.
 func (r *rig) awaitFound() {
 	r.t.Helper()
-	r.await("house found", 30*time.Second, func(s daemon.Status) bool {
+	r.await("house found", time.Minute, func(s daemon.Status) bool {
 		found := 0
 		for _, d := range s.Devices {
 			if d.Match == home.Unbound {
@@ -252,7 +252,7 @@ func TestNoDeviceIsLostWhereverTheDaemonIsKilled(t *testing.T) {
 	now := 1
 	for i := range kills {
 		if i%2 == 0 { // every other kill hits a daemon that is still busy with the last one
-			r.await("account service", 20*time.Second, answers)
+			r.await("account service", time.Minute, answers)
 			changed := make(chan error, 1)
 			go func() { changed <- r.change(password(now), password(now+1)) }()
 			time.Sleep(time.Duration(random.IntN(250)) * time.Millisecond) // the point of the kill

@@ -52,14 +52,14 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 	r := newRig(t, "plug:iot=1")
 	r.args = []string{"--interface", "home0", "--broker-listen", "0.0.0.0:7355", "--policy", unactivated(t)}
 	r.start()
-	r.await("daemon", 20*time.Second, answers)
+	r.await("daemon", time.Minute, answers)
 	for _, args := range [][]string{{"register", rigEmail, "--password-stdin"}, {"login", rigEmail, "--password-stdin"}} {
 		if out, err := r.rekeyd("password-number-001", args...); err != nil {
 			t.Fatalf("%v: %s", args, out)
 		}
 	}
 	var id home.DeviceID
-	r.await("camera found", 30*time.Second, func(s daemon.Status) bool {
+	r.await("camera found", time.Minute, func(s daemon.Status) bool {
 		for _, d := range s.Devices {
 			if d.Protocol == home.Native && d.Verdict == home.Blank && d.Kind == home.Camera && d.Name == "front door" {
 				id = d.ID
@@ -80,9 +80,9 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 			return false
 		}
 	}
-	r.await("camera bound", 30*time.Second, is(1))
+	r.await("camera bound", time.Minute, is(1))
 	ok(t, r.change("password-number-001", "password-number-002"))
-	r.await("camera followed", 30*time.Second, is(2))
+	r.await("camera followed", time.Minute, is(2))
 
 	if !strings.Contains(log.String(), "the account has a new password") {
 		t.Errorf("the camera has not logged the new password:\n%s", log.String())

@@ -32,7 +32,7 @@ func TestStatusAnswersOnlyWhenEveryPortIsOpen(t *testing.T) {
 		r.start()
 		var out string
 		var err error
-		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 			if out, err = r.rekeyd("", "status"); err == nil {
 				break
 			}
@@ -82,7 +82,7 @@ func TestSilentConnectionsExhaustNoDescriptors(t *testing.T) {
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ok(t, r.cmd.Start())
-	r.await("daemon", 20*time.Second, answers)
+	r.await("daemon", time.Minute, answers)
 	silent := func(port, from string) {
 		for range files + 4 {
 			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
@@ -107,7 +107,7 @@ func TestSilentConnectionsExhaustNoDescriptors(t *testing.T) {
 	}
 	var out string
 	var err error
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if out, err = r.rekeyd("password-number-001", "login", rigEmail, "--password-stdin"); err == nil {
 			break
 		}
@@ -115,7 +115,7 @@ func TestSilentConnectionsExhaustNoDescriptors(t *testing.T) {
 	if err != nil {
 		t.Fatalf("login 30 s after the last silent connection was made: %s\n%s", out, r.log.String())
 	}
-	r.await("link up", 20*time.Second, func(s daemon.Status) bool { return s.Link == "up" })
+	r.await("link up", time.Minute, func(s daemon.Status) bool { return s.Link == "up" })
 	resp, err := http.Get("http://" + defaultPage)
 	ok(t, err)
 	resp.Body.Close()

@@ -79,7 +79,7 @@ func (x *pty) start(args ...string) *exec.Cmd {
 // asked waits until the program has asked for something that it does not show.
 func (x *pty) asked(prompts ...string) {
 	x.t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		shown := x.shown.String()
 		if slices.ContainsFunc(prompts, func(p string) bool { return strings.HasSuffix(shown, p) }) && !x.echoes() {
 			return
@@ -97,19 +97,19 @@ func (x *pty) types(keys string) {
 // ended waits for the program, and returns its exit code and all that was shown.
 func (x *pty) ended(cmd *exec.Cmd) (code int, shown string) {
 	x.t.Helper()
-	late := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
 	_ = cmd.Wait()
 	// What the program wrote last may still be on its way. A mark that is written now arrives after it.
 	const mark = "<ended>"
 	_, err := x.tty.WriteString(mark)
 	ok(x.t, err)
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if shown, found := strings.CutSuffix(x.shown.String(), mark); found {
 			return cmd.ProcessState.ExitCode(), strings.ReplaceAll(shown, mark, "")
 		}
 	}
-	x.t.Fatalf("the terminal is not drained after 10 s; it showed %q", x.shown.String())
+	x.t.Fatalf("the terminal is not drained; it showed %q", x.shown.String())
 	return 0, ""
 }
 

@@ -36,7 +36,7 @@ func TestHubIsAnnounced(t *testing.T) {
 	// await returns the records of the first answer that has a PTR of the hub with a lifetime, or without one.
 	await := func(goodbye bool) []dns.RR {
 		t.Helper()
-		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		b := make([]byte, 9000)
 		for {
 			n, _, err := c.ReadFromUDP(b)

@@ -51,7 +51,7 @@ func start(t *testing.T, o discover.Options) *watch {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("Run did not end with its context")
 		}
 	})

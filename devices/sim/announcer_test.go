@@ -21,7 +21,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
-// browse returns what zeroconf finds of a type, by address, once there are n or two seconds are over.
+// browse returns what zeroconf finds of a type, by address, once there are n or a minute is over.
 func browse(t *testing.T, typ string, n int) map[netip.Addr]*zeroconf.ServiceEntry {
 	t.Helper()
 	r, err := zeroconf.NewResolver(
@@ -30,7 +30,7 @@ func browse(t *testing.T, typ string, n int) map[netip.Addr]*zeroconf.ServiceEnt
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	entries := make(chan *zeroconf.ServiceEntry, 100)
 	if err := r.Browse(ctx, typ, "local.", entries); err != nil {
