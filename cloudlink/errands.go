@@ -44,8 +44,8 @@ func (l *Link) sendErrands(now time.Time, a home.Account) error {
 	devices := slices.Sorted(maps.Keys(batch))
 	lead := batch[devices[0]]
 	r := &request{kind: lead.Kind, account: string(a.ID), service: serviceOf(a), epoch: uint64(lead.Epoch), errands: batch}
-	send, ok := senders[lead.Kind]
-	if !ok {
+	send := messages[string(lead.Kind)].send
+	if send == nil {
 		return l.o.Store.Answered(slices.Collect(maps.Values(batch))) // of a version that knew more
 	}
 	err = send(l, now, a, r, devices)
@@ -62,21 +62,13 @@ func (l *Link) sendErrands(now time.Time, a home.Account) error {
 	return err
 }
 
-// senders is the table of errands: what sends each kind.
-var senders = map[home.ErrandKind]func(l *Link, now time.Time, a home.Account, r *request, devices []string) error{
-	home.ErrandAck:    (*Link).sendAck,
-	home.ErrandBind:   (*Link).sendBind,
-	home.ErrandUnbind: (*Link).sendUnbind,
-	home.ErrandSignIn: (*Link).sendSignIn,
-}
-
 // batch is the number of devices of one request.
 func (l *Link) batch(k home.ErrandKind) int {
-	switch {
+	switch most := messages[string(k)].most; {
 	case l.o.Batch > 0:
 		return l.o.Batch
-	case k == home.ErrandSignIn:
-		return wire.MaxProven
+	case most > 0:
+		return most
 	}
 	return wire.MaxDevices
 }

@@ -13,42 +13,6 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// answers is the table of messages from the service: which requests each answers, and what handles it. A message
-// without requests can come by itself.
-var answers = map[string]answer{
-	"enrolled":  answerTo((*Link).enrolled, kindEnrol),
-	"welcome":   answerTo((*Link).welcome, kindHello),
-	"receipt":   answerTo((*Link).receipt, home.ErrandAck, home.ErrandBind, home.ErrandUnbind),
-	"signed-in": answerTo((*Link).signedIn, home.ErrandSignIn),
-	"refusal": answerTo((*Link).refusal,
-		kindEnrol, kindHello, home.ErrandAck, home.ErrandBind, home.ErrandUnbind, home.ErrandSignIn),
-	"grant": answerTo((*Link).grant),
-	"relay": answerTo((*Link).relay),
-}
-
-// answer is a row of the table.
-type answer struct {
-	to     []home.ErrandKind
-	handle func(l *Link, r *request, m *wire.Message) error
-}
-
-func answerTo[B wire.Body](handle func(*Link, *request, *wire.Message, B) error, to ...home.ErrandKind) answer {
-	return answer{to, func(l *Link, r *request, m *wire.Message) error { return handle(l, r, m, m.Body.(B)) }}
-}
-
-// wants returns whether the message may be handled, r being the request that it answers, or nil.
-func (a answer) wants(r *request) bool {
-	if len(a.to) == 0 {
-		return true
-	}
-	for _, k := range a.to {
-		if r != nil && r.kind == k {
-			return true
-		}
-	}
-	return false
-}
-
 // receive takes one message from the broker. Its changes are on disk when it returns, and only then is it acknowledged.
 func (l *Link) receive(m mqtt.Message) {
 	t, ok := wire.ParseTopic(m.Topic)
@@ -91,12 +55,12 @@ func (l *Link) inbox(raw []byte) {
 		l.drop(&l.counts.expired, "a message that came too late", nil)
 		return
 	}
-	a, known := answers[m.Type]
-	if !known || !a.wants(r) {
+	take := taker(m, r)
+	if take == nil {
 		l.counts.unexpected.Add(1) // late, doubled or replayed: no request waits for it
 		return
 	}
-	if err := a.handle(l, r, m); err != nil {
+	if err := take(l, r, m); err != nil {
 		l.distrust("a message of type "+m.Type, err)
 	}
 }

@@ -1,5 +1,12 @@
 package wire
 
+var binding = []kind{
+	{"bind", Outbox, body[Bind]},
+	{"unbind", Outbox, body[Unbind]},
+	{"sign-in", Outbox, body[SignIn]},
+	{"signed-in", Inbox, body[SignedIn]},
+}
+
 // Bind takes devices into the account, for the hub to hold.
 type Bind struct {
 	Account string   `json:"account"`

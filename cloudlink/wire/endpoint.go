@@ -7,6 +7,13 @@ import (
 )
 
 // The messages between a hub and the endpoint of a native device, over HTTP on the LAN.
+var endpoint = []kind{
+	{"probe", Endpoint, body[Probe]},
+	{"statement", Endpoint, body[Statement]},
+	{"join", Endpoint, body[Join]},
+	{"notice", Endpoint, body[Passed]},
+	{"done", Endpoint, body[Done]},
+}
 
 // Probe asks a device which epoch it holds.
 type Probe struct {

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// Encode, CheckObject and MaxNotice show tests what the package keeps to itself.
+// Encode and CheckObject show tests what the package keeps to itself.
 var (
 	Encode      = encode
 	CheckObject = checkObject
 )
 
-// Types returns every type of the table of messages.
-func Types() []string { return slices.Sorted(maps.Keys(kindOf)) }
+// AllTypes returns every type of the table of messages.
+func AllTypes() []string { return slices.Sorted(maps.Keys(kindOf)) }
 
 // NewBody returns an empty body of a type.
 func NewBody(typ string) Body { return kindOf[typ].new() }

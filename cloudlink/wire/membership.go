@@ -2,6 +2,17 @@ package wire
 
 import "errors"
 
+var membership = []kind{
+	{"enrol", Outbox, body[Enrol]},
+	{"enrolled", Inbox, body[Enrolled]},
+	{"hello", Outbox, body[Hello]},
+	{"welcome", Inbox, body[Welcome]},
+	{"grant", Inbox, body[Grant]},
+	{"ack", Outbox, body[Ack]},
+	{"receipt", Inbox, body[Receipt]},
+	{"refusal", Inbox, body[Refusal]},
+}
+
 // Enrol asks to become a member of an account. A hub shows the pairing that the account's owner made for it. A native
 // device shows nothing, but a hub of the account must have bound it; it brings its binding secret.
 type Enrol struct {

@@ -43,7 +43,7 @@ func (id *Identity) Sign(m *Message) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("message %s: %w", m.Type, err)
 	}
-	raw := id.signJWS(kindOf[m.Type].use, payload)
+	raw := id.signJWS(kindOf[m.Type].way.use(), payload)
 	if len(raw) > MaxMessage {
 		return nil, fmt.Errorf("message %s: %d bytes, at most %d", m.Type, len(raw), MaxMessage)
 	}

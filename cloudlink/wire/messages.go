@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,34 +16,43 @@ type Body interface {
 	check() error
 }
 
-// kinds is the table of messages. A type is accepted with the "typ" of its row only.
-var kinds = []kind{
-	{"enrol", useMessage, body[Enrol]},
-	{"enrolled", useMessage, body[Enrolled]},
-	{"hello", useMessage, body[Hello]},
-	{"welcome", useMessage, body[Welcome]},
-	{"grant", useMessage, body[Grant]},
-	{"ack", useMessage, body[Ack]},
-	{"bind", useMessage, body[Bind]},
-	{"unbind", useMessage, body[Unbind]},
-	{"receipt", useMessage, body[Receipt]},
-	{"sign-in", useMessage, body[SignIn]},
-	{"signed-in", useMessage, body[SignedIn]},
-	{"relay", useMessage, body[Relay]},
-	{"relayed", useMessage, body[Relayed]},
-	{"refusal", useMessage, body[Refusal]},
-	{"probe", useEndpoint, body[Probe]},
-	{"statement", useEndpoint, body[Statement]},
-	{"join", useEndpoint, body[Join]},
-	{"notice", useEndpoint, body[Passed]},
-	{"done", useEndpoint, body[Done]},
-}
+// kinds is the table of messages. Each file of bodies has the rows of its bodies. A type is accepted with the "typ" of
+// its way only.
+var kinds = slices.Concat(membership, binding, relaying, endpoint)
 
 // kind is a row of the table.
 type kind struct {
 	typ string
-	use use
+	way Way
 	new func() Body
+}
+
+// Way is the way on which a message travels.
+type Way int
+
+// The ways. Between two ends each type has one.
+const (
+	Outbox   Way = iota // from a member to the service
+	Inbox               // from the service to a member
+	Endpoint            // between a hub and a native device on the LAN
+)
+
+func (w Way) use() use {
+	if w == Endpoint {
+		return useEndpoint
+	}
+	return useMessage
+}
+
+// Types returns the types of the messages on a way. The tests of both ends compare them with the tables there.
+func Types(w Way) []string {
+	var types []string
+	for _, k := range kinds {
+		if k.way == w {
+			types = append(types, k.typ)
+		}
+	}
+	return types
 }
 
 func body[T any, P interface {
@@ -71,7 +81,7 @@ func TypeOf(b Body) string { return kindAs[reflect.TypeOf(b)].typ }
 
 // newBody returns an empty body of the type, or nil where the table has none with this use.
 func newBody(u use, typ string) Body {
-	if k, ok := kindOf[typ]; ok && k.use == u {
+	if k, ok := kindOf[typ]; ok && k.way.use() == u {
 		return k.new()
 	}
 	return nil

@@ -1,5 +1,10 @@
 package wire
 
+var relaying = []kind{
+	{"relay", Inbox, body[Relay]},
+	{"relayed", Outbox, body[Relayed]},
+}
+
 // MaxRelay is how many bytes an app may send to a device, and a device answer.
 const MaxRelay = 32 << 10
 

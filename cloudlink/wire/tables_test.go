@@ -32,7 +32,7 @@ func declarations(t testing.TB, path string) *ast.File {
 // bodies returns the type of each body by its name.
 func bodies(testing.TB) map[string]reflect.Type {
 	known := map[string]reflect.Type{}
-	for _, typ := range wire.Types() {
+	for _, typ := range wire.AllTypes() {
 		known[typ] = reflect.TypeOf(wire.NewBody(typ)).Elem()
 	}
 	return known
@@ -46,7 +46,7 @@ func table(t testing.TB, doc, heading string) []string {
 	t.Helper()
 	_, rest, ok := strings.Cut(doc, "\n### `"+heading+"`\n")
 	if !ok {
-		t.Errorf("the document has no heading `%s`", heading)
+		t.Errorf("%q has no heading: add it in cloudlink/PROTOCOL.md", heading)
 		return nil
 	}
 	section, _, _ := strings.Cut(rest, "\n#")
@@ -286,7 +286,7 @@ func TestTheTestsThatTheDocumentNamesExist(t *testing.T) {
 // and described in cloudlink/PROTOCOL.md. More places would have to be remembered. Files of messages that come with
 // more than one other are counted for each.
 func TestAMessageTouchesFourPlacesAtMost(t *testing.T) {
-	for _, typ := range wire.Types() {
+	for _, typ := range wire.AllTypes() {
 		body := reflect.TypeOf(wire.NewBody(typ)).Elem().Name()
 		places := map[string]bool{"cloudlink/wire": true, "cloudlink/PROTOCOL.md": true}
 		err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
