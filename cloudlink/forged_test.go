@@ -348,7 +348,7 @@ func TestANoticeThatAPasswordIsExposedIsRecordedWithItsEpoch(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		s.waitEpoch(home.Epoch(e), 10*time.Second)
+		s.waitEpoch(home.Epoch(e), time.Minute)
 		want := home.Epoch(0)
 		if e >= 3 { // the notice of epoch 3 reports it, that of 4 does not end it
 			want = 3

@@ -31,7 +31,7 @@ func TestAHostileCarrierDelaysAndNothingElse(t *testing.T) {
 				survive(t, b, e)
 			}
 			h.carrier.set(nil)
-			b.settled(3, 30*time.Second)
+			b.settled(3, time.Minute)
 			if f := b.link.Counts(); f["forged"]+f["malformed"] == 0 {
 				t.Errorf("nothing was found flipped: %v", f)
 			}
@@ -49,7 +49,7 @@ func survive(t *testing.T, b *hub, e home.Epoch) {
 		must(t, err)
 		return len(es) == 0
 	})
-	b.settled(e, time.Second)
+	b.settled(e, time.Minute)
 }
 
 func TestLostAcknowledgementsLoseNothing(t *testing.T) {

@@ -53,7 +53,7 @@ func TestAHubThatStopsWhileItEnrolsIsInOrMayTryAgain(t *testing.T) {
 			b.waitEpoch(1, time.Minute)
 		}
 		b.bind(2)
-		b.settled(1, 10*time.Second)
+		b.settled(1, time.Minute)
 		cs, err := b.store.Credentials(b.account)
 		must(t, err)
 		if cs[0].Password.Reveal() != password || cs[0].EpochSecret.IsZero() {
@@ -74,7 +74,7 @@ func TestAnUnbindingReachesTheServiceWheneverAHubStops(t *testing.T) {
 	b := h.hub(hasty)
 	b.enrol()
 	b.bind(8)
-	b.settled(1, 10*time.Second)
+	b.settled(1, time.Minute)
 	for n := range 4 {
 		gone := b.devices[:2]
 		reached := make(chan struct{})
@@ -95,7 +95,7 @@ func TestAnUnbindingReachesTheServiceWheneverAHubStops(t *testing.T) {
 		h.carrier.set(nil)
 		b.start()
 		b.devices = b.devices[2:]
-		b.settled(1, 10*time.Second)
+		b.settled(1, time.Minute)
 		for _, d := range gone {
 			if _, listed := h.online()[d]; listed {
 				t.Fatalf("stopped after %d messages: %s was unbound, the hub has told so, and the service lists it", n, d)

@@ -15,7 +15,7 @@ func follow(t *testing.T, h *house, n int) {
 	b := h.hub(nil)
 	b.enrol()
 	b.bind(n)
-	b.settled(1, 30*time.Second)
+	b.settled(1, time.Minute)
 	if up, why := b.link.State(); !up {
 		t.Errorf("the link is down: %s", why)
 	}
@@ -38,7 +38,7 @@ func follow(t *testing.T, h *house, n int) {
 		}
 	}
 	b.see(2)
-	b.settled(2, 30*time.Second)
+	b.settled(2, time.Minute)
 	if got := len(h.online()); got != n {
 		t.Fatalf("%d devices listed, want %d", got, n)
 	}

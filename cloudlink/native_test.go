@@ -91,7 +91,7 @@ func (n *native) join(as *wire.Identity, a home.Account, brokers []string) strin
 
 func (n *native) holds(e home.Epoch) {
 	n.t.Helper()
-	eventually(n.t, 20*time.Second, "the device is signed in", func() bool {
+	eventually(n.t, time.Minute, "the device is signed in", func() bool {
 		held, signedIn := n.d.Holds()
 		return held == e && signedIn == e
 	})

@@ -94,7 +94,7 @@ func TestACopyOfAHubsFilesOpensNoLaterGrant(t *testing.T) {
 	h := open(t, "")
 	b := h.hub(func(o *cloudlink.Options) { o.KeyLife, o.AskEvery = time.Second, 200*time.Millisecond })
 	b.enrol()
-	b.settled(1, 10*time.Second)
+	b.settled(1, time.Minute)
 	b.stop()
 	thief := t.TempDir()
 	must(t, os.CopyFS(thief, os.DirFS(b.dir)))
@@ -197,7 +197,7 @@ func TestAStoreOfAnOlderFormatAsksForOneLogin(t *testing.T) {
 	b := h.hub(nil)
 	b.enrol()
 	b.bind(3)
-	b.settled(1, 10*time.Second)
+	b.settled(1, time.Minute)
 	b.stop()
 	h.call("removeHub", map[string]any{"hub": b.id.Name}, nil) // as after the service's own migration
 	store, err := localstore.Open(localstore.Options{Dir: b.dir, Log: quiet})
@@ -221,5 +221,5 @@ func TestAStoreOfAnOlderFormatAsksForOneLogin(t *testing.T) {
 		t.Errorf("%d bindings and %d credentials are left", len(bs), len(cs))
 	}
 	b.enrol()
-	b.settled(1, 10*time.Second)
+	b.settled(1, time.Minute)
 }

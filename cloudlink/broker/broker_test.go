@@ -150,7 +150,7 @@ func (h *house) try(id *wire.Identity, set ...options) (paho.Client, <-chan paho
 	}
 	c := paho.NewClient(o)
 	tok := c.Connect()
-	if !tok.WaitTimeout(10 * time.Second) {
+	if !tok.WaitTimeout(time.Minute) {
 		return c, in, errors.New("no answer")
 	}
 	return c, in, tok.Error()
@@ -159,7 +159,7 @@ func (h *house) try(id *wire.Identity, set ...options) (paho.Client, <-chan paho
 func subscribe(t *testing.T, c paho.Client, filter string) bool {
 	t.Helper()
 	tok := c.Subscribe(filter, 1, nil)
-	if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+	if !tok.WaitTimeout(time.Minute) || tok.Error() != nil {
 		return false
 	}
 	return tok.(*paho.SubscribeToken).Result()[filter] < 3
@@ -168,7 +168,7 @@ func subscribe(t *testing.T, c paho.Client, filter string) bool {
 func publish(t *testing.T, c paho.Client, topic, payload string, retained bool) {
 	t.Helper()
 	tok := c.Publish(topic, 1, retained, payload)
-	if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+	if !tok.WaitTimeout(time.Minute) || tok.Error() != nil {
 		t.Fatalf("publish to %s: %v", topic, tok.Error())
 	}
 }
@@ -477,7 +477,7 @@ func TestTheQueueOfAnAbsentMemberIsCapped(t *testing.T) {
 		toks[i] = svc.Publish(wire.InboxTopic(h.hub.Name), 1, false, "word")
 	}
 	for _, tok := range toks {
-		if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+		if !tok.WaitTimeout(time.Minute) || tok.Error() != nil {
 			t.Fatal(tok.Error())
 		}
 	}

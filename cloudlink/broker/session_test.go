@@ -16,7 +16,7 @@ func (h *house) resumed(t *testing.T, id *wire.Identity) bool {
 	o.SetPassword(id.Login().Reveal()).SetProtocolVersion(4).SetAutoReconnect(false).SetCleanSession(false)
 	c := paho.NewClient(o)
 	tok := c.Connect()
-	if !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
+	if !tok.WaitTimeout(time.Minute) || tok.Error() != nil {
 		t.Fatalf("connect: %v", tok.Error())
 	}
 	defer c.Disconnect(100)
