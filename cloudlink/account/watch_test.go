@@ -3,7 +3,6 @@ package account_test
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -188,23 +187,5 @@ func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
 	}
 	if _, w := mine.hello(1); w.Notice.Epoch != 3 || !w.Notice.Exposed {
 		t.Errorf("the notice after a disowned change: %+v", w.Notice)
-	}
-}
-
-func TestTheNoticeSaysWhetherTheOldPasswordIsExposed(t *testing.T) {
-	c := open(t, nil)
-	c.register()
-	hub, _ := c.hub(c.pair(c.signIn()))
-	for i, x := range []struct {
-		params p
-		want   bool
-	}{{p{}, false}, {p{"exposed": true}, true}, {p{"exposed": false}, false}} {
-		x.params["token"], x.params["newPassword"] = c.forgot("web"), fmt.Sprintf("another-Horse-%d", i)
-		if code := c.call("", "resetPassword", x.params, nil); code != 0 {
-			t.Fatal(code)
-		}
-		if _, w := hub.hello(1); w.Notice.Epoch != uint64(i+2) || w.Notice.Exposed != x.want {
-			t.Errorf("reset %d: %+v, want exposed %v", i, w.Notice, x.want)
-		}
 	}
 }

@@ -108,13 +108,16 @@ func (c *call) resetPassword() (result, error) {
 }
 
 func (c *call) modifyPassword() (result, error) {
-	var p struct{ CloudUserName, OldCloudPassword, NewCloudPassword, AppType string }
+	var p struct {
+		CloudUserName, OldCloudPassword, NewCloudPassword, AppType string
+		Exposed                                                    bool
+	}
 	if err := c.read(&p, "cloudUserName", "oldCloudPassword", "newCloudPassword"); err != nil {
 		return nil, err
 	}
 	_, err := c.s.ChangePassword(c.ctx, account.PasswordChange{
 		Email: p.CloudUserName, Old: p.OldCloudPassword, New: p.NewCloudPassword, Door: account.DoorOf(p.AppType),
-		From: c.from, Token: c.token,
+		From: c.from, Token: c.token, Choices: account.Choices{Exposed: p.Exposed},
 	})
 	return nil, err
 }

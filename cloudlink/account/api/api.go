@@ -6,7 +6,8 @@
 // helloCloud, heartBeat, bindDevice, unbindDevice, passthrough. The answer to getAccountStatusAndUrl is the same for every address.
 //
 // login sets the cookie rekeyd_terminal, bound to terminalUUID: with both, an app signs in while strangers lock the
-// account. modifyCloudPassword takes a token, too: with it, a locked account changes its password.
+// account. modifyCloudPassword takes a token, too: with it, a locked account changes its password. Its exposed?: bool
+// states that somebody else may know the old password; without it, as from the vendor's apps, nobody else does.
 //
 // Names of our own, where none of the vendor's is known (token in the query where it says so):
 //
@@ -188,7 +189,7 @@ func (c *call) read(p any, names ...string) error {
 func parameter(name string) string {
 	for _, p := range [...]string{
 		"appType", "cloudUserName", "cloudPassword", "terminalUUID", "refreshTokenNeeded", "refreshToken", "email", "password", "door", "token",
-		"newPassword", "leaveOut", "oldCloudPassword", "newCloudPassword", "deviceId", "requestData", "hub",
+		"newPassword", "leaveOut", "oldCloudPassword", "newCloudPassword", "deviceId", "requestData", "hub", "exposed",
 	} {
 		if strings.EqualFold(p, name) {
 			return p
