@@ -5,9 +5,21 @@ import (
 	"errors"
 )
 
-// Disown answers "this was not me" for a change of the password, with the link of the mail that reported it (Disowning says what it
-// does). The errors are those of a reset's link.
+// Disown answers "this was not me" for a change of the password, with the link of the mail that reported it (Disowning
+// states the effects). The errors are those of a reset's link.
 func (s *Service) Disown(token string) error {
+	err := ErrEpoch
+	for errors.Is(err, ErrEpoch) { // somebody who has the password changes it again meanwhile
+		err = s.disown(token)
+	}
+	if errors.Is(err, ErrUsed) {
+		err = errLinkExpired
+	}
+	return err
+}
+
+// disown is Disown at the account's present epoch. Error: ErrEpoch when that has ended meanwhile.
+func (s *Service) disown(token string) error {
 	l, a, err := s.linkOf(token, PurposeDisown)
 	if err != nil {
 		return err
@@ -18,18 +30,17 @@ func (s *Service) Disown(token string) error {
 	removed, err := s.st.Disown(Disowning{
 		Account: a.ID, Use: l.Key, Since: l.At,
 		Reset: MailLink{
-			Key: hashed(reset), Purpose: PurposeReset, Account: a.ID, Epoch: a.Epoch, Door: DoorWeb, At: now, Expires: now.Add(life),
+			Key: hashed(reset), Purpose: PurposeReset, Account: a.ID, Epoch: a.Epoch, Door: DoorWeb, At: now,
+			Expires: now.Add(life),
 		},
 		Mail:  s.room(s.letters.Reset(a.recipient(), reset, DoorWeb, now, life)),
 		Event: Event{At: now, What: "change disowned", Door: l.Door, Epoch: l.Epoch},
 	})
-	if errors.Is(err, ErrUsed) || errors.Is(err, ErrEpoch) {
-		err = errLinkExpired
-	}
 	if err != nil {
 		return err
 	}
-	s.o.Log.Warn("change disowned by the account's owner", "account", a.ID, "epoch", l.Epoch, "hubs_removed", removed)
+	s.o.Log.Warn("change disowned by the account's owner",
+		"account", a.ID, "epoch", l.Epoch, "hubs_removed", removed)
 	poke(s.mails)
 	s.Changes.Add(a.ID)
 	return nil

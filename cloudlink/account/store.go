@@ -50,11 +50,12 @@ type Accounts interface {
 	// Rehash replaces the hash of the account's password. Errors: ErrEpoch when the account's epoch is another.
 	Rehash(account string, epoch uint64, hash home.Secret) error
 	SetLanguage(account, lang string) error
-	// BeginEpoch changes the password. Errors: ErrEpoch, ErrUsed, ErrMembers.
+	// BeginEpoch changes the password. Errors: ErrEpoch, also for a closed account without a link; ErrUsed; ErrMembers.
 	BeginEpoch(Turn) error
 	// OfferReset stores a reset link in place of earlier ones, and queues its mail. Errors: ErrEpoch when the account's epoch is not the link's.
 	OfferReset(l MailLink, m mail.Mail, e Event) error
-	// Disown answers "this was not me", and returns how many hubs it removed. Errors: ErrUsed.
+	// Disown answers "this was not me", and returns how many hubs it removed. Errors: ErrUsed; ErrEpoch when the
+	// account's epoch is not that of the reset link.
 	Disown(Disowning) (removed int, err error)
 	MailLink(key string) (MailLink, error)
 	// History returns an account's history, the newest first.

@@ -113,6 +113,8 @@ func (s *Store) BeginEpoch(t account.Turn) error {
 			return err
 		case old.Epoch+1 != t.Account.Epoch || old.Epoch+1 == 0: // the last epoch must not wrap
 			return account.ErrEpoch
+		case old.Closed && t.Use == "": // a change with the disowned password was in progress
+			return account.ErrEpoch
 		}
 		if err := useLink(tx, t.Use, id, old.Epoch); err != nil {
 			return err

@@ -201,6 +201,8 @@ func disownRemovesWhatCameSince(r *rig) {
 	r.fails(r.s.AddPairing(unused, account.Event{}), account.ErrEpoch)
 	r.fails(r.s.Enrol(late), account.ErrEpoch)
 	t := r.turn(got)
+	t.Account.Closed = false
+	r.fails(r.s.BeginEpoch(t), account.ErrEpoch)
 	t.Use, t.Account.Closed, t.Account.TerminalsSince = "fresh", false, 3
 	r.must(r.s.BeginEpoch(t))
 	got, err = r.s.Account("anna")
