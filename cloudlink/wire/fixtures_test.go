@@ -207,7 +207,6 @@ func (c *cast) examples() []example {
 		}},
 		{"welcome", c.service, wire.Message{Re: id("hello"), Body: &wire.Welcome{
 			Account: c.account, Epoch: 2, Notice: c.second, Nonce: c.serviceNonce, Seal: c.hub.Keys.Seal, Challenge: c.sealed["challenge"].Sealed,
-			Lease: wire.Lease{Hub: c.hub.Name, Life: 60_000},
 		}}},
 		{"ack", c.hub, wire.Message{Body: &wire.Ack{Account: c.account, Epoch: 2, Seal: c.next.Public, Proof: c.keyChange().Proof()}}},
 		{"receipt", c.service, wire.Message{Re: id("ack"), Body: &wire.Receipt{Account: c.account, Epoch: 2, Notice: c.second}}},

@@ -210,3 +210,26 @@ func FuzzCheckObject(f *testing.F) {
 		walk()
 	})
 }
+
+// A field that a later version adds is under the signature, and an older receiver takes the message all the same.
+func TestAFieldThatIsAddedLaterIsSignedAndReadPast(t *testing.T) {
+	svc, hub := identity(t, wire.RoleService), identity(t, wire.RoleHub)
+	notice := svc.SignNotice(wire.Notice{Account: "acc-1", Epoch: 1})
+	raw, err := svc.Sign(&wire.Message{To: hub.Name, Body: &wire.Welcome{Account: "acc-1", Epoch: 1, Notice: notice}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := strings.Replace(string(payloadOf(t, raw)), `"epoch":"1"`, `"epoch":"1","lease":{"life":60000}`, 1)
+	raw = svc.SignJWS(messageHeader, payload)
+	m, err := wire.ParseMessage(raw)
+	if err != nil || m.Verify(svc.Keys, hub.Name) != nil {
+		t.Fatalf("%s: %v", payload, err)
+	}
+	if w := m.Body.(*wire.Welcome); w.Epoch != 1 || !bytes.Equal(w.Notice.JWS(), notice.JWS()) {
+		t.Errorf("read as %+v", w)
+	}
+	m, err = wire.ParseMessage(tamper(t, raw, "60000", "90000"))
+	if err != nil || !errors.Is(m.Verify(svc.Keys, hub.Name), home.ErrForged) {
+		t.Errorf("with the added field changed: %v", err)
+	}
+}

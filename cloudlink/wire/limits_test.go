@@ -85,8 +85,6 @@ func TestABodyBeyondALimitIsNeitherSignedNorRead(t *testing.T) {
 		"a statement's name with it": &wire.Statement{Name: "\x1b"},
 		"a statement's account":      &wire.Statement{Account: "A"},
 		"an enrolment with nobody":   &wire.Enrol{Name: "a"},
-		"a lease of nobody":          &wire.Welcome{Account: good, Notice: wire.Notice{Account: good}, Lease: wire.Lease{Life: 5}},
-		"a lease without end":        &wire.Welcome{Account: good, Notice: wire.Notice{Account: good}, Lease: wire.Lease{Hub: "hub-a"}},
 		"a short nonce":              &wire.Probe{Nonce: make([]byte, 31)},
 		"a relay of no device":       &wire.Relay{Account: good},
 		"a relayed's code with it":   &wire.Relayed{Account: good, Device: "a", Code: "\x1b"},

@@ -1,7 +1,5 @@
 package wire
 
-import "errors"
-
 var membership = []kind{
 	{"enrol", Outbox, body[Enrol]},
 	{"enrolled", Inbox, body[Enrolled]},
@@ -68,26 +66,9 @@ type Welcome struct {
 	Nonce     []byte `json:"nonce"`        // for the next SignIn
 	Seal      []byte `json:"seal"`         // the sealing key to which the service seals grants for this member
 	Challenge []byte `json:"challenge"`    // sealed to that key with ChallengeInfo: for the next Ack
-	Lease     Lease  `json:"lease,omitzero"`
 }
 
-func (b *Welcome) check() error {
-	return first(names(b.Account), b.Notice.check(), b.Lease.check())
-}
-
-// Lease names the hub that acts for the account while others stand by. The service sends none yet: every hub acts for
-// the devices that it holds.
-type Lease struct {
-	Hub  string `json:"hub"`
-	Life int64  `json:"life"` // milliseconds from receipt
-}
-
-func (l Lease) check() error {
-	if l != (Lease{}) && (!ValidName(l.Hub) || l.Life <= 0) {
-		return errors.New("a lease is malformed")
-	}
-	return nil
-}
+func (b *Welcome) check() error { return first(names(b.Account), b.Notice.check()) }
 
 // Grant brings the credential of an epoch: a Granted, sealed to the member with GrantInfo.
 type Grant struct {

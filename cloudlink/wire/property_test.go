@@ -77,9 +77,6 @@ func draw(t *rapid.T, typ reflect.Type, field string, wellFormed bool) reflect.V
 		if typ == reflect.TypeFor[wire.Notice]() {
 			return reflect.ValueOf(noticeSigner.SignNotice(wire.Notice{Account: anyName.Draw(t, "notice"), Epoch: rapid.Uint64().Draw(t, "epoch")}))
 		}
-		if typ == reflect.TypeFor[wire.Lease]() {
-			return reflect.ValueOf(wire.Lease{Hub: anyName.Draw(t, "hub"), Life: rapid.Int64Min(1).Draw(t, "life")})
-		}
 		for i := range typ.NumField() {
 			v.Field(i).Set(draw(t, typ.Field(i).Type, typ.Field(i).Name, wellFormed))
 		}

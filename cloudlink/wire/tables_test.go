@@ -98,7 +98,7 @@ func TestTablesOfTheDocumentMatchTheFields(t *testing.T) {
 	doc := readDocument(t)
 	types := bodies(t)
 	maps.Copy(types, map[string]reflect.Type{
-		"keys": reflect.TypeFor[wire.Keys](), "device": reflect.TypeFor[wire.Device](), "broker": reflect.TypeFor[wire.Broker](), "lease": reflect.TypeFor[wire.Lease](),
+		"keys": reflect.TypeFor[wire.Keys](), "device": reflect.TypeFor[wire.Device](), "broker": reflect.TypeFor[wire.Broker](),
 		"proven": reflect.TypeFor[wire.Proven](), "outcome": reflect.TypeFor[wire.Outcome](),
 		"envelope": reflect.TypeFor[wire.Message](), "signed notice": reflect.TypeFor[wire.Notice](), "joined": reflect.TypeFor[wire.Joined](),
 	})
