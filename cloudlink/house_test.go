@@ -94,7 +94,16 @@ func policy() account.Policy {
 // open opens a house. outer is the address of a broker that runs already; empty for the embedded one.
 func open(t testing.TB, outer string) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), outer: outer, mails: make(chan mail.Mail, 1000), log: quiet}
+	h := openOn(t, t.TempDir(), outer)
+	h.call("register", map[string]any{"email": email, "password": password}, nil)
+	h.login(password)
+	return h
+}
+
+// openOn opens a house on the state of an account service. Its owner is not signed in.
+func openOn(t testing.TB, dir, outer string) *house {
+	t.Helper()
+	h := &house{t: t, dir: dir, outer: outer, mails: make(chan mail.Mail, 1000), log: quiet}
 	if os.Getenv("LINK_LOG") != "" { // to see what a failure was about
 		h.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -107,8 +116,6 @@ func open(t testing.TB, outer string) *house {
 	t.Cleanup(h.carrier.close)
 	h.start()
 	t.Cleanup(func() { h.stop() })
-	h.call("register", map[string]any{"email": email, "password": password}, nil)
-	h.login(password)
 	return h
 }
 
@@ -235,7 +242,13 @@ type hub struct {
 // hub starts a hub that belongs to nobody yet.
 func (h *house) hub(set func(*cloudlink.Options)) *hub {
 	h.t.Helper()
-	b := &hub{h: h, dir: h.t.TempDir(), set: set}
+	return h.hubOn(h.t.TempDir(), set)
+}
+
+// hubOn starts a hub on the state in dir.
+func (h *house) hubOn(dir string, set func(*cloudlink.Options)) *hub {
+	h.t.Helper()
+	b := &hub{h: h, dir: dir, set: set}
 	b.start()
 	h.t.Cleanup(func() { b.stop() })
 	return b

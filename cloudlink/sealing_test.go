@@ -188,38 +188,3 @@ func TestASecondLoginEndsTheFirstAtOnce(t *testing.T) {
 	}
 	must(t, <-second)
 }
-
-// A hub of an older version is unknown at the service, because names derive from the signing key alone. It keeps its
-// vault and its bindings, and asks its owner for one login.
-func TestAStoreOfAnOlderFormatAsksForOneLogin(t *testing.T) {
-	t.Parallel()
-	h := open(t, "")
-	b := h.hub(nil)
-	b.enrol()
-	b.bind(3)
-	b.settled(1, time.Minute)
-	b.stop()
-	h.call("removeHub", map[string]any{"hub": b.id.Name}, nil) // as after the service's own migration
-	store, err := localstore.Open(localstore.Options{Dir: b.dir, Log: quiet})
-	must(t, err)
-	a, err := store.Account()
-	must(t, err)
-	a.NoticeJSON = []byte(`{"account":"` + string(a.ID) + `","epoch":1,"sig":"AAAA"}`)
-	must(t, store.Enrol(a, home.Credential{}))
-	must(t, store.Close())
-
-	b.start()
-	eventually(t, time.Minute, "it asks for a login", func() bool {
-		up, why := b.link.State()
-		return !up && strings.Contains(why, "run rekeyd login")
-	})
-	bs, err := b.store.Bindings()
-	must(t, err)
-	cs, err := b.store.Credentials(b.account)
-	must(t, err)
-	if len(bs) != 3 || len(cs) == 0 || cs[len(cs)-1].Password.Reveal() != password {
-		t.Errorf("%d bindings and %d credentials are left", len(bs), len(cs))
-	}
-	b.enrol()
-	b.settled(1, time.Minute)
-}
