@@ -80,7 +80,7 @@ func (r *Rekeyer) cleartext(ids []home.DeviceID, change func(*home.Consents, hom
 		return nil
 	}
 	r.reports.add(ids...)
-	return r.Rekey(ids, false)
+	return r.restartTries(ids, false)
 }
 
 // consent changes the consents of a bound device.

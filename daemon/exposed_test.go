@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -71,4 +72,32 @@ func TestDevicesWaitForTheirOwnerAfterAPasswordWasExposed(t *testing.T) {
 			h.holds("after an answer for all", map[home.DeviceID]home.Epoch{front: 4, back: 4})
 		})
 	})
+}
+
+// Only an order to rekey answers the question whether devices are moved although somebody else may know what they hold.
+func TestOtherOrdersDoNotMoveADeviceAfterAPasswordWasExposed(t *testing.T) {
+	for name, order := range map[string]func(*daemon.Rekeyer, []home.DeviceID) error{
+		"bind":            (*daemon.Rekeyer).Bind,
+		"allow cleartext": (*daemon.Rekeyer).AllowCleartext,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t)
+				h.lan.held[front] = &played{match: home.Ours, holds: 1}
+				h.run(func() {
+					h.lan.sightings <- []home.Sighting{{
+						Source: "tapo-udp", Protocol: home.KLAP2, Keys: []string{"mac:000000000001"}, Kind: home.Plug,
+						Addr: netip.MustParseAddrPort("127.9.0.1:80"), At: time.Now(),
+					}}
+					time.Sleep(time.Second)
+					must(t, h.engine.BindOurs([]home.DeviceID{front}))
+					time.Sleep(time.Second)
+					h.expose(2)
+					must(t, order(h.engine, []home.DeviceID{front}))
+					time.Sleep(time.Hour)
+					h.holds("after the order", map[home.DeviceID]home.Epoch{front: 1})
+				})
+			})
+		})
+	}
 }

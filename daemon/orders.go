@@ -40,7 +40,7 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 	if len(again) == 0 {
 		return nil // the change of the house has scheduled them
 	}
-	return r.Rekey(again, false)
+	return r.restartTries(again, false)
 }
 
 // BindOurs binds devices without the factory-fresh consent: those that hold a credential of the account are moved.
@@ -168,6 +168,11 @@ func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
 			return err
 		}
 	}
+	return r.restartTries(ids, restart)
+}
+
+// restartTries schedules jobs for bound devices now, with the counts and pauses of a new order.
+func (r *Rekeyer) restartTries(ids []home.DeviceID, restart bool) error {
 	if err := r.o.Ledger.Retry(ids); err != nil {
 		return err
 	}
