@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,7 +36,7 @@ const acct home.AccountID = "acc-1"
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, lan: &lan{sightings: make(chan []home.Sighting, 16), held: map[home.DeviceID]*played{}}}
-	h.open(t.TempDir())
+	h.open(scratch(t))
 	h.lan.store = h.store
 	a := home.Account{
 		ID:          acct,
@@ -47,6 +48,18 @@ func newHouse(t *testing.T) *house {
 	must(t, h.store.Enrol(a, home.Credential{}))
 	h.begin(1)
 	return h
+}
+
+// scratch returns a directory for a store, in memory where the system has such a place: the tests here write often, and
+// lose nothing in a crash.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "rekeyd-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func (h *house) open(dir string) {

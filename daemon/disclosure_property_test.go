@@ -1,0 +1,299 @@
+package daemon_test
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices"
+)
+
+// The rule who receives a password, stated a second time (daemon/DESIGN.md, section 6): from what an owner ordered and
+// what hosts proved, without home.Terms, home.Binding or the store.
+
+// owner is what the owner of a house ordered, and the strongest proof of each bound device.
+type owner struct {
+	at      time.Time // when this copy was made
+	bound   map[home.DeviceID]bool
+	rank    map[home.DeviceID]home.ProofRank
+	fresh   map[home.DeviceID]time.Time  // end of the factory-fresh consent
+	clear   map[home.DeviceID]clearAt    // the cleartext consent
+	exposed home.Epoch                   // proofs of older passwords are worth nothing
+	moveAll map[home.DeviceID]home.Epoch // the owner's answer, given when this epoch was the exposed one
+}
+
+type clearAt struct {
+	addr     netip.Addr
+	protocol home.Protocol
+}
+
+func newOwner() owner {
+	return owner{
+		bound: map[home.DeviceID]bool{}, rank: map[home.DeviceID]home.ProofRank{}, fresh: map[home.DeviceID]time.Time{},
+		clear: map[home.DeviceID]clearAt{}, moveAll: map[home.DeviceID]home.Epoch{},
+	}
+}
+
+func (o owner) clone() owner {
+	o.at = time.Now()
+	o.bound, o.rank, o.fresh = maps.Clone(o.bound), maps.Clone(o.rank), maps.Clone(o.fresh)
+	o.clear, o.moveAll = maps.Clone(o.clear), maps.Clone(o.moveAll)
+	return o
+}
+
+// found takes a finding into account: a proof is a floor for the next ones, and ends the factory-fresh consent.
+func (o owner) found(id home.DeviceID, f home.Finding) {
+	if !o.bound[id] {
+		return
+	}
+	switch f.Verdict.State {
+	case home.Current, home.Stale:
+		delete(o.fresh, id)
+		o.rank[id] = max(o.rank[id], f.Rank)
+	case home.Default:
+		o.rank[id] = max(o.rank[id], f.Rank)
+	}
+}
+
+// unbind forgets all that was ordered for a device.
+func (o owner) unbind(id home.DeviceID) {
+	delete(o.bound, id)
+	delete(o.rank, id)
+	delete(o.fresh, id)
+	delete(o.clear, id)
+	delete(o.moveAll, id)
+}
+
+// reason returns why the secret may have been sent, empty where it may not.
+func (o owner) reason(r receipt) string {
+	if !o.bound[r.device] || r.rank < o.rank[r.device] {
+		return ""
+	}
+	if r.rank < home.ProvesFirst {
+		if o.clear[r.device] == (clearAt{r.at, r.protocol}) {
+			return "cleartext consent"
+		}
+		return ""
+	}
+	if len(r.proved) > 0 && (slices.Max(r.proved) >= o.exposed || o.moveAll[r.device] == o.exposed) {
+		return "proof"
+	}
+	if r.fresh && o.at.Before(o.fresh[r.device]) {
+		return "factory-fresh consent"
+	}
+	return ""
+}
+
+// world is one run of the property.
+type world struct {
+	*house
+	net   *attackers
+	epoch home.Epoch
+}
+
+var (
+	worldIDs   = []home.DeviceID{"mac-00000000000a", "mac-00000000000b"}
+	worldAddrs = []netip.Addr{
+		netip.MustParseAddr("127.9.0.1"), netip.MustParseAddr("127.9.0.2"), netip.MustParseAddr("127.9.0.3"),
+	}
+	worldProtocols = []home.Protocol{home.KLAP2, home.KLAP2, home.TapoCam, home.SmartAES, home.IOT}
+)
+
+// step is one thing that happens. Which fields count depends on what.
+type step struct {
+	what     string
+	id       home.DeviceID
+	addr     netip.Addr
+	host     host
+	wait     time.Duration
+	weakKey  bool
+	protocol home.Protocol
+}
+
+var steps = rapid.Custom(func(t *rapid.T) step {
+	s := step{
+		what: rapid.SampledFrom([]string{
+			"arrive", "arrive", "arrive", "arrive", "arrive", "host", "sight", "gone", "bind", "bind", "bind ours", "unbind",
+			"allow", "allow", "forbid", "epoch", "epoch", "exposed", "rekey", "rekey all", "wait", "wait", "restart", "remember",
+		}).Draw(t, "what"),
+		id:       rapid.SampledFrom(worldIDs).Draw(t, "id"),
+		addr:     rapid.SampledFrom(worldAddrs).Draw(t, "addr"),
+		protocol: rapid.SampledFrom(worldProtocols).Draw(t, "protocol"),
+		weakKey:  rapid.Bool().Draw(t, "weak key"),
+		wait: rapid.SampledFrom([]time.Duration{
+			time.Second, time.Minute, 5 * time.Minute, 23 * time.Hour, 25 * time.Hour,
+		}).Draw(t, "wait"),
+	}
+	s.host.protocol = s.protocol
+	s.host.old = s.protocol == home.TapoCam && rapid.Bool().Draw(t, "old")
+	s.host.greedy = rapid.Bool().Draw(t, "greedy")
+	s.host.swapped = rapid.IntRange(0, 3).Draw(t, "swapped") == 0
+	switch rapid.IntRange(0, 3).Draw(t, "holds") {
+	case 0:
+		s.host.fresh = rapid.SampledFrom([]home.State{home.Default, home.Blank}).Draw(t, "fresh")
+	case 1: // a stranger
+	default:
+		s.host.knows = []home.Epoch{home.Epoch(rapid.IntRange(1, 4).Draw(t, "knows"))}
+	}
+	return s
+})
+
+// do carries out one step.
+func (w *world) do(s step) {
+	switch s.what {
+	case "arrive":
+		for _, what := range []string{"host", "sight"} {
+			s.what = what
+			w.do(s)
+		}
+	case "sight", "gone":
+		keys := []string{"mac:" + string(s.id)[4:]}
+		if s.weakKey {
+			keys = append(keys, "iot:8006AA")
+		}
+		w.net.sightings <- []home.Sighting{{
+			Source: "udp " + s.addr.String(), Protocol: s.protocol, Keys: keys, Kind: home.Plug, Match: home.Unknown,
+			Addr: netip.AddrPortFrom(s.addr, s.protocol.Port()), At: time.Now(), Gone: s.what == "gone",
+		}}
+	case "host":
+		w.net.mu.Lock()
+		h := s.host
+		h.knows = slices.DeleteFunc(slices.Clone(h.knows), func(e home.Epoch) bool { return e > w.epoch })
+		w.net.hosts[s.addr] = &h
+		w.net.mu.Unlock()
+	case "bind":
+		w.order(func(o *owner) { o.bound[s.id], o.fresh[s.id] = true, time.Now().Add(24*time.Hour) },
+			func() error { return w.engine.Bind([]home.DeviceID{s.id}) })
+	case "bind ours":
+		w.order(func(o *owner) { o.bound[s.id] = true },
+			func() error { return w.engine.BindOurs([]home.DeviceID{s.id}) })
+	case "unbind":
+		w.order(func(o *owner) { o.unbind(s.id) }, func() error { return w.engine.Unbind([]home.DeviceID{s.id}) })
+	case "allow":
+		shown := w.shown(s.id)
+		w.order(func(o *owner) { o.clear[s.id] = shown },
+			func() error { return w.engine.AllowCleartext([]home.DeviceID{s.id}) })
+	case "forbid":
+		w.order(func(o *owner) { delete(o.clear, s.id) },
+			func() error { return w.engine.ForbidCleartext([]home.DeviceID{s.id}) })
+	case "epoch":
+		w.epoch++
+		w.begin(w.epoch)
+	case "exposed":
+		w.epoch++
+		w.order(func(o *owner) { o.exposed = w.epoch }, func() error { return w.store.Expose(acct, w.epoch) })
+		w.begin(w.epoch)
+	case "rekey":
+		w.order(func(o *owner) { o.moveAll[s.id] = o.exposed },
+			func() error { return w.engine.Rekey([]home.DeviceID{s.id}, false) })
+	case "rekey all":
+		w.order(func(o *owner) {
+			for id := range o.bound {
+				o.moveAll[id] = o.exposed
+			}
+		}, w.engine.RekeyAll)
+	case "remember":
+		_, err := w.engine.Remember("", []home.Secret{home.NewSecret("an-older-one")})
+		must(w.t, err)
+	case "wait":
+		time.Sleep(s.wait)
+	}
+}
+
+// order gives an order, which counts from then on. One that fails, for a device that is not bound for example, changes
+// nothing.
+func (w *world) order(change func(*owner), give func() error) {
+	w.net.mu.Lock()
+	before := w.net.owner.clone()
+	change(&w.net.owner)
+	w.net.mu.Unlock()
+	if give() == nil {
+		return
+	}
+	w.net.mu.Lock()
+	defer w.net.mu.Unlock()
+	w.net.owner = before
+}
+
+// shown returns the address and protocol that the owner sees of a device.
+func (w *world) shown(id home.DeviceID) clearAt {
+	_, rows, err := w.engine.House()
+	must(w.t, err)
+	for _, r := range rows {
+		if addr, err := netip.ParseAddrPort(r.Addr); err == nil && r.ID == id {
+			return clearAt{addr.Addr(), r.Protocol}
+		}
+	}
+	return clearAt{}
+}
+
+// live runs steps against an engine and a store of their own, and returns what arrived at the hosts.
+func live(t *testing.T, all []step) (receipts []receipt) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &attackers{
+			sightings: make(chan []home.Sighting, 1), hosts: map[netip.Addr]*host{}, owner: newOwner(),
+			began: map[home.DeviceID]owner{},
+		}
+		w := &world{house: newHouse(t), net: n, epoch: 1}
+		for len(all) > 0 {
+			drivers := map[home.Protocol]daemon.Driver{}
+			for _, p := range worldProtocols {
+				drivers[p] = n
+			}
+			var err error
+			w.engine, err = daemon.New(daemon.Options{
+				Ledger: w.store, Roster: devices.NewRoster(), Discovery: n, Log: slog.New(slog.DiscardHandler), Drivers: drivers,
+			})
+			must(t, err)
+			w.run(func() {
+				for len(all) > 0 {
+					s := all[0]
+					all = all[1:]
+					w.do(s)
+					time.Sleep(time.Second)
+					if synctest.Wait(); s.what == "restart" {
+						return
+					}
+				}
+				time.Sleep(10 * time.Minute)
+			})
+		}
+		receipts = n.receipts
+	})
+	return receipts
+}
+
+func TestNoSecretLeavesExceptAsTheRuleAllows(t *testing.T) {
+	reasons := map[string]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		all := rapid.SliceOfN(steps, 30, 60).Draw(rt, "steps")
+		for _, r := range live(t, all) {
+			why := cmp.Or(r.began.reason(r), r.now.reason(r))
+			if why == "" {
+				rt.Fatalf("%s at %s (%s) received the password of epoch %d, against the rule: %s",
+					r.device, r.at, r.protocol, r.epoch, describe(r))
+			}
+			reasons[why]++
+		}
+	})
+	for _, why := range []string{"proof", "cleartext consent", "factory-fresh consent"} {
+		if reasons[why] == 0 {
+			t.Errorf("no secret was sent for the reason %q: this run proves nothing about it", why)
+		}
+	}
+	t.Log(reasons)
+}
+
+func describe(r receipt) string {
+	return fmt.Sprintf("rank %s, proved %v, factory-fresh %t; the owner's orders: %+v", r.rank, r.proved, r.fresh, r.now)
+}
