@@ -19,6 +19,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"github.com/rekeyd/rekeyd/cloudlink/pin"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -31,7 +32,7 @@ type Message struct {
 
 // Options are what New checks.
 type Options struct {
-	Brokers  []string // URLs, tried in turn: mqtt://, mqtts://, ws:// or wss://; may hold user:password@ and PinPrefix
+	Brokers  []string // URLs, tried in turn: mqtt://, mqtts://, ws:// or wss://; may hold user:password@ and a fingerprint (package pin)
 	ClientID string   // also the name of the session that the broker keeps
 	Username string   // with Password, for brokers whose URL names no user
 	Password home.Secret
@@ -109,8 +110,8 @@ func ParseBroker(s string) (*url.URL, error) {
 			u.Host += ":8883"
 		}
 	}
-	if _, err := pinOf(u); err != nil {
-		return nil, err
+	if _, err := pin.Of(u); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
 	}
 	return u, nil
 }
@@ -224,8 +225,8 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	l := &live{out: make(chan Message, queue), done: make(chan struct{})}
 
 	o := paho.NewClientOptions()
-	if pin, _ := pinOf(broker); pin != nil { // New has checked it
-		o.SetTLSConfig(pinned(pin))
+	if sum, _ := pin.Of(broker); sum != nil { // New has checked it
+		o.SetTLSConfig(pin.Config(sum))
 		plain := *broker
 		plain.Fragment = ""
 		broker = &plain

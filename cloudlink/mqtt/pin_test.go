@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -45,23 +44,6 @@ func TestOnlyThePinnedCertificateIsAccepted(t *testing.T) {
 		stop()
 		if len(f.clients) > 0 {
 			t.Errorf("%s: connected", name)
-		}
-	}
-}
-
-func TestAFingerprintIsWellFormedOrRefused(t *testing.T) {
-	good := strings.Repeat("ab", 32)
-	for url, want := range map[string]bool{
-		"mqtts://h#sha256=" + good:                     true,
-		"wss://h#sha256=" + strings.ToUpper(good):      true,
-		"mqtt://h#sha256=" + good:                      false,
-		"mqtts://h#sha256=" + good[2:]:                 false,
-		"mqtts://h#sha1=" + good:                       false,
-		"mqtts://h#" + good:                            false,
-		"mqtts://h#sha256=" + strings.Repeat("zz", 32): false,
-	} {
-		if _, err := mqtt.ParseBroker(url); (err == nil) != want {
-			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

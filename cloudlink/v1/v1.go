@@ -1,10 +1,11 @@
-// Package v1 speaks the JSON API of the TP-Link cloud, version 1, as a client: POST /?token=… with {"method","params"}, answered by
-// {"error_code","result"}. The account service of this project speaks it, too, with some methods of its own.
+// Package v1 speaks the JSON API of the TP-Link cloud, version 1, as a client: POST /?token=… with {"method","params"},
+// answered by {"error_code","result"}. The account service of this project speaks it, too, with some methods of its own.
 package v1
 
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/rekeyd/rekeyd/cloudlink/pin"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -95,17 +97,48 @@ type Client struct {
 
 const maxAnswer = 4 << 20
 
-// New returns a client of the service at base, an http or https URL. It connects to nothing.
+// New returns a client of the service at base, an http or https URL, which may pin a certificate (package pin). It
+// connects to nothing.
 func New(base string) (*Client, error) {
+	const op = "reach the account service"
 	u, err := url.Parse(base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, &home.Error{Op: "reach the account service", Err: fmt.Errorf("%q is no http or https URL", base)}
+		return nil, &home.Error{Op: op, Err: fmt.Errorf("%q is no http or https URL", base)}
 	}
-	return &Client{url: strings.TrimSuffix(u.String(), "/"), http: &http.Client{
+	sum, err := pin.Of(u)
+	if err != nil {
+		return nil, &home.Error{Op: op, Err: err}
+	}
+	u.Fragment = ""
+	c := &Client{url: strings.TrimSuffix(u.String(), "/"), http: &http.Client{
 		Timeout: 30 * time.Second,
-		// A redirect would take the token (in the address, and so in Referer) and the password (in the body) to another server.
+		// A redirect would take the token (in the address, and so in Referer) and the password (in the body) to
+		// another server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}}
+	if sum != nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = pin.Config(sum)
+		c.http.Transport = transport
+	}
+	return c, nil
+}
+
+// unreachable returns the error of a call that had no answer, with the hint for its cause.
+func (c *Client) unreachable(err error) error {
+	// The error of net/http repeats the URL, which may hold the token.
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err
+	}
+	hint := "start it with: rekeyd run; or say where it is with --account-url"
+	_, unknown := errors.AsType[*tls.CertificateVerificationError](err)
+	if unknown || errors.Is(err, pin.ErrOther) {
+		hint = "read the fingerprint where the service runs (rekeyd status, or its first lines), and give the URL with it: " +
+			c.url + "#sha256=FINGERPRINT"
+	}
+	return &home.Error{
+		Op: "reach the account service at " + c.url, Err: fmt.Errorf("%w: %w", home.ErrUnavailable, err), Hint: hint,
+	}
 }
 
 // Call calls a method. token may be empty. It returns *Error where the service answered with an error code, and
@@ -126,14 +159,7 @@ func (c *Client) Call(ctx context.Context, token home.Secret, method string, par
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		// The error of net/http repeats the URL, which may hold the token.
-		if ue, ok := errors.AsType[*url.Error](err); ok {
-			err = ue.Err
-		}
-		return &home.Error{
-			Op: "reach the account service at " + c.url, Err: fmt.Errorf("%w: %w", home.ErrUnavailable, err),
-			Hint: "start it with: rekeyd run; or say where it is with --account-url",
-		}
+		return c.unreachable(err)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -22,8 +22,9 @@ var may = map[string][]string{
 	"localstore":            {"daemon/home", "localstore/boltfile", "localstore/seal"},
 
 	"cloudlink/wire":    {"daemon/home"},
-	"cloudlink/mqtt":    {"daemon/home"},
-	"cloudlink/v1":      {"daemon/home"},
+	"cloudlink/pin":     {},
+	"cloudlink/mqtt":    {"daemon/home", "cloudlink/pin"},
+	"cloudlink/v1":      {"daemon/home", "cloudlink/pin"},
 	"cloudlink/tplink":  {"daemon/home", "cloudlink/v1"},
 	"cloudlink/pairing": {"daemon/home", "cloudlink/wire"},
 	"cloudlink":         {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing"},
