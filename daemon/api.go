@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -26,9 +25,20 @@ type Status struct {
 	Hub      home.HubID    `json:"hub"`
 	Link     string        `json:"link"` // "up" or "down"
 	Reason   string        `json:"reason,omitempty"`
-	Devices  []Row         `json:"devices"`
+	Addresses
+	Devices []Row `json:"devices"`
 	// Unseen are devices that the vendor's cloud lists and that were not seen here; absent where it has not said.
 	Unseen []home.Listed `json:"unseen,omitempty"`
+}
+
+// Addresses is where people and programs reach the account service of this hub, and the certificate of the hub's own ports.
+type Addresses struct {
+	// AccountURL is where this machine reaches the account service, with the fingerprint of a certificate to pin.
+	AccountURL string `json:"account_url,omitempty"`
+	// PublicURL begins the links in mails of that service.
+	PublicURL string `json:"public_url,omitempty"`
+	// Fingerprint is the SHA-256 of the certificate of this hub's ports, in hexadecimal digits; empty without TLS.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // Login is what an owner gives to sign this hub in to their account.
@@ -44,12 +54,14 @@ type Login struct {
 
 // FaceOptions are what the API and the page show, and whom they ask.
 type FaceOptions struct {
-	Engine  *Rekeyer
-	Hub     home.HubID
-	Link    func() (up bool, reason string)
-	History func(limit int) ([]home.Event, error) // newest first
-	Login   func(context.Context, Login) error
-	Listed  func() (list []home.Listed, ok bool) // of the vendor's cloud; nil where there is none
+	Engine    *Rekeyer
+	Hub       home.HubID
+	Link      func() (up bool, reason string)
+	History   func(limit int) ([]home.Event, error) // newest first
+	Login     func(context.Context, Login) error
+	Listed    func() (list []home.Listed, ok bool) // of the vendor's cloud; nil where there is none
+	Addresses func() Addresses                     // may be nil
+	Names     []string                             // of this machine, under which the page answers
 }
 
 // Face is the HTTP API of the daemon, and its page.
@@ -75,6 +87,9 @@ func (f *Face) Status() (Status, error) {
 		s.Link = "up"
 	}
 	s.Reason = reason
+	if f.o.Addresses != nil {
+		s.Addresses = f.o.Addresses()
+	}
 	if f.o.Listed != nil && a.Provider == home.TPLink {
 		if list, ok := f.o.Listed(); ok {
 			s.Unseen = compare(list, s.Devices)
@@ -133,7 +148,7 @@ func (f *Face) Public() http.Handler {
 	mux := http.NewServeMux()
 	f.show(mux, f.PublicStatus)
 	mux.HandleFunc("GET /{$}", f.page)
-	return guard(mux)
+	return f.guard(mux)
 }
 
 // Private also takes orders: for a socket that only the daemon's own user can open.
@@ -292,15 +307,10 @@ func refuse(w http.ResponseWriter, err error) {
 	_ = json.NewEncoder(w).Encode(out)
 }
 
-// guard keeps pages of other sites from reading the house through a person's browser: the name in the request must be
-// an address or "localhost", which no other site can have.
-func guard(next http.Handler) http.Handler {
+// guard refuses requests under a name that is not this machine's: see home.OwnHost.
+func (f *Face) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if host != "localhost" && net.ParseIP(host) == nil {
+		if !home.OwnHost(home.HostOf(r), f.o.Names...) {
 			http.Error(w, "ask for this page by address", http.StatusMisdirectedRequest)
 			return
 		}

@@ -27,6 +27,7 @@ import (
 type Options struct {
 	Store      Store
 	BaseURL    string           // as people reach the service: links in mails begin with it
+	HubURL     string           // as hubs reach it, with the fingerprint of its certificate; BaseURL when empty
 	HubBrokers []string         // MQTT URLs that new hubs are given
 	Policy     Policy           // DefaultPolicy() when zero
 	Now        func() time.Time // time.Now when nil

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"strings"
@@ -59,7 +60,8 @@ func (s *Service) pair(a Account, password home.Secret) (pairing.Pairing, error)
 		return pairing.Pairing{}, fmt.Errorf("pairing: no broker: %w", home.ErrUnavailable)
 	}
 	p := pairing.Pairing{
-		Name: wire.NewID(), Secret: home.NewSecret(rand.Text()), Account: a.ID, Service: s.id.Keys, Brokers: wire.Brokers(s.o.HubBrokers), URL: s.base,
+		Name: wire.NewID(), Secret: home.NewSecret(rand.Text()), Account: a.ID, Service: s.id.Keys,
+		Brokers: wire.Brokers(s.o.HubBrokers), URL: cmp.Or(s.o.HubURL, s.base),
 	}
 	now := s.Now()
 	offer := Pairing{Name: p.Name, Account: a.ID, Secret: p.Secret, Password: password, Epoch: a.Epoch, Expires: now.Add(s.o.Policy.PairingLife)}

@@ -264,7 +264,7 @@ func TestThePagesResetAPasswordWithAndWithoutScript(t *testing.T) {
 		return resp.StatusCode, string(raw)
 	}
 	body, h := get("/reset")
-	if !strings.Contains(body, "/page.js") || h.Get("Referrer-Policy") != "no-referrer" || h.Get("Cache-Control") != "no-store" ||
+	if !strings.Contains(body, "/page.js") || h.Get("Referrer-Policy") != "same-origin" || h.Get("Cache-Control") != "no-store" ||
 		!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(body, "http://") || strings.Contains(body, "https://") {
 		t.Errorf("page %q %v", body, h)
 	}

@@ -1,42 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/spf13/cobra"
 
-	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
-
-// defaultAccountURL is where the embedded account service listens.
-const defaultAccountURL = "http://127.0.0.1:7354"
-
-func addAccountFlag(c *cobra.Command) {
-	c.Flags().String("account-url", "", "base URL of the account service (default "+defaultAccountURL+")")
-}
-
-func accountURL(c *cobra.Command) string {
-	if u, _ := c.Flags().GetString("account-url"); u != "" {
-		return u
-	}
-	return defaultAccountURL
-}
-
-func accountClient(c *cobra.Command) (*v1.Client, error) { return clientOf(c, accountURL(c)) }
-
-func clientOf(c *cobra.Command, base string) (*v1.Client, error) {
-	client, err := v1.New(base)
-	if err != nil {
-		return nil, terminal.Usage(c, fmt.Errorf("%q is no http or https URL of an account service", base))
-	}
-	return client, nil
-}
 
 func newRegister() *cobra.Command {
 	c := &cobra.Command{
@@ -47,10 +23,12 @@ func newRegister() *cobra.Command {
 	addAccountFlag(c)
 	addPasswordFlag(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
-		client, err := accountClient(c)
+		at := accountOf(c)
+		client, err := clientOf(c, at.url)
 		if err != nil {
 			return err
 		}
+		warnPlain(c, at.url)
 		pw, err := readPassword(c, "Password for the new account", true)
 		if err != nil {
 			return err
@@ -115,7 +93,7 @@ website does. The answer is the same whether or not there is an account of that 
 		if err != nil {
 			return terminal.Usage(c, err)
 		}
-		client, err := accountClient(c)
+		client, err := clientOf(c, accountOf(c).url)
 		if err != nil {
 			return err
 		}
@@ -147,13 +125,14 @@ standard input, the link on the first line and the new password on the second. A
 		if err != nil {
 			return err
 		}
-		if err := confirmHost(c, link.base); err != nil {
+		if err := link.confirmHost(c); err != nil {
 			return err
 		}
 		client, err := clientOf(c, link.base)
 		if err != nil {
 			return err
 		}
+		warnPlain(c, link.base)
 		if pw.IsZero() {
 			if pw, err = readPassword(c, "New password for your account at "+hostOf(link.base), true); err != nil {
 				return err
@@ -192,6 +171,12 @@ func newLogin() *cobra.Command {
 		Use: "login [EMAIL]", Short: "Sign this hub in to an account", Args: terminal.Args(emailOrPair),
 		Long: `Sign this hub in to an account, once: with its e-mail address and password, or with --pair and
 the word that the account's page shows. The daemon must be running.
+
+An account service elsewhere is named with --account-url. One whose certificate no authority signed (rekeyd run
+--tls auto, rekeyd account serve --tls auto) is named with the fingerprint that it prints when it starts, and that
+rekeyd status prints there:
+
+  rekeyd login EMAIL --account-url https://HOST:7354#sha256=FINGERPRINT
 
 With --provider tplink it is an account at TP-Link's own cloud, that of the Kasa and Tapo apps. That cloud tells
 this hub no new password: after a reset give it once, with the same command. Where it asks for a second factor
@@ -236,6 +221,10 @@ standard input. It is no argument, as other users of this machine can see those.
 		var s daemon.Status
 		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, &s); err != nil {
 			return err
+		}
+		if *provider == "home" {
+			typed, _ := c.Flags().GetString("account-url")
+			warnPlain(c, cmp.Or(typed, s.AccountURL))
 		}
 		key := "password"
 		var secret home.Secret

@@ -106,7 +106,8 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 			}
 			// A script reads this line: with port 0 it is the only place that has the port.
 			fmt.Fprintln(c.OutOrStdout(), "account service:", s.URL())
-			o.Log.Info("account service runs", "version", version, "state", o.State, "url", s.BaseURL())
+			o.Log.Info("account service runs", "version", version, "state", o.State, "url", s.BaseURL(),
+				"certificate", s.Fingerprint())
 		}()
 		if err := s.Run(c.Context()); err != nil {
 			return err
@@ -138,6 +139,7 @@ are hashed at once, in hash_memory KiB each: one a processor, 4 at most.`
 type accountOptions struct {
 	listenFlag, baseFlag              string // by which its address and base are chosen
 	base, mailDir, smtp, from, policy string
+	tls                               string // "auto", or a file; empty for none
 	smtpPassword                      string // file
 	verbose                           bool
 }
@@ -151,6 +153,8 @@ func accountFlags(c *cobra.Command, listenFlag, baseFlag string) *accountOptions
 	f.StringVar(&m.smtpPassword, "smtp-password-file", "", "file that holds the password of the user in --smtp")
 	f.StringVar(&m.from, "mail-from", "rekeyd@localhost.localdomain", "address that mails come from")
 	f.StringVar(&m.policy, "policy", "", "JSON file with the account service's limits; see: rekeyd account serve --help")
+	f.StringVar(&m.tls, "tls", "", "use TLS on every port: auto makes a certificate at the first start; or a PEM file with "+
+		"certificate, chain and key")
 	f.BoolVarP(&m.verbose, "verbose", "v", false, "log more")
 	return m
 }
@@ -171,12 +175,26 @@ func (m *accountOptions) check() error {
 			u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
 		return fmt.Errorf("%s: want a URL like https://account.example.org", m.baseFlag)
 	}
+	if m.tls != "" && m.base != "" && u.Scheme != "https" {
+		return fmt.Errorf("%s: with --tls people reach the account service over https", m.baseFlag)
+	}
 	return m.server().check()
 }
 
 // server returns the flags of the SMTP server.
 func (m *accountOptions) server() userURLs {
 	return userURLs{flag: "smtp", fileFlag: "smtp-password-file", urls: []string{m.smtp}, file: m.smtpPassword}
+}
+
+// certificate returns the certificate that --tls names; nil for none.
+func (m *accountOptions) certificate(state string, log *slog.Logger) (*app.Certificate, error) {
+	switch m.tls {
+	case "":
+		return nil, nil
+	case "auto":
+		return app.OwnCertificate(state, log)
+	}
+	return app.LoadCertificate(m.tls, log)
 }
 
 // addBrokerPassword gives a command the flag for the password of the user in --broker.
@@ -186,8 +204,11 @@ func addBrokerPassword(c *cobra.Command) *string {
 
 // apply reads what the flags name, and puts it into o. Mail goes to a folder in the state directory where the flags
 // name nothing else.
-func (m *accountOptions) apply(o *app.ServiceOptions) error {
+func (m *accountOptions) apply(o *app.ServiceOptions) (err error) {
 	o.BaseURL, o.ListenFlag, o.BaseFlag = m.base, "--"+m.listenFlag, "--"+m.baseFlag
+	if o.TLS, err = m.certificate(o.State, o.Log); err != nil {
+		return err
+	}
 	if m.policy != "" {
 		raw, err := os.ReadFile(m.policy)
 		if err == nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // fileFlags are the options of rekeyd run that name a file which it reads at its start.
-var fileFlags = []string{"broker-password-file", "passphrase-file", "policy", "smtp-password-file"}
+var fileFlags = []string{"broker-password-file", "passphrase-file", "policy", "smtp-password-file", "tls"}
 
 func newInstall() *cobra.Command {
 	c := &cobra.Command{
@@ -91,7 +91,8 @@ func runArgs(as []string) (args []supervisor.Arg, err error) {
 			err = errors.Join(err, userURLs{flag: f.Name, fileFlag: f.Name + "-password-file", urls: values}.check())
 		}
 		for _, v := range values {
-			args = append(args, supervisor.Arg{Name: f.Name, Value: v, File: slices.Contains(fileFlags, f.Name)})
+			file := slices.Contains(fileFlags, f.Name) && !(f.Name == "tls" && v == "auto")
+			args = append(args, supervisor.Arg{Name: f.Name, Value: v, File: file})
 		}
 	})
 	return args, err

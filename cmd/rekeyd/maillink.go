@@ -18,12 +18,13 @@ import (
 
 // mailLink is a link from a mail, or a bare code.
 type mailLink struct {
-	base  string // base URL of the account service that it leads to; the configured one for a bare code
-	token home.Secret
+	base    string // URL of the account service that gets the token
+	token   home.Secret
+	account accountService // the configured account service
 }
 
-// readLink asks for the link without echo. With --stdin it reads the link from standard input, and on a second line, where the command
-// wants one, the new password; on a terminal it returns no password.
+// readLink asks for the link without echo. With --stdin it reads the link from standard input, and on a second line,
+// where the command wants one, the new password. On a terminal it returns no password.
 func readLink(c *cobra.Command, wantPassword bool) (link mailLink, password home.Secret, err error) {
 	if stdin, _ := c.Flags().GetBool("stdin"); stdin {
 		l := newLines(io.LimitReader(c.InOrStdin(), 2*maxPassword))
@@ -50,7 +51,8 @@ func readLink(c *cobra.Command, wantPassword bool) (link mailLink, password home
 	}
 	f, ok := c.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return mailLink{}, home.Secret{}, terminal.Usage(c, errors.New("standard input is no terminal: give the link there with --stdin"))
+		err := errors.New("standard input is no terminal: give the link there with --stdin")
+		return mailLink{}, home.Secret{}, terminal.Usage(c, err)
 	}
 	typed, err := askPassword(c, f, "Link from the mail (not shown)")
 	if err != nil {
@@ -62,35 +64,41 @@ func readLink(c *cobra.Command, wantPassword bool) (link mailLink, password home
 	return link, home.Secret{}, err
 }
 
-// parseLink returns the account service and the token of a link. With --account-url the token goes there, wherever the link leads.
+// parseLink returns the account service and the token of a link. With --account-url the token goes there, wherever the
+// link leads. A link to the configured service goes to the URL by which this machine reaches that service.
 func parseLink(c *cobra.Command, link string) (mailLink, error) {
+	l := mailLink{account: accountOf(c)}
+	l.base = l.account.url
 	if !strings.Contains(link, "://") {
-		return mailLink{accountURL(c), home.NewSecret(link)}, nil
+		l.token = home.NewSecret(link)
+		return l, nil
 	}
 	base, token, err := app.SplitLink(link)
-	if given, _ := c.Flags().GetString("account-url"); given != "" {
-		base = given
+	l.token = token
+	if !l.account.given && !sameURL(base, l.account.public) && !sameURL(base, l.account.url) {
+		l.base = base
 	}
-	return mailLink{base, token}, err
+	return l, err
 }
 
 // confirmHost asks before a new password is sent to another account service than the configured one.
-func confirmHost(c *cobra.Command, base string) error {
-	if strings.TrimSuffix(base, "/") == strings.TrimSuffix(accountURL(c), "/") {
+func (l mailLink) confirmHost(c *cobra.Command) error {
+	if l.base == l.account.url {
 		return nil
 	}
-	question := fmt.Sprintf("The link leads to %s. Your account service is %s. Send your new password to %s?",
-		terminal.Printable(base), accountURL(c), terminal.Printable(hostOf(base)))
+	leads, own := terminal.Printable(l.base), terminal.Printable(l.account.public)
 	stdin, _ := c.Flags().GetBool("stdin")
 	if !stdin {
+		question := fmt.Sprintf("The link leads to %s. Your account service is %s. Send your new password to %s?",
+			leads, own, terminal.Printable(hostOf(l.base)))
 		if yes, _ := askYes(c, question); yes {
 			return nil
 		}
 	}
 	return &home.Error{
 		Op:   "reset the password",
-		Err:  fmt.Errorf("the link leads to %s, which is not the account service %s", terminal.Printable(base), accountURL(c)),
-		Hint: "if that is where your account is, run: rekeyd reset --account-url " + terminal.Printable(base),
+		Err:  fmt.Errorf("the link leads to %s, which is not the account service %s", leads, own),
+		Hint: "if that is where your account is, run: rekeyd reset --account-url " + leads,
 	}
 }
 

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/supervisor"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
@@ -68,8 +68,9 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		urls := userURLs{flag: "broker", fileFlag: "broker-password-file", urls: *brokers, file: *brokerPassword}
 		errs = append(errs, urls.check())
 		if *accountURL != "" {
-			if u, err := url.Parse(*accountURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-				errs = append(errs, errors.New("account-url: want an http or https URL"))
+			if _, err := v1.New(*accountURL); err != nil {
+				errs = append(errs, errors.New("account-url: want an http or https URL, with #sha256=FINGERPRINT where it pins a "+
+					"certificate"))
 			}
 			for _, name := range []string{"account-listen", m.baseFlag, "mail-dir", "smtp", "smtp-password-file", "mail-from", "policy"} {
 				if f.Changed(name) {
@@ -97,6 +98,9 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			Parallel: *parallel, Passphrase: passphrase, Log: log,
 		}
 		if *accountURL != "" {
+			if hub.TLS, err = m.certificate(hub.State, log); err != nil {
+				return err
+			}
 			return runHub(c.Context(), hub)
 		}
 		service := app.ServiceOptions{
@@ -105,6 +109,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		if err := m.apply(&service); err != nil {
 			return err
 		}
+		hub.TLS = service.TLS
 		return runBoth(c.Context(), hub, service)
 	}
 	return c

@@ -47,6 +47,9 @@ func newStatus() *cobra.Command {
 			fmt.Fprintf(w, " (%s)", s.Reason)
 		}
 		fmt.Fprintln(w)
+		if s.Fingerprint != "" {
+			fmt.Fprintf(w, "Certificate of this hub's ports, SHA-256: %s\n", s.Fingerprint)
+		}
 		var bound, current int
 		for _, r := range s.Devices {
 			if r.Bound {

@@ -10,7 +10,8 @@ func englishSite() Site {
 	return Site{
 		Account: "Your account", Skip: "Skip to the content",
 		Devices: "Devices", Hubs: "Hubs", Sessions: "Sessions", Password: "Password", History: "History", SignOut: "Sign out",
-		Time: englishTime, Door: englishDoor,
+		Plain: "This page is not encrypted: whoever listens on this network can read the password that you type here.",
+		Time:  englishTime, Door: englishDoor,
 		DoorName: map[string]string{"kasa": "Kasa app", "tpcamera": "tpCamera app", "web": "Website"},
 		PasswordRule: func(least, most int) string {
 			return fmt.Sprintf("%d to %d letters, digits and signs of ASCII, no spaces: your devices can hold no others.", least, most)

@@ -12,7 +12,8 @@ func russianSite() Site {
 	return Site{
 		Account: "Ваша учётная запись", Skip: "Перейти к содержанию",
 		Devices: "Устройства", Hubs: "Хабы", Sessions: "Сеансы", Password: "Пароль", History: "История", SignOut: "Выйти",
-		Time: russianTime, Door: russianDoor,
+		Plain: "Эта страница не зашифрована: тот, кто прослушивает эту сеть, может прочитать пароль, который вы здесь введёте.",
+		Time:  russianTime, Door: russianDoor,
 		DoorName: map[string]string{"kasa": "Приложение Kasa", "tpcamera": "Приложение tpCamera", "web": "Сайт"},
 		PasswordRule: func(least, most int) string {
 			return fmt.Sprintf("От %d до %d латинских букв, цифр и знаков ASCII без пробелов: других ваши устройства хранить не могут.", least, most)

@@ -7,6 +7,7 @@ type Site struct {
 	Account, Skip                               string // of the frame
 	Devices, Hubs, Sessions, Password, History  string // of the navigation, and the titles of those pages
 	SignOut                                     string
+	Plain                                       string // warning beside a password that travels in the clear
 	Time                                        func(time.Time) string
 	Door                                        func(door string) string // behind "through"
 	DoorName                                    map[string]string

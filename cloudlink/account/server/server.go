@@ -23,6 +23,8 @@ import (
 type Options struct {
 	Store       account.Store // New closes it when it fails, Close does else
 	BaseURL     string        // as people reach the service: links in mails begin with it
+	Names       []string      // of this machine, under which the website answers too
+	HubURL      string        // as hubs reach it, with the fingerprint of its certificate; BaseURL when empty
 	Brokers     []string      // MQTT URLs for the service's own connection, tried in turn
 	HubBrokers  []string      // that new hubs are given; Brokers when empty
 	Mail        mail.Mailer
@@ -59,7 +61,8 @@ func build(o Options) (*Server, error) {
 		o.HubBrokers = o.Brokers
 	}
 	svc, err := account.New(account.Options{
-		Store: o.Store, BaseURL: o.BaseURL, HubBrokers: o.HubBrokers, Policy: o.Policy, Now: o.Now, Log: o.Log,
+		Store: o.Store, BaseURL: o.BaseURL, HubURL: o.HubURL, HubBrokers: o.HubBrokers, Policy: o.Policy, Now: o.Now,
+		Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func build(o Options) (*Server, error) {
 		return nil, err
 	}
 	calls := api.New(api.Options{Service: svc, Relay: l, Log: o.Log}).Handler()
-	pages, err := site.New(site.Options{Service: svc, API: calls, Log: o.Log})
+	pages, err := site.New(site.Options{Service: svc, API: calls, Names: o.Names, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -1,27 +1,21 @@
 package site
 
 import (
-	"net"
 	"net/http"
 	"net/url"
-	"strings"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// ownHost refuses requests under a name that is not the service's own. Otherwise a page of another site whose name is
-// made to resolve to this address (DNS rebinding) reads pages and calls the API from a visitor's browser, and the
-// service may be on loopback only. Addresses, "localhost" and the host of the base URL cannot belong to another site.
-func ownHost(baseURL string, next http.Handler) http.Handler {
+// ownHost refuses requests under a name that is neither the service's own nor the machine's: see home.OwnHost.
+func ownHost(baseURL string, names []string, next http.Handler) http.Handler {
 	base, err := url.Parse(baseURL)
 	if err != nil {
 		base = &url.URL{} // account.New refuses such a URL
 	}
+	names = append([]string{base.Hostname()}, names...)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-		if !strings.EqualFold(host, base.Hostname()) && host != "localhost" && net.ParseIP(host) == nil {
+		if !home.OwnHost(home.HostOf(r), names...) {
 			http.Error(rw, "this service has another name: open "+base.String(), http.StatusMisdirectedRequest)
 			return
 		}

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"net"
 	"net/http"
 	"strings"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // Pages are put together by hand, not by a template engine: that one reaches every method by its name at run time, the linker
@@ -62,7 +64,9 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func (v *visit) header() {
 	h := v.rw.Header()
 	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
+	// With no-referrer a browser sends "Origin: null" with each form. Over plain HTTP that is all that it sends, so forms
+	// of this site and of others would look the same. Secrets are in fragments, which no Referer has.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -93,13 +97,23 @@ func (v *visit) show(status int, p page) {
 	if p.said != "" {
 		body += el(`p role="status" id="said"`, p.said)
 	}
+	if v.plain() && strings.Contains(string(p.body), ` type="password"`) {
+		body += el(`p class="warning" id="plain"`, v.t.Plain)
+	}
 	out := join(markup("<!DOCTYPE html>\n<html"), attr("lang", v.tag), markup(`><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="same-origin">
 `), el("title", title, " · rekeyd"), markup(`<link rel="stylesheet" href="/page.css"><link rel="icon" href="/icon.svg" type="image/svg+xml">
 `), head, markup("</head>\n<body>\n"), el(`a class="skip" href="#content"`, v.t.Skip), v.nav(p.nav),
 		markup(`<main id="content" tabindex="-1">`+"\n"), el("h1", p.title), body, p.body, markup("</main>\n</body></html>\n"))
 	v.rw.WriteHeader(status)
 	_, _ = v.rw.Write([]byte(out)) // the client went away
+}
+
+// plain reports whether the page goes over a network in the clear: plain HTTP, and the browser is not on this machine.
+func (v *visit) plain() bool {
+	host := home.HostOf(v.r)
+	ip := net.ParseIP(host)
+	return !v.w.secure && host != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
 // nav leads through the signed-in owner's pages.

@@ -18,6 +18,7 @@ import (
 type Options struct {
 	Service *account.Service
 	API     http.Handler // answers POST /; nil for none
+	Names   []string     // of this machine, under which the site answers too
 	Log     *slog.Logger
 }
 
@@ -25,6 +26,7 @@ type Options struct {
 type Site struct {
 	s      *account.Service
 	api    http.Handler
+	names  []string
 	log    *slog.Logger
 	live   chan struct{} // a slot for each page that is told of progress
 	secure bool          // people reach it over https
@@ -51,7 +53,8 @@ func New(o Options) (*Site, error) {
 		return nil, errors.New("website: service and log are needed")
 	}
 	return &Site{
-		s: o.Service, api: o.API, log: o.Log, live: make(chan struct{}, maxLive), secure: strings.HasPrefix(o.Service.BaseURL(), "https://"),
+		s: o.Service, api: o.API, names: o.Names, log: o.Log, live: make(chan struct{}, maxLive),
+		secure: strings.HasPrefix(o.Service.BaseURL(), "https://"),
 	}, nil
 }
 
@@ -82,7 +85,7 @@ func (w *Site) Handler() http.Handler {
 	if w.api != nil {
 		all.Handle("POST /{$}", w.api)
 	}
-	return ownHost(w.s.BaseURL(), all)
+	return ownHost(w.s.BaseURL(), w.names, all)
 }
 
 func asset(kind string, raw []byte) http.HandlerFunc {
@@ -159,7 +162,7 @@ func (v *visit) setCookie(name, value string, life time.Duration) {
 // goTo sends the browser on, after something was done: a reload does not do it again.
 func (v *visit) goTo(path string) {
 	v.rw.Header().Set("Cache-Control", "no-store")
-	v.rw.Header().Set("Referrer-Policy", "no-referrer")
+	v.rw.Header().Set("Referrer-Policy", "same-origin")
 	http.Redirect(v.rw, v.r, path, http.StatusSeeOther)
 }
 

@@ -71,7 +71,8 @@ func visit(t *testing.T, set func(*account.Policy)) *visitor {
 	must(t, err)
 	v.st = st
 	s, err := server.New(server.Options{
-		Store: st, BaseURL: v.url, Brokers: []string{"mqtt://127.0.0.1:1"}, Mail: v.mail, Policy: p, Log: slog.New(slog.DiscardHandler),
+		Store: st, BaseURL: v.url, Names: home.MachineNames("hub"), Brokers: []string{"mqtt://127.0.0.1:1"}, Mail: v.mail,
+		Policy: p, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
 	web.Config.Handler = s.Handler()
@@ -324,7 +325,7 @@ func TestPagesLoadNothingFromElsewhereAndTellNobodyAnything(t *testing.T) {
 	} {
 		p := v.get(path)
 		for name, want := range map[string]string{
-			"Referrer-Policy": "no-referrer", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+			"Referrer-Policy": "same-origin", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
 			"Content-Language": "en", "Vary": "Accept-Language",
 		} {
 			if got := p.header.Get(name); got != want {

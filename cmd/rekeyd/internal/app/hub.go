@@ -4,6 +4,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -36,6 +37,7 @@ type HubOptions struct {
 	Pace       discover.Pace
 	Parallel   int // devices asked or moved at once; 16 when zero
 	Passphrase home.Secret
+	TLS        *Certificate // of the page; nil for plain HTTP
 	Log        *slog.Logger
 	Changed    func(daemon.Row) // is called after a row of a device has changed; may be nil
 }
@@ -74,6 +76,9 @@ func NewHub(o HubOptions) (_ *Hub, err error) {
 	}
 	if h.page, err = newPort("page", o.Listen, "--listen", limit); err != nil {
 		return nil, err
+	}
+	if o.TLS != nil {
+		h.page.secure = func(l net.Listener) net.Listener { return withTLS(l, o.TLS, false, o.Log) }
 	}
 	if h.control, err = newSocket("control socket", ControlSocket(o.State)); err != nil {
 		return nil, err
@@ -144,7 +149,7 @@ func (h *Hub) openEngine() error {
 	}
 	h.face, err = daemon.NewFace(daemon.FaceOptions{
 		Engine: h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, History: h.store.History, Login: h.Login,
-		Listed: h.vendor.Listed,
+		Listed: h.vendor.Listed, Addresses: h.addresses, Names: machineNames(),
 	})
 	return err
 }
@@ -171,14 +176,38 @@ func (h *Hub) updateAccount() error {
 func (h *Hub) Engine() *daemon.Rekeyer { return h.engine }
 
 // PageURL returns the URL of the house's page.
-func (h *Hub) PageURL() string { return "http://" + h.page.dialable() }
+func (h *Hub) PageURL() string {
+	page, _, _ := strings.Cut(h.o.TLS.url("http", "https", h.page.dialable()), "#")
+	return page
+}
 
-// AccountURL returns the URL of the account service.
+// AccountURL returns the URL of the account service that the hub was started with.
 func (h *Hub) AccountURL() string {
 	if h.o.Service != nil {
 		return h.o.Service.URL()
 	}
 	return strings.TrimSuffix(h.o.AccountURL, "/")
+}
+
+// addresses describes the account service that the hub uses, and the certificate of the hub's own ports. The service is the
+// one of the hub's account; before there is an account, and with one of the vendor's cloud, the one that the hub was
+// started with.
+func (h *Hub) addresses() daemon.Addresses {
+	public, _, _ := strings.Cut(h.AccountURL(), "#")
+	p := daemon.Addresses{AccountURL: h.AccountURL(), PublicURL: public}
+	if h.o.TLS != nil {
+		p.Fingerprint = h.o.TLS.Fingerprint
+	}
+	s, own := h.o.Service, h.o.Service != nil
+	a, err := h.store.Account()
+	if err == nil && a.Provider == home.Home && (!own || !bytes.Equal(a.ServiceKey, s.account.Identity().Keys.Sign)) {
+		public, _, _ := strings.Cut(a.URL, "#")
+		p.AccountURL, p.PublicURL, own = a.URL, public, false
+	}
+	if own {
+		p.PublicURL = s.BaseURL()
+	}
+	return p
 }
 
 // Run runs the daemon until ctx ends. A part that fails is restarted alone; when the engine fails, Run returns its
@@ -198,7 +227,7 @@ func (h *Hub) parts() []part {
 			return nil
 		}
 		h.o.Log.Info("rekeyd runs", "version", h.o.Version, "hub", h.identity.Name, "state", h.o.State,
-			"page", h.PageURL(), "account", h.AccountURL())
+			"page", h.PageURL(), "account", h.AccountURL(), "certificate", h.addresses().Fingerprint)
 		return serve(ctx)
 	}
 	all := []part{

@@ -18,10 +18,11 @@ import (
 // only check it.
 type Listener struct {
 	name    string
-	network string     // tcp or unix
-	addr    string     // host and port, or the path of a socket
-	flag    string     // of the command line, by which the port is chosen
-	limit   *connLimit // of ports
+	network string                          // tcp or unix
+	addr    string                          // host and port, or the path of a socket
+	flag    string                          // of the command line, by which the port is chosen
+	limit   *connLimit                      // of ports
+	secure  func(net.Listener) net.Listener // adds TLS; nil for none
 	tried   chan struct{}
 	once    sync.Once // closes tried
 
@@ -81,7 +82,7 @@ func (l *Listener) open() (net.Listener, error) {
 	l.mu.Unlock()
 	switch {
 	case first != nil:
-		return l.limit.listener(first), nil
+		return l.wrap(first), nil
 	case l.network == "unix":
 		return l.openSocket()
 	}
@@ -89,7 +90,16 @@ func (l *Listener) open() (net.Listener, error) {
 	if err != nil {
 		return nil, l.failure(err)
 	}
-	return l.limit.listener(open), nil
+	return l.wrap(open), nil
+}
+
+// wrap adds to an open port the limit on connections, and TLS where the port has it.
+func (l *Listener) wrap(open net.Listener) net.Listener {
+	open = l.limit.listener(open)
+	if l.secure != nil {
+		open = l.secure(open)
+	}
+	return open
 }
 
 // openSocket replaces a socket that a killed process left: the lock of the store shows that no other process serves
@@ -157,4 +167,10 @@ func (l *Listener) onLAN() (port uint16, ok bool) {
 		return uint16(n), err == nil && l.everywhere()
 	}
 	return at.Port(), !at.Addr().IsLoopback()
+}
+
+// machineNames returns the names by which people on the LAN reach this machine.
+func machineNames() []string {
+	name, _ := os.Hostname() // a machine may have none
+	return home.MachineNames(name)
 }

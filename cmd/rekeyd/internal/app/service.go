@@ -8,13 +8,14 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strings"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/account/server"
-
-	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
+	"github.com/rekeyd/rekeyd/cloudlink/pin"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -32,6 +33,7 @@ type ServiceOptions struct {
 	GivenUp    mail.Mailer    // gets what Mail did not accept in time; nil for none
 	Policy     account.Policy // the default when zero
 	Passphrase home.Secret
+	TLS        *Certificate // of the website and the embedded broker; nil for plain HTTP and MQTT
 	Log        *slog.Logger
 }
 
@@ -58,20 +60,21 @@ func NewService(o ServiceOptions) (_ *Service, err error) {
 	if s.listener, err = newPort("account service", o.Listen, o.ListenFlag, s.limit); err != nil {
 		return nil, err
 	}
+	if o.TLS != nil {
+		s.listener.secure = func(l net.Listener) net.Listener { return withTLS(l, o.TLS, false, o.Log) }
+	}
 	if len(o.Brokers) == 0 {
 		if s.brokerListener, err = newPort("broker", o.Broker, "--broker-listen", s.limit); err != nil {
 			return nil, err
 		}
-		s.brokers = []string{"mqtt://" + s.brokerListener.dialable()}
+		if o.TLS != nil {
+			s.brokerListener.secure = func(l net.Listener) net.Listener { return withTLS(l, o.TLS, true, o.Log) }
+		}
+		s.brokers = []string{o.TLS.url("mqtt", "mqtts", s.brokerListener.dialable())}
 	}
 	if o.BaseURL == "" && s.listener.everywhere() {
-		o.Log.Warn(
-			"links in mails open on this machine only",
-			"url",
-			s.URL(),
-			"hint",
-			"give the URL for other machines with "+o.BaseFlag,
-		)
+		o.Log.Warn("links in mails open on this machine only", "url", s.URL(),
+			"hint", "give the URL for other machines with "+o.BaseFlag)
 	}
 	return s, s.open()
 }
@@ -80,14 +83,14 @@ func NewService(o ServiceOptions) (_ *Service, err error) {
 func (s *Service) open() (err error) {
 	base := s.o.BaseURL
 	if base == "" {
-		base = s.URL()
+		base, _, _ = strings.Cut(s.URL(), "#")
 	}
 	store, err := boltstore.Open(filepath.Join(s.o.State, "account"), s.o.Passphrase)
 	if err != nil {
 		return err
 	}
 	s.account, err = server.New(server.Options{
-		Store: store, BaseURL: base, Brokers: s.brokers, HubBrokers: s.hubBrokers(),
+		Store: store, BaseURL: base, Names: machineNames(), HubURL: s.hubURL(base), Brokers: s.brokers, HubBrokers: s.hubBrokers(),
 		Mail: s.o.Mail, Undelivered: s.o.GivenUp, Policy: s.o.Policy,
 		Log: s.o.Log.With("part", "account"),
 	})
@@ -105,9 +108,11 @@ func (s *Service) open() (err error) {
 }
 
 // hubBrokers returns the URLs that hubs get; nil for those that the account service uses itself. An embedded broker
-// that listens on all addresses is reached at the host of BaseURL.
+// that listens on all addresses is reached at the host of BaseURL, and so is one with a trusted certificate: hubs verify
+// its name.
 func (s *Service) hubBrokers() []string {
-	if len(s.o.HubBrokers) > 0 || s.brokerListener == nil || !s.brokerListener.everywhere() {
+	trusted := s.o.TLS != nil && s.o.TLS.Trusted
+	if len(s.o.HubBrokers) > 0 || s.brokerListener == nil || !s.brokerListener.everywhere() && !trusted {
 		return s.o.HubBrokers
 	}
 	u, err := url.Parse(s.o.BaseURL)
@@ -115,11 +120,34 @@ func (s *Service) hubBrokers() []string {
 	if errors.Join(err, portErr) != nil || u.Hostname() == "" {
 		return nil
 	}
-	return []string{"mqtt://" + net.JoinHostPort(u.Hostname(), port)}
+	host := net.JoinHostPort(u.Hostname(), port)
+	if trusted {
+		return []string{"mqtts://" + host}
+	}
+	return []string{s.o.TLS.url("mqtt", "mqtts", host)}
 }
 
-// URL returns where this machine reaches the service.
-func (s *Service) URL() string { return "http://" + s.listener.dialable() }
+// hubURL returns the URL by which hubs reach the service: its base URL, with the fingerprint of a certificate that no
+// authority signed. Another port than the service's own is a proxy's, with a certificate of the proxy.
+func (s *Service) hubURL(base string) string {
+	u, err := url.Parse(base)
+	_, port, portErr := net.SplitHostPort(s.listener.addr)
+	if s.o.TLS == nil || s.o.TLS.Trusted || errors.Join(err, portErr) != nil || u.Port() != port {
+		return base
+	}
+	return pin.Add(base, s.o.TLS.Fingerprint)
+}
+
+// URL returns where this machine reaches the service, with the fingerprint of its certificate.
+func (s *Service) URL() string { return s.o.TLS.url("http", "https", s.listener.dialable()) }
+
+// Fingerprint returns the SHA-256 of the certificate of the ports; empty without TLS.
+func (s *Service) Fingerprint() string {
+	if s.o.TLS == nil {
+		return ""
+	}
+	return s.o.TLS.Fingerprint
+}
 
 // BaseURL returns the service's URL as people reach it.
 func (s *Service) BaseURL() string { return s.account.BaseURL() }

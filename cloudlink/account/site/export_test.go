@@ -1,4 +1,0 @@
-package site
-
-// OwnHost is for tests.
-var OwnHost = ownHost

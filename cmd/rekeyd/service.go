@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
+	"github.com/rekeyd/rekeyd/daemon"
+)
+
+// defaultAccountURL is where the embedded account service listens.
+const defaultAccountURL = "http://127.0.0.1:7354"
+
+func addAccountFlag(c *cobra.Command) {
+	c.Flags().String("account-url", "", "base URL of the account service, with #sha256=FINGERPRINT where it has a "+
+		"certificate of its own (default: that of the daemon on this machine, else "+defaultAccountURL+")")
+}
+
+// accountService is the account service that a command speaks to.
+type accountService struct {
+	url    string // may pin a certificate
+	public string // begins the links in its mails
+	given  bool   // the command line names it
+}
+
+// accountOf returns the account service that the command line names, or that the daemon on this machine uses.
+func accountOf(c *cobra.Command) accountService {
+	if u, _ := c.Flags().GetString("account-url"); u != "" {
+		public, _, _ := strings.Cut(u, "#")
+		return accountService{u, public, true}
+	}
+	var s daemon.Status
+	err := dialHub(stateOf(c)).call(c.Context(), http.MethodGet, "/v1/status", nil, &s)
+	if err != nil || s.AccountURL == "" {
+		return accountService{url: defaultAccountURL, public: defaultAccountURL}
+	}
+	return accountService{url: s.AccountURL, public: s.PublicURL}
+}
+
+// clientOf returns a client of the account service at a URL.
+func clientOf(c *cobra.Command, base string) (*v1.Client, error) {
+	client, err := v1.New(base)
+	if err != nil {
+		return nil, terminal.Usage(c, fmt.Errorf("%s is no http or https URL of an account service, or its fingerprint "+
+			"is not #sha256= and 64 hexadecimal digits", terminal.Printable(base)))
+	}
+	return client, nil
+}
+
+// sameURL compares two URLs; a slash at the end and a fingerprint do not matter.
+func sameURL(a, b string) bool {
+	a, _, _ = strings.Cut(a, "#")
+	b, _, _ = strings.Cut(b, "#")
+	return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
+}
+
+// warnPlain warns where a password is about to be sent over a network in the clear.
+func warnPlain(c *cobra.Command, base string) {
+	if plainOnNetwork(base) {
+		fmt.Fprintf(c.ErrOrStderr(), "warning: %s is not encrypted: whoever listens on your network can read the password. "+
+			"Start the account service with: --tls auto\n", terminal.Printable(base))
+	}
+}
+
+// plainOnNetwork reports whether a URL is of plain HTTP and leads to another machine.
+func plainOnNetwork(base string) bool {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return ip == nil || !ip.IsLoopback()
+}
