@@ -85,16 +85,18 @@ type keyFile struct {
 // made. A key that is missing or wrong is home.ErrNewKey in a home.Error with a hint.
 func (s Source) Load(fresh bool) (Key, error) {
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && s.Passphrase.IsZero() {
-		raw, err := os.ReadFile(filepath.Join(dir, Credential))
+		path := filepath.Join(dir, Credential)
+		raw, err := os.ReadFile(path)
 		if err == nil && len(raw) < keySize {
-			return Key{}, s.failed(errors.New("the systemd credential holds fewer than 32 bytes"))
+			err := fmt.Errorf("it holds fewer than %d bytes", keySize)
+			return Key{}, credentialFailed(path, err, "put the key back into the file that LoadCredential= of the unit names")
 		}
 		if err == nil {
 			sum := sha256.Sum256(raw)
 			return New(sum[:])
 		}
 		if !errors.Is(err, fs.ErrNotExist) { // never another key instead of one that cannot be read
-			return Key{}, s.failed(err)
+			return Key{}, credentialFailed(path, err, "see that this user may read it: run this as root, or as the unit does")
 		}
 	}
 	raw, err := os.ReadFile(s.File)
@@ -104,7 +106,8 @@ func (s Source) Load(fresh bool) (Key, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Key{}, &home.Error{
 			Op: "open the vault", Err: fmt.Errorf("%w: %s is missing", home.ErrNewKey, s.File),
-			Hint: "put the key file back, from the backup in which the data is",
+			Hint: "put the key file back, from the backup in which the data is; if systemd keeps the key, run this as root " +
+				"with CREDENTIALS_DIRECTORY=/etc/rekeyd",
 		}
 	case err != nil:
 		return Key{}, &home.Error{Op: "open the vault", Err: err, Hint: "see that this user may read " + s.File}
@@ -116,6 +119,15 @@ func (s Source) Load(fresh bool) (Key, error) {
 	return s.key(f)
 }
 
+// credentialFailed is the error of a systemd credential.
+func credentialFailed(path string, err error, hint string) error {
+	return &home.Error{
+		Op: "read the vault's key from the systemd credential " + path, Err: fmt.Errorf("%w: %w", home.ErrNewKey, err),
+		Hint: hint,
+	}
+}
+
+// failed is the error of a key file that cannot be used.
 func (s Source) failed(err error) error {
 	return &home.Error{
 		Op:   "read the vault's key from " + s.File,
