@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -47,6 +48,13 @@ func (s Setup) Procd() (string, error) {
 	for _, a := range s.Args {
 		if a.Name == "state" {
 			return "", fmt.Errorf("--state: on OpenWrt rekeyd keeps its state in %s", OpenWrtState)
+		}
+		if a.File && !filepath.IsAbs(a.Value) {
+			return "", fmt.Errorf("--%s: want an absolute path", a.Name)
+		}
+		path := a.File || a.Name == "mail-dir"
+		if path && (strings.HasPrefix(a.Value, "/tmp/") || strings.HasPrefix(a.Value, "/var/")) {
+			return "", fmt.Errorf("--%s: on OpenWrt %s is lost when the router restarts", a.Name, a.Value)
 		}
 		words = append(words, ShellQuote("--"+a.Name+"="+a.Value))
 	}

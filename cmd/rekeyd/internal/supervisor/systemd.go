@@ -29,9 +29,10 @@ const (
 	SystemdState = "/var/lib/rekeyd"
 )
 
-// The unit's sandbox leaves what rekeyd needs: its state, TCP and UDP (broadcast and multicast included) on every interface, netlink, by
-// which Go lists the interfaces, and Unix sockets for the control socket and sd_notify. Addresses are not restricted (IPAddressDeny): the
-// house's network has any address, and mail servers and the vendor's cloud are elsewhere.
+// The unit's sandbox leaves what rekeyd needs: its state, TCP and UDP (broadcast and multicast included) on every
+// interface, netlink, by which Go lists the interfaces, and Unix sockets for the control socket and sd_notify. Addresses
+// are not restricted (IPAddressDeny): the house's network has any address, and mail servers and the vendor's cloud are
+// elsewhere.
 const unit = `# rekeyd: signs every device of a house in again after the account's password was reset.
 # Written by: rekeyd install. Change it with "systemctl edit rekeyd", which keeps this file as it is.
 [Unit]
@@ -44,7 +45,8 @@ Type=notify
 ExecStart=%s
 Restart=on-failure
 RestartSec=5
-# Ready means that every listener answers. While a port is taken the devices are served all the same, and "systemctl status" names the port.
+# Ready means that every listener answers. While a port is taken the devices are served all the same, and
+# "systemctl status" names the port.
 TimeoutStartSec=infinity
 # The sign of life comes from the engine's own loop.
 WatchdogSec=2min
@@ -90,7 +92,8 @@ SystemCallErrorNumber=EPERM
 WantedBy=multi-user.target
 `
 
-// Unit returns the systemd unit. Files that the options name become credentials: the daemon's user may not read them itself.
+// Unit returns the systemd unit. Files that the options name become credentials: the daemon's user may not read them
+// itself.
 func (s Setup) Unit() (string, error) {
 	words := []string{unitQuote(s.Binary), "run"}
 	var credentials []string
