@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -100,39 +97,7 @@ func TestARefusedCredentialEndsTheDialling(t *testing.T) {
 	}
 }
 
-// mosquitto starts a mosquitto that takes everybody, and returns its address.
-func mosquitto(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		path = "/usr/sbin/mosquitto" // not on everybody's path
-		if _, err := os.Stat(path); err != nil {
-			nettest.Missing(t, "mosquitto is missing (Debian: mosquitto)")
-		}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	addr := l.Addr().(*net.TCPAddr)
-	must(t, l.Close())
-	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
-	must(t, os.WriteFile(conf, fmt.Appendf(nil, "listener %d 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest none\n", addr.Port), 0o600))
-	cmd := exec.Command(path, "-c", conf)
-	must(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	eventually(t, time.Minute, "mosquitto listens", func() bool {
-		c, err := net.Dial("tcp", addr.String())
-		if err != nil {
-			return false
-		}
-		return c.Close() == nil
-	})
-	return addr.String()
-}
-
 func TestAHouseFollowsAResetOverMosquitto(t *testing.T) {
 	t.Parallel()
-	follow(t, open(t, mosquitto(t)), 300)
+	follow(t, open(t, nettest.Mosquitto(t)), 300)
 }

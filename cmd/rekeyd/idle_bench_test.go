@@ -31,15 +31,8 @@ func BenchmarkIdle(b *testing.B) {
 				b.Fatalf("build: %v\n%s", err, out)
 			}
 			if elsewhere {
-				cloud := exec.Command(
-					r.bin,
-					"account",
-					"serve",
-					"--state",
-					filepath.Join(b.TempDir(), "cloud"),
-					"--policy",
-					unactivated(b),
-				)
+				state := filepath.Join(b.TempDir(), "cloud")
+				cloud := exec.Command(r.bin, "account", "serve", "--state", state, "--policy", unactivated(b))
 				cloud.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 				ok(b, cloud.Start())
 				b.Cleanup(func() { _ = cloud.Process.Kill(); _ = cloud.Wait() })

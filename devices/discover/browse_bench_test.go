@@ -5,11 +5,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -63,7 +60,7 @@ func BenchmarkBrowse(b *testing.B) {
 			{"rekeyd", nothing, browseOurs},
 			{"zeroconf", nothing, browseZeroconf},
 			{"python-zeroconf", nothing, browsePython},
-			{"avahi-browse", startAvahi, browseAvahi},
+			{"avahi-browse", func(b *testing.B) { discovertest.AvahiOnBus(b, "home0") }, browseAvahi},
 		} {
 			b.Run("host="+host.name+"/by="+browser.name, func(b *testing.B) {
 				if browser.name == "avahi-browse" && strings.HasPrefix(host.name, "avahi") {
@@ -145,65 +142,6 @@ class L(z.ServiceListener):
     def remove_service(self, zc, t, name): pass
 z.ServiceBrowser(zc, "_shelly._tcp.local.", L())
 threading.Event().wait(3600)`)
-}
-
-// startAvahi runs an avahi-daemon for avahi-browse, with a D-Bus of its own, and returns when avahi-browse can ask it.
-func startAvahi(b *testing.B) {
-	dir, err := os.MkdirTemp("", "bus-") // b.TempDir holds a "=", which an address of D-Bus may not
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = os.RemoveAll(dir) })
-	bus := "unix:path=" + filepath.Join(dir, "bus")
-	b.Setenv("DBUS_SYSTEM_BUS_ADDRESS", bus)
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			b.Fatal(err)
-		}
-		return path
-	}
-	begin := func(name string, args ...string) {
-		cmd := exec.Command(name, args...)
-		if err := cmd.Start(); err != nil {
-			nettest.Missing(b, "%v (Debian: dbus, avahi-daemon, avahi-utils)", err)
-		}
-		b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	}
-	begin(
-		"dbus-daemon",
-		"--nofork",
-		"--config-file="+write("bus.conf", `<busconfig><type>system</type><listen>`+bus+`</listen>
-		<auth>EXTERNAL</auth><policy context="default"><allow user="*"/><allow own="*"/><allow send_type="*"/>
-		<allow receive_type="*"/></policy></busconfig>`),
-	)
-	// For its pid file; the mount namespace is the benchmark's own.
-	if err := syscall.Mount("none", "/run", "tmpfs", 0, ""); err != nil {
-		b.Fatal(err)
-	}
-	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(dir, "bus")); err == nil {
-			break
-		}
-	}
-	if err := os.Mkdir("/run/avahi-daemon", 0o755); err != nil {
-		b.Fatal(err)
-	}
-	begin(
-		"avahi-daemon",
-		"-f",
-		write("avahi.conf", "[server]\nhost-name=browser\nallow-interfaces=home0\ncache-entries-max=100000\n"+
-			"[wide-area]\nenable-wide-area=no\n[publish]\ndisable-publishing=yes\n"),
-		"--no-drop-root",
-		"--no-chroot",
-		"--no-rlimits",
-	)
-	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
-		if exec.Command("avahi-browse", "--all", "--terminate").Run() == nil {
-			return
-		}
-	}
-	b.Fatal("avahi-daemon is not on the bus within 10 s")
 }
 
 func browseAvahi(b *testing.B, ctx context.Context, saw func(string)) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
@@ -29,19 +30,58 @@ func Avahi(t testing.TB, on string, n int) {
 </service-group>`, s.Instance, s.Type, 1000+i)
 		write(t, filepath.Join(dir, fmt.Sprintf("%d.service", i)), text)
 	}
+	mount(t, dir, "/etc/avahi/services")
+	startAvahi(t, daemon, "[server]\nhost-name=avahihost\nallow-interfaces="+on+"\nenable-dbus=no\n"+
+		"[wide-area]\nenable-wide-area=no\n[publish]\npublish-workstation=no\n")
+}
+
+// startAvahi runs an avahi-daemon with this configuration. Its pid file is in a folder of its own.
+func startAvahi(t testing.TB, daemon, conf string) {
+	t.Helper()
 	run := t.TempDir()
-	conf := filepath.Join(run, "avahi.conf")
-	write(
-		t, conf,
-		"[server]\nhost-name=avahihost\nallow-interfaces="+on+"\nenable-dbus=no\n"+
-			"[wide-area]\nenable-wide-area=no\n[publish]\npublish-workstation=no\n",
-	)
+	path := filepath.Join(run, "avahi.conf")
+	write(t, path, conf)
 	if err := os.MkdirAll("/run/avahi-daemon", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	mount(t, dir, "/etc/avahi/services")
-	mount(t, run, "/run/avahi-daemon") // its pid file
-	start(t, exec.Command(daemon, "-f", conf, "--no-drop-root", "--no-chroot", "--no-rlimits"))
+	mount(t, run, "/run/avahi-daemon")
+	start(t, exec.Command(daemon, "-f", path, "--no-drop-root", "--no-chroot", "--no-rlimits"))
+}
+
+// AvahiOnBus runs an avahi-daemon that publishes nothing, on a D-Bus of its own, and returns when avahi-browse can ask
+// it. It needs a namespace of its own.
+func AvahiOnBus(t testing.TB, on string) {
+	t.Helper()
+	for _, program := range []string{"dbus-daemon", "avahi-daemon", "avahi-browse"} {
+		if _, err := exec.LookPath(program); err != nil {
+			nettest.Missing(t, "%v (Debian: dbus, avahi-daemon, avahi-utils)", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "bus-") // t.TempDir may hold a "=", which an address of D-Bus may not
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	bus := "unix:path=" + filepath.Join(dir, "bus")
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", bus)
+	write(t, filepath.Join(dir, "bus.conf"), `<busconfig><type>system</type><listen>`+bus+`</listen>
+		<auth>EXTERNAL</auth><policy context="default"><allow user="*"/><allow own="*"/><allow send_type="*"/>
+		<allow receive_type="*"/></policy></busconfig>`)
+	start(t, exec.Command("dbus-daemon", "--nofork", "--config-file="+filepath.Join(dir, "bus.conf")))
+	await(t, "D-Bus", func() bool { _, err := os.Stat(filepath.Join(dir, "bus")); return err == nil })
+	startAvahi(t, "avahi-daemon", "[server]\nhost-name=browser\nallow-interfaces="+on+"\ncache-entries-max=100000\n"+
+		"[wide-area]\nenable-wide-area=no\n[publish]\ndisable-publishing=yes\n")
+	await(t, "avahi-daemon", func() bool { return exec.Command("avahi-browse", "--all", "--terminate").Run() == nil })
+}
+
+// await waits until a program is ready.
+func await(t testing.TB, name string, ready func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !ready(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s is not ready within a minute", name)
+		}
+	}
 }
 
 // PythonZeroconf runs a host of Debian's python3-zeroconf with n services at addr until the test ends.

@@ -40,12 +40,8 @@ func BenchmarkLogin(b *testing.B) {
 	rate := func(b *testing.B) { b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "logins/s") }
 	b.Run("by=rekeyd", func(b *testing.B) {
 		h := newBenchHouse(b, 1)
-		body := fmt.Sprintf(
-			`{"method":"login","params":{"appType":%q,"cloudUserName":%q,"cloudPassword":%q,"terminalUUID":"bench"}}`,
-			Kasa.AppType,
-			ownerEmail,
-			h.password(),
-		)
+		const form = `{"method":"login","params":{"appType":%q,"cloudUserName":%q,"cloudPassword":%q,"terminalUUID":"bench"}}`
+		body := fmt.Sprintf(form, Kasa.AppType, ownerEmail, h.password())
 		var n atomic.Int64
 		b.SetParallelism(32 / runtime.GOMAXPROCS(0))
 		b.ResetTimer()

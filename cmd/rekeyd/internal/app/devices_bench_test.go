@@ -34,10 +34,8 @@ func BenchmarkDevices(b *testing.B) {
 		Terms:    home.Terms{Bound: true, Cleartext: true},
 	}
 	for e := home.Epoch(candidates); e > 0; e-- {
-		c.Credentials = append(
-			c.Credentials,
-			home.Credential{Epoch: e, Username: ownerEmail, Password: home.NewSecret(fmt.Sprint("password-", e))},
-		)
+		password := home.NewSecret(fmt.Sprint("password-", e))
+		c.Credentials = append(c.Credentials, home.Credential{Epoch: e, Username: ownerEmail, Password: password})
 	}
 	store, err := localstore.Open(localstore.Options{Dir: b.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -75,7 +73,8 @@ func BenchmarkDevices(b *testing.B) {
 	b.Run("do=probe", func(b *testing.B) {
 		each(b, func(d home.Device) error { return probe(d, home.Stale) })
 	})
-	move := home.Move{Account: c.Account, From: c.Credentials[1], To: c.Credentials[0], Known: c.Credentials, Terms: c.Terms}
+	newest, held := c.Credentials[0], c.Credentials[1]
+	move := home.Move{Account: c.Account, From: held, To: newest, Known: c.Credentials, Terms: c.Terms}
 	b.Run("do=rekey", func(b *testing.B) {
 		each(b, func(d home.Device) error {
 			if err := drivers[d.Protocol].Rekey(b.Context(), d, move); err != nil {
@@ -112,14 +111,12 @@ func simulated(b *testing.B, password string) (devs []home.Device, pid int) {
 			b.Fatalf("the simulator prints %q: %v", lines.Text(), err)
 		}
 		devs = append(devs, home.Device{
-			ID: home.DeviceID(
-				d.ID,
-			), Protocol: home.Protocol(d.Protocol), Addr: netip.AddrPortFrom(netip.MustParseAddr(d.Addr), d.Port),
-			Keys: []string{strings.Replace(d.ID, "-", ":", 1)},
+			ID: home.DeviceID(d.ID), Keys: []string{strings.Replace(d.ID, "-", ":", 1)},
+			Protocol: home.Protocol(d.Protocol), Addr: netip.AddrPortFrom(netip.MustParseAddr(d.Addr), d.Port),
 		})
 	}
 	for _, d := range devs {
-		waitAnswers(b, d.Addr.String())
+		nettest.AwaitOpen(b, d.Addr.String())
 	}
 	return devs, cmd.Process.Pid
 }

@@ -3,14 +3,8 @@ package app
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,42 +32,35 @@ func (t traffic) bytes() (n int) {
 	return n
 }
 
-// tap records what clients send to a broker while it is on.
+// tap is a broker's listener that records the bytes of its clients while it is on.
 type tap struct {
+	net.Listener
 	on atomic.Bool
 
 	mu    sync.Mutex // guards conns, and sent of each
-	conns []*tapConn
+	conns []*tappedConn
 }
 
-type tapConn struct {
+type tappedConn struct {
 	net.Conn
 	tap  *tap
-	sent []byte
+	sent bytes.Buffer
 }
 
-type tapListener struct {
-	net.Listener
-	tap *tap
+func (t *tap) Accept() (net.Conn, error) {
+	c, err := t.Listener.Accept()
+	tapped := &tappedConn{Conn: c, tap: t}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conns = append(t.conns, tapped)
+	return tapped, err
 }
 
-func (l tapListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	t := &tapConn{Conn: c, tap: l.tap}
-	l.tap.mu.Lock()
-	defer l.tap.mu.Unlock()
-	l.tap.conns = append(l.tap.conns, t)
-	return t, nil
-}
-
-func (c *tapConn) Read(b []byte) (int, error) {
+func (c *tappedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if c.tap.on.Load() {
 		c.tap.mu.Lock()
-		c.sent = append(c.sent, b[:n]...)
+		c.sent.Write(b[:n])
 		c.tap.mu.Unlock()
 	}
 	return n, err
@@ -85,11 +72,8 @@ func (t *tap) traffic(b *testing.B) (moved traffic) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, c := range t.conns {
-		for r := bytes.NewReader(c.sent); ; {
-			p, err := packets.ReadPacket(r)
-			if errors.Is(err, io.EOF) {
-				break
-			}
+		for c.sent.Len() > 0 {
+			p, err := packets.ReadPacket(&c.sent)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -109,7 +93,6 @@ func (t *tap) traffic(b *testing.B) (moved traffic) {
 // pahoMoves has two paho clients move messages of the sizes in t, as many at once each way as the link, QoS 1, over the
 // embedded broker or another: no JSON, no signature, no proof, nothing on disk.
 func pahoMoves(b *testing.B, t traffic, brokers ...string) {
-	const window = benchWindow
 	if t.count() == 0 {
 		b.Skip("the messages are recorded by broker=embedded/by=rekeyd, which did not run")
 	}
@@ -117,17 +100,17 @@ func pahoMoves(b *testing.B, t traffic, brokers ...string) {
 	if len(brokers) == 0 {
 		brokers = []string{startEmbedded(b, service.Name)}
 	}
-	arrived := make(chan struct{}, 2*window)
+	arrived := make(chan struct{}, 2*benchWindow)
 	hubEnd := pahoClient(b, brokers[0], hub, wire.InboxTopic(hub.Name), arrived)
 	serviceEnd := pahoClient(b, brokers[0], service, wire.OutboxTopic(hub.Name), arrived)
 	b.ResetTimer()
 	for range b.N {
 		var senders sync.WaitGroup
-		room := make(chan struct{}, 2*window) // a broker drops what it has no room for
+		room := make(chan struct{}, 2*benchWindow) // a broker drops what it has no room for
 		send := func(from paho.Client, topic string, sizes []int) {
 			payload := make([]byte, wire.MaxMessage)
 			var next atomic.Int64
-			for range window {
+			for range benchWindow {
 				senders.Go(func() {
 					for i := next.Add(1) - 1; i < int64(len(sizes)); i = next.Add(1) - 1 {
 						room <- struct{}{}
@@ -162,17 +145,7 @@ func benchIdentity(b *testing.B, role wire.Role) *wire.Identity {
 func pahoClient(b *testing.B, url string, id *wire.Identity, filter string, arrived chan<- struct{}) paho.Client {
 	b.Helper()
 	o := paho.NewClientOptions().AddBroker(url).SetClientID(id.Name).SetUsername(id.Name).SetPassword(id.Login().Reveal())
-	o.SetProtocolVersion(
-		4,
-	).SetCleanSession(
-		true,
-	).SetAutoReconnect(
-		false,
-	).SetOrderMatters(
-		true,
-	).SetStore(
-		paho.NewMemoryStore(),
-	)
+	o.SetProtocolVersion(4).SetAutoReconnect(false).SetStore(paho.NewMemoryStore())
 	c := paho.NewClient(o)
 	finished(b, c.Connect())
 	b.Cleanup(func() { c.Disconnect(100) })
@@ -207,48 +180,4 @@ func startEmbedded(b *testing.B, service string) (url string) {
 	go func() { ended <- e.Serve(ctx, l) }()
 	b.Cleanup(func() { stop(); <-ended })
 	return "mqtt://" + l.Addr().String()
-}
-
-// startMosquitto runs Debian's mosquitto until b ends, without persistence, as the embedded broker is.
-func startMosquitto(b *testing.B) (url string) {
-	b.Helper()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/mosquitto"); err != nil {
-			b.Skip("mosquitto is not installed (Debian: mosquitto)")
-		}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	conf := filepath.Join(b.TempDir(), "mosquitto.conf")
-	text := fmt.Sprintf(
-		"listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\nmax_queued_messages 10000\n",
-		port,
-	)
-	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
-		b.Fatal(err)
-	}
-	cmd := exec.Command(path, "-c", conf)
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	waitAnswers(b, "127.0.0.1:"+port)
-	return "mqtt://127.0.0.1:" + port
-}
-
-// waitAnswers waits until a port is open.
-func waitAnswers(b *testing.B, addr string) {
-	b.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			_ = c.Close()
-			return
-		}
-	}
-	b.Fatalf("%s is not open within 10 s", addr)
 }

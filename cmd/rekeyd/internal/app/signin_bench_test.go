@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
@@ -54,13 +56,7 @@ func (h *heldStore) Errands(n int) ([]home.Errand, error) {
 	if !h.hold.Load() {
 		return es, err
 	}
-	var rest []home.Errand
-	for _, e := range es {
-		if e.Kind != home.ErrandSignIn {
-			rest = append(rest, e)
-		}
-	}
-	return rest, err
+	return slices.DeleteFunc(es, func(e home.Errand) bool { return e.Kind == home.ErrandSignIn }), err
 }
 
 var resetToken = regexp.MustCompile(`reset#t=([A-Z2-7]+)`)
@@ -114,7 +110,8 @@ func newBenchHouse(b *testing.B, n int, brokers ...string) *benchHouse {
 	h.ok(err)
 	b.Cleanup(h.service.Close)
 	if l := h.service.brokerListener; l != nil {
-		l.first = tapListener{l.first, &h.tap}
+		h.tap.Listener = l.first
+		l.first = &h.tap
 	}
 	store, err := localstore.Open(localstore.Options{Dir: filepath.Join(dir, "hub"), Log: log})
 	h.ok(err)
@@ -157,10 +154,8 @@ func (h *benchHouse) bind(n int) {
 	for i := range n {
 		mac := fmt.Sprintf("50c7bf%06x", i)
 		d := home.Device{
-			ID: home.DeviceID(
-				"mac-" + mac,
-			), Name: fmt.Sprint("plug ", i), Kind: home.Plug, Protocol: home.IOT, Model: "HS110(EU)",
-			Keys: []string{"mac:" + mac},
+			ID: home.DeviceID("mac-" + mac), Keys: []string{"mac:" + mac},
+			Name: fmt.Sprint("plug ", i), Kind: home.Plug, Protocol: home.IOT, Model: "HS110(EU)",
 		}
 		ds, h.ids = append(ds, d), append(h.ids, d.ID)
 	}
@@ -190,7 +185,7 @@ func (h *benchHouse) observe(e home.Epoch) {
 func (h *benchHouse) confirmed(e home.Epoch) {
 	h.b.Helper()
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
-		es, err := h.linkQueue()
+		es, err := h.store.linkStore.Errands(1)
 		h.ok(err)
 		if len(es) == 0 {
 			return
@@ -200,8 +195,6 @@ func (h *benchHouse) confirmed(e home.Epoch) {
 		}
 	}
 }
-
-func (h *benchHouse) linkQueue() ([]home.Errand, error) { return h.store.linkStore.Errands(1) }
 
 // reset is one forgotten password, from the request that sets the new one until every device is signed in. With apart,
 // the link gets the sign-ins only after all devices were observed, and signIn is the time that they take alone.
@@ -252,7 +245,7 @@ func (h *benchHouse) check(e home.Epoch) {
 // overBrokers runs a benchmark over the embedded broker and over mosquitto.
 func overBrokers(b *testing.B, run func(b *testing.B, brokers ...string)) {
 	b.Run("broker=embedded", func(b *testing.B) { run(b) })
-	b.Run("broker=mosquitto", func(b *testing.B) { run(b, startMosquitto(b)) })
+	b.Run("broker=mosquitto", func(b *testing.B) { run(b, "mqtt://"+nettest.Mosquitto(b)) })
 }
 
 // BenchmarkReset is a forgotten password for 10,000 devices, from the request that sets the new one to the last
