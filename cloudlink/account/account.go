@@ -43,12 +43,13 @@ type Service struct {
 	hash    *hasher
 	letters mail.Letters
 
-	logins    *lock
-	terminals *lock  // by terminal that signed in before
-	forgots   *limit // by e-mail address
-	askers    *limit // by network address
-	sprays    *limit // failed logins, by network address
-	waiting   *lanes // logins under way, by network address
+	logins    lockout      // by e-mail address
+	terminals lockout      // by terminal that signed in before
+	forgots   *limiter     // mails, by e-mail address
+	pauses    *limiter     // between two of them
+	askers    *limiter     // requests for a mail, by network address
+	sprays    *limiter     // failed logins, by network address
+	waiting   *perKeyLimit // logins that are checked, by network address
 
 	Reports Reports // what hubs report of themselves and their devices
 	Changes Changes // accounts whose devices, hubs or sessions have changed
@@ -87,11 +88,10 @@ func New(o Options) (*Service, error) {
 	}
 	p := o.Policy
 	s := &Service{
-		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), st: o.Store, hash: newHasher(p), logins: newLock(p),
-		terminals: newLock(Policy{LoginFailures: terminalGuesses, LoginWindow: p.LoginWindow, LoginLock: p.LoginLock}),
-		forgots:   newLimit(p.ForgotPerHour, time.Hour, p.ForgotPause), askers: newLimit(p.ForgotFrom, 10*time.Minute, 0),
-		sprays: newLimit(p.LoginFrom, p.LoginWindow, 0), waiting: newLanes(loginsEach),
-		asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), Epochs: newNews(),
+		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), st: o.Store, hash: newHasher(p), logins: newLockout(p.LoginFailures), terminals: newLockout(terminalGuesses),
+		forgots: newLimiter(p.ForgotPerHour, time.Hour), pauses: newLimiter(1, p.ForgotPause),
+		askers: newLimiter(p.ForgotFrom, 10*time.Minute), sprays: newLimiter(p.LoginFrom, failureWindow),
+		waiting: newPerKeyLimit(loginsEach), asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), Epochs: newNews(),
 	}
 	s.letters = mail.Letters{BaseURL: s.base}
 	if s.id, err = s.st.Identity(); err != nil {

@@ -4,132 +4,105 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// limit counts what happened to whom, in memory: after a restart everybody begins anew. Keys are kept whether or not they name
-// anybody, so that a limit tells nothing.
-type limit struct {
-	max    int
-	window time.Duration
-	pause  time.Duration // between two; 0 for none
+// limiter limits how often something happens to each key: n at once, and n in each window from then on. It is kept in
+// memory, so a restart begins anew. A key counts whether or not it names an account, so that a limit reveals nothing.
+type limiter struct {
+	n     int
+	every rate.Limit
 
-	mu   sync.Mutex // guards hits
-	hits map[string][]time.Time
+	mu sync.Mutex // guards by
+	by map[string]*rate.Limiter
 }
 
-// manyKeys is how many keys a limit remembers. Past it the ones whose window has passed go, and if that is not enough, any.
+// manyKeys is how many keys a limiter remembers.
 const manyKeys = 100_000
 
-func newLimit(n int, window, pause time.Duration) *limit {
-	return &limit{max: n, window: window, pause: pause, hits: map[string][]time.Time{}}
+// newLimiter returns a limiter of n in each window; without a window there is no limit.
+func newLimiter(n int, window time.Duration) *limiter {
+	every := rate.Inf
+	if window > 0 {
+		every = rate.Limit(float64(n) / window.Seconds())
+	}
+	return &limiter{n: n, every: every, by: map[string]*rate.Limiter{}}
 }
 
-// full tells whether key has reached the limit, and counts nothing.
-func (l *limit) full(key string, now time.Time) bool {
+// take counts one for key. It returns false, and counts nothing, where the limit is reached.
+func (l *limiter) take(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	hits := l.recent(key, now)
-	return l.reached(hits, now)
+	one := l.by[key]
+	if one == nil {
+		if len(l.by) >= manyKeys {
+			l.shrink(now)
+		}
+		one = rate.NewLimiter(l.every, l.n)
+		l.by[key] = one
+	}
+	return one.AllowN(now, 1)
 }
 
-// reached tells whether no more than hits may be now. Of two at once the later may be counted first: that is no pause.
-func (l *limit) reached(hits []time.Time, now time.Time) bool {
-	return len(hits) >= l.max || len(hits) > 0 && l.pause > 0 && now.Sub(hits[len(hits)-1]) < l.pause
-}
-
-// take counts one for key, unless the limit is reached.
-func (l *limit) take(key string, now time.Time) bool {
+// full returns whether key has reached the limit.
+func (l *limiter) full(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	hits := l.recent(key, now)
-	if l.reached(hits, now) {
-		return false
-	}
-	if len(l.hits) >= manyKeys {
-		l.shrink(now)
-	}
-	l.hits[key] = append(hits, now)
-	return true
+	one := l.by[key]
+	return one != nil && one.TokensAt(now) < 1
 }
 
-func (l *limit) forget(key string) {
+// forget makes key begin anew.
+func (l *limiter) forget(key string) {
 	l.mu.Lock()
-	delete(l.hits, key)
+	delete(l.by, key)
 	l.mu.Unlock()
 }
 
-// recent returns the hits of key that still count; l.mu is held.
-func (l *limit) recent(key string, now time.Time) []time.Time {
-	hits := l.hits[key]
-	for len(hits) > 0 && now.Sub(hits[0]) >= l.window {
-		hits = hits[1:]
+// shrink deletes keys that count for nothing any more, and then any key, until a tenth is free; l.mu is held.
+func (l *limiter) shrink(now time.Time) {
+	for k, one := range l.by {
+		if one.TokensAt(now) >= float64(l.n) {
+			delete(l.by, k)
+		}
 	}
-	if len(hits) == 0 {
-		delete(l.hits, key)
-	}
-	return hits
-}
-
-func (l *limit) shrink(now time.Time) {
-	for k := range l.hits {
-		l.recent(k, now)
-	}
-	for k := range l.hits {
-		if len(l.hits) < manyKeys*9/10 {
+	for k := range l.by {
+		if len(l.by) < manyKeys*9/10 {
 			return
 		}
-		delete(l.hits, k)
+		delete(l.by, k)
 	}
 }
 
-// lock is a limit that, once reached, holds for a time of its own.
-type lock struct {
-	failures *limit
-	length   time.Duration
-
-	mu    sync.Mutex // guards until
-	until map[string]time.Time
+// lockout locks a key after too many failures, for a time that begins with the last of them.
+type lockout struct {
+	failures *limiter
+	locks    *limiter // one in the time of a lock
 }
 
-func newLock(p Policy) *lock {
-	return &lock{failures: newLimit(p.LoginFailures, p.LoginWindow, 0), length: p.LoginLock, until: map[string]time.Time{}}
+func newLockout(failures int) lockout {
+	return lockout{newLimiter(failures, failureWindow), newLimiter(1, lockoutLife)}
 }
 
-func (l *lock) locked(key string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	until, ok := l.until[key]
-	if ok && !now.Before(until) {
-		delete(l.until, key)
-		ok = false
+const (
+	failureWindow = 30 * time.Minute
+	lockoutLife   = 2 * time.Hour
+)
+
+func (l lockout) locked(key string, now time.Time) bool { return l.locks.full(key, now) }
+
+func (l lockout) failed(key string, now time.Time) {
+	if l.failures.take(key, now); l.failures.full(key, now) {
+		l.failures.forget(key)
+		l.locks.take(key, now)
 	}
-	return ok
 }
 
-func (l *lock) failed(key string, now time.Time) {
-	l.failures.take(key, now)
-	if !l.failures.full(key, now) {
-		return
-	}
+// open ends a lock, and forgets the failures.
+func (l lockout) open(key string) {
 	l.failures.forget(key)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for k, until := range l.until {
-		if len(l.until) < manyKeys {
-			break
-		}
-		if !now.Before(until) {
-			delete(l.until, k)
-		}
-	}
-	l.until[key] = now.Add(l.length)
-}
-
-func (l *lock) open(key string) {
-	l.failures.forget(key)
-	l.mu.Lock()
-	delete(l.until, key)
-	l.mu.Unlock()
+	l.locks.forget(key)
 }
 
 // Network returns what stands for one neighbour: the address itself, or of IPv6 its /64.

@@ -31,26 +31,26 @@ func (s *Service) Authenticate(ctx context.Context, email, password string, v Vi
 	if len(key) > 254 || len(password) > 256 {
 		return Account{}, errPassword
 	}
-	guesses, who, lane := s.logins, key, v.From
+	guesses, who, queue := s.logins, key, v.From
 	known := s.limitOf(key, v)
 	switch {
 	case v.Device:
-		who, lane = "device "+key, v.From+" devices" // an owner does not wait behind their own house
+		who, queue = "device "+key, v.From+" devices" // an owner does not wait behind their own house
 	case known != "":
-		guesses, who, lane = s.terminals, known, known // nor behind strangers of the same network address
+		guesses, who, queue = s.terminals, known, known // nor behind strangers of the same network address
 	}
 	now := s.Now()
 	if guesses.locked(who, now) {
-		return Account{}, Refused(v1.Locked, "Too many failed attempts: locked for "+inWords(s.o.Policy.LoginLock))
+		return Account{}, Refused(v1.Locked, "Too many failed attempts: locked for "+inWords(lockoutLife))
 	}
 	if known == "" && s.sprays.full(v.From, now) {
 		s.throttled.Add(1)
 		return Account{}, Refused(v1.RateLimit, "Too many attempts from this address: try again later")
 	}
-	if err := s.waiting.enter(ctx, lane); err != nil {
+	if err := s.waiting.enter(ctx, queue); err != nil {
 		return Account{}, err
 	}
-	defer s.waiting.leave(lane)
+	defer s.waiting.leave(queue)
 	a, err := s.st.AccountByEmail(key)
 	if err != nil && !errors.Is(err, home.ErrNotFound) {
 		return Account{}, err

@@ -23,10 +23,8 @@ type Policy struct {
 	ForgotPerHour int           // mails to one address
 	ForgotFrom    int           // requests from one network address in ten minutes
 
-	LoginFailures int           // before an account is locked
-	LoginWindow   time.Duration // in which they count
-	LoginLock     time.Duration
-	LoginFrom     int // failures from one network address in that window, whosever account: who sprays passwords is slowed
+	LoginFailures int // in half an hour, before an address is locked for two hours
+	LoginFrom     int // failures from one network address in half an hour, for any accounts
 
 	ConnectionsFrom int // open at once from one network address (/64 of IPv6), on all ports of the program
 
@@ -48,7 +46,7 @@ func DefaultPolicy() Policy {
 		ResetLife:  30 * time.Minute, ActivateLife: 24 * time.Hour, PairingLife: 10 * time.Minute, DisownLife: 7 * 24 * time.Hour,
 		SessionLife: 30 * 24 * time.Hour, RefreshLife: 180 * 24 * time.Hour,
 		ForgotAnswer: 400 * time.Millisecond, ForgotPause: time.Minute, ForgotPerHour: 5, ForgotFrom: 10,
-		LoginFailures: 20, LoginWindow: 30 * time.Minute, LoginLock: 2 * time.Hour, LoginFrom: 200,
+		LoginFailures: 20, LoginFrom: 200,
 		ConnectionsFrom: 256,
 		PasswordMin:     12, PasswordMax: 32,
 		HashMemory: 19 << 10, HashTime: 2, HashThreads: 1, Hashers: min(4, runtime.GOMAXPROCS(0)),
@@ -83,8 +81,6 @@ func (p *Policy) knobs() []knob {
 		{"forgot_per_hour", &p.ForgotPerHour, 1, 1000},
 		{"forgot_from", &p.ForgotFrom, 1, 100_000},
 		{"login_failures", &p.LoginFailures, 1, 1000},
-		life("login_window", &p.LoginWindow, time.Minute, 7*day),
-		life("login_lock", &p.LoginLock, time.Minute, 7*day),
 		{"login_from", &p.LoginFrom, 1, 100_000},
 		{"connections_from", &p.ConnectionsFrom, 8, 100_000},
 		{"password_min", &p.PasswordMin, leastPassword, mostPassword},

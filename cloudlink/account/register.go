@@ -53,7 +53,7 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 		}
 		return err
 	}
-	if !s.forgots.take("register "+Normal(email), now) {
+	if !s.mayMail("register "+Normal(email), now) {
 		s.throttled.Add(1)
 		return nil
 	}

@@ -52,7 +52,7 @@ func (s *Service) forgottenLoop(ctx context.Context) {
 // sendReset queues a reset mail to the registered address, within the limits. A new link replaces the one before.
 func (s *Service) sendReset(f forgotten) error {
 	now := s.Now()
-	if !s.askers.take(f.from, now) || !s.forgots.take(Normal(f.email), now) {
+	if !s.askers.take(f.from, now) || !s.mayMail(Normal(f.email), now) {
 		s.throttled.Add(1)
 		return nil
 	}
@@ -76,6 +76,11 @@ func (s *Service) sendReset(f forgotten) error {
 	}
 	poke(s.mails)
 	return nil
+}
+
+// mayMail returns whether the limits allow another mail, and counts it.
+func (s *Service) mayMail(key string, now time.Time) bool {
+	return s.pauses.take(key, now) && s.forgots.take(key, now)
 }
 
 // canonical is a token as it was mailed, from what a person typed.

@@ -56,12 +56,15 @@ func TestAHashIsVerifiedWithTheParametersThatItNames(t *testing.T) {
 }
 
 func TestALimitHoldsForItsWindowAndRemembersABoundedNumber(t *testing.T) {
-	l := newLimit(2, time.Hour, time.Minute)
+	l := newLimiter(2, time.Hour)
 	at := time.Unix(0, 0)
 	for i, x := range []struct {
 		after time.Duration
 		want  bool
-	}{{0, true}, {time.Second, false}, {time.Minute, true}, {2 * time.Minute, false}, {time.Hour, true}, {time.Hour + time.Minute, true}, {time.Hour + 2*time.Minute, false}} {
+	}{{0, true}, {time.Second, true}, {2 * time.Second, false}, {29 * time.Minute, false}, {31 * time.Minute, true}, {32 * time.Minute, false}} {
+		if full := l.full("k", at.Add(x.after)); full == x.want {
+			t.Errorf("%d: full %v", i, full)
+		}
 		if got := l.take("k", at.Add(x.after)); got != x.want {
 			t.Errorf("%d: %v", i, got)
 		}
@@ -69,13 +72,16 @@ func TestALimitHoldsForItsWindowAndRemembersABoundedNumber(t *testing.T) {
 	for i := range manyKeys + 10 {
 		l.take(fmt.Sprint(i), at)
 	}
-	if len(l.hits) > manyKeys {
-		t.Errorf("%d keys remembered", len(l.hits))
+	if len(l.by) > manyKeys {
+		t.Errorf("%d keys remembered", len(l.by))
+	}
+	if unlimited := newLimiter(1, 0); !unlimited.take("k", at) || !unlimited.take("k", at) || unlimited.full("k", at) {
+		t.Error("a limiter without a window has a limit")
 	}
 }
 
 func TestALockHoldsAndEnds(t *testing.T) {
-	l := newLock(Policy{LoginFailures: 3, LoginWindow: time.Hour, LoginLock: 2 * time.Hour})
+	l := newLockout(3)
 	at := time.Unix(0, 0)
 	for range 2 {
 		l.failed("k", at)
@@ -84,13 +90,17 @@ func TestALockHoldsAndEnds(t *testing.T) {
 		t.Error("locked early")
 	}
 	l.failed("k", at)
-	if !l.locked("k", at.Add(2*time.Hour-1)) || l.locked("k", at.Add(2*time.Hour)) || l.locked("other", at) {
+	if !l.locked("k", at.Add(2*time.Hour-time.Second)) || l.locked("k", at.Add(2*time.Hour+time.Second)) || l.locked("other", at) {
 		t.Error("not locked for its time")
+	}
+	l.failed("k", at.Add(3*time.Hour))
+	if l.locked("k", at.Add(3*time.Hour)) {
+		t.Error("after a lock one failure locks again")
 	}
 }
 
 func TestTwoFailuresAtOnceLockNobodyOut(t *testing.T) {
-	l := newLock(Policy{LoginFailures: 3, LoginWindow: time.Hour, LoginLock: 2 * time.Hour})
+	l := newLockout(3)
 	at := time.Unix(0, 0)
 	l.failed("k", at.Add(time.Millisecond))
 	l.failed("k", at) // it read the clock first, and comes second

@@ -125,7 +125,7 @@ const policyExample = `{
   "reset_life": "30m", "activate_life": "24h", "pairing_life": "10m", "disown_life": "168h",
   "session_life": "720h", "refresh_life": "4320h",
   "forgot_answer": "400ms", "forgot_pause": "1m", "forgot_per_hour": 5, "forgot_from": 10,
-  "login_failures": 20, "login_window": "30m", "login_lock": "2h", "login_from": 200, "connections_from": 256,
+  "login_failures": 20, "login_from": 200, "connections_from": 256,
   "password_min": 12, "password_max": 32,
   "hash_memory": 19456, "hash_time": 2, "hash_threads": 1,
   "max_devices": 100000
