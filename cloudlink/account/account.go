@@ -79,7 +79,7 @@ func New(o Options) (*Service, error) {
 	if o.Policy == (Policy{}) {
 		o.Policy = DefaultPolicy()
 	}
-	errs = append(errs, o.Policy.check())
+	errs = append(errs, o.Policy.Validate())
 	if o.Now == nil {
 		o.Now = time.Now
 	}

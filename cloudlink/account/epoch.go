@@ -50,7 +50,8 @@ func (s *Service) begin(c change) (Begun, error) {
 	t := Turn{
 		Account: a, Use: c.use, LeaveOut: c.leaveOut, AllLinks: c.cause == "reset",
 		Disown: MailLink{
-			Key: hashed(token), Purpose: PurposeDisown, Account: a.ID, Epoch: a.Epoch, Door: c.door, At: now, Expires: now.Add(s.o.Policy.DisownLife),
+			Key: hashed(token), Purpose: PurposeDisown, Account: a.ID, Epoch: a.Epoch, Door: c.door, At: now,
+			Expires: now.Add(disownLife),
 		},
 		Mail:  s.room(s.letters.Changed(a.recipient(), c.door, token, c.cause == "reset", now)),
 		Event: Event{At: now, What: "password changed", Door: c.door, Epoch: a.Epoch, Detail: c.cause},

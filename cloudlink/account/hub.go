@@ -76,7 +76,7 @@ func (s *Service) Enrol(a Account, e Enrolment) error {
 		e.Mail = s.room(s.letters.HubAdded(a.recipient(), m.Label, token, m.At))
 		e.Disown = MailLink{
 			Key: hashed(token), Purpose: PurposeDisown, Account: a.ID, Epoch: a.Epoch, Door: DoorWeb, At: m.At,
-			Expires: m.At.Add(s.o.Policy.DisownLife),
+			Expires: m.At.Add(disownLife),
 		}
 	}
 	if err := s.st.Enrol(e); err != nil {

@@ -145,7 +145,7 @@ func (s *Service) Login(ctx context.Context, l Login) (SignedIn, error) {
 	}
 	first := Session{
 		Key: hashed(in.Token), Account: a.ID, Entry: wire.NewID(), Door: l.Door, Terminal: l.Terminal, At: now,
-		Expires: now.Add(s.o.Policy.SessionLife),
+		Expires: now.Add(sessionLife),
 	}
 	if l.Cookie {
 		first.Key = cookieKey(in.Token)
@@ -154,7 +154,7 @@ func (s *Service) Login(ctx context.Context, l Login) (SignedIn, error) {
 	if l.Refresh {
 		in.Refresh = newToken(a.ID)
 		second := first
-		second.Key, second.Refresh, second.Expires = hashed(in.Refresh), true, now.Add(s.o.Policy.RefreshLife)
+		second.Key, second.Refresh, second.Expires = hashed(in.Refresh), true, now.Add(refreshLife)
 		all = append(all, second)
 	}
 	err = s.st.OpenSession(a.Epoch, all...)
@@ -197,7 +197,7 @@ func (s *Service) Renew(refreshToken, terminal string) (token string, err error)
 		token = newToken(a.ID)
 		err = s.st.RenewSession(old.Key, Session{
 			Key: hashed(token), Account: a.ID, Entry: old.Entry, Door: old.Door, Terminal: terminal, At: old.At,
-			Expires: s.Now().Add(s.o.Policy.SessionLife),
+			Expires: s.Now().Add(sessionLife),
 		})
 	}
 	if errors.Is(err, errSession) || errors.Is(err, home.ErrNotFound) {

@@ -27,7 +27,7 @@ type hasher struct {
 const saltSize, hashSize = 16, 32
 
 func newHasher(p Policy) *hasher {
-	h := &hasher{p: p, slots: make(chan struct{}, p.Hashers)}
+	h := &hasher{p: p, slots: make(chan struct{}, hashers())}
 	nobody := make([]byte, saltSize+hashSize)
 	_, _ = rand.Read(nobody)
 	h.dummy = h.phc(nobody[:saltSize], nobody[saltSize:])
@@ -36,7 +36,7 @@ func newHasher(p Policy) *hasher {
 
 func (h *hasher) phc(salt, sum []byte) string {
 	enc := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.p.HashMemory, h.p.HashTime, h.p.HashThreads,
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.p.HashMemory, h.p.HashTime, hashThreads,
 		enc.EncodeToString(salt), enc.EncodeToString(sum))
 }
 
@@ -58,7 +58,7 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	h.used.Add(1)
 	salt := make([]byte, saltSize)
 	_, _ = rand.Read(salt) // never fails (crypto/rand)
-	return h.phc(salt, argon2.IDKey([]byte(password), salt, h.p.HashTime, h.p.HashMemory, h.p.HashThreads, hashSize)), nil
+	return h.phc(salt, argon2.IDKey([]byte(password), salt, h.p.HashTime, h.p.HashMemory, hashThreads, hashSize)), nil
 }
 
 // verify tells whether the password is that of the hash, and whether the hash was made with other parameters than those of now.
@@ -89,7 +89,7 @@ func (h *hasher) verify(ctx context.Context, phc, password string) (ok, outdated
 	h.used.Add(1)
 	got := argon2.IDKey([]byte(password), salt, t, m, p, uint32(len(sum)))
 	ok = subtle.ConstantTimeCompare(got, sum) == 1
-	return ok, m != h.p.HashMemory || t != h.p.HashTime || p != h.p.HashThreads, nil
+	return ok, m != h.p.HashMemory || t != h.p.HashTime || p != hashThreads, nil
 }
 
 // A Weak is why a new password is refused.
@@ -126,7 +126,7 @@ func (s *Service) weak(why Weak) error {
 	switch why {
 	case WeakLength:
 		text = fmt.Sprintf("the password must have %d to %d characters: letters, digits and signs of ASCII, no spaces. "+
-			"The devices can hold no others", s.o.Policy.PasswordMin, s.o.Policy.PasswordMax)
+			"The devices can hold no others", s.o.Policy.PasswordMin, MaxPassword)
 	case WeakCommon:
 		text = "this password is one of those that are tried first: choose another"
 	case WeakEmail:
@@ -139,7 +139,7 @@ func (s *Service) weak(why Weak) error {
 
 // checkPassword says what is wrong with a new password; empty when nothing is.
 func (p Policy) checkPassword(password, email string) Weak {
-	if len(password) < p.PasswordMin || len(password) > p.PasswordMax ||
+	if len(password) < p.PasswordMin || len(password) > MaxPassword ||
 		strings.ContainsFunc(password, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return WeakLength
 	}

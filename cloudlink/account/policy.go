@@ -1,119 +1,163 @@
 package account
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 )
 
-// Policy is every limit and every life of the service, in one place.
+// Policy has the limits of the service that an operator can set. Each has a name in the policy's file (json) and a
+// range (from, to); file is the least that a file can set, where tests use less.
 type Policy struct {
-	Activation bool // a new account has to be activated through a mail before it can be used
+	// Activation says that a link in a mail opens a new account.
+	Activation bool `json:"activation"`
 
-	ResetLife    time.Duration // of the link in a reset mail
-	ActivateLife time.Duration // of the link in an activation mail
-	PairingLife  time.Duration
-	DisownLife   time.Duration // of the link "this was not me" in a mail that tells of a change
-	SessionLife  time.Duration // of a token
-	RefreshLife  time.Duration // of a refresh token
+	ResetLife   time.Duration `json:"reset_life" from:"1s" to:"24h"` // of the link in a reset mail
+	PairingLife time.Duration `json:"pairing_life" from:"1s" to:"24h"`
 
-	ForgotAnswer  time.Duration // the instant after a request for a mail at which it is answered, whatever became of it
-	ForgotPause   time.Duration // between two mails to one address
-	ForgotPerHour int           // mails to one address
-	ForgotFrom    int           // requests from one network address in ten minutes
+	// ForgotAnswer is the time after a request for a mail at which it is answered, for every address. Less than 100 ms
+	// would show the delays of a busy machine.
+	ForgotAnswer  time.Duration `json:"forgot_answer" from:"0s" to:"10s" file:"100ms"`
+	ForgotPause   time.Duration `json:"forgot_pause" from:"0s" to:"24h" file:"1s"` // between two mails to one address
+	ForgotPerHour int           `json:"forgot_per_hour" from:"1" to:"1000"`        // mails to one address
+	ForgotFrom    int           `json:"forgot_from" from:"1" to:"100000"`          // a network address, in ten minutes
 
-	LoginFailures int // in half an hour, before an address is locked for two hours
-	LoginFrom     int // failures from one network address in half an hour, for any accounts
+	LoginFailures int `json:"login_failures" from:"1" to:"1000"` // in half an hour lock for two hours
+	LoginFrom     int `json:"login_from" from:"1" to:"100000"`   // failures of a network address
 
-	ConnectionsFrom int // open at once from one network address (/64 of IPv6), on all ports of the program
+	// ConnectionsFrom is how many connections a network address can have open, on all ports of the program.
+	ConnectionsFrom int `json:"connections_from" from:"8" to:"100000"`
 
-	PasswordMin, PasswordMax int // printable ASCII characters; devices of this family can hold no more than 32
+	PasswordMin int `json:"password_min" from:"6" to:"32"` // characters; the vendor's rule is 6
 
-	HashMemory  uint32 // KiB, of argon2id
-	HashTime    uint32
-	HashThreads uint8
-	Hashers     int // passwords hashed at once; each needs HashMemory
-
-	MaxDevices int // of one account
+	HashMemory uint32 `json:"hash_memory" from:"1" to:"4194304" file:"19456"` // KiB, of argon2id; OWASP's least is 19456
+	HashTime   uint32 `json:"hash_time" from:"1" to:"100" file:"2"`
 }
 
-// DefaultPolicy returns what holds unless told otherwise: OWASP's Forgot Password Cheat Sheet and NIST SP 800-63B, within what
-// the devices can hold.
+// What no operator sets.
+const (
+	activateLife = 24 * time.Hour       // of the link in an activation mail
+	disownLife   = 7 * 24 * time.Hour   // of the link "this was not me"
+	sessionLife  = 30 * 24 * time.Hour  // of a token
+	refreshLife  = 180 * 24 * time.Hour // of a refresh token
+	hashThreads  = 1                    // of argon2id
+
+	// MaxPassword is how many characters the devices of this family hold (vendor's code -20615).
+	MaxPassword = 32
+	// MaxDevices is how many devices an account can have.
+	MaxDevices = 100_000
+)
+
+// hashers is how many passwords are hashed at once; each needs Policy.HashMemory.
+func hashers() int { return min(4, runtime.GOMAXPROCS(0)) }
+
+// DefaultPolicy returns OWASP's Forgot Password Cheat Sheet and NIST SP 800-63B, within what the devices can hold.
 func DefaultPolicy() Policy {
 	return Policy{
 		Activation: true,
-		ResetLife:  30 * time.Minute, ActivateLife: 24 * time.Hour, PairingLife: 10 * time.Minute, DisownLife: 7 * 24 * time.Hour,
-		SessionLife: 30 * 24 * time.Hour, RefreshLife: 180 * 24 * time.Hour,
+		ResetLife:  30 * time.Minute, PairingLife: 10 * time.Minute,
 		ForgotAnswer: 400 * time.Millisecond, ForgotPause: time.Minute, ForgotPerHour: 5, ForgotFrom: 10,
 		LoginFailures: 20, LoginFrom: 200,
 		ConnectionsFrom: 256,
-		PasswordMin:     12, PasswordMax: 32,
-		HashMemory: 19 << 10, HashTime: 2, HashThreads: 1, Hashers: min(4, runtime.GOMAXPROCS(0)),
-		MaxDevices: 100_000,
+		PasswordMin:     12,
+		HashMemory:      19 << 10, HashTime: 2,
 	}
 }
 
-// VendorPolicy is DefaultPolicy with the vendor's rule for passwords: 6 to 32 characters.
-func VendorPolicy() Policy {
-	p := DefaultPolicy()
-	p.PasswordMin = 6
-	return p
-}
+// Validate returns which limits are out of range, each by its name.
+func (p Policy) Validate() error { return p.within("from") }
 
-const day = 24 * time.Hour
-
-// knobs are all limits of p. What a file can set, protects: tests that are in a hurry set fields.
-func (p *Policy) knobs() []knob {
-	life := func(name string, d *time.Duration, low, high time.Duration) knob {
-		return knob{name, d, int64(low), int64(high)}
-	}
-	return []knob{
-		{"activation", &p.Activation, 0, 1},
-		life("reset_life", &p.ResetLife, time.Second, day),
-		life("activate_life", &p.ActivateLife, time.Second, 30*day),
-		life("pairing_life", &p.PairingLife, time.Second, day),
-		life("disown_life", &p.DisownLife, time.Hour, 90*day),
-		life("session_life", &p.SessionLife, time.Second, 3650*day),
-		life("refresh_life", &p.RefreshLife, time.Second, 3650*day),
-		life("forgot_answer", &p.ForgotAnswer, 100*time.Millisecond, 10*time.Second), // less, and a busy machine's delays would show
-		life("forgot_pause", &p.ForgotPause, time.Second, day),
-		{"forgot_per_hour", &p.ForgotPerHour, 1, 1000},
-		{"forgot_from", &p.ForgotFrom, 1, 100_000},
-		{"login_failures", &p.LoginFailures, 1, 1000},
-		{"login_from", &p.LoginFrom, 1, 100_000},
-		{"connections_from", &p.ConnectionsFrom, 8, 100_000},
-		{"password_min", &p.PasswordMin, leastPassword, mostPassword},
-		{"password_max", &p.PasswordMax, leastPassword, mostPassword},
-		{"hash_memory", &p.HashMemory, 19 << 10, 4 << 20}, // OWASP's floor
-		{"hash_time", &p.HashTime, 2, 100},
-		{"hash_threads", &p.HashThreads, 1, 64},
-		{"hashers", &p.Hashers, 1, 1024},
-		{"max_devices", &p.MaxDevices, 1, 1_000_000},
-	}
-}
-
-// What the devices of this family can hold, in characters (facts of the vendor's code -20615).
-const leastPassword, mostPassword = 6, 32
-
-// check returns what is wrong with p, each by its name. It lets through what a file may not say but makes sense where time is short, or
-// passwords are nobody's: in tests.
-func (p Policy) check() error {
+// within is Validate with the lower ends that a tag states, where it is there.
+func (p Policy) within(lower string) error {
 	var errs []error
-	for _, k := range p.knobs() {
-		low := min(k.low, 1)
-		switch k.name {
-		case "forgot_answer", "forgot_pause":
-			low = 0
-		case "password_min", "password_max":
-			low = k.low
+	v := reflect.ValueOf(p)
+	for i := range v.NumField() {
+		f, got := v.Type().Field(i), v.Field(i)
+		if f.Type.Kind() == reflect.Bool {
+			continue
 		}
-		if n := k.value(); n < low || n > k.high {
-			errs = append(errs, fmt.Errorf("policy: %s: %s is not within %s to %s", k.name, k.said(n), k.said(low), k.said(k.high)))
+		low, ok := f.Tag.Lookup(lower)
+		if !ok {
+			low = f.Tag.Get("from")
 		}
-	}
-	if p.PasswordMin > p.PasswordMax {
-		errs = append(errs, fmt.Errorf("policy: password_min: %d is more than password_max, %d", p.PasswordMin, p.PasswordMax))
+		high := f.Tag.Get("to")
+		if n := number(got); n < parse(f, low) || n > parse(f, high) {
+			errs = append(errs, fmt.Errorf("policy: %s: %v is not within %s to %s", f.Tag.Get("json"), got, low, high))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// number returns the value of a limit.
+func number(v reflect.Value) int64 {
+	if v.CanUint() {
+		return int64(v.Uint())
+	}
+	return v.Int()
+}
+
+// parse reads an end of a limit's range. TestEveryLimitHasItsRange reads all of them.
+func parse(f reflect.StructField, end string) int64 {
+	if f.Type == reflect.TypeFor[time.Duration]() {
+		d, _ := time.ParseDuration(end)
+		return int64(d)
+	}
+	var n int64
+	_, _ = fmt.Sscan(end, &n)
+	return n
+}
+
+// ParsePolicy reads a policy from JSON, like {"reset_life": "15m", "login_failures": 10}. What is not there stays as in
+// DefaultPolicy. The error names every mistake.
+func ParsePolicy(raw []byte) (Policy, error) {
+	p := DefaultPolicy()
+	var in map[string]json.RawMessage
+	if json.Unmarshal(raw, &in) != nil || in == nil {
+		return p, errors.New("policy: not a JSON object")
+	}
+	var errs []error
+	var names []string
+	v := reflect.ValueOf(&p).Elem()
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("json")
+		names = append(names, name)
+		if value, ok := in[name]; ok {
+			if err := set(v.Field(i), value); err != nil {
+				errs = append(errs, fmt.Errorf("policy: %s: %w", name, err))
+			}
+			delete(in, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(in)) {
+		errs = append(errs,
+			fmt.Errorf("policy: %.40q: there is no such limit; there are %s", name, strings.Join(names, ", ")))
+	}
+	return p, errors.Join(append(errs, p.within("file"))...)
+}
+
+// set sets a limit to the value in a file.
+func set(field reflect.Value, raw json.RawMessage) error {
+	d, isDuration := field.Addr().Interface().(*time.Duration)
+	var text string
+	switch {
+	case string(raw) == "null":
+		return errors.New("want a value, not null")
+	case !isDuration && json.Unmarshal(raw, field.Addr().Interface()) != nil:
+		return fmt.Errorf("want a value of type %s", field.Kind())
+	case isDuration:
+		err := json.Unmarshal(raw, &text)
+		if err == nil {
+			*d, err = time.ParseDuration(text)
+		}
+		if err != nil {
+			return errors.New(`want a time like "30m" or "1h30m"`)
+		}
+	}
+	return nil
 }

@@ -44,7 +44,7 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 	token := rand.Text()
 	r := Registration{
 		Key: hashed(token), Account: strings.ToLower(rand.Text())[:16], Email: email, Hash: home.NewSecret(phc), Door: door, Lang: lang, At: now,
-		Expires: now.Add(s.o.Policy.ActivateLife),
+		Expires: now.Add(activateLife),
 	}
 	if !s.o.Policy.Activation {
 		err := s.create(r, "")
@@ -59,7 +59,7 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 	}
 	// A registration of an address that has an account is stored too, under a token that is never sent: a login with its password is
 	// answered alike in both cases.
-	m := s.letters.Activate(mail.Recipient{Email: email, Lang: lang}, token, now, s.o.Policy.ActivateLife)
+	m := s.letters.Activate(mail.Recipient{Email: email, Lang: lang}, token, now, activateLife)
 	old, err := s.st.AccountByEmail(email)
 	if err == nil {
 		m = s.letters.Taken(old.recipient(), now)

@@ -120,20 +120,16 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 
 // policyExample stands in the help, and is read by a test: all limits, as they are by default.
 const policyExample = `{
-  "profile": "default",
   "activation": true,
-  "reset_life": "30m", "activate_life": "24h", "pairing_life": "10m", "disown_life": "168h",
-  "session_life": "720h", "refresh_life": "4320h",
+  "reset_life": "30m", "pairing_life": "10m",
   "forgot_answer": "400ms", "forgot_pause": "1m", "forgot_per_hour": 5, "forgot_from": 10,
   "login_failures": 20, "login_from": 200, "connections_from": 256,
-  "password_min": 12, "password_max": 32,
-  "hash_memory": 19456, "hash_time": 2, "hash_threads": 1,
-  "max_devices": 100000
+  "password_min": 12,
+  "hash_memory": 19456, "hash_time": 2
 }
 
-"profile": "vendor" takes passwords from 6 characters on, as the vendor does; all else is the same there. "hashers" is
-how many passwords
-are hashed at once, in hash_memory KiB each: one a processor, 4 at most.`
+"password_min": 6 is the vendor's own rule. As many passwords as there are processors, four at most, are hashed at the
+same time, in hash_memory KiB each.`
 
 // accountOptions are the flags of whatever brings an account service.
 type accountOptions struct {

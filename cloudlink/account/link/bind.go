@@ -35,7 +35,7 @@ func (r *request) bind(b *wire.Bind) ([]wire.Body, error) {
 		}
 		ds = append(ds, dev)
 	}
-	refused, err := l.st.Bind(r.said, ds, l.s.Policy().MaxDevices)
+	refused, err := l.st.Bind(r.said, ds, account.MaxDevices)
 	if err != nil {
 		return nil, err
 	}

@@ -190,7 +190,7 @@ func table(caption string, columns []string, rows [][]any) markup {
 // newPassword is the two fields of a new password, with the rule and advice.
 func (v *visit) newPassword() markup {
 	p := v.w.s.Policy()
-	least, most := p.PasswordMin, p.PasswordMax
+	least, most := p.PasswordMin, account.MaxPassword
 	return join(input(v.t.NewPassword, "password", "password", "new-password", "", markup(` id="new" aria-describedby="rule strength"`)),
 		el(`p id="rule" class="hint"`, v.t.PasswordRule(least, most)),
 		el(`p id="strength" class="hint" aria-live="polite"`+attr("data-weak", v.t.Strength[0])+attr("data-fair", v.t.Strength[1])+attr("data-strong", v.t.Strength[2])),
@@ -227,7 +227,7 @@ func (v *visit) problem(err error) (int, string) {
 			return wrong, text
 		}
 		p := v.w.s.Policy()
-		return wrong, v.t.PasswordRule(p.PasswordMin, p.PasswordMax)
+		return wrong, v.t.PasswordRule(p.PasswordMin, account.MaxPassword)
 	}
 	return http.StatusServiceUnavailable, v.t.Busy
 }
