@@ -18,6 +18,7 @@ var checks = []check{
 	{"a device that was reset receives nothing without its owner's consent", reset},
 	{"a device that is not bound receives nothing", notOurs},
 	{"what is sent to a device that may receive nothing has no secret in it", withoutTerms},
+	{"what is sent to a device that may receive the password is recorded", withTerms},
 	{"a stale device is found stale", func(b *bench) error { return b.found(0, home.Ours, home.Stale) }},
 	{"a rekeyed device is found current", rekeyed},
 	{"a rekey may run twice", twice},

@@ -38,6 +38,13 @@ type Device interface {
 	PowerOn() error
 }
 
+// Opener is a Device whose driver encrypts requests under a key that only the conversation has. Every such device has
+// to be one.
+type Opener interface {
+	// Opened has the device hand each request to a function, decrypted, before it answers; nil ends that.
+	Opened(to func(request []byte))
+}
+
 // Subject is a driver and its world.
 type Subject struct {
 	// New returns a new driver and n devices, which are on and answer, and are gone when the test ends.
@@ -47,6 +54,8 @@ type Subject struct {
 	// Silent is a protocol without a statement of the owner: another account's device is found a mismatch, and does not
 	// open.
 	Silent bool
+	// Secretless is a driver that never sends a password, in whatever form: its devices fetch it elsewhere.
+	Secretless bool
 	// Ordered is a driver that moves a device only when its owner ordered a try, and never one that belongs to nobody: a
 	// blank device stays blank.
 	Ordered bool
@@ -69,6 +78,7 @@ type bench struct {
 	silent  bool
 	reports home.State
 	try     bool
+	without bool // Subject.Secretless
 }
 
 // Run checks every promise, each with a new driver and new devices.
@@ -105,7 +115,9 @@ func (c check) on(s Subject, d Driver, devices []Device) error {
 	}
 	all.Recorded, all.Terms = all.Credentials[1].Epoch, home.Terms{Bound: true, Cleartext: true}
 	w := &witness{Driver: d, c: all}
-	err := c.run(&bench{Driver: w, devices: devices, c: all, silent: s.Silent, reports: s.Reports, try: s.Ordered})
+	err := c.run(&bench{
+		Driver: w, devices: devices, c: all, silent: s.Silent, reports: s.Reports, try: s.Ordered, without: s.Secretless,
+	})
 	for _, v := range devices {
 		v.PowerOff() // so that only the driver can have left something
 	}

@@ -17,12 +17,24 @@ import (
 // toy is a device that listens and says who it is; what it holds is asked and changed by its pointer. Its driver can be
 // broken in the ways that the suite is there to find.
 type toy struct {
-	mu    sync.Mutex // guards what follows
-	name  home.DeviceID
-	state home.State
-	l     net.Listener
-	addr  string
+	mu     sync.Mutex // guards what follows
+	name   home.DeviceID
+	state  home.State
+	l      net.Listener
+	addr   string
+	opened func([]byte)
 }
+
+// receive is a request in a session that nobody else can read.
+func (d *toy) receive(request string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.opened != nil {
+		d.opened([]byte(request))
+	}
+}
+
+func (d *toy) Opened(to func([]byte)) { d.mu.Lock(); d.opened = to; d.mu.Unlock() }
 
 func (d *toy) PowerOn() (err error) {
 	d.mu.Lock()
@@ -134,6 +146,8 @@ func (d *toyDriver) Probe(ctx context.Context, dev home.Device, c home.Candidate
 		f.Verdict = home.Verdict{State: home.Current, Epoch: 5}
 	case "meddling":
 		t.Hold(home.Current)
+	case "whispering":
+		t.receive("is it " + c.Credentials[0].Password.Reveal())
 	case "talkative":
 		f.Verdict.Detail = "it holds " + c.Credentials[0].Password.Reveal()
 	}
@@ -156,6 +170,9 @@ func (d *toyDriver) Rekey(ctx context.Context, dev home.Device, m home.Move) err
 	trusts := d.broken == "trusting" && t.Holds() == home.Blank || d.broken == "greedy" || d.broken == "helpful" && !m.Terms.Bound
 	if err != nil && !trusts {
 		return err
+	}
+	if d.broken != "hiding" {
+		t.receive("it is " + m.To.Password.Reveal())
 	}
 	t.Hold(home.Current)
 	return nil
@@ -200,6 +217,8 @@ func TestBrokenDriversDoNotPass(t *testing.T) {
 		{"trusting", "without its owner's consent"},
 		{"helpful", "without its owner's consent"},
 		{"hashing", "was sent a secret of epoch 5: SHA-1"},
+		{"whispering", "was sent a secret of epoch 5: in the clear"},
+		{"hiding", "was not recorded"},
 		{"credulous", "found stale, want mismatch"},
 		{"loud", "no error"},
 		{"deaf", "after its context"},

@@ -18,6 +18,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,14 +27,24 @@ import (
 )
 
 // recorder stands between a driver and a device, and records every byte that the driver sends. It ends the TLS of
-// cameras, as a device does, and reads the cipher of port 9999. It does not see into what is encrypted under a key that
-// only the conversation has: smart-aes, KLAP after its handshake, SPAKE2+, the native protocol.
+// cameras, as a device does, and reads the cipher of port 9999. What is encrypted under a key that only the
+// conversation has, the device hands over: see Opener.
 type recorder struct {
 	to    netip.AddrPort
 	certs *tls.Config // nil for a device without TLS
 
-	mu   sync.Mutex // guards sent
-	sent map[net.Conn]*bytes.Buffer
+	mu     sync.Mutex // guards the fields below
+	sent   map[net.Conn]*bytes.Buffer
+	opened [][]byte
+
+	moved error // what the driver returned for the move
+}
+
+// open records a request that the device has decrypted.
+func (r *recorder) open(request []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opened = append(r.opened, bytes.Clone(request))
 }
 
 // record starts a recorder in front of a device, and returns the address at which the driver is to find the device.
@@ -98,13 +109,24 @@ func (r *recorder) relay(driver net.Conn) {
 	back.Wait()
 }
 
+// contains reports whether a request that the device handed over contains text.
+func (r *recorder) contains(text []byte) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.opened, func(request []byte) bool { return bytes.Contains(request, text) })
+}
+
 // disclosed returns an error that names a form in which a credential of c was sent.
 func (r *recorder) disclosed(c home.Candidates) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	texts := slices.Clone(r.opened)
 	for _, sent := range r.sent {
+		texts = append(texts, sent.Bytes())
+	}
+	for _, text := range texts {
 		for _, form := range forms(c) {
-			if seen(sent.Bytes(), form.bytes) {
+			if seen(text, form.bytes) {
 				return fmt.Errorf("a device that may receive nothing was sent a secret of epoch %d: %s", form.epoch, form.name)
 			}
 		}

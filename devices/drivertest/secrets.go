@@ -22,7 +22,11 @@ func withoutTerms(b *bench) error {
 		{home.ForeignHeld, home.Terms{Bound: true}},
 	} {
 		b.devices[0].Hold(c.held)
-		if err := b.recorded(c.terms); err != nil {
+		r, err := b.recorded(c.terms)
+		if r.moved == nil {
+			err = errors.Join(err, errors.New("rekeyed under terms that permit nothing"))
+		}
+		if err = errors.Join(err, r.disclosed(b.c)); err != nil {
 			return fmt.Errorf("%s, terms %+v: %w", c.held, c.terms, err)
 		}
 		if err := b.hold(0, c.held); err != nil {
@@ -32,26 +36,43 @@ func withoutTerms(b *bench) error {
 	return nil
 }
 
-// recorded probes and moves the first device by way of a recorder, and searches what it recorded.
-func (b *bench) recorded(t home.Terms) error {
+// withTerms checks that the record of withoutTerms would show a secret: the password of a move that is permitted stands
+// in it, or, of a driver that sends none, the request by which a device joins the account.
+func withTerms(b *bench) error {
+	r, err := b.recorded(b.c.Terms)
+	switch {
+	case err != nil:
+		return err
+	case r.moved != nil:
+		return fmt.Errorf("rekey: %w", r.moved)
+	case b.without && !r.contains([]byte(b.c.Account.ID)):
+		return errors.New("no request of the move was recorded")
+	case !b.without && r.disclosed(b.c) == nil:
+		return errors.New("the password of the move was not recorded: does the device hand over what it decrypts?")
+	}
+	return nil
+}
+
+// recorded probes and moves the first device by way of a recorder.
+func (b *bench) recorded(t home.Terms) (*recorder, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	d := b.devices[0].Seen()
 	r, addr, stop, err := record(d)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if o, ok := b.devices[0].(Opener); ok {
+		o.Opened(r.open)
+		defer o.Opened(nil)
 	}
 	d.Addr = addr
 	candidates, move := b.c, b.move()
 	candidates.Terms, move.Terms = t, t
-	_, perr := b.Probe(ctx, d, candidates)
-	rerr := b.Rekey(ctx, d, move)
+	if _, err = b.Probe(ctx, d, candidates); err != nil {
+		err = fmt.Errorf("probe: %w", err)
+	}
+	r.moved = b.Rekey(ctx, d, move)
 	stop()
-	if rerr == nil {
-		err = errors.New("rekeyed under terms that permit nothing")
-	}
-	if perr != nil {
-		err = errors.Join(err, fmt.Errorf("probe: %w", perr))
-	}
-	return errors.Join(err, r.disclosed(b.c), r.spoken())
+	return r, errors.Join(err, r.spoken())
 }

@@ -3,6 +3,7 @@ package native_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -63,6 +64,7 @@ type fake struct {
 	mu      sync.Mutex // guards what follows
 	account string
 	epoch   home.Epoch
+	opened  func([]byte)
 	deaf    bool // takes notices and does nothing
 	srv     *http.Server
 	done    chan struct{}
@@ -139,6 +141,13 @@ func (f *fake) PowerOff() {
 	}
 }
 
+// Opened implements drivertest.Opener: a message is signed and not encrypted, but a join is sealed.
+func (f *fake) Opened(to func([]byte)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.opened = to
+}
+
 func (f *fake) door(rw http.ResponseWriter, r *http.Request) {
 	raw, _ := io.ReadAll(r.Body)
 	m, err := wire.ParseMessage(raw)
@@ -148,6 +157,9 @@ func (f *fake) door(rw http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.opened != nil {
+		f.opened([]byte(fmt.Sprintf("%+v", m.Body)))
+	}
 	var answer wire.Body = &wire.Done{}
 	switch b := m.Body.(type) {
 	case *wire.Probe:
@@ -163,6 +175,9 @@ func (f *fake) door(rw http.ResponseWriter, r *http.Request) {
 		answer = s
 	case *wire.Join:
 		plain, err := f.id.Open(wire.JoinInfo(m.From, f.id.Name), b.Sealed)
+		if f.opened != nil {
+			f.opened(plain)
+		}
 		var j wire.Joined
 		if err != nil || m.Verify(wire.Keys{Sign: b.Sign}, f.id.Name) != nil || json.Unmarshal(plain, &j) != nil ||
 			j.Notice.Verify(j.Service, j.Account) != nil {
@@ -212,7 +227,7 @@ func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 			}
 			return newDriver(t, w), ds
 		},
-		Candidates: w.candidates,
+		Candidates: w.candidates, Secretless: true,
 	})
 }
 

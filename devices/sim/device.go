@@ -116,6 +116,7 @@ func newDevice(o Options, s Spec) (*Device, error) {
 		return nil, err
 	}
 	log := o.Log.With("device", s.Name)
+	s.opened = &opened{}
 	return &Device{spec: s, log: log, body: p.build(o, s, log), ready: make(chan *outlet, 1)}, nil
 }
 

@@ -42,7 +42,7 @@ func checkIOTKLAP(s Spec) error {
 
 func newIOTKLAP(cloud Cloud, s Spec, log *slog.Logger) *iotKLAP {
 	d := &iotKLAP{iot: newIOT(cloud, s, log)}
-	d.door = &klap{v1: s.Protocol == home.KLAP1, defect: s.has, holds: d.proves, answer: d.request}
+	d.door = &klap{v1: s.Protocol == home.KLAP1, defect: s.has, holds: d.proves, answer: d.request, opened: s.opened}
 	return d
 }
 

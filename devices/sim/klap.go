@@ -26,6 +26,7 @@ type klap struct {
 	defect func(Defect) bool
 	holds  func() (string, home.Secret) // username and password; "" for none
 	answer func(context.Context, []byte) []byte
+	opened *opened
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*klapSession
@@ -195,6 +196,7 @@ func (k *klap) request(w http.ResponseWriter, r *http.Request, body []byte) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
+	k.opened.add(plain)
 	_, _ = w.Write(s.seal(k.answer(r.Context(), plain)))
 }
 

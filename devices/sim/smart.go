@@ -73,10 +73,10 @@ func newSmart(s Spec, log *slog.Logger) *smart {
 		password: s.Password,
 	}
 	if s.Protocol == home.SmartAES {
-		d.door = &securePass{defect: s.has, holds: d.holds, answer: d.answer, guard: newGuard(s)}
+		d.door = &securePass{defect: s.has, holds: d.holds, answer: d.answer, guard: newGuard(s), opened: s.opened}
 		return d
 	}
-	d.door = &klap{defect: s.has, holds: d.holds, answer: d.answer}
+	d.door = &klap{defect: s.has, holds: d.holds, answer: d.answer, opened: s.opened}
 	return d
 }
 

@@ -26,6 +26,7 @@ type securePass struct {
 	defect func(Defect) bool
 	holds  func() (string, home.Secret) // username and password; "" for none
 	answer func(context.Context, []byte) []byte
+	opened *opened
 
 	mu       sync.Mutex // guards what follows
 	guard    guard
@@ -164,6 +165,7 @@ func (p *securePass) request(w http.ResponseWriter, r *http.Request, sealed []by
 		passSays(w, passTimeout, nil)
 		return
 	}
+	p.opened.add(plain)
 	var q struct {
 		Method string
 		Params struct{ Username, Password, Password2 []byte }

@@ -25,6 +25,7 @@ type Spec struct {
 	Addr     netip.Addr       // in 127.0.0.0/8; the house chooses one when invalid
 	MAC      net.HardwareAddr // its hardware address; made of its address when empty
 	Defects  []Defect         // those that its protocol knows
+	opened   *opened          // set by newDevice; nil for none
 	Locks    int              // wrong sign-ins in a row that lock it for a while; the number usual for its protocol when 0
 }
 

@@ -38,6 +38,7 @@ func (d *tapocam) change(params json.RawMessage) int {
 	}
 	//lint:ignore SA1019 it is what the vendor's app seals with
 	plain, err := rsa.DecryptPKCS1v15(nil, key, c.Ciphertext)
+	d.spec.opened.add(plain)
 	if err != nil || c.New != d.hash(home.SecretBytes(plain)) {
 		return camBadFormat
 	}

@@ -33,6 +33,7 @@ func (d *tapocam) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
+	d.spec.opened.add(raw)
 	var answer any
 	if stok, ok := strings.CutPrefix(r.URL.Path, "/stok="); ok {
 		answer = d.secure(strings.TrimSuffix(stok, "/ds"), r.Header, raw)
@@ -217,6 +218,7 @@ func (d *tapocam) secure(stok string, h http.Header, raw []byte) any {
 		return camSays(camUnauthorized, nil)
 	}
 	plain, ok := s.open(p.Request)
+	d.spec.opened.add(plain)
 	// Firmware reads the first JSON value and ignores what follows: libraries that work with it pad twice (section 10.5).
 	if !ok || json.NewDecoder(bytes.NewReader(plain)).Decode(&q) != nil {
 		return camSays(camBadFormat, nil)

@@ -42,6 +42,7 @@ func (d *tpap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
+	d.spec.opened.add(raw)
 	if stok, ok := strings.CutPrefix(r.RequestURI, "/stok="); ok { // as it was sent: a device does not undo percent signs
 		if out := d.session(r.Context(), strings.TrimSuffix(stok, "/ds"), raw); out != nil {
 			w.Header().Set("Content-Type", "application/octet-stream")
@@ -219,6 +220,7 @@ func (d *tpap) session(ctx context.Context, stok string, raw []byte) []byte {
 	if err != nil {
 		return nil
 	}
+	d.spec.opened.add(plain)
 	answer := d.command(ctx, plain)
 	d.mu.Lock()
 	d.ended = time.Now()
