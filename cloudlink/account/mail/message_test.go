@@ -3,7 +3,8 @@ package mail
 import (
 	"bytes"
 	"io"
-	"mime/quotedprintable"
+	"mime"
+	"mime/multipart"
 	"net/mail"
 	"strings"
 	"testing"
@@ -11,7 +12,10 @@ import (
 )
 
 func TestALetterGoesOverSevenBitsToo(t *testing.T) {
-	m := Mail{ID: "1.2", To: "anna@example.org", Subject: "Сброс", Text: "Откройте ссылку:\n\nhttp://x/reset#t=" + strings.Repeat("A", 100) + "\n", At: time.Unix(0, 0)}
+	m := Mail{
+		ID: "1.2", To: "anna@example.org", Subject: "Сброс", At: time.Unix(0, 0),
+		Text: "Откройте ссылку:\n\nhttp://x/reset#t=" + strings.Repeat("A", 100) + "\n",
+	}
 	raw, err := letter("noreply@rekeyd.example", m, false)
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +29,15 @@ func TestALetterGoesOverSevenBitsToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := io.ReadAll(quotedprintable.NewReader(msg.Body))
+	_, params, err := mime.ParseMediaType(msg.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := multipart.NewReader(msg.Body, params["boundary"]).NextPart() // it decodes quoted-printable
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(part)
 	if want := strings.ReplaceAll(m.Text, "\n", "\r\n"); err != nil || string(body) != want {
 		t.Errorf("%q, %v; want %q", body, err, want)
 	}
@@ -38,18 +50,12 @@ func TestALetterTakesNoFurtherHeaders(t *testing.T) {
 		func(m *Mail) { m.To = "anna@example.org, eve@example.org" },
 		func(m *Mail) { m.Lang = "en\r\nBcc: eve@example.org" },
 		func(m *Mail) { m.ID = "1\r\nBcc: eve@example.org" },
+		func(m *Mail) { m.Subject = "s\r\nBcc: eve@example.org" },
 	} {
 		m := good
 		spoil(&m)
 		if _, err := letter("noreply@rekeyd.example", m, true); err == nil {
 			t.Errorf("%+v was taken", m)
 		}
-	}
-	m := good
-	m.Subject = "s\r\nBcc: eve@example.org"
-	raw, err := letter("noreply@rekeyd.example", m, true)
-	msg, err2 := mail.ReadMessage(bytes.NewReader(raw))
-	if err != nil || err2 != nil || msg.Header.Get("Bcc") != "" {
-		t.Errorf("%s, %v, %v", raw, err, err2)
 	}
 }
