@@ -3,8 +3,6 @@ package account
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +41,7 @@ func (s *Service) owner(token, key string) (*Owner, error) {
 
 // ErrNotFresh is the refusal of a token whose login is too old. Its code has a client sign in again.
 var ErrNotFresh = Refused(v1.TokenExpired,
+
 	"The session is older than five minutes: sign in with the password again")
 
 // freshLife is how long after its login a session may do what else needs the password again.
@@ -158,91 +157,6 @@ func (o *Owner) SetLanguage(lang string) error {
 	return o.s.st.SetLanguage(o.a.ID, lang)
 }
 
-// SessionInfo is a login: its tokens and refresh tokens together.
-type SessionInfo struct {
-	ID    string
-	Door  string
-	Since time.Time
-	This  bool // the one that asks
-}
-
-// Sessions returns the account's sessions, the newest first.
-func (o *Owner) Sessions() ([]SessionInfo, error) {
-	all, err := o.s.st.Sessions(o.a.ID)
-	by := map[string]SessionInfo{}
-	now := o.s.Now()
-	for _, v := range all {
-		if old, ok := by[v.Entry]; !now.After(v.Expires) && (!ok || v.At.Before(old.Since)) {
-			by[v.Entry] = SessionInfo{v.Entry, v.Door, v.At, v.Entry == o.sess.Entry}
-		}
-	}
-	newest := func(a, b SessionInfo) int { return b.Since.Compare(a.Since) }
-	return slices.SortedFunc(maps.Values(by), newest), err
-}
-
-// End ends one session, by its ID; home.ErrNotFound when there is none.
-func (o *Owner) End(id string) error {
-	all, err := o.s.st.Sessions(o.a.ID)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(all, func(v Session) bool { return v.Entry == id })
-	if i < 0 {
-		return errNotHere
-	}
-	err = o.s.st.EndSession(o.a.ID, id, Event{At: o.s.Now(), What: "session ended", Door: all[i].Door})
-	o.s.Changes.Add(o.a.ID)
-	return err
-}
-
-// EndAll ends every session, this one too.
-func (o *Owner) EndAll() error {
-	err := o.s.st.EndSessions(o.a.ID, Event{At: o.s.Now(), What: "all sessions ended", Door: o.sess.Door})
-	o.s.Changes.Add(o.a.ID)
-	return err
-}
-
-// SignOut ends this session.
-func (o *Owner) SignOut() error {
-	err := o.s.st.EndSession(o.a.ID, o.sess.Entry, Event{})
-	o.s.Changes.Add(o.a.ID)
-	return err
-}
-
-// Progress is how many devices of an account have signed in since its password was changed.
-type Progress struct {
-	Epoch    uint64
-	Hubs     int
-	SignedIn int // of Devices
-	Devices  []DeviceInfo
-}
-
-// progress reads the progress of an account; ok is false where the store cannot.
-func (s *Service) progress(account string) (p Progress, ok bool) {
-	a, err := s.st.Account(account)
-	if err != nil {
-		return Progress{}, false
-	}
-	devices, err1 := s.devices(a)
-	members, err2 := s.st.Members(account)
-	if err := errors.Join(err1, err2); err != nil {
-		s.o.Log.Error("progress not read", "account", account, "err", err)
-		return Progress{}, false
-	}
-	p = Progress{Epoch: a.Epoch, Devices: devices}
-	for _, m := range members {
-		if m.IsHub() {
-			p.Hubs++
-		}
-	}
-	for _, d := range devices {
-		if d.SignedIn {
-			p.SignedIn++
-		}
-	}
-	return p, true
-}
-
 // Watch returns a function that reads what the ticket of a Begun shows, and a channel that is readable after a change until stop is
 // called. ok is false for a ticket that is unknown, too old, or of a password that was changed again since.
 func (s *Service) Watch(word string) (look func() (Progress, bool), changed <-chan struct{}, stop func(), ok bool) {
@@ -259,25 +173,4 @@ func (s *Service) Watch(word string) (look func() (Progress, bool), changed <-ch
 	}
 	changed, stop = s.Changes.watch(t.account)
 	return look, changed, stop, true
-}
-
-// AccountOf returns the account of a member, or one that has bound a native device which has not enrolled yet. It is for the broker.
-func (s *Service) AccountOf(name string) (string, bool) {
-	if m, err := s.st.Member(name); err == nil {
-		return m.Account, true
-	}
-	if invited, err := s.st.Invitations(name); err == nil && len(invited) > 0 {
-		return invited[0], true
-	}
-	return "", false
-}
-
-// Holds tells whether a hub holds a device of its account. It is for the broker.
-func (s *Service) Holds(hub, device string) bool {
-	m, err := s.st.Member(hub)
-	if err != nil {
-		return false
-	}
-	d, err := s.st.Device(m.Account, device)
-	return err == nil && d.Holder == hub
 }
