@@ -129,7 +129,9 @@ type Members interface {
 	RemoveHub(account, hub string, e Event) error
 	// Hello records what a member reports at its connect.
 	Hello(member string, boot uint64, clock time.Duration) error
-	// Acknowledge records that a grant is on the member's disk. Errors: ErrReplayed; home.ErrNotFound when it is no member of the account.
+	// Acknowledge records that the grant of the newest epoch is on the member's disk. Errors: ErrReplayed; ErrEpoch when
+	// the account's epoch is another; ErrMembers when the member's sealing key is another than the one that is replaced;
+	// home.ErrNotFound when it is no member of the account.
 	Acknowledge(s Said, a Acknowledgement) error
 	// Grants returns the member's grants of epochs newer than after, the oldest first.
 	Grants(member string, after uint64) ([]Grant, error)
@@ -151,13 +153,13 @@ type Enrolment struct {
 	Disown MailLink // zero for none
 }
 
-// Acknowledgement says which grant is on a member's disk. The grants up to it are deleted: they hold passwords.
+// Acknowledgement is a member's report that the grant of an epoch is on its disk. The grants up to it are deleted: they
+// hold passwords.
 type Acknowledgement struct {
-	Account string
-	Epoch   uint64
-	Seal    []byte // the member's new sealing key; empty where it keeps its own
-	// Verify checks the acknowledgement against the member and the account as they are in the transaction; nil for no check.
-	Verify func(Member, Account) error
+	Account  string
+	Epoch    uint64 // the account's newest
+	Seal     []byte // the member's new sealing key
+	Replaces []byte // the sealing key that View returned, against which the change was verified
 }
 
 // Devices are the devices of accounts.

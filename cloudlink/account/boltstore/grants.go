@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"errors"
 
 	"go.etcd.io/bbolt"
@@ -11,26 +12,22 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Acknowledge records that a grant is on the member's disk.
+// Acknowledge records that the grant of the newest epoch is on the member's disk.
 func (s *Store) Acknowledge(said account.Said, k account.Acknowledgement) error {
 	_, err := s.once(said, func(tx *bbolt.Tx) ([]wire.Outcome, error) {
-		m, err := find[memberRecord](tx, bktMembers, []byte(said.Member))
-		if err == nil && m.Account != k.Account {
-			err = home.ErrNotFound
-		}
-		if err == nil && k.Verify != nil {
-			var a account.Account
-			if a, err = s.findAccount(tx, k.Account); err == nil {
-				err = k.Verify(m.member(), a)
-			}
-		}
-		if err != nil {
+		m, err1 := find[memberRecord](tx, bktMembers, []byte(said.Member))
+		a, err2 := find[accountRecord](tx, bktAccounts, []byte(k.Account))
+		switch err := errors.Join(err1, err2); {
+		case err != nil:
 			return nil, err
+		case m.Account != k.Account:
+			return nil, home.ErrNotFound
+		case a.Epoch != k.Epoch:
+			return nil, account.ErrEpoch
+		case !bytes.Equal(m.member().SealKey(), k.Replaces):
+			return nil, account.ErrMembers
 		}
-		m.Acked = max(m.Acked, k.Epoch)
-		if len(k.Seal) > 0 {
-			m.Seal = k.Seal
-		}
+		m.Acked, m.Seal = k.Epoch, k.Seal
 		return nil, errors.Join(boltfile.Put(tx.Bucket(bktMembers), []byte(m.Name), m), dropGrants(tx, m.Name, k.Epoch))
 	})
 	return err

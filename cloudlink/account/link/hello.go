@@ -58,25 +58,26 @@ func (r *request) ack(b *wire.Ack) ([]wire.Body, error) {
 	if len(b.Seal) != 32 {
 		return refuse(wire.CodeForged, "no sealing key"), nil
 	}
-	err := r.l.st.Acknowledge(r.said, account.Acknowledgement{
-		Account: b.Account, Epoch: b.Epoch, Seal: b.Seal,
-		Verify: func(m account.Member, a account.Account) error {
-			seal := m.SealKey()
-			if b.Epoch != a.Epoch {
-				return account.ErrEpoch
-			}
-			if bytes.Equal(b.Seal, seal) && m.Acked == b.Epoch {
-				return nil // the answer to the change was lost, and the member has restarted since
-			}
-			want := wire.KeyChange{
-				Account: a.ID, Member: m.Name, Epoch: b.Epoch, Seal: b.Seal, Message: r.m.ID,
-				EpochSecret: a.Secret, Challenge: r.l.id.KeyChallenge(a.ID, m.Name, seal),
-			}.Proof()
-			if !wire.Equal(want, b.Proof) {
-				return home.ErrForged
-			}
-			return nil
-		},
+	v, err := r.l.st.View(r.from.Name, nil)
+	if err != nil {
+		return nil, err
+	}
+	a, m, seal := v.Account, v.Member, v.Member.SealKey()
+	if b.Epoch != a.Epoch {
+		return nil, account.ErrEpoch
+	}
+	// Without a change: the answer was lost, and the member has restarted since.
+	if !bytes.Equal(b.Seal, seal) || m.Acked != b.Epoch {
+		want := wire.KeyChange{
+			Account: a.ID, Member: m.Name, Epoch: b.Epoch, Seal: b.Seal, Message: r.m.ID,
+			EpochSecret: a.Secret, Challenge: r.l.id.KeyChallenge(a.ID, m.Name, seal),
+		}.Proof()
+		if !wire.Equal(want, b.Proof) {
+			return nil, home.ErrForged
+		}
+	}
+	err = r.l.st.Acknowledge(r.said, account.Acknowledgement{
+		Account: b.Account, Epoch: b.Epoch, Seal: b.Seal, Replaces: seal,
 	})
 	if err != nil {
 		return nil, err

@@ -93,7 +93,7 @@ func anEnrolmentIsOfTheNewestEpoch(r *rig) {
 	r.fails(r.s.Enrol(e), account.ErrReplayed)
 	fresh := r.enrolment(next)
 	e.Pairing = fresh.Pairing
-	r.must(r.s.Acknowledge(r.said(e.Member.Name), account.Acknowledgement{Account: "anna", Epoch: 2}))
+	r.must(r.s.Acknowledge(r.said(e.Member.Name), r.ack(e.Member.Name, 2, nil)))
 	r.must(r.s.Enrol(e))
 	seq, err := r.s.LastSeq(e.Member.Name)
 	r.must(err)
@@ -205,7 +205,7 @@ func aGrantIsSealedToTheMembersNewestKey(r *rig) {
 	a := r.account("anna")
 	hub := r.hub(a)
 	t := r.turn(a) // sealed to the key of the enrolment
-	r.must(r.s.Acknowledge(r.said(hub), account.Acknowledgement{Account: "anna", Epoch: 1, Seal: []byte("newer")}))
+	r.must(r.s.Acknowledge(r.said(hub), r.ack(hub, 1, []byte("newer"))))
 	r.fails(r.s.BeginEpoch(t), account.ErrMembers)
 	r.must(r.s.BeginEpoch(r.turn(a)))
 }
@@ -266,40 +266,47 @@ func grantsWaitUntilTheyAreAcknowledged(r *rig) {
 	gs, err = r.s.Grants(hub, 19)
 	r.must(err)
 	r.equal("grants after epoch 19", len(gs), 2)
-	r.must(r.s.Acknowledge(r.said(hub), account.Acknowledgement{Account: "anna", Epoch: 20, Seal: []byte("newer")}))
+	stale := r.ack(hub, 20, nil)
+	r.fails(r.s.Acknowledge(r.said(hub), stale), account.ErrEpoch)
+	r.must(r.s.Acknowledge(r.said(hub), r.ack(hub, 21, []byte("newer"))))
 	m, err := r.s.Member(hub)
 	r.must(err)
-	r.equal("acknowledged", m.Acked, 20)
+	r.equal("acknowledged", m.Acked, 21)
 	r.equal("sealing key", string(m.Seal), "newer")
 	gs, err = r.s.Grants(hub, 0)
 	r.must(err)
-	if len(gs) != 1 || gs[0].Notice.Epoch != 21 {
-		r.Errorf("grants %v: those up to epoch 20 hold passwords", gs)
-	}
-	r.must(r.s.Acknowledge(r.said(hub), account.Acknowledgement{Account: "anna", Epoch: 3})) // late
-	m, err = r.s.Member(hub)
-	r.must(err)
-	r.equal("acknowledged", m.Acked, 20)
+	r.equal("grants, which hold passwords", len(gs), 0)
 }
 
-func anAcknowledgementIsVerifiedInItsTransaction(r *rig) {
-	a := r.account("anna")
-	hub := r.hub(a)
-	no := errors.New("not proven")
-	said := r.said(hub)
-	verify := func(m account.Member, now account.Account) error {
-		if m.Name != hub || now.Secret.Reveal() != a.Secret.Reveal() {
-			r.Error("it is verified against another member or account")
-		}
-		return no
+// ack acknowledges a grant, with a new sealing key or the present one.
+func (r *rig) ack(member string, epoch uint64, seal []byte) account.Acknowledgement {
+	r.Helper()
+	m, err := r.s.Member(member)
+	r.must(err)
+	if seal == nil {
+		seal = m.SealKey()
 	}
-	err := r.s.Acknowledge(said, account.Acknowledgement{Account: "anna", Epoch: 1, Verify: verify})
-	r.fails(err, no)
+	return account.Acknowledgement{Account: m.Account, Epoch: epoch, Seal: seal, Replaces: m.SealKey()}
+}
+
+func aSealingKeyIsReplacedOnce(r *rig) {
+	hub := r.hub(r.account("anna"))
+	r.account("bob")
+	mine := r.ack(hub, 1, []byte("newer"))
+	other := mine
+	other.Account = "bob"
+	said := r.said(hub)
+	r.fails(r.s.Acknowledge(said, other), home.ErrNotFound)
 	m, err := r.s.Member(hub)
 	r.must(err)
 	r.equal("acknowledged", m.Acked, 0)
-	r.must(r.s.Acknowledge(said, account.Acknowledgement{Account: "anna", Epoch: 1})) // the refused one used no number up
-	r.fails(r.s.Acknowledge(r.said(hub), account.Acknowledgement{Account: "bob", Epoch: 1}), home.ErrNotFound)
+	r.must(r.s.Acknowledge(said, mine)) // the refused one used no number up
+	r.must(r.s.Acknowledge(said, mine)) // the same message again
+	mine.Seal = []byte("another")
+	r.fails(r.s.Acknowledge(r.said(hub), mine), account.ErrMembers) // verified against a key that was replaced
+	m, err = r.s.Member(hub)
+	r.must(err)
+	r.equal("sealing key", string(m.Seal), "newer")
 }
 
 func theHubsReportAtItsConnectIsStored(r *rig) {
@@ -335,7 +342,7 @@ func aMessageChangesTheStoreOnce(r *rig) {
 		"unbind":  func() error { return second(r.s.Unbind(older, "anna", []string{"p"})) },
 		"sign-in": func() error { return second(r.s.SignIn(older, "anna", 1, named("p"))) },
 		"acknowledgement": func() error {
-			return r.s.Acknowledge(older, account.Acknowledgement{Account: "anna", Epoch: 1})
+			return r.s.Acknowledge(older, r.ack(hub, 1, nil))
 		},
 	} {
 		if err := do(); !errors.Is(err, account.ErrReplayed) {

@@ -58,17 +58,19 @@ func Fill(t interface {
 		Secret: home.NewSecret("binding secret of a native device"),
 		Grant:  account.Grant{Member: device.Name, Notice: a.Notice, Sealed: []byte("sealed too")},
 	}))
+	newer := []byte("a newer sealing key")
+	must(s.Acknowledge(account.Said{Member: hub.Name, Seq: 3}, account.Acknowledgement{
+		Account: "anna", Epoch: 1, Seal: newer, Replaces: hub.Keys.Seal,
+	}))
 	a.Epoch, a.Notice = 2, sign("anna", 2, a.Notice.Hash())
 	must(s.BeginEpoch(account.Turn{
 		Account: a, Disown: link(account.PurposeDisown, "anna", 2, "disown"), Mail: letter("anna", "changed"),
 		Grants: []account.Grant{
-			{Member: hub.Name, Notice: a.Notice, Seal: hub.Keys.Seal, Sealed: []byte("two")},
+			{Member: hub.Name, Notice: a.Notice, Seal: newer, Sealed: []byte("two")},
 			{Member: device.Name, Notice: a.Notice, Seal: device.Keys.Seal, Sealed: []byte("three")},
 		},
 		Event: account.Event{At: start, What: "password changed", Epoch: 2},
 	}))
-	ack := account.Acknowledgement{Account: "anna", Epoch: 1, Seal: []byte("a newer sealing key")}
-	must(s.Acknowledge(account.Said{Member: hub.Name, Seq: 3}, ack))
 	must(s.Hello(hub.Name, 7, 1500*time.Millisecond))
 	_, err = s.SignIn(account.Said{Member: hub.Name, Seq: 4}, "anna", 2, named("plug", "unknown"))
 	must(err)

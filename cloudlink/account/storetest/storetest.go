@@ -58,7 +58,7 @@ func Run(t *testing.T, o Opener) {
 		"EverythingIsTheSameAfterARestart":                 everythingIsTheSameAfterARestart,
 		"WhatIsNotThereIsNotFound":                         whatIsNotThereIsNotFound,
 		"AFailedChangeLeavesNothingBehind":                 aFailedChangeLeavesNothingBehind,
-		"AnAcknowledgementIsVerifiedInItsTransaction":      anAcknowledgementIsVerifiedInItsTransaction,
+		"ASealingKeyIsReplacedOnce":                        aSealingKeyIsReplacedOnce,
 		"TheHubsReportAtItsConnectIsStored":                theHubsReportAtItsConnectIsStored,
 		"RemovingAHubTakesItsDevicesAndItsPairing":         removingAHubTakesItsDevicesAndItsPairing,
 		"ARehashIsOfTheSameEpoch":                          aRehashIsOfTheSameEpoch,
