@@ -55,7 +55,6 @@ type Service struct {
 	Changes Changes // accounts whose devices, hubs or sessions have changed
 	Epochs  News    // accounts whose newest epoch is to be announced
 	mails   chan struct{}
-	tickets tickets
 	asked   chan forgotten // requests for a mail that wait
 
 	throttled, mailsLost atomic.Uint64

@@ -70,7 +70,7 @@ func (s *Service) begin(c change) (Begun, error) {
 	poke(s.mails)
 	s.Epochs.Add(a.ID)
 	s.Changes.Add(a.ID)
-	return Begun{a.ID, a.Epoch, s.tickets.issue(a.ID, a.Epoch, now)}, nil
+	return Begun{a.ID, a.Epoch, ticket{a.ID, a.Epoch, now.Add(ticketLife).Unix()}.word(s.id)}, nil
 }
 
 // grants seals the account's newest epoch to each of its members.

@@ -160,13 +160,13 @@ func (o *Owner) SetLanguage(lang string) error {
 // Watch returns a function that reads what the ticket of a Begun shows, and a channel that is readable after a change until stop is
 // called. ok is false for a ticket that is unknown, too old, or of a password that was changed again since.
 func (s *Service) Watch(word string) (look func() (Progress, bool), changed <-chan struct{}, stop func(), ok bool) {
-	t, ok := s.tickets.find(word, s.Now())
+	t, ok := s.readTicket(word)
 	if !ok {
 		return nil, nil, nil, false
 	}
 	look = func() (Progress, bool) {
 		p, ok := s.progress(t.account)
-		return p, ok && p.Epoch == t.epoch && !s.Now().After(t.until)
+		return p, ok && p.Epoch == t.epoch && !s.ended(t)
 	}
 	if _, ok := look(); !ok {
 		return nil, nil, nil, false

@@ -39,7 +39,7 @@ type knownTerminal struct {
 // cookie returns the terminal's cookie; terminal is the terminal's own name.
 func (k knownTerminal) cookie(id *wire.Identity, terminal string) string {
 	text := fmt.Sprintf("%s.%d.%d.%s", k.account, k.epoch, k.at, k.id)
-	return text + "." + base64.RawURLEncoding.EncodeToString(id.TerminalMAC(k.account, terminal, text))
+	return text + "." + base64.RawURLEncoding.EncodeToString(id.MAC("terminal", k.account, terminal, text))
 }
 
 // readTerminalCookie returns what a cookie states; ok is false for one that this service has not made for the terminal.

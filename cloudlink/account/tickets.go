@@ -1,53 +1,42 @@
 package account
 
 import (
-	"crypto/rand"
-	"sync"
+	"crypto/hmac"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
-// A ticket lets whoever has just reset a password see the devices come back, and nothing else: a reset signs nobody in.
+// ticket shows how the devices come back to whoever has just reset a password, and nothing else: a reset signs nobody
+// in. Nothing of it is kept: every instance of the service can check it.
 type ticket struct {
 	account string
 	epoch   uint64
-	until   time.Time
+	until   int64 // Unix seconds
 }
 
-type tickets struct {
-	mu sync.Mutex // guards by
-	by map[string]ticket
+const ticketLife = time.Hour
+
+// word returns the ticket as a browser keeps it.
+func (t ticket) word(id *wire.Identity) string {
+	text := fmt.Sprintf("%s.%d.%d", t.account, t.epoch, t.until)
+	return text + "." + base64.RawURLEncoding.EncodeToString(id.MAC("ticket", text))
 }
 
-const (
-	ticketLife = time.Hour
-	maxTickets = 10_000 // past it the oldest die first
-)
-
-func (t *tickets) issue(account string, epoch uint64, now time.Time) string {
-	word := rand.Text()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.by == nil {
-		t.by = map[string]ticket{}
+// readTicket returns the ticket of a word; ok is false for one that this service has not made, or that is too old.
+func (s *Service) readTicket(word string) (t ticket, ok bool) {
+	parts := strings.Split(word, ".")
+	if len(parts) != 4 || len(word) > 256 {
+		return t, false
 	}
-	oldest := ""
-	for k, v := range t.by {
-		if now.After(v.until) {
-			delete(t.by, k)
-		} else if oldest == "" || v.until.Before(t.by[oldest].until) {
-			oldest = k
-		}
-	}
-	if len(t.by) >= maxTickets {
-		delete(t.by, oldest)
-	}
-	t.by[hashed(word)] = ticket{account, epoch, now.Add(ticketLife)}
-	return word
+	t.account = parts[0]
+	t.epoch, _ = strconv.ParseUint(parts[1], 10, 64) // another number is another ticket
+	t.until, _ = strconv.ParseInt(parts[2], 10, 64)
+	return t, hmac.Equal([]byte(word), []byte(t.word(s.id))) && !s.ended(t)
 }
 
-func (t *tickets) find(word string, now time.Time) (ticket, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	v, ok := t.by[hashed(word)]
-	return v, ok && !now.After(v.until)
-}
+func (s *Service) ended(t ticket) bool { return s.Now().After(time.Unix(t.until, 0)) }

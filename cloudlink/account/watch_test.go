@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
@@ -187,5 +188,41 @@ func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
 	}
 	if _, w := mine.hello(1); w.Notice.Epoch != 3 || !w.Notice.Exposed {
 		t.Errorf("the notice after a disowned change: %+v", w.Notice)
+	}
+}
+
+func TestATicketIsMadeByTheServiceAndEnds(t *testing.T) {
+	c := open(t, nil)
+	c.register()
+	begun, err := c.s.Reset(t.Context(), c.forgot("web"), second, account.Choices{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shows := func(word string) bool {
+		_, _, stop, ok := c.s.Watch(word)
+		if ok {
+			stop()
+		}
+		return ok
+	}
+	good := begun.Ticket
+	for i := range good {
+		if forged := good[:i] + string(rune(good[i]^1)) + good[i+1:]; shows(forged) {
+			t.Errorf("shown with %s", forged)
+		}
+	}
+	for _, forged := range []string{"", "...", good + ".", good + "A", good[:len(good)-1]} {
+		if shows(forged) {
+			t.Errorf("shown with %s", forged)
+		}
+	}
+	c.stop()
+	c.start() // another instance of the service
+	if !shows(good) {
+		t.Error("another instance does not know the ticket")
+	}
+	c.clock.add(time.Hour + time.Minute)
+	if shows(good) {
+		t.Error("the ticket has no end")
 	}
 }

@@ -100,9 +100,9 @@ func (id *Identity) KeyChallenge(account, member string, seal []byte) []byte {
 	return id.mac("rekeyd/v1/challenge", account, member, string(seal))
 }
 
-// TerminalMAC authenticates the cookie of an owner's terminal: every instance of the service can check it.
-func (id *Identity) TerminalMAC(account, terminal, cookie string) []byte {
-	return id.mac("rekeyd/v1/terminal", account, terminal, cookie)
+// MAC authenticates what a browser or an app keeps for the service, for one purpose: every instance can check it.
+func (id *Identity) MAC(purpose string, parts ...string) []byte {
+	return id.mac(append([]string{"rekeyd/v1/" + purpose}, parts...)...)
 }
 
 // KeyChange lets a member replace its sealing key. It takes the newest epoch's secret and the challenge, which only the
