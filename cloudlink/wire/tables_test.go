@@ -210,7 +210,7 @@ func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 	for _, n := range []struct{ file, code, doc string }{
 		{"notice.go", "maxNotice = 4 << 10", "at most 4096 bytes"},
 		{"../link.go", "o.AskEvery = 15 * time.Minute", "every 15 minutes"},
-		{"../account/boltstore/members.go", "keepGrants = 16", "keeps the last 16 of each"},
+		{"../account/boltstore/grants.go", "keepGrants = 16", "keeps the last 16 of each"},
 		{"../account/link/link.go", "grantLife = 24 * time.Hour", "an `exp` of a day"},
 		{"../link.go", "o.KeyLife = 24 * time.Hour", "and every 24 hours"},
 		{"proof.go", "nonceLife = 10 * time.Minute", "for 10 minutes"},
