@@ -47,6 +47,27 @@ type attackers struct {
 	receipts []receipt
 }
 
+func newAttackers() *attackers {
+	return &attackers{
+		sightings: make(chan []home.Sighting, 1), hosts: map[netip.Addr]*host{}, owner: newOwner(),
+		began: map[home.DeviceID]owner{},
+	}
+}
+
+// put has a host answer at an address.
+func (n *attackers) put(at netip.Addr, h host) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hosts[at] = &h
+}
+
+// arrived returns what the hosts have received.
+func (n *attackers) arrived() []receipt {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.receipts)
+}
+
 func (n *attackers) Run(ctx context.Context, see func([]home.Sighting)) error {
 	return (&lan{sightings: n.sightings}).Run(ctx, see)
 }

@@ -166,11 +166,9 @@ func (w *world) do(s step) {
 			Addr: netip.AddrPortFrom(s.addr, s.protocol.Port()), At: time.Now(), Gone: s.what == "gone",
 		}}
 	case "host":
-		w.net.mu.Lock()
 		h := s.host
 		h.knows = slices.DeleteFunc(slices.Clone(h.knows), func(e home.Epoch) bool { return e > w.epoch })
-		w.net.hosts[s.addr] = &h
-		w.net.mu.Unlock()
+		w.net.put(s.addr, h)
 	case "bind":
 		w.order(func(o *owner) { o.bound[s.id], o.fresh[s.id] = true, time.Now().Add(24*time.Hour) },
 			func() error { return w.engine.Bind([]home.DeviceID{s.id}) })
@@ -240,10 +238,7 @@ func (w *world) shown(id home.DeviceID) clearAt {
 // live runs steps against an engine and a store of their own, and returns what arrived at the hosts.
 func live(t *testing.T, all []step) (receipts []receipt) {
 	synctest.Test(t, func(t *testing.T) {
-		n := &attackers{
-			sightings: make(chan []home.Sighting, 1), hosts: map[netip.Addr]*host{}, owner: newOwner(),
-			began: map[home.DeviceID]owner{},
-		}
+		n := newAttackers()
 		w := &world{house: newHouse(t), net: n, epoch: 1}
 		for len(all) > 0 {
 			drivers := map[home.Protocol]daemon.Driver{}
