@@ -59,6 +59,14 @@ const rigEmail = "anna@example.org"
 
 func newRig(t testing.TB, count string) *rig {
 	t.Helper()
+	specs, err := sim.ParseCount(count)
+	ok(t, err)
+	return newRigOf(t, specs)
+}
+
+// newRigOf is newRig with devices that are described one by one.
+func newRigOf(t testing.TB, specs []sim.Spec) *rig {
+	t.Helper()
 	r := &rig{
 		t:     t,
 		args:  []string{"--interface", "lo", "--policy", unactivated(t)},
@@ -69,8 +77,7 @@ func newRig(t testing.TB, count string) *rig {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	specs, err := sim.ParseCount(count)
-	ok(t, err)
+	var err error
 	r.house, err = sim.New(sim.Options{Announce: true, Log: slog.New(slog.DiscardHandler)}, specs)
 	ok(t, err)
 	ctx, stop := context.WithCancel(context.Background())

@@ -42,6 +42,7 @@ func (r *run) sweep(ctx context.Context, l *listener, first bool) {
 	r.book.end(time.Now())
 	r.out.put(r.replies.end(time.Now()))
 	r.wakeCompleter()
+	r.o.Log.Debug("sweep ended", "first", first)
 }
 
 // repeatQuestions asks for all types in one packet, three times with growing pauses (RFC 6762, section 5.2): zeroconf

@@ -90,6 +90,7 @@ func (k *klap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
+	k.opened.add(body)
 	switch r.URL.Path {
 	case "/app":
 		w.Header().Set("Content-Type", "application/json;charset=UTF-8")

@@ -2,8 +2,8 @@ package sim
 
 import "sync"
 
-// opened receives the requests of one device as the device reads them, after it has decrypted them. A nil one drops
-// them.
+// opened receives the requests of one device, as they came and again after the device has decrypted them. A nil one
+// drops them.
 type opened struct {
 	mu sync.Mutex // guards to
 	to func(request []byte)
@@ -21,8 +21,9 @@ func (o *opened) add(request []byte) {
 	}
 }
 
-// Opened has the device hand each request to a function, decrypted, before it answers; nil ends that. A test of a driver
-// searches what the driver sent inside of its sessions. Native devices hand over nothing.
+// Opened has the device hand each request to a function, as it came and decrypted, before it answers; nil ends that. A
+// test searches what was sent to the device inside of a session, too. Native devices, and those of port 9999, hand over
+// nothing.
 func (d *Device) Opened(to func(request []byte)) {
 	d.spec.opened.mu.Lock()
 	defer d.spec.opened.mu.Unlock()

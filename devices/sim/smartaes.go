@@ -69,6 +69,7 @@ func (p *securePass) close() {
 
 func (p *securePass) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	p.opened.add(body)
 	var q struct {
 		Method string
 		Params struct {
