@@ -18,7 +18,7 @@ func (r *Rekeyer) start() error {
 	defer r.mu.Unlock()
 	waits := map[home.DeviceID]bool{}
 	for _, b := range h.Bindings {
-		waits[b.Device] = b.Verdict.State.Waits() && b.Next.After(time.Now())
+		waits[b.Device] = b.Verdict.State.Waits() && b.Due(time.Now()).After(time.Now())
 	}
 	for _, i := range h.Intents {
 		if !waits[i.Device] {
@@ -47,7 +47,7 @@ func (r *Rekeyer) adopt(h home.House) {
 	for _, b := range h.Bindings {
 		r.remember(b.Device)
 		if !b.Current(h.Account.Epoch) {
-			r.schedule(b.Device, later(now, b.Next))
+			r.schedule(b.Device, b.Due(now))
 		} else if at, ok := b.Glance(now); ok {
 			r.schedule(b.Device, later(now, at))
 		}

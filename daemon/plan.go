@@ -26,8 +26,10 @@ func (r *Rekeyer) planNext(t task, v home.Verdict) {
 			wait = jitter(min(time.Minute<<min(m.misses, 6), r.o.Recheck))
 		case home.Pending:
 			wait = jitter(time.Minute)
-		case home.LockedOut, home.Waiting:
+		case home.Waiting:
 			wait = max(v.Until.Sub(now), time.Minute)
+		case home.LockedOut:
+			wait = min(max(v.Until.Sub(now), time.Minute), home.GreetTime)
 		}
 		r.schedule(t.device.ID, now.Add(wait))
 	})

@@ -36,7 +36,7 @@ func (r *Rekeyer) see(sightings []home.Sighting) {
 		}
 		at := now
 		if b.Verdict.State.Waits() {
-			at = later(now, b.Next) // anyone on the LAN can announce anything: a sighting does not end it
+			at = b.Due(now) // anyone on the LAN can announce anything: a sighting does not end it
 		}
 		if bound || here {
 			r.schedule(d.ID, at)

@@ -52,6 +52,9 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 	switch v.State {
 	case Current, Stale, WrongCase:
 		b.Consents.FreshUntil = time.Time{} // it is not factory-fresh
+		b.Locked = time.Time{}
+	case Default, Blank:
+		b.Locked = time.Time{}
 	}
 	switch {
 	case v.State == Current:
@@ -73,6 +76,15 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 		}
 	}
 	return b
+}
+
+// Due returns when the next job for the device may begin. A device that reported a lock-out is asked again before its
+// end: that costs it no sign-in, and the report may be forged.
+func (b Binding) Due(now time.Time) time.Time {
+	if b.Verdict.State == LockedOut || b.Next.Before(now) {
+		return now
+	}
+	return b.Next
 }
 
 // Proved returns the binding after a probe with verdict v in a conversation of that rank. A rank counts where the

@@ -83,6 +83,9 @@ func (v Verdict) Against(newest Epoch) Verdict {
 // reports a lock-out before it has proved anything, so any host that answers at its address can claim one.
 const LockTime = 30 * time.Minute
 
+// GreetTime is the pause before a device that reported a lock-out is asked again: a greeting costs it no sign-in.
+const GreetTime = 5 * time.Minute
+
 // Believed returns the verdict with the part of a lock-out that is believed.
 func (v Verdict) Believed(now time.Time) Verdict {
 	if last := now.UTC().Add(LockTime).Round(time.Second); v.State == LockedOut && v.Until.After(last) {

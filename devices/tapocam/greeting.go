@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/post"
 )
@@ -29,11 +30,9 @@ type greeting struct {
 	seq        int
 }
 
-// How long a camera counts as locked that does not report it, and the longest report that is believed.
-const (
-	defaultLock = 30 * time.Minute
-	longestLock = 24 * time.Hour
-)
+// defaultLock is the lock-out of a camera that does not report for how long. Longer reports are not believed: they come
+// before the camera has proved anything.
+const defaultLock = home.LockTime
 
 // body is any answer, as far as it is read. Cameras differ in where they put the data of a sign-in.
 type body struct {
@@ -96,7 +95,7 @@ func parseGreeting(a post.Answer, cnonce string) (greeting, error) {
 	case *b.Code == codeBlocked, d.Code == codeBlocked, d.Left > 0:
 		left := defaultLock
 		if d.Left > 0 {
-			left = time.Duration(min(d.Left, int64(longestLock/time.Second))) * time.Second
+			left = time.Duration(min(d.Left, int64(home.LockTime/time.Second))) * time.Second
 		}
 		return g, failure.LockedError{Left: left}
 	case *b.Code == 0:

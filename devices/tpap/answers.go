@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/tpap/spake2"
 )
@@ -111,7 +112,7 @@ type errorInfo struct {
 
 // maxLock bounds the time for which a device can say that it is locked: over plain HTTP anybody on the way can say
 // so.
-const maxLock = time.Hour
+const maxLock = home.LockTime
 
 // parseLogin returns the result of a step, a refusedError, or a failure.LockedError. Where in an answer the counter
 // stands is not known for every device: any of the places is read.
@@ -157,4 +158,4 @@ func parseLogin(raw []byte) (json.RawMessage, error) {
 }
 
 // usualLock is for how long a device is taken to be locked that does not say for how long.
-const usualLock = 30 * time.Minute
+const usualLock = home.LockTime
