@@ -50,8 +50,8 @@ func newRegister() *cobra.Command {
 func newActivate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "activate", Short: "Activate a registered account with the link from the mail", Args: noSecrets("the link"),
-		Long: `Activate a registered account with the link, or the code, from the mail. It is asked for on the terminal, and not shown; --stdin reads it
-from standard input. It is no argument, as other users of this machine can see those.`,
+		Long: `Activate a registered account with the link, or the code, from the mail. The command asks for it and does
+not show it; --stdin reads it from standard input. It is no argument: other users of this machine can see those.`,
 	}
 	addAccountFlag(c)
 	c.Flags().Bool("stdin", false, "read the link from standard input")
@@ -113,13 +113,16 @@ website does. The answer is the same whether or not there is an account of that 
 func newReset() *cobra.Command {
 	c := &cobra.Command{
 		Use: "reset", Short: "Set a new password with the link, or the code, from the mail", Args: noSecrets("the link"),
-		Long: `Set a new password with the link, or the code, from the mail. Both are asked for on the terminal, and not shown; --stdin reads them from
-standard input, the link on the first line and the new password on the second. A link that leads to another account service than
---account-url is followed only after you have confirmed its address: whoever is there gets the new password.`,
+		Long: `Set a new password with the link, or the code, from the mail. The command asks for both and does not show
+them; --stdin reads them from standard input, the link on the first line and the new password on the second.
+
+The account service is that of the daemon on this machine, or --account-url. A link that leads to another one is
+followed only after you have confirmed its address: whoever is there gets the new password.`,
 	}
 	addAccountFlag(c)
 	c.Flags().Bool("stdin", false, "read the link and then the new password from standard input, a line each")
-	exposed := c.Flags().Bool("exposed", false, "somebody else may know the old password: hubs ask before they move devices")
+	exposed := c.Flags().Bool("exposed", false,
+		"somebody else may know the old password: hubs ask before they move devices")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		link, pw, err := readLink(c, true)
 		if err != nil {

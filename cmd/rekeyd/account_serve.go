@@ -149,8 +149,8 @@ func accountFlags(c *cobra.Command, listenFlag, baseFlag string) *accountOptions
 	f.StringVar(&m.smtpPassword, "smtp-password-file", "", "file that holds the password of the user in --smtp")
 	f.StringVar(&m.from, "mail-from", "rekeyd@localhost.localdomain", "address that mails come from")
 	f.StringVar(&m.policy, "policy", "", "JSON file with the account service's limits; see: rekeyd account serve --help")
-	f.StringVar(&m.tls, "tls", "", "use TLS on every port: auto makes a certificate at the first start; or a PEM file with "+
-		"certificate, chain and key")
+	f.StringVar(&m.tls, "tls", "", "use TLS on every port: auto makes a certificate at the first start; or a PEM file "+
+		"with certificate, chain and key")
 	f.BoolVarP(&m.verbose, "verbose", "v", false, "log more")
 	return m
 }

@@ -176,7 +176,8 @@ func newUnbind() *cobra.Command {
 
 func newRekey() *cobra.Command {
 	c := &cobra.Command{
-		Use: "rekey [DEVICE…]", Short: "Look at devices now, all that are not current where none is named, and move those that can be",
+		Use:   "rekey [DEVICE…]",
+		Short: "Look at devices now, all that are not current where none is named, and move those that can be",
 		Long: `Look at devices now, whatever pause they are in, all that are not current where none is named,
 and move those that can be moved. rekeyd does that by itself; this is for whoever does not want to wait.
 
@@ -254,7 +255,8 @@ func askHeld(c *cobra.Command, all *bool) error {
 		strings.Join(listed(held), ", "),
 	))
 	if !*all {
-		fmt.Fprintln(c.ErrOrStderr(), "hint: these wait, because somebody else may know what they hold; to move those that are safe: "+
+		fmt.Fprintln(c.ErrOrStderr(), "hint: these wait, because somebody else may know what they hold; "+
+			"to move those that are safe: "+
 			"rekeyd rekey "+strings.Join(inCommand(held), " ")+"; to move all: rekeyd rekey --all")
 	}
 	return nil
@@ -271,7 +273,8 @@ func sayCosts(c *cobra.Command, ids []home.DeviceID) error {
 	}
 	for _, r := range s.Devices {
 		if slices.Contains(ids, r.ID) && r.Protocol.Info().Ordered {
-			const costs = "%s: each password that is tried and wrong costs one of the sign-ins after which it locks (often 10 or 15)\n"
+			const costs = "%s: each password that is tried and wrong costs one of the sign-ins after which it locks " +
+				"(often 10 or 15)\n"
 			fmt.Fprintf(c.OutOrStdout(), costs, cmp.Or(r.Name, string(r.ID)))
 		}
 	}

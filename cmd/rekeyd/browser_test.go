@@ -334,7 +334,8 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	b.shows("The two passwords differ.", "4 devices")
 	b.fill("password", second, "again", second)
 	b.press("/reset")
-	b.shows("Your password is reset", "1 hub is informed", "4 of 4 devices are signed in again.", "You need do nothing more.")
+	b.shows("Your password is reset", "1 hub is informed", "4 of 4 devices are signed in again.",
+		"You need do nothing more.")
 	b.open("/account")
 	b.shows("Sign in to go on.")
 	b.fill("email", rigEmail, "password", second)

@@ -49,8 +49,8 @@ func TestTheWebsiteWorksOverTLSInARealBrowser(t *testing.T) {
 	b.sees("This house", "P110-0001")
 }
 
-// TestTheWebsiteWorksOverPlainHTTPInARealBrowser opens the website at an address of the LAN. A browser treats such a page
-// as less trustworthy than one of loopback: it sends no Sec-Fetch headers, by which forms from elsewhere are known.
+// TestTheWebsiteWorksOverPlainHTTPInARealBrowser opens the website at an address of the LAN. A browser trusts such a
+// page less than one of loopback: it sends no Sec-Fetch headers, by which forms from other sites are recognised.
 func TestTheWebsiteWorksOverPlainHTTPInARealBrowser(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {

@@ -31,7 +31,8 @@ type systemd struct {
 	cmd    *exec.Cmd
 }
 
-// newSystemd makes the directories that a unit asks for, owned by a user without rights, and the socket for notifications.
+// newSystemd makes the directories that a unit asks for, owned by a user without rights, and the socket for
+// notifications.
 func newSystemd(t *testing.T) *systemd {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "unit") // t.TempDir is closed to other users
@@ -50,7 +51,9 @@ func newSystemd(t *testing.T) *systemd {
 	s.socket, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
 	ok(t, err)
 	t.Cleanup(func() { _ = s.socket.Close() })
-	for _, name := range []string{".", "notify", "state", "credentials", "credentials/rekeyd-vault", "credentials/policy"} {
+	for _, name := range []string{
+		".", "notify", "state", "credentials", "credentials/rekeyd-vault", "credentials/policy",
+	} {
 		ok(t, os.Chown(filepath.Join(dir, name), unprivileged, unprivileged))
 	}
 	return s
@@ -64,7 +67,8 @@ func (s *systemd) start(unit string, watchdog time.Duration) {
 	words := strings.Fields(strings.ReplaceAll(line, "${CREDENTIALS_DIRECTORY}", filepath.Join(s.dir, "credentials")))
 	s.cmd = exec.Command(words[0], words[1:]...)
 	s.cmd.Env = []string{
-		"PATH=/usr/bin:/bin", "NOTIFY_SOCKET=" + filepath.Join(s.dir, "notify"), "WATCHDOG_USEC=" + strconv.FormatInt(watchdog.Microseconds(), 10),
+		"PATH=/usr/bin:/bin", "NOTIFY_SOCKET=" + filepath.Join(s.dir, "notify"),
+		"WATCHDOG_USEC=" + strconv.FormatInt(watchdog.Microseconds(), 10),
 		"STATE_DIRECTORY=" + filepath.Join(s.dir, "state"), "CREDENTIALS_DIRECTORY=" + filepath.Join(s.dir, "credentials"),
 	}
 	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir = &s.log, &s.log, "/"
@@ -87,8 +91,8 @@ func (s *systemd) next() string {
 	return string(raw[:n])
 }
 
-// TestTheUnitRunsTheRealBinary starts what the unit starts, as a user without rights: it is ready when every listener answers, gives signs
-// of life, keeps the vault under the credential, and says when it stops.
+// TestTheUnitRunsTheRealBinary starts the command of the unit as a user without rights. The daemon is ready when every
+// listener answers, sends signs of life, keeps the vault under the credential, and reports that it stops.
 func TestTheUnitRunsTheRealBinary(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {
@@ -121,7 +125,8 @@ func TestTheUnitRunsTheRealBinary(t *testing.T) {
 		ok(t, conn.Close())
 	}
 	state := filepath.Join(s.dir, "state")
-	if out, err := exec.Command(s.bin, "--state", state, "status").CombinedOutput(); err != nil || !strings.Contains(string(out), "not signed in") {
+	out, err := exec.Command(s.bin, "--state", state, "status").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "not signed in") {
 		t.Errorf("status: %v\n%s", err, out)
 	}
 	for range 5 { // more than one watchdog's time

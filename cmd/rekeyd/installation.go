@@ -141,7 +141,8 @@ func (i *installation) openWrt(printOnly bool) error {
 	} else if err := i.place(supervisor.ProcdScript, script, 0o755); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, `The state is in %[1]s, with the key of its passwords in vault.key. Keep the key apart from the backup.
+	fmt.Fprintf(out, `The state is in %[1]s, with the key of its passwords in vault.key.
+Keep the key apart from the backup.
 To keep both over an upgrade of the firmware: echo %[1]s/ >>/etc/sysupgrade.conf
 Start rekeyd now, and at every boot:
   %[2]s enable

@@ -60,7 +60,8 @@ func TestPasswordThatNoDeviceCanHoldIsRefusedWithItsLine(t *testing.T) {
 		for err == nil {
 			_, err = l.password()
 		}
-		if said := err.Error(); !strings.HasPrefix(said, want) || strings.Contains(said, "words") || strings.Contains(said, "xxx") {
+		said := err.Error()
+		if !strings.HasPrefix(said, want) || strings.Contains(said, "words") || strings.Contains(said, "xxx") {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}

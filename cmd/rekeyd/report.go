@@ -23,7 +23,8 @@ const (
 	exitStore       = 6 // the state directory cannot be used
 )
 
-// misspelledCommand finds the name in cobra's error only where it looks like one: a link pasted in its place is a secret.
+// misspelledCommand finds the name in cobra's error only where it looks like one: a link pasted in its place is a
+// secret.
 var misspelledCommand = regexp.MustCompile(`^unknown command( "[a-z][a-z-]{0,15}" for "rekeyd[a-z ]*")?`)
 
 // report prints an error and what the person can do, and picks the exit code.

@@ -72,7 +72,9 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 				errs = append(errs, errors.New("account-url: want an http or https URL, with #sha256=FINGERPRINT where it pins a "+
 					"certificate"))
 			}
-			for _, name := range []string{"account-listen", m.baseFlag, "mail-dir", "smtp", "smtp-password-file", "mail-from", "policy"} {
+			for _, name := range []string{
+				"account-listen", m.baseFlag, "mail-dir", "smtp", "smtp-password-file", "mail-from", "policy",
+			} {
 				if f.Changed(name) {
 					errs = append(errs, fmt.Errorf("%s is for the embedded account service, and --account-url names another", name))
 				}
@@ -93,9 +95,9 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			return err
 		}
 		hub := app.HubOptions{
-			State:   stateOf(c),
-			Version: version, Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
-			Parallel: *parallel, Passphrase: passphrase, Log: log,
+			State: stateOf(c), Version: version, Passphrase: passphrase, Log: log,
+			Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
+			Parallel: *parallel,
 		}
 		if *accountURL != "" {
 			if hub.TLS, err = m.certificate(hub.State, log); err != nil {

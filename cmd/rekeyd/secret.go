@@ -10,8 +10,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// readSecretFile reads a password or passphrase from a file. A file that everybody may read is refused. A group may read it: a systemd
-// credential looks so.
+// readSecretFile reads a password or passphrase from a file. A file that everybody may read is refused. A group may
+// read it: the file of a systemd credential has such a mode.
 func readSecretFile(what, path string) (home.Secret, error) {
 	op := "read the " + what
 	st, err := os.Stat(path)
@@ -42,7 +42,8 @@ type userURLs struct {
 	file           string
 }
 
-// check returns what is wrong with the flags. A password in a URL is refused: other users can read the arguments of a process.
+// check returns an error for flags that are wrong. A password in a URL is refused: other users can read the arguments
+// of a process.
 func (u userURLs) check() error {
 	users := 0
 	for _, s := range u.urls {

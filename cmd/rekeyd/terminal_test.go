@@ -143,7 +143,9 @@ func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
 		},
 		"reset": {
 			[]string{"reset", "--account-url", srv.URL},
-			[]string{"Link from the mail (not shown): ", "New password for your account at " + hostOf(srv.URL) + ": ", ", again: "},
+			[]string{
+				"Link from the mail (not shown): ", "New password for your account at " + hostOf(srv.URL) + ": ", ", again: ",
+			},
 			[]string{link, secret, secret},
 			secret,
 		},

@@ -97,14 +97,17 @@ func (v *visit) showHubs(status int, said, problem string) {
 		rows := make([][]any, len(hs))
 		for i, h := range hs {
 			rows[i] = []any{
-				h.Label + ", " + v.t.HubIs[h.Online], h.Version, v.when(time.UnixMilli(h.Since)), strconv.FormatUint(h.Epoch, 10), strconv.Itoa(h.Devices),
-				form("/account/hubs/remove", hidden("hub", h.Name), el(`button class="plain"`+attr("aria-label", v.t.Remove+": "+h.Label), v.t.Remove)),
+				h.Label + ", " + v.t.HubIs[h.Online], h.Version, v.when(time.UnixMilli(h.Since)),
+				strconv.FormatUint(h.Epoch, 10), strconv.Itoa(h.Devices),
+				form("/account/hubs/remove", hidden("hub", h.Name), rowButton(v.t.Remove, h.Label)),
 			}
 		}
 		body = table(v.t.Hubs, []string{v.t.Name, v.t.Version, v.t.Since, v.t.Epoch, v.t.Devices, v.t.Remove}, rows)
 	}
 	v.show(status, page{title: v.t.Hubs, nav: "/account/hubs", said: said, problem: problem, body: join(
-		body, el("h2", v.t.Approve), el("p", v.t.ApproveText), form("/account/hubs/add", v.whose(), input(v.t.PasswordLabel, "password", "password", "current-password", "", ""), el("button", v.t.ApproveButton)))})
+		body, el("h2", v.t.Approve), el("p", v.t.ApproveText),
+		form("/account/hubs/add", v.whose(), presentPassword(v.t.PasswordLabel, "password"), el("button", v.t.ApproveButton)),
+	)})
 }
 
 // whose is the account whose password a form asks for, for people and for the browser's own store of passwords.
@@ -139,7 +142,9 @@ func (w *Site) removeHub(v *visit) {
 	case v.field("sure") == "":
 		v.show(http.StatusOK, page{title: v.t.RemoveHub, nav: "/account/hubs", body: join(
 			el("p", v.t.RemoveAsk(hub.Label, hub.Devices)),
-			form("/account/hubs/remove", hidden("hub", name), hidden("sure", "1"), el(`div class="steps"`, el("button", v.t.Remove), link("/account/hubs", v.t.Cancel))))})
+			form("/account/hubs/remove", hidden("hub", name), hidden("sure", "1"),
+				el(`div class="steps"`, el("button", v.t.Remove), link("/account/hubs", v.t.Cancel))),
+		)})
 	default:
 		if err := v.owner.RemoveHub(name); err != nil && !errors.Is(err, home.ErrNotFound) {
 			w.log.Error("hub not removed", "hub", name, "err", err)
@@ -173,7 +178,7 @@ func (v *visit) showSessions(status int, said, problem string) {
 		}
 		rows[i] = []any{
 			what, v.when(s.Since),
-			form("/account/sessions/end", hidden("session", s.ID), el(`button class="plain"`+attr("aria-label", v.t.End+": "+door+", "+v.t.Time(s.Since)), v.t.End)),
+			form("/account/sessions/end", hidden("session", s.ID), rowButton(v.t.End, door+", "+v.t.Time(s.Since))),
 		}
 	}
 	v.show(status, page{title: v.t.Sessions, nav: "/account/sessions", said: said, problem: problem, body: join(
@@ -208,8 +213,9 @@ func (w *Site) passwordForm(v *visit) { v.showPassword(http.StatusOK, "") }
 func (v *visit) showPassword(status int, problem string) {
 	v.show(status, page{title: v.t.Password, nav: "/account/password", problem: problem, script: true, body: join(
 		el("p", v.t.ChangeText),
-		form("/account/password", v.whose(),
-			input(v.t.OldPassword, "old", "password", "current-password", "", ""), v.newPassword(), v.exposedQuestion(), el("button", v.t.Change)))})
+		form("/account/password", v.whose(), presentPassword(v.t.OldPassword, "old"), v.newPassword(), v.exposedQuestion(),
+			el("button", v.t.Change)),
+	)})
 }
 
 func (w *Site) changePassword(v *visit) {
@@ -218,7 +224,8 @@ func (w *Site) changePassword(v *visit) {
 		return
 	}
 	from := account.Network(v.r.RemoteAddr)
-	begun, err := v.owner.ChangePassword(v.r.Context(), v.field("old"), v.field("password"), from, account.Choices{Exposed: v.exposed()})
+	choices := account.Choices{Exposed: v.exposed()}
+	begun, err := v.owner.ChangePassword(v.r.Context(), v.field("old"), v.field("password"), from, choices)
 	if err != nil {
 		v.showPassword(v.problem(err))
 		return

@@ -28,7 +28,8 @@ func (w *Site) done(v *visit) {
 	if p.Hubs > 0 {
 		problem, informed = "", el("p", v.t.Informed(p.Hubs))
 	}
-	v.show(http.StatusOK, page{title: title, problem: problem, script: true, refresh: p.SignedIn < len(p.Devices), body: join(
+	waiting := p.SignedIn < len(p.Devices)
+	v.show(http.StatusOK, page{title: title, problem: problem, script: true, refresh: waiting, body: join(
 		el("p", said), informed, el("p", el(`a class="button" href="/"`, v.t.SignInNow)), el("h2", v.t.ProgressTitle),
 		el(`p role="status" id="said"`, now), el(`div data-live="/reset/live"`, body))})
 }
@@ -51,7 +52,8 @@ func (v *visit) progress(p account.Progress) (said string, body markup) {
 		more = v.t.NoHubsWho
 	}
 	return v.t.Progress(p.SignedIn, len(p.Devices)), join(
-		el("progress"+attr("value", fmt.Sprint(p.SignedIn))+attr("max", fmt.Sprint(len(p.Devices)))+attr("aria-label", v.t.ProgressTitle)),
+		el("progress"+attr("value", fmt.Sprint(p.SignedIn))+attr("max", fmt.Sprint(len(p.Devices)))+
+			attr("aria-label", v.t.ProgressTitle)),
 		el("p", more), el(`ul class="devices"`, items))
 }
 
@@ -97,15 +99,17 @@ func (w *Site) devicesLive(v *visit) {
 }
 
 const (
-	pace     = 250 * time.Millisecond // between two events: a house of thousands is told of in some dozens of them
-	beat     = 15 * time.Second       // of silence, after which a comment shows whether anybody listens
+	pace     = 250 * time.Millisecond // between two events: a house of thousands needs some dozens of them
+	beat     = 15 * time.Second       // without an event, after which a comment shows whether the browser is still there
 	liveLife = 30 * time.Minute       // then the browser asks again
 	patience = 10 * time.Second       // with a browser that does not read
 )
 
-// stream tells a page of progress, in server-sent events, until nothing is left to tell, the browser goes away, or look says that it may
-// no longer see.
-func (v *visit) stream(look func() (account.Progress, bool), changed <-chan struct{}, render func(account.Progress) (string, markup)) {
+// stream sends the progress of a house as server-sent events, until the browser goes away or look returns false: the
+// session has ended, or nothing is left to report.
+func (v *visit) stream(
+	look func() (account.Progress, bool), changed <-chan struct{}, render func(account.Progress) (string, markup),
+) {
 	select {
 	case v.w.live <- struct{}{}:
 		defer func() { <-v.w.live }()
@@ -119,7 +123,7 @@ func (v *visit) stream(look func() (account.Progress, bool), changed <-chan stru
 	v.rw.Header().Set("Content-Type", "text/event-stream")
 	ctx, stop := context.WithTimeout(v.r.Context(), liveLife)
 	defer stop()
-	say := func(format string, args ...any) bool {
+	send := func(format string, args ...any) bool {
 		_ = out.SetWriteDeadline(time.Now().Add(patience))
 		_, err := fmt.Fprintf(v.rw, format, args...)
 		return err == nil && out.Flush() == nil
@@ -128,13 +132,13 @@ func (v *visit) stream(look func() (account.Progress, bool), changed <-chan stru
 	for {
 		p, ok := look()
 		if !ok {
-			say("event: end\ndata: {}\n\n")
+			send("event: end\ndata: {}\n\n")
 			return
 		}
 		said, body := render(p)
 		raw, _ := json.Marshal(map[string]string{"said": said, "html": string(body)}) // cannot fail
 		if string(raw) != last {
-			if last = string(raw); !say("event: progress\ndata: %s\n\n", raw) {
+			if last = string(raw); !send("event: progress\ndata: %s\n\n", raw) {
 				return
 			}
 		}
@@ -146,7 +150,7 @@ func (v *visit) stream(look func() (account.Progress, bool), changed <-chan stru
 		case <-ctx.Done():
 		case <-changed:
 		case <-quiet.C:
-			say(": still here\n\n")
+			send(": still here\n\n")
 		}
 		quiet.Stop()
 		if ctx.Err() != nil {

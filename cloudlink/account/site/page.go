@@ -13,9 +13,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Pages are put together by hand, not by a template engine: that one reaches every method by its name at run time, the linker
-// can then drop none of them, and the binary for a router is 3 MB larger. Markup is of type markup; whatever else is put into a page
-// is escaped on the way.
+// Pages are made without a template engine: that one calls methods by their names at run time, so the linker can drop
+// no method of the program, and the binary for a router grows by 3 MB. HTML has the type markup. A value of any other
+// type is escaped when it is put into a page.
 
 // markup is HTML that was made here.
 type markup string
@@ -59,7 +59,8 @@ type page struct {
 }
 
 // policy lets a page load nothing but its own style, script and events, and be shown in nobody's frame.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 func (v *visit) header() {
 	h := v.rw.Header()
@@ -102,9 +103,11 @@ func (v *visit) show(status int, p page) {
 	}
 	out := join(markup("<!DOCTYPE html>\n<html"), attr("lang", v.tag), markup(`><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="same-origin">
-`), el("title", title, " · rekeyd"), markup(`<link rel="stylesheet" href="/page.css"><link rel="icon" href="/icon.svg" type="image/svg+xml">
+`), el("title", title, " · rekeyd"), markup(`<link rel="stylesheet" href="/page.css">
+<link rel="icon" href="/icon.svg" type="image/svg+xml">
 `), head, markup("</head>\n<body>\n"), el(`a class="skip" href="#content"`, v.t.Skip), v.nav(p.nav),
-		markup(`<main id="content" tabindex="-1">`+"\n"), el("h1", p.title), body, p.body, markup("</main>\n</body></html>\n"))
+		markup(`<main id="content" tabindex="-1">`+"\n"), el("h1", p.title), body, p.body,
+		markup("</main>\n</body></html>\n"))
 	v.rw.WriteHeader(status)
 	_, _ = v.rw.Write([]byte(out)) // the client went away
 }
@@ -187,13 +190,26 @@ func table(caption string, columns []string, rows [][]any) markup {
 	return el("table"+attr("aria-label", caption), el("thead", el("tr", head)), el("tbody", body))
 }
 
+// presentPassword is the field of a password that the account has.
+func presentPassword(label, name string) markup {
+	return input(label, name, "password", "current-password", "", "")
+}
+
+// rowButton is the button in a row of a table. A screen reader reads the name of the row with it.
+func rowButton(text, row string) markup {
+	return el(`button class="plain"`+attr("aria-label", text+": "+row), text)
+}
+
 // newPassword is the two fields of a new password, with the rule and advice.
 func (v *visit) newPassword() markup {
 	p := v.w.s.Policy()
 	least, most := p.PasswordMin, account.MaxPassword
-	return join(input(v.t.NewPassword, "password", "password", "new-password", "", markup(` id="new" aria-describedby="rule strength"`)),
+	strength := attr("data-weak", v.t.Strength[0]) + attr("data-fair", v.t.Strength[1]) +
+		attr("data-strong", v.t.Strength[2])
+	described := markup(` id="new" aria-describedby="rule strength"`)
+	return join(input(v.t.NewPassword, "password", "password", "new-password", "", described),
 		el(`p id="rule" class="hint"`, v.t.PasswordRule(least, most)),
-		el(`p id="strength" class="hint" aria-live="polite"`+attr("data-weak", v.t.Strength[0])+attr("data-fair", v.t.Strength[1])+attr("data-strong", v.t.Strength[2])),
+		el(`p id="strength" class="hint" aria-live="polite"`+strength),
 		input(v.t.OnceMore, "again", "password", "new-password", "", ""))
 }
 

@@ -30,7 +30,7 @@ func (w *Site) forgot(v *visit) {
 
 func (w *Site) resetForm(v *visit) { v.showCode(http.StatusOK, "/reset", v.t.Reset, "", v.t.GoOn, "") }
 
-// reset shows the form of a new password to whoever brings a live token, and sets the password once it was chosen. Only that uses
+// reset shows the form of a new password for a valid token, and sets the password once it was chosen. Only that uses
 // the token up.
 func (w *Site) reset(v *visit) {
 	token := v.field("token")
@@ -77,7 +77,8 @@ func (w *Site) reset(v *visit) {
 			leaveOut = append(leaveOut, h.Name)
 		}
 	}
-	begun, err := w.s.Reset(v.r.Context(), token, v.field("password"), account.Choices{LeaveOut: leaveOut, Exposed: v.exposed()})
+	choices := account.Choices{LeaveOut: leaveOut, Exposed: v.exposed()}
+	begun, err := w.s.Reset(v.r.Context(), token, v.field("password"), choices)
 	if err != nil {
 		show(v.problem(err))
 		return
@@ -97,7 +98,8 @@ func (v *visit) exposedQuestion() markup {
 		return el(`label class="tick"`, markup("<"+box+">"), text)
 	}
 	return el("fieldset", el("legend", v.t.Exposed),
-		option("no", v.t.Forgotten, !v.exposed()), option("yes", v.t.Known, v.exposed()), el(`p class="hint"`, v.t.ExposedText))
+		option("no", v.t.Forgotten, !v.exposed()), option("yes", v.t.Known, v.exposed()),
+		el(`p class="hint"`, v.t.ExposedText))
 }
 
 // exposed is the answer to exposedQuestion.

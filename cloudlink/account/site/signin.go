@@ -6,7 +6,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 )
 
-// front is where everybody begins: an owner who is signed in goes to the devices.
+// front is the first page: the form to sign in, or for an owner who is signed in a redirect to the devices.
 func (w *Site) front(v *visit) {
 	if _, err := w.s.OwnerOfCookie(v.cookie(sessionCookie)); err == nil {
 		v.goTo("/account")
@@ -19,19 +19,25 @@ func (w *Site) front(v *visit) {
 	v.signInForm(http.StatusOK, "", said, "")
 }
 
-// signInForm asks who it is; next is the page that was asked for.
+// signInForm shows the form to sign in; next is the page to which it then leads.
 func (v *visit) signInForm(status int, next, said, problem string) {
-	f := join(input(v.t.Email, "email", "email", "username", v.field("email"), ""), input(v.t.PasswordLabel, "password", "password", "current-password", "", ""))
+	f := join(v.emailField(), presentPassword(v.t.PasswordLabel, "password"))
 	if next != "" {
 		f = join(f, hidden("next", next))
 	}
 	v.show(status, page{title: v.t.SignIn, said: said, problem: problem, body: join(
 		form("/signin", f, el("button", v.t.SignIn)),
-		list(link("/forgot", v.t.ToForgot), link("/register", v.t.ToRegister), link("/reset", v.t.ToCode), link("/notme", v.t.ToNotMe)),
+		list(link("/forgot", v.t.ToForgot), link("/register", v.t.ToRegister), link("/reset", v.t.ToCode),
+			link("/notme", v.t.ToNotMe)),
 	)})
 }
 
-// frontLinks leads on from a page that has nothing.
+// emailField asks for an e-mail address. A form that is shown again keeps it.
+func (v *visit) emailField() markup {
+	return input(v.t.Email, "email", "email", "username", v.field("email"), "")
+}
+
+// frontLinks is the way on from a page without content.
 func (v *visit) frontLinks() markup { return el("p", link("/", v.t.Account)) }
 
 func (w *Site) signIn(v *visit) {
@@ -78,7 +84,7 @@ func (w *Site) registerForm(v *visit) { v.showRegister(http.StatusOK, "") }
 func (v *visit) showRegister(status int, problem string) {
 	v.show(status, page{title: v.t.Register, problem: problem, script: true, body: join(
 		el("p", v.t.RegisterText),
-		form("/register", input(v.t.Email, "email", "email", "username", v.field("email"), ""), v.newPassword(), el("button", v.t.Register)),
+		form("/register", v.emailField(), v.newPassword(), el("button", v.t.Register)),
 	)})
 }
 
@@ -87,7 +93,8 @@ func (w *Site) register(v *visit) {
 		v.showRegister(http.StatusUnprocessableEntity, v.t.Differ)
 		return
 	}
-	err := w.s.Register(v.r.Context(), v.field("email"), v.field("password"), account.DoorWeb, v.tag, account.Network(v.r.RemoteAddr))
+	from := account.Network(v.r.RemoteAddr)
+	err := w.s.Register(v.r.Context(), v.field("email"), v.field("password"), account.DoorWeb, v.tag, from)
 	switch {
 	case err != nil:
 		v.showRegister(v.problem(err))
@@ -102,7 +109,8 @@ func (w *Site) activateForm(v *visit) {
 	v.showCode(http.StatusOK, "/activate", v.t.Activate, v.t.ActivateText, v.t.Activate, "")
 }
 
-// showCode asks for the code of a mail, which a link brings along in its fragment: the script fills it in, a person types it.
+// showCode asks for the code of a mail. A link has the code in its fragment, and the script fills it in. Without the
+// script a person types it.
 func (v *visit) showCode(status int, action, title, text, button, problem string) {
 	more := markup(` id="token" spellcheck="false" autocapitalize="characters"`)
 	if action == "/reset" {

@@ -1,5 +1,5 @@
-// Package site is the account service's website: pages made on the server, usable without JavaScript, in each language of package
-// language. Nothing on them comes from anybody else, GET changes nothing, and a form from another site is refused.
+// Package site is the account service's website: pages made on the server, usable without JavaScript, in each language
+// of package language. They load nothing from other sites, GET changes nothing, and forms of other sites are refused.
 package site
 
 import (
@@ -28,7 +28,7 @@ type Site struct {
 	api    http.Handler
 	names  []string
 	log    *slog.Logger
-	live   chan struct{} // a slot for each page that is told of progress
+	live   chan struct{} // a slot for each page that follows progress
 	secure bool          // people reach it over https
 }
 
@@ -44,7 +44,7 @@ var script []byte
 // maxForm is the longest form that is read, in bytes.
 const maxForm = 64 << 10
 
-// maxLive is how many pages are told of progress at once; another one shows what its browser asks for now and then.
+// maxLive is how many pages follow progress by events at once. Further ones are loaded again now and then.
 const maxLive = 512
 
 // New checks o. The pages of Handler need nothing else.
@@ -72,8 +72,9 @@ func (w *Site) Handler() http.Handler {
 		"GET /reset": w.resetForm, "POST /reset": w.reset, "GET /reset/done": w.done, "GET /reset/live": w.doneLive,
 		"GET /notme": w.notMeForm, "POST /notme": w.notMe,
 		"GET /account": w.owned(w.devices), "GET /account/live": w.owned(w.devicesLive),
-		"GET /account/hubs": w.owned(w.hubs), "POST /account/hubs/add": w.owned(w.addHub), "POST /account/hubs/remove": w.owned(w.removeHub),
-		"GET /account/sessions": w.owned(w.sessions), "POST /account/sessions/end": w.owned(w.endSession),
+		"GET /account/hubs": w.owned(w.hubs), "POST /account/hubs/add": w.owned(w.addHub),
+		"POST /account/hubs/remove": w.owned(w.removeHub),
+		"GET /account/sessions":     w.owned(w.sessions), "POST /account/sessions/end": w.owned(w.endSession),
 		"GET /account/password": w.owned(w.passwordForm), "POST /account/password": w.owned(w.changePassword),
 		"GET /account/history": w.owned(w.history),
 		"/":                    func(v *visit) { v.show(http.StatusNotFound, page{title: v.t.NoPage, body: v.frontLinks()}) },
@@ -151,7 +152,8 @@ func (v *visit) prefixed(name string) string {
 // setCookie sets a cookie that no script can read and no other site's form sends; an empty value takes it away.
 func (v *visit) setCookie(name, value string, life time.Duration) {
 	c := &http.Cookie{
-		Name: v.prefixed(name), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: v.w.secure, MaxAge: int(life.Seconds()),
+		Name: v.prefixed(name), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Secure: v.w.secure, MaxAge: int(life.Seconds()),
 	}
 	if value == "" {
 		c.MaxAge = -1

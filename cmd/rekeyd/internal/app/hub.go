@@ -189,9 +189,9 @@ func (h *Hub) AccountURL() string {
 	return strings.TrimSuffix(h.o.AccountURL, "/")
 }
 
-// addresses describes the account service that the hub uses, and the certificate of the hub's own ports. The service is the
-// one of the hub's account; before there is an account, and with one of the vendor's cloud, the one that the hub was
-// started with.
+// addresses describes the account service that the hub uses, and the certificate of the hub's own ports. The service is
+// the one of the hub's account; before there is an account, and with one of the vendor's cloud, the one that the hub
+// was started with.
 func (h *Hub) addresses() daemon.Addresses {
 	public, _, _ := strings.Cut(h.AccountURL(), "#")
 	p := daemon.Addresses{AccountURL: h.AccountURL(), PublicURL: public}
@@ -211,8 +211,8 @@ func (h *Hub) addresses() daemon.Addresses {
 }
 
 // Run runs the daemon until ctx ends. A part that fails is restarted alone; when the engine fails, Run returns its
-// error. Commands are answered after every port was opened, those of o.Service too, so a program that runs a hub runs its
-// Service at the same time.
+// error. Commands are answered after every port was opened, those of o.Service too, so a program that runs a hub runs
+// its Service at the same time.
 func (h *Hub) Run(ctx context.Context) error { return runParts(ctx, h.o.Log, h.parts()) }
 
 func (h *Hub) parts() []part {

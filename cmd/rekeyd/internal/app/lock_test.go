@@ -90,7 +90,8 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 				if err == nil && (f.Verdict.State == home.Current || f.Verdict.State == home.Stale) {
 					t.Errorf("%s: found %s", d.Name(), f.Verdict.State)
 				}
-				if err := all[d.Protocol()].Rekey(t.Context(), dev, home.Move{Account: a, To: c.Credentials[0], Known: c.Credentials, Terms: c.Terms, Try: true}); err == nil {
+				move := home.Move{Account: a, To: c.Credentials[0], Known: c.Credentials, Terms: c.Terms, Try: true}
+				if err := all[d.Protocol()].Rekey(t.Context(), dev, move); err == nil {
 					t.Errorf("%s: moved", d.Name())
 				}
 			}

@@ -90,7 +90,8 @@ func (s *Service) open() (err error) {
 		return err
 	}
 	s.account, err = server.New(server.Options{
-		Store: store, BaseURL: base, Names: machineNames(), HubURL: s.hubURL(base), Brokers: s.brokers, HubBrokers: s.hubBrokers(),
+		Store: store, BaseURL: base, Names: machineNames(), HubURL: s.hubURL(base),
+		Brokers: s.brokers, HubBrokers: s.hubBrokers(),
 		Mail: s.o.Mail, Undelivered: s.o.GivenUp, Policy: s.o.Policy,
 		Log: s.o.Log.With("part", "account"),
 	})
@@ -108,8 +109,8 @@ func (s *Service) open() (err error) {
 }
 
 // hubBrokers returns the URLs that hubs get; nil for those that the account service uses itself. An embedded broker
-// that listens on all addresses is reached at the host of BaseURL, and so is one with a trusted certificate: hubs verify
-// its name.
+// that listens on all addresses is reached at the host of BaseURL, and so is one with a trusted certificate: hubs
+// verify its name.
 func (s *Service) hubBrokers() []string {
 	trusted := s.o.TLS != nil && s.o.TLS.Trusted
 	if len(s.o.HubBrokers) > 0 || s.brokerListener == nil || !s.brokerListener.everywhere() && !trusted {

@@ -73,7 +73,8 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 		result.LeftAlone = append(result.LeftAlone, leftAlone{r.Name, r.Protocol, r.Verdict, r.Hint})
 		s.say("Left alone: %s (%s). %s.", r.Name, r.Verdict, r.Hint)
 	}
-	// The owner names each of them, and agrees to passwords in the clear: the demo uses no other network than this machine.
+	// The owner names each of them, and agrees to passwords in the clear: the demo uses no other network than this
+	// machine.
 	if err := errors.Join(s.hub.Engine().Bind(ids), s.hub.Engine().AllowCleartext(ids)); err != nil {
 		return none, err
 	}

@@ -25,14 +25,16 @@ type Notifier struct {
 	log      *slog.Logger
 }
 
-// NewNotifier returns a Notifier for the socket and the watchdog that the environment names; nil when it names no socket.
+// NewNotifier returns a Notifier for the socket and the watchdog that the environment names; nil when it names no
+// socket.
 func NewNotifier(getenv func(string) string, pid int, log *slog.Logger) *Notifier {
 	addr := getenv("NOTIFY_SOCKET")
 	if addr == "" {
 		return nil
 	}
 	n := &Notifier{log: log, send: func(state string) error {
-		conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: addr, Net: "unixgram"}) // "@" is an abstract socket, here as there
+		// A name that begins with "@" is an abstract socket, for systemd and for Go.
+		conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: addr, Net: "unixgram"})
 		if err != nil {
 			return err
 		}
@@ -53,8 +55,8 @@ func NewNotifier(getenv func(string) string, pid int, log *slog.Logger) *Notifie
 // waitingEvery is how often the listeners that do not answer yet are reported.
 const waitingEvery = 5 * time.Second
 
-// Run reports p until ctx ends: that it is ready once every listener answers, then signs of life while its engine works, and at the end
-// that it stops.
+// Run reports p until ctx ends: ready once every listener answers, then signs of life while its engine works, and at
+// the end that it stops.
 func (n *Notifier) Run(ctx context.Context, p Program) {
 	defer n.report("STOPPING=1")
 	for ready := false; !ready; {

@@ -58,14 +58,16 @@ func TestReadyIsReportedOnceEveryListenerAnswers(t *testing.T) {
 		n, r := recorder(0)
 		serving := make(chan struct{})
 		ctx, stop := context.WithCancel(t.Context())
-		go n.Run(ctx, Program{Serving: serving, Waiting: func() []string { return []string{"page (127.0.0.1:7353)", "broker (127.0.0.1:7355)"} }})
+		waiting := func() []string { return []string{"page (127.0.0.1:7353)", "broker (127.0.0.1:7355)"} }
+		go n.Run(ctx, Program{Serving: serving, Waiting: waiting})
 		time.Sleep(waitingEvery + time.Second)
 		close(serving)
 		synctest.Wait()
 		stop()
 		synctest.Wait()
 		want := []string{
-			"STATUS=waiting for page (127.0.0.1:7353), broker (127.0.0.1:7355)", "READY=1\nSTATUS=every listener answers", "STOPPING=1",
+			"STATUS=waiting for page (127.0.0.1:7353), broker (127.0.0.1:7355)",
+			"READY=1\nSTATUS=every listener answers", "STOPPING=1",
 		}
 		if !slices.Equal(r.sent(), want) {
 			t.Errorf("sent %q, want %q", r.sent(), want)

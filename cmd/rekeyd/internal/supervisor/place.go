@@ -14,8 +14,8 @@ import (
 // ErrDifferent is the error of a file that is there with another content.
 var ErrDifferent = errors.New("it exists, and differs from what would be written")
 
-// Place writes a file as a whole, or not at all, and returns what it did: "Wrote", "Replaced" or "Unchanged". It returns
-// ErrDifferent instead of replacing a file, unless replace is set.
+// Place writes a file as a whole, or not at all, and returns what it did: "Wrote", "Replaced" or "Unchanged". It
+// returns ErrDifferent instead of replacing a file, unless replace is set.
 func Place(path string, content []byte, mode fs.FileMode, replace bool) (did string, err error) {
 	old, err := os.ReadFile(path)
 	switch {

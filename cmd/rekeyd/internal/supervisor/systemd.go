@@ -30,9 +30,9 @@ const (
 )
 
 // The unit's sandbox leaves what rekeyd needs: its state, TCP and UDP (broadcast and multicast included) on every
-// interface, netlink, by which Go lists the interfaces, and Unix sockets for the control socket and sd_notify. Addresses
-// are not restricted (IPAddressDeny): the house's network has any address, and mail servers and the vendor's cloud are
-// elsewhere.
+// interface, netlink, by which Go lists the interfaces, and Unix sockets for the control socket and sd_notify.
+// Addresses are not restricted (IPAddressDeny): the house's network has any address, and mail servers and the vendor's
+// cloud are elsewhere.
 const unit = `# rekeyd: signs every device of a house in again after the account's password was reset.
 # Written by: rekeyd install. Change it with "systemctl edit rekeyd", which keeps this file as it is.
 [Unit]
