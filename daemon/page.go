@@ -9,9 +9,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// The page is put together by hand: a template engine reaches every method by its name at run time, so the linker can
-// drop none of them, and the binary for a router grows by 3 MB. What devices call themselves goes through text,
-// always.
+// The page is made without a template engine: that one calls methods by their names at run time, so the linker can drop
+// no method of the program, and the binary for a router grows by 3 MB. Names of devices are escaped by text.
 
 const pageHead = `<!doctype html>
 <html lang="en">
@@ -39,7 +38,7 @@ const pageTable = `<table>
 
 func text[T ~string](s T) string { return html.EscapeString(string(s)) }
 
-// page shows the house to a person: made on the server, without scripts, anew every few seconds.
+// page is the house for people: without scripts, reloaded every few seconds.
 func (f *Face) page(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")

@@ -131,7 +131,7 @@ const policyExample = `{
 "password_min": 6 is the vendor's own rule. As many passwords as there are processors, four at most, are hashed at the
 same time, in hash_memory KiB each.`
 
-// accountOptions are the flags of whatever brings an account service.
+// accountOptions are the flags of both commands that run an account service.
 type accountOptions struct {
 	listenFlag, baseFlag              string // by which its address and base are chosen
 	base, mailDir, smtp, from, policy string
@@ -198,8 +198,8 @@ func addBrokerPassword(c *cobra.Command) *string {
 	return c.Flags().String("broker-password-file", "", "file that holds the password of the user in the URLs of brokers")
 }
 
-// apply reads what the flags name, and puts it into o. Mail goes to a folder in the state directory where the flags
-// name nothing else.
+// apply reads the files that the flags name, and sets the options in o. Without a flag for mail, mail goes to a folder
+// in the state directory.
 func (m *accountOptions) apply(o *app.ServiceOptions) (err error) {
 	o.BaseURL, o.ListenFlag, o.BaseFlag = m.base, "--"+m.listenFlag, "--"+m.baseFlag
 	if o.TLS, err = m.certificate(o.State, o.Log); err != nil {

@@ -41,7 +41,7 @@ func TestThePolicyInTheHelpIsTheDefault(t *testing.T) {
 	}
 }
 
-func TestMailGoesWhereTheCommandLineSays(t *testing.T) {
+func TestMailGoesWhereTheFlagsName(t *testing.T) {
 	state := t.TempDir()
 	const from = "rekeyd@localhost.localdomain"
 	files := func(dir string) mail.Mailer { return mail.Folder{Dir: dir, From: from} }

@@ -137,7 +137,7 @@ func idsOf(rows []daemon.Row) []home.DeviceID {
 	return ids
 }
 
-// listed returns what people call devices.
+// listed returns the names of devices as a list for people.
 func listed(rows []daemon.Row) []string {
 	names := make([]string, len(rows))
 	for i, r := range rows {
@@ -229,7 +229,7 @@ that password and takes the device's address would receive the new one. Name the
 		}
 		ids, err := orderNamed(c, what, names)
 		if err == nil {
-			err = sayCosts(c, ids)
+			err = printCosts(c, ids)
 		}
 		if err == nil {
 			fmt.Fprintln(c.OutOrStdout(), "begun; see how far it is with: rekeyd status")
@@ -262,8 +262,8 @@ func askHeld(c *cobra.Command, all *bool) error {
 	return nil
 }
 
-// sayCosts prints, for each device by name, what an order costs that counts wrong passwords, and locks after too many.
-func sayCosts(c *cobra.Command, ids []home.DeviceID) error {
+// printCosts prints a warning for each device that counts wrong passwords and locks after too many.
+func printCosts(c *cobra.Command, ids []home.DeviceID) error {
 	if len(ids) == 0 {
 		return nil
 	}

@@ -33,7 +33,8 @@ func dialHub(state string) *hub {
 	}}}
 }
 
-// call asks the daemon. What it refuses comes back as the error it was there.
+// call sends a request to the daemon and decodes the answer into out. An error of the daemon is returned as the same
+// error.
 func (h *hub) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {

@@ -39,7 +39,7 @@ func TestTheOwnerIsAskedAtTheirTerminal(t *testing.T) {
 	}
 	r.await(
 		"house",
-		20*time.Second,
+		time.Minute,
 		func(s daemon.Status) bool { return len(s.Devices) == 1 && s.Devices[0].Match != "unknown" },
 	)
 

@@ -84,7 +84,7 @@ func runArgs(as []string) (args []supervisor.Arg, err error) {
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			values = list.GetSlice()
 		}
-		if f.Name == "broker" || f.Name == "smtp" { // what is written here everybody may read
+		if f.Name == "broker" || f.Name == "smtp" { // unit and script are world-readable
 			err = errors.Join(err, userURLs{flag: f.Name, fileFlag: f.Name + "-password-file", urls: values}.check())
 		}
 		for _, v := range values {

@@ -104,7 +104,7 @@ func TestTheUnitRunsTheRealBinary(t *testing.T) {
 	}}.Unit()
 	ok(t, err)
 
-	// While another program has a port, the daemon is not ready, and says which one it waits for.
+	// While another program has a port, the daemon is not ready, and reports which port it waits for.
 	taken, err := net.Listen("tcp", defaultPage)
 	ok(t, err)
 	s.start(unit, 600*time.Millisecond)

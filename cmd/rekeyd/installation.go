@@ -56,7 +56,7 @@ func (i *installation) binary(printOnly bool) (string, error) {
 		return "", err
 	}
 	hint := "run: sudo install -m 0755 " + path + " " + place.binary + " && sudo " + again(place.binary)
-	if i.manager == "openwrt" { // which has neither program
+	if i.manager == "openwrt" { // it has neither sudo nor install
 		hint = "run: cp " + path + " " + place.binary + " && " + again(place.binary)
 	}
 	return "", &home.Error{Op: "install", Err: fmt.Errorf(place.reason, filepath.Dir(path)), Hint: hint}
@@ -152,7 +152,7 @@ Then go on as root, with: rekeyd status
 	return nil
 }
 
-// place writes a file of the service manager, and says so.
+// place writes a file of the service manager and prints the result.
 func (i *installation) place(name, content string, mode fs.FileMode) error {
 	path := filepath.Join(i.root, name)
 	did, err := supervisor.Place(path, []byte(content), mode, i.replace)
@@ -163,7 +163,7 @@ func (i *installation) place(name, content string, mode fs.FileMode) error {
 	return nil
 }
 
-// failure returns err with what the person can do.
+// failure returns err with a hint for the person.
 func (i *installation) failure(path string, err error) error {
 	hint := "see that the disk has room and this user may write there"
 	switch {

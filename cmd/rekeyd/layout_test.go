@@ -97,7 +97,7 @@ var may = map[string][]string{
 	},
 }
 
-// anything is what may import everybody: the program itself, and what only tests and benchmarks use.
+// anything lists the packages that may import all others: the program itself, and packages for tests and benchmarks.
 var anything = []string{
 	"cmd/rekeyd",
 	"cloudlink/npmtest", "cloudlink/account/storetest",

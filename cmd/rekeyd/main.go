@@ -1,8 +1,8 @@
 // Command rekeyd gets every camera, plug, switch and bulb in a house signed in again after the account's password was
 // reset.
 //
-// This package is the only place that knows everybody: it reads the command line, introduces the parts to one another,
-// and prints what they say. A command is a file.
+// This package reads the command line and prints results; each command is a file. internal/app connects the parts of
+// the daemon.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 var version = "0.1.0-dev"
 
 func main() {
-	log.SetOutput(io.Discard) // net/http prints there what a device sends unasked: whatever it likes
+	log.SetOutput(io.Discard) // net/http logs there bytes that a device chose
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

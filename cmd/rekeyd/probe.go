@@ -43,7 +43,7 @@ changed, and no sign-in is spent where the device's protocol can do without.`,
 	return c
 }
 
-// dryRun prints what an order to rekey would do.
+// dryRun prints the changes that `rekeyd rekey` would make.
 func dryRun(c *cobra.Command, names []string, asJSON bool) error {
 	found, err := probed(c, names)
 	if err != nil {
@@ -60,7 +60,7 @@ func dryRun(c *cobra.Command, names []string, asJSON bool) error {
 	return t.Flush()
 }
 
-// holdsOf is the verdict in a word or two.
+// holdsOf returns a verdict in one or two words.
 func holdsOf(r daemon.Row) string {
 	if r.Epoch != 0 {
 		return fmt.Sprintf("%s (%d)", r.Verdict, r.Epoch)
@@ -93,6 +93,6 @@ func probed(c *cobra.Command, names []string) ([]daemon.Probed, error) {
 		}
 	}
 	found := []daemon.Probed{}
-	h.http.Timeout = 0 // a house has many devices; an interrupt ends it
+	h.http.Timeout = 0 // a probe of many devices takes minutes
 	return found, h.call(c.Context(), http.MethodPost, "/v1/probe", in, &found)
 }

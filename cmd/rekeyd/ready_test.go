@@ -54,7 +54,7 @@ func TestStatusAnswersOnlyWhenEveryPortIsOpen(t *testing.T) {
 	}
 }
 
-func TestStatusOfAStartingDaemonSaysThatItStarts(t *testing.T) {
+func TestStatusReportsThatADaemonIsStarting(t *testing.T) {
 	state := t.TempDir()
 	store, err := localstore.Open(localstore.Options{Dir: state, Log: slog.New(slog.DiscardHandler)})
 	ok(t, err)
@@ -95,7 +95,7 @@ func TestSilentConnectionsExhaustNoDescriptors(t *testing.T) {
 			}
 		}
 	}
-	// One other address does not keep anybody out.
+	// Connections of one other address keep no client out.
 	silent(defaultBroker, "127.0.0.66")
 	if out, err := r.rekeyd("password-number-001", "register", rigEmail, "--password-stdin"); err != nil {
 		t.Fatalf("register while another address holds its connections: %s", out)

@@ -27,7 +27,7 @@ func newStatus() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		// What is neither bound nor ever could be is shown by `rekeyd devices`.
+		// `rekeyd devices` also lists devices that cannot be bound.
 		s.Devices = slices.DeleteFunc(s.Devices, func(r daemon.Row) bool { return !r.Bound && r.Protocol == "" })
 		w := c.OutOrStdout()
 		if *asJSON {
@@ -88,7 +88,7 @@ func newDevices() *cobra.Command {
 	return c
 }
 
-// printListed lays the vendor's list beside what was seen.
+// printListed prints the differences between the vendor's list of devices and the devices that were seen.
 func printListed(w io.Writer, s daemon.Status) error {
 	var err error
 	line := func(format string, args ...any) {
@@ -176,7 +176,7 @@ func newVersion() *cobra.Command {
 	return c
 }
 
-// statusOf asks the daemon, or where none runs, the store that it left.
+// statusOf returns the status of the running daemon, or the stored one where none runs.
 func statusOf(c *cobra.Command) (daemon.Status, error) {
 	h := dialHub(stateOf(c))
 	var s daemon.Status

@@ -35,7 +35,7 @@ func openExisting(state string, passphrase home.Secret) (*localstore.Store, erro
 	return store, err
 }
 
-// storedStatus is the house as it stands in the store: what was last known.
+// storedStatus returns the last known status of the house, from the store.
 func storedStatus(state string, passphrase home.Secret) (daemon.Status, error) {
 	store, err := openExisting(state, passphrase)
 	if err != nil {

@@ -236,7 +236,7 @@ func TestAnInterruptEndsTheQuestionForAPassword(t *testing.T) {
 	}
 }
 
-// TestResetAsksBeforeItFollowsALinkElsewhere: whoever sent the mail would get the new password.
+// TestResetAsksBeforeItFollowsALinkElsewhere: the sender of a forged mail would get the new password.
 func TestResetAsksBeforeItFollowsALinkElsewhere(t *testing.T) {
 	var got said
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

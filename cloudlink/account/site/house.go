@@ -74,7 +74,7 @@ func (v *visit) deviceTable(ds []account.DeviceInfo) markup {
 	return table(v.t.Devices, []string{v.t.Name, v.t.Kind, v.t.Verdict, v.t.When, v.t.HubLabel}, rows)
 }
 
-// when is an instant, for people and for programs.
+// when returns a time in the words of the language, and in RFC 3339 for programs.
 func (v *visit) when(t time.Time) markup {
 	if t.IsZero() {
 		return ""
@@ -110,12 +110,12 @@ func (v *visit) showHubs(status int, said, problem string) {
 	)})
 }
 
-// whose is the account whose password a form asks for, for people and for the browser's own store of passwords.
+// whose names the account whose password a form asks for. Password managers read this field, too.
 func (v *visit) whose() markup {
 	return input(v.t.For, "email", "email", "username", v.owner.Email(), " readonly")
 }
 
-// addHub approves a hub: whoever is told the word, once and soon, is let in.
+// addHub shows a pairing word. One hub can enrol with it, once, within the policy's pairing_life.
 func (w *Site) addHub(v *visit) {
 	p, err := v.owner.Pair(v.r.Context(), v.field("password"), account.Network(v.r.RemoteAddr))
 	if err != nil {
@@ -127,7 +127,7 @@ func (w *Site) addHub(v *visit) {
 		el("p", v.t.ApprovedText(w.s.Policy().PairingLife)), el(`code class="word" id="word"`, p.Reveal()))})
 }
 
-// removeHub asks first: what the hub holds goes with it.
+// removeHub asks for confirmation: the bindings of the hub's devices are removed with it.
 func (w *Site) removeHub(v *visit) {
 	name := v.field("hub")
 	var hub *account.Hub

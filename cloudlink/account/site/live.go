@@ -10,7 +10,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 )
 
-// done is what follows a new password: how to sign in, and the devices as they come back.
+// done is the page after a new password: how to sign in, and the progress of the devices.
 func (w *Site) done(v *visit) {
 	title, said := v.t.ResetDone, v.t.ResetDoneText
 	if v.r.URL.Query().Has("changed") {
@@ -34,7 +34,7 @@ func (w *Site) done(v *visit) {
 		el(`p role="status" id="said"`, now), el(`div data-live="/reset/live"`, body))})
 }
 
-// progress is how far the devices have come, in a sentence and in full.
+// progress returns how many devices are signed in, as a sentence and as a bar with a list.
 func (v *visit) progress(p account.Progress) (said string, body markup) {
 	if len(p.Devices) == 0 {
 		return v.t.ProgressNone, ""
@@ -57,7 +57,7 @@ func (v *visit) progress(p account.Progress) (said string, body markup) {
 		el("p", more), el(`ul class="devices"`, items))
 }
 
-// state is how a device stands after a change: what the account knows comes first, and then what its hub says.
+// state describes a device after a change. A session in the account's record counts before the verdict of its hub.
 func (v *visit) state(d account.DeviceInfo) (word string, hint markup) {
 	if d.SignedIn {
 		return v.t.SignedIn, ""
@@ -72,7 +72,7 @@ func (v *visit) state(d account.DeviceInfo) (word string, hint markup) {
 	return word, hint
 }
 
-// name is what people call a device.
+// name returns the name of a device for people.
 func name(d account.DeviceInfo) string {
 	if d.Name != "" {
 		return d.Name

@@ -17,7 +17,7 @@ import (
 // no method of the program, and the binary for a router grows by 3 MB. HTML has the type markup. A value of any other
 // type is escaped when it is put into a page.
 
-// markup is HTML that was made here.
+// markup is HTML: a value of this type is not escaped.
 type markup string
 
 // join puts parts one after the other: markup as it is, everything else as text.
@@ -50,15 +50,15 @@ func attr(name markup, value string) markup {
 // page is what is shown.
 type page struct {
 	title   string
-	problem string // what is wrong
-	said    string // what was done
+	problem string // shown as an alert
+	said    string // shown as a status: the result of the last request
 	nav     string // path of the signed-in owner's page
 	body    markup
 	refresh bool // a browser without JavaScript asks again every few seconds
 	script  bool
 }
 
-// policy lets a page load nothing but its own style, script and events, and be shown in nobody's frame.
+// policy allows a page its own style, script and events. No other site can show it in a frame.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -92,7 +92,7 @@ func (v *visit) show(status int, p page) {
 	title := p.title
 	body := markup("")
 	if p.problem != "" {
-		title = p.problem + " " + title // what is heard first
+		title = p.problem + " " + title // a screen reader begins with the title
 		body += el(`p role="alert" id="problem"`, p.problem)
 	}
 	if p.said != "" {
@@ -119,7 +119,7 @@ func (v *visit) plain() bool {
 	return !v.w.secure && host != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
-// nav leads through the signed-in owner's pages.
+// nav returns the links to the pages of a signed-in owner.
 func (v *visit) nav(here string) markup {
 	if v.owner == nil {
 		return ""
@@ -169,7 +169,7 @@ func list(items ...markup) markup {
 	return el("ul", all)
 }
 
-// table is a table with a caption for whoever cannot see it. On a narrow screen each cell is told by its column's name.
+// table returns a table with a caption for screen readers. On a narrow screen each cell stands below its column's name.
 func table(caption string, columns []string, rows [][]any) markup {
 	var head, body markup
 	for _, c := range columns {
@@ -181,7 +181,7 @@ func table(caption string, columns []string, rows [][]any) markup {
 			cell := join(c)
 			label := attr("data-label", columns[i])
 			if strings.HasPrefix(string(cell), "<form") {
-				label = "" // its button says what it does
+				label = "" // the button has a text
 			}
 			cells += "<td" + label + ">" + cell + "</td>\n"
 		}
@@ -213,7 +213,7 @@ func (v *visit) newPassword() markup {
 		input(v.t.OnceMore, "again", "password", "new-password", "", ""))
 }
 
-// problem is what is wrong, for the person, and the status that says it to a program.
+// problem maps an error to an HTTP status and a text for the person.
 func (v *visit) problem(err error) (int, string) {
 	e, ok := errors.AsType[*v1.Error](err)
 	if !ok {

@@ -15,7 +15,7 @@ func (v *visit) showForgot(status int, problem string) {
 		input(v.t.ForgotEmail, "email", "email", "username", v.field("email"), ""), el("button", v.t.OK))})
 }
 
-// forgot answers the same for every address, at the same instant after the request.
+// forgot has the same answer for every address, after the same time: it reveals no accounts.
 func (w *Site) forgot(v *visit) {
 	email := v.field("email")
 	if !w.s.Forgot(v.r.Context(), email, account.DoorWeb, account.Network(v.r.RemoteAddr), v.tag) {
@@ -59,7 +59,7 @@ func (w *Site) reset(v *visit) {
 		}
 		v.show(status, page{title: v.t.Choose, problem: problem, script: true, body: form("/reset",
 			hidden("token", token), hidden("chosen", "1"),
-			// so that the browser's own store of passwords knows whose this one is
+			// for password managers
 			input(v.t.For, "email", "email", "username", l.Email, " readonly"),
 			v.newPassword(), v.exposedQuestion(), hubs, el("button", v.t.Save))})
 	}
@@ -88,7 +88,7 @@ func (w *Site) reset(v *visit) {
 	v.goTo("/reset/done")
 }
 
-// exposedQuestion asks whether somebody else may know the old password. The default is that nobody does.
+// exposedQuestion asks whether somebody else may know the old password. The default is no.
 func (v *visit) exposedQuestion() markup {
 	option := func(value, text string, checked bool) markup {
 		box := `input type="radio" name="exposed"` + attr("value", value)

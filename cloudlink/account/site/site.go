@@ -122,12 +122,12 @@ func (w *Site) visit(rw http.ResponseWriter, r *http.Request, do func(*visit)) {
 	do(v)
 }
 
-// field returns what was written into a form's field; never what stands in the query, which logs see.
+// field returns the value of a field in the body of a form. The query is not read: it is in logs of proxies.
 func (v *visit) field(name string) string { return v.r.PostForm.Get(name) }
 
 const cookieLife = 30 * 24 * time.Hour
 
-// The names of the cookies: the token of a session, and the ticket of one who has just reset the password.
+// The names of the cookies: the token of a browser session, and the ticket of a reset that has just been made.
 const (
 	sessionCookie = "rekeyd_session"
 	ticketCookie  = "rekeyd_ticket"
@@ -141,7 +141,7 @@ func (v *visit) cookie(name string) string {
 	return c.Value
 }
 
-// prefixed is the cookie's name; over https with the prefix that binds it to this host.
+// prefixed returns the name of a cookie: over https with the prefix that binds it to this host (RFC 6265bis).
 func (v *visit) prefixed(name string) string {
 	if v.w.secure {
 		return "__Host-" + name
@@ -161,14 +161,14 @@ func (v *visit) setCookie(name, value string, life time.Duration) {
 	http.SetCookie(v.rw, c)
 }
 
-// goTo sends the browser on, after something was done: a reload does not do it again.
+// goTo redirects the browser after a form was processed, so that a reload does not send the form again.
 func (v *visit) goTo(path string) {
 	v.rw.Header().Set("Cache-Control", "no-store")
 	v.rw.Header().Set("Referrer-Policy", "same-origin")
 	http.Redirect(v.rw, v.r, path, http.StatusSeeOther)
 }
 
-// owned is a page that only a signed-in owner sees; anybody else is asked to sign in.
+// owned returns a handler that calls do for a signed-in owner, and asks other visitors to sign in.
 func (w *Site) owned(do func(*visit)) func(*visit) {
 	return func(v *visit) {
 		o, err := w.s.OwnerOfCookie(v.cookie(sessionCookie))

@@ -81,7 +81,7 @@ func visit(t *testing.T, set func(*account.Policy)) *visitor {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	jar, _ := cookiejar.New(nil) // cannot fail
-	v.http = &http.Client{Jar: jar, Timeout: 20 * time.Second, Transport: &http.Transport{}}
+	v.http = &http.Client{Jar: jar, Timeout: time.Minute, Transport: &http.Transport{}}
 	t.Cleanup(func() {
 		v.http.CloseIdleConnections()
 		web.Close()
@@ -142,7 +142,7 @@ func (v *visitor) post(path string, pairs ...string) page {
 	return v.do(http.MethodPost, path, form)
 }
 
-// says checks a page.
+// says checks the status and the texts of a page.
 func (v *visitor) says(p page, code int, texts ...string) page {
 	v.t.Helper()
 	if p.code != code {
@@ -160,7 +160,7 @@ func (v *visitor) says(p page, code int, texts ...string) page {
 func (v *visitor) token(path string) string {
 	v.t.Helper()
 	in := regexp.MustCompile(regexp.QuoteMeta(v.url) + path + `#t=([A-Z2-7]+)`)
-	for range 1000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		v.mail.mu.Lock()
 		for _, m := range v.mail.mails {
 			if f := in.FindStringSubmatch(m.Text); f != nil && !v.used[f[1]] {

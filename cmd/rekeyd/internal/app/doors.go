@@ -37,7 +37,7 @@ func DoorNamed(name string) (Door, error) {
 	return all[i], nil
 }
 
-// AccountError adds to an error of the account service what a person can do about it.
+// AccountError adds a hint for the person to an error of the account service.
 func AccountError(op string, err error) error {
 	e, ok := errors.AsType[*v1.Error](err)
 	if !ok {
@@ -69,7 +69,7 @@ func AccountError(op string, err error) error {
 	return &home.Error{Op: op, Err: e, Hint: hint}
 }
 
-// LinkUsed reports whether err says that a link from a mail was used or has expired.
+// LinkUsed reports whether err means that a link from a mail was used or has expired.
 func LinkUsed(err error) bool {
 	e, ok := errors.AsType[*v1.Error](err)
 	return ok && (e.Code == v1.LinkExpired || e.Code == v1.CannotReset)

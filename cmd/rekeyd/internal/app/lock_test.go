@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -72,13 +70,7 @@ func TestNoDeviceIsLockedHoweverOftenTheHubIsRestarted(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, d := range h.Devices() {
-			for range 100 { // the house's goroutines begin when they do
-				if conn, err := net.Dial("tcp", d.Addr().String()); err == nil {
-					_ = conn.Close()
-					break
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
+			nettest.AwaitOpen(t, d.Addr().String())
 			dev := home.Device{
 				ID:       d.ID(),
 				Protocol: d.Protocol(),

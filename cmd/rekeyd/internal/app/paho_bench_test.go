@@ -159,7 +159,7 @@ func finished(b *testing.B, t paho.Token) {
 	}
 }
 
-// oneAccount is a directory in which everybody is a member of one account.
+// oneAccount is a directory in which every name is a member of one account.
 type oneAccount struct{ broker.Directory }
 
 func (oneAccount) AccountOf(string) (string, bool) { return "a", true }

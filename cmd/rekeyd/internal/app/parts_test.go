@@ -134,7 +134,7 @@ func TestEveryPartRunsTwice(t *testing.T) {
 	h := &testHouse{t: t, hub: hub, service: service, password: 1}
 	h.api, err = v1.New(service.URL())
 	ok(t, err)
-	h.control = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+	h.control = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", hub.control.addr)

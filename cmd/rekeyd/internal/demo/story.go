@@ -194,7 +194,7 @@ func (s *stage) until(
 		case <-ctx.Done():
 			return rows, fmt.Errorf("%s: %d of %d devices", what, n, len(want))
 		case <-s.changed:
-			// A large house changes faster than anybody can look, and looking must not slow it down.
+			// A large house changes faster than a person can read, and drawing must not slow it down.
 			select {
 			case <-ctx.Done():
 			case <-time.After(max(20*time.Millisecond, 10*took)):
