@@ -49,9 +49,11 @@ to your account, and after you have reset a forgotten password moves each one to
 in again.
 
 Begin with:  rekeyd run          (on the hub, and leave it running)
-             rekeyd login EMAIL  (once)
+             rekeyd login EMAIL --provider tplink  (once, with the account of the Kasa and Tapo apps)
+             rekeyd register EMAIL, then  rekeyd login EMAIL  (once, without such an account)
              rekeyd bind --all   (once)
-After a reset there is nothing to do:  rekeyd status  shows how far it is.`,
+After a reset there is nothing to do:  rekeyd status  shows how far it is. After a change in the vendor's app
+repeat the login with the new password.`,
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
