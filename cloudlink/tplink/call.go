@@ -91,6 +91,11 @@ func sibling(base, to string) (string, bool) {
 // said turns what the cloud answered into an error for a person.
 func said(op string, err error) error {
 	e, ok := errors.AsType[*v1.Error](err)
+	if he, isHome := errors.AsType[*home.Error](err); !ok && isHome && errors.Is(err, home.ErrUnavailable) {
+		return &home.Error{
+			Op: op, Err: he.Err, Hint: "check this machine's connection to the internet, and run the command again",
+		}
+	}
 	if !ok {
 		return err
 	}

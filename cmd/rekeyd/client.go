@@ -56,6 +56,9 @@ func (h *hub) call(ctx context.Context, method, path string, in, out any) error 
 			Hint: "run this as the user as whom the daemon runs",
 		}
 	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("ask the daemon: %w", ctx.Err())
+	}
 	if err != nil {
 		return &home.Error{
 			Op: "ask the daemon", Err: errNotRunning(h.state),

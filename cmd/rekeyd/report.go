@@ -32,6 +32,10 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
+	if errors.Is(err, context.Canceled) { // whatever the command was waiting for
+		fmt.Fprintln(w, "rekeyd: interrupted")
+		return exitFailed
+	}
 	if strings.HasPrefix(err.Error(), "unknown command") {
 		err = terminal.NewUsageError("rekeyd", errors.New(misspelledCommand.FindString(err.Error())))
 	}
