@@ -5,7 +5,7 @@ func (s *Service) AccountOf(name string) (string, bool) {
 	if m, err := s.st.Member(name); err == nil {
 		return m.Account, true
 	}
-	if invited, err := s.st.Invitations(name); err == nil && len(invited) > 0 {
+	if invited, err := s.st.AccountsOfNative(name); err == nil && len(invited) > 0 {
 		return invited[0], true
 	}
 	return "", false

@@ -47,7 +47,7 @@ func (s *Service) begin(c change) (Begun, error) {
 		a.TerminalsSince = a.Epoch
 	}
 	token := rand.Text()
-	t := Turn{
+	t := EpochChange{
 		Account: a, Use: c.use, LeaveOut: c.leaveOut, AllLinks: c.cause == "reset",
 		Disown: MailLink{
 			Key: hashed(token), Purpose: PurposeDisown, Account: a.ID, Epoch: a.Epoch, Door: c.door, At: now,

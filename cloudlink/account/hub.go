@@ -43,8 +43,8 @@ func (s *Service) Hubs(account string) ([]Hub, error) {
 	return hs, err
 }
 
-// House returns how many hubs and devices an account has.
-func (s *Service) House(account string) (hubs, devices int, err error) {
+// HubsAndDevices returns how many hubs and devices an account has.
+func (s *Service) HubsAndDevices(account string) (hubs, devices int, err error) {
 	hs, err := s.Hubs(account)
 	for _, h := range hs {
 		hubs++

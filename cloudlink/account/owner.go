@@ -86,7 +86,7 @@ func (o *Owner) Unbind(device string) error {
 	if !ok {
 		return errNotHere
 	}
-	refused, err := o.s.st.Unbind(Said{}, o.a.ID, []string{id})
+	refused, err := o.s.st.Unbind(Position{}, o.a.ID, []string{id})
 	if err == nil && len(refused) > 0 {
 		err = errNotHere
 	}

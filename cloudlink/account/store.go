@@ -51,7 +51,7 @@ type Accounts interface {
 	Rehash(account string, epoch uint64, hash home.Secret) error
 	SetLanguage(account, lang string) error
 	// BeginEpoch changes the password. Errors: ErrEpoch, also for a closed account without a link; ErrUsed; ErrMembers.
-	BeginEpoch(Turn) error
+	BeginEpoch(EpochChange) error
 	// OfferReset stores a reset link in place of earlier ones, and queues its mail. Errors: ErrEpoch when the account's epoch is not the link's.
 	OfferReset(l MailLink, m mail.Mail, e Event) error
 	// Disown answers "this was not me", and returns how many hubs it removed. Errors: ErrUsed; ErrEpoch when the
@@ -62,8 +62,8 @@ type Accounts interface {
 	History(account string) ([]Event, error)
 }
 
-// Turn is the change of an account's password: how an epoch begins. With it every session and the live reset link end.
-type Turn struct {
+// EpochChange is the change of an account's password: how an epoch begins. With it every session and the live reset link end.
+type EpochChange struct {
 	Account  Account  // as it is from now on. Its epoch is one more than before, else ErrEpoch
 	Use      string   // key of the link that entitles to the change, used up by it; empty for a change with the old password
 	Grants   []Grant  // of the new epoch, one for each member; ErrMembers where one that stays has none
@@ -113,8 +113,8 @@ type Members interface {
 	Member(name string) (Member, error)
 	// Members returns an account's members, hubs before devices, each by name.
 	Members(account string) ([]Member, error)
-	// Houses returns the accounts that have members.
-	Houses() ([]Account, error)
+	// Notices returns the newest notices of at most n accounts that have members, by account, beginning behind `after`.
+	Notices(after string, n int) ([]wire.Notice, error)
 	// AddPairing stores a pairing. Errors: ErrEpoch when the account's epoch is not the pairing's, or the account is
 	// closed.
 	AddPairing(p Pairing, e Event) error
@@ -123,8 +123,8 @@ type Members interface {
 	// closed; ErrUsed when the pairing is missing, or was used by another hub; home.ErrNotFound when no hub of the account has bound the device; ErrReplayed;
 	// home.ErrForeign for a hub of another account, whose owner has to remove it first.
 	Enrol(Enrolment) error
-	// Invitations returns the accounts that have bound a device which speaks the link: it can enrol with one of them.
-	Invitations(device string) ([]string, error)
+	// AccountsOfNative returns the accounts that have bound a device which speaks the link: it can enrol with one of them.
+	AccountsOfNative(device string) ([]string, error)
 	// RemoveHub removes a hub with the devices that it holds; home.ErrNotFound when the account has no such hub.
 	RemoveHub(account, hub string, e Event) error
 	// Hello records what a member reports at its connect.
@@ -132,7 +132,7 @@ type Members interface {
 	// Acknowledge records that the grant of the newest epoch is on the member's disk. Errors: ErrReplayed; ErrEpoch when
 	// the account's epoch is another; ErrMembers when the member's sealing key is another than the one that is replaced;
 	// home.ErrNotFound when it is no member of the account.
-	Acknowledge(s Said, a Acknowledgement) error
+	Acknowledge(p Position, a Acknowledgement) error
 	// Grants returns the member's grants of epochs newer than after, the oldest first.
 	Grants(member string, after uint64) ([]Grant, error)
 	// LastSeq returns the sequence number of the member's last change; 0 for none.
@@ -168,13 +168,13 @@ type Devices interface {
 	// Devices returns an account's devices by ID, without their secrets.
 	Devices(account string) ([]Device, error)
 	// Bind makes devices belong to the account of the member, held by it, and returns those it refused. An account has at most `most`.
-	Bind(s Said, ds []Device, most int) (refused []wire.Outcome, err error)
-	// Unbind deletes devices from an account. The zero Said is the owner.
-	Unbind(s Said, account string, ids []string) (refused []wire.Outcome, err error)
+	Bind(p Position, ds []Device, most int) (refused []wire.Outcome, err error)
+	// Unbind deletes devices from an account. The zero Position is the owner.
+	Unbind(p Position, account string, ids []string) (refused []wire.Outcome, err error)
 	// SignIn records that devices are signed in at the account's newest epoch. A member signs in the devices that it
 	// holds, and itself: a device is checked again where its record is not the one that View returned. Errors: ErrEpoch
 	// when epoch is not the newest.
-	SignIn(s Said, account string, epoch uint64, ds []Device) (refused []wire.Outcome, err error)
+	SignIn(p Position, account string, epoch uint64, ds []Device) (refused []wire.Outcome, err error)
 	// View returns the member, its account, and those of the devices that are in the account, as of one instant.
 	View(member string, ids []string) (MemberView, error)
 }

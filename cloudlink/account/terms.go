@@ -117,7 +117,9 @@ type Device struct {
 	Holder   string      // the hub that holds it
 	Secret   home.Secret // of the binding; zero for a device that speaks the link, until it has enrolled
 	SignedIn uint64      // the newest epoch at which it signed in; 0 for none
-	Revision uint64      // of the record that View returned, where its member may sign the device in; else 0
+	// Revision is of the record that View returned, where its member may sign the device in: SignIn need not read that
+	// record again. 0 for none; a store can leave it so.
+	Revision uint64
 }
 
 // Native tells that the device speaks the link itself: then it is a member of the same name, once it has enrolled.
@@ -140,8 +142,9 @@ type Event struct {
 	Detail string
 }
 
-// Said is a message of a member: each changes the store once.
-type Said struct {
+// Position is the place of a message among those of its member. Each message changes the store once; the same message
+// again gets the same answer.
+type Position struct {
 	Member string
 	Seq    uint64 // grows with each message of the member
 }

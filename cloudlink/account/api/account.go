@@ -103,7 +103,7 @@ func (c *call) resetPassword() (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	hubs, devices, err := c.s.House(b.Account)
+	hubs, devices, err := c.s.HubsAndDevices(b.Account)
 	return result{"epoch": b.Epoch, "hubs": hubs, "devices": devices}, err
 }
 

@@ -13,7 +13,7 @@
 //	members        member              memberRecord
 //	houses         account/member      nothing: an index of members
 //	grants         member/epoch        grantRecord
-//	said           member              saidRecord: its last change, with the answer
+//	said           member              answeredRecord: its last change, with the answer
 //	devices        account/device      deviceRecord
 //	natives        device/account      nothing: an index of bound devices that speak the link
 //	signins        account/device      epoch
@@ -52,7 +52,7 @@ var (
 	bktMembers       = []byte("members")
 	bktHouses        = []byte("houses")
 	bktGrants        = []byte("grants")
-	bktSaid          = []byte("said")
+	bktAnswered      = []byte("said")
 	bktDevices       = []byte("devices")
 	bktNatives       = []byte("natives")
 	bktSignIns       = []byte("signins")

@@ -67,9 +67,9 @@ func (s *Store) Devices(id string) ([]account.Device, error) {
 }
 
 // Bind makes devices belong to the account of the member.
-func (s *Store) Bind(said account.Said, ds []account.Device, most int) ([]wire.Outcome, error) {
-	return s.once(said, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
-		m, err := find[memberRecord](tx, bktMembers, []byte(said.Member))
+func (s *Store) Bind(pos account.Position, ds []account.Device, most int) ([]wire.Outcome, error) {
+	return s.once(pos, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
+		m, err := find[memberRecord](tx, bktMembers, []byte(pos.Member))
 		if err != nil {
 			return nil, err
 		}
@@ -137,8 +137,8 @@ func dropDevice(tx *bbolt.Tx, d deviceRecord) error {
 }
 
 // Unbind deletes devices from an account.
-func (s *Store) Unbind(said account.Said, id string, ids []string) ([]wire.Outcome, error) {
-	return s.once(said, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
+func (s *Store) Unbind(pos account.Position, id string, ids []string) ([]wire.Outcome, error) {
+	return s.once(pos, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
 		for _, device := range ids {
 			d, ok, err := boltfile.Get[deviceRecord](tx.Bucket(bktDevices), under(id, []byte(device)))
 			if err != nil {
@@ -157,8 +157,8 @@ func (s *Store) Unbind(said account.Said, id string, ids []string) ([]wire.Outco
 }
 
 // SignIn records that devices are signed in.
-func (s *Store) SignIn(said account.Said, id string, epoch uint64, ds []account.Device) ([]wire.Outcome, error) {
-	return s.once(said, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
+func (s *Store) SignIn(pos account.Position, id string, epoch uint64, ds []account.Device) ([]wire.Outcome, error) {
+	return s.once(pos, func(tx *bbolt.Tx) (refused []wire.Outcome, err error) {
 		a, err := find[accountRecord](tx, bktAccounts, []byte(id))
 		if err == nil && a.Epoch != epoch {
 			err = account.ErrEpoch
@@ -169,7 +169,7 @@ func (s *Store) SignIn(said account.Said, id string, epoch uint64, ds []account.
 		devices, signIns, value := tx.Bucket(bktDevices), tx.Bucket(bktSignIns), boltfile.Key(epoch)
 		for _, d := range ds {
 			key := under(id, []byte(d.ID))
-			code, err := s.mayNotSignIn(devices, key, said.Member, d.Revision)
+			code, err := s.mayNotSignIn(devices, key, pos.Member, d.Revision)
 			if err != nil {
 				return nil, err
 			}

@@ -21,7 +21,7 @@ func (s *Store) Enrol(e account.Enrolment) error {
 		if err != nil {
 			return err
 		}
-		said, _, err := boltfile.Get[saidRecord](tx.Bucket(bktSaid), []byte(m.Name))
+		last, _, err := boltfile.Get[answeredRecord](tx.Bucket(bktAnswered), []byte(m.Name))
 		if err != nil {
 			return err
 		}
@@ -47,11 +47,11 @@ func (s *Store) Enrol(e account.Enrolment) error {
 				return err
 			}
 		}
-		if e.Seq < said.Seq && !unused {
+		if e.Seq < last.Seq && !unused {
 			return account.ErrReplayed
 		}
 		if !m.IsHub() {
-			if err := s.invite(tx, m, e.Secret); err != nil {
+			if err := s.putBindingSecret(tx, m, e.Secret); err != nil {
 				return err
 			}
 		}
@@ -62,7 +62,7 @@ func (s *Store) Enrol(e account.Enrolment) error {
 		}
 		return errors.Join(boltfile.Put(tx.Bucket(bktMembers), []byte(m.Name), recordOf(m)),
 			tx.Bucket(bktHouses).Put(under(m.Account, []byte(m.Name)), nil), putGrant(tx, e.Grant, a.Epoch),
-			boltfile.Put(tx.Bucket(bktSaid), []byte(m.Name), saidRecord{Seq: e.Seq}))
+			boltfile.Put(tx.Bucket(bktAnswered), []byte(m.Name), answeredRecord{Seq: e.Seq}))
 	})
 }
 
@@ -76,8 +76,8 @@ func (s *Store) reportMember(tx *bbolt.Tx, a accountRecord, e account.Enrolment)
 	return errors.Join(putLink(tx, e.Disown), boltfile.Put(tx.Bucket(bktAccounts), []byte(a.ID), a))
 }
 
-// invite stores the binding secret of a native device that a hub of the account has bound.
-func (s *Store) invite(tx *bbolt.Tx, m account.Member, secret home.Secret) error {
+// putBindingSecret stores the binding secret of a native device that a hub of the account has bound.
+func (s *Store) putBindingSecret(tx *bbolt.Tx, m account.Member, secret home.Secret) error {
 	key := under(m.Account, []byte(m.Name))
 	d, err := find[deviceRecord](tx, bktDevices, key)
 	if err == nil && !isNative(d) {
@@ -90,7 +90,7 @@ func (s *Store) invite(tx *bbolt.Tx, m account.Member, secret home.Secret) error
 	return boltfile.Put(tx.Bucket(bktDevices), key, d)
 }
 
-// Invitations returns the accounts that have bound a native device.
-func (s *Store) Invitations(device string) ([]string, error) {
+// AccountsOfNative returns the accounts that have bound a native device.
+func (s *Store) AccountsOfNative(device string) ([]string, error) {
 	return boltfile.View(s.file, func(tx *bbolt.Tx) ([]string, error) { return parts(tx, bktNatives, device), nil })
 }

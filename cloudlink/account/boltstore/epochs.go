@@ -13,7 +13,7 @@ import (
 )
 
 // BeginEpoch changes the password.
-func (s *Store) BeginEpoch(t account.Turn) error {
+func (s *Store) BeginEpoch(t account.EpochChange) error {
 	id := t.Account.ID
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		old, err := find[accountRecord](tx, bktAccounts, []byte(id))

@@ -81,7 +81,7 @@ func TestAFileOfFormat1IsBroughtUpToDate(t *testing.T) {
 			t.Errorf("%s has lost its binding secret", id)
 		}
 	}
-	if in := must(s.Invitations(cam))(t); !slices.Equal(in, []string{a.ID}) {
+	if in := must(s.AccountsOfNative(cam))(t); !slices.Equal(in, []string{a.ID}) {
 		t.Errorf("the camera may enrol with %v", in)
 	}
 	var history []string

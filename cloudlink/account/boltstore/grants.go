@@ -13,9 +13,9 @@ import (
 )
 
 // Acknowledge records that the grant of the newest epoch is on the member's disk.
-func (s *Store) Acknowledge(said account.Said, k account.Acknowledgement) error {
-	_, err := s.once(said, func(tx *bbolt.Tx) ([]wire.Outcome, error) {
-		m, err1 := find[memberRecord](tx, bktMembers, []byte(said.Member))
+func (s *Store) Acknowledge(pos account.Position, k account.Acknowledgement) error {
+	_, err := s.once(pos, func(tx *bbolt.Tx) ([]wire.Outcome, error) {
+		m, err1 := find[memberRecord](tx, bktMembers, []byte(pos.Member))
 		a, err2 := find[accountRecord](tx, bktAccounts, []byte(k.Account))
 		switch err := errors.Join(err1, err2); {
 		case err != nil:

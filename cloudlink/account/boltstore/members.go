@@ -48,22 +48,26 @@ func (s *Store) Members(id string) ([]account.Member, error) {
 	})
 }
 
-// Houses returns the accounts that have members.
-func (s *Store) Houses() ([]account.Account, error) {
-	return boltfile.View(s.file, func(tx *bbolt.Tx) (as []account.Account, err error) {
-		last := ""
+// Notices returns the newest notices of accounts that have members.
+func (s *Store) Notices(after string, n int) ([]wire.Notice, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (ns []wire.Notice, err error) {
 		c := tx.Bucket(bktHouses).Cursor()
-		for k, _ := c.First(); k != nil && err == nil; k, _ = c.Next() {
-			id := before(k)
-			if id == last {
-				continue
-			}
-			last = id
-			var a account.Account
-			a, err = s.findAccount(tx, id)
-			as = append(as, a)
+		behind := func(id string) []byte { return []byte(id + "0") } // "0" follows "/", which ends the account in a key
+		k, _ := c.First()
+		if after != "" {
+			k, _ = c.Seek(behind(after))
 		}
-		return as, err
+		for ; k != nil && len(ns) < n && err == nil; k, _ = c.Seek(behind(after)) {
+			after = before(k)
+			var a accountRecord
+			if a, err = find[accountRecord](tx, bktAccounts, []byte(after)); err != nil {
+				break
+			}
+			var notice wire.Notice
+			notice, err = wire.ParseNotice([]byte(a.Notice))
+			ns = append(ns, notice)
+		}
+		return ns, err
 	})
 }
 

@@ -146,7 +146,7 @@ func devicesByAccount(tx *bbolt.Tx) error {
 	}))
 	seqs, bad := pairsOf(tx.Bucket([]byte("seqs")))
 	for member, v := range seqs {
-		bad = errors.Join(bad, boltfile.Put(tx.Bucket(bktSaid), []byte(member), saidRecord{Seq: boltfile.Number(v)}))
+		bad = errors.Join(bad, boltfile.Put(tx.Bucket(bktAnswered), []byte(member), answeredRecord{Seq: boltfile.Number(v)}))
 	}
 	return errors.Join(err, bad, tx.DeleteBucket([]byte("seqs")), linksOfAccounts(tx), historyByAccount(tx))
 }

@@ -80,8 +80,8 @@ type grantRecord struct {
 	Sealed []byte `json:"sealed"` // to the member
 }
 
-// saidRecord is a member's last message that changed something, and the answer to it.
-type saidRecord struct {
+// answeredRecord is a member's last message that changed something, and the answer to it.
+type answeredRecord struct {
 	Seq     uint64          `json:"seq"`
 	Refused []outcomeRecord `json:"refused,omitempty"`
 }

@@ -35,7 +35,7 @@ func (r *request) bind(b *wire.Bind) ([]wire.Body, error) {
 		}
 		ds = append(ds, dev)
 	}
-	refused, err := l.st.Bind(r.said, ds, account.MaxDevices)
+	refused, err := l.st.Bind(r.pos, ds, account.MaxDevices)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (r *request) unbind(b *wire.Unbind) ([]wire.Body, error) {
 	if !r.from.IsHub() {
 		return refuse(wire.CodeForeign, "a hub does this"), nil
 	}
-	refused, err := r.l.st.Unbind(r.said, b.Account, b.Devices)
+	refused, err := r.l.st.Unbind(r.pos, b.Account, b.Devices)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func (r *request) ack(b *wire.Ack) ([]wire.Body, error) {
 			return nil, home.ErrForged
 		}
 	}
-	err = r.l.st.Acknowledge(r.said, account.Acknowledgement{
+	err = r.l.st.Acknowledge(r.pos, account.Acknowledgement{
 		Account: b.Account, Epoch: b.Epoch, Seal: b.Seal, Replaces: seal,
 	})
 	if err != nil {

@@ -191,25 +191,30 @@ func (l *Link) announce(ctx context.Context, id string) error {
 			}
 		}
 	}
-	return l.conn.Publish(notice(a))
+	return l.conn.Publish(notice(a.Notice))
 }
 
 // notices returns the notice of every account that has members.
-func (l *Link) notices() []mqtt.Message {
-	as, err := l.st.Houses()
-	if err != nil {
-		l.o.Log.Error("notices not read", "err", err)
+func (l *Link) notices() (ms []mqtt.Message) {
+	const page = 1000
+	for last := ""; ; {
+		ns, err := l.st.Notices(last, page)
+		if err != nil {
+			l.o.Log.Error("notices not read", "err", err)
+		}
+		for _, n := range ns {
+			ms = append(ms, notice(n))
+			last = n.Account
+		}
+		if len(ns) < page {
+			return ms
+		}
 	}
-	ms := make([]mqtt.Message, len(as))
-	for i, a := range as {
-		ms[i] = notice(a)
-	}
-	return ms
 }
 
-// notice returns the account's newest notice as it stands in its topic.
-func notice(a account.Account) mqtt.Message {
-	return mqtt.Message{Topic: wire.NoticeTopic(a.ID), Payload: a.Notice.JWS(), Retained: true}
+// notice returns a notice as it stands in its account's topic.
+func notice(n wire.Notice) mqtt.Message {
+	return mqtt.Message{Topic: wire.NoticeTopic(n.Account), Payload: n.JWS(), Retained: true}
 }
 
 // grantLife is how long a grant may be on its way. After that a member has said hello anyway.

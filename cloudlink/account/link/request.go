@@ -14,7 +14,7 @@ type request struct {
 	l        *Link
 	m        *wire.Message
 	from     account.Member // zero for one that enrols for the first time
-	said     account.Said
+	pos      account.Position
 	repeated bool // the member's last change again: its answer was lost
 }
 
@@ -25,7 +25,7 @@ func (l *Link) take(member string, raw []byte) {
 		l.dropped(&l.counts.malformed, member, err)
 		return
 	}
-	r := &request{l: l, m: m, said: account.Said{Member: member, Seq: m.Seq}}
+	r := &request{l: l, m: m, pos: account.Position{Member: member, Seq: m.Seq}}
 	r.from, err = l.st.Member(member)
 	keys, enrols := enrolKeys(m.Body)
 	switch {
@@ -96,10 +96,10 @@ func (r *request) fresh(o order) (bool, error) {
 func (r *request) answer(b wire.Body) {
 	if refusal, ok := b.(*wire.Refusal); ok {
 		r.l.counts.refused.Add(1)
-		r.l.o.Log.Debug("message refused", "type", r.m.Type, "member", r.said.Member, "code", refusal.Code)
+		r.l.o.Log.Debug("message refused", "type", r.m.Type, "member", r.pos.Member, "code", refusal.Code)
 	}
-	if err := r.l.send(r.said.Member, r.m.ID, b); err != nil && !errors.Is(err, home.ErrUnavailable) {
-		r.l.o.Log.Error("answer not sent", "type", wire.TypeOf(b), "member", r.said.Member, "err", err)
+	if err := r.l.send(r.pos.Member, r.m.ID, b); err != nil && !errors.Is(err, home.ErrUnavailable) {
+		r.l.o.Log.Error("answer not sent", "type", wire.TypeOf(b), "member", r.pos.Member, "err", err)
 	}
 }
 

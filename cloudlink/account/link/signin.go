@@ -65,7 +65,7 @@ func (r *request) signIn(b *wire.SignIn) ([]wire.Body, error) {
 		}
 		answer.Refused = append(answer.Refused, wire.Outcome{ID: d.ID, Code: code})
 	}
-	refused, err := l.st.SignIn(r.said, a.ID, a.Epoch, proven)
+	refused, err := l.st.SignIn(r.pos, a.ID, a.Epoch, proven)
 	if err != nil {
 		return nil, err
 	}

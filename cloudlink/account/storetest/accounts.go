@@ -77,7 +77,7 @@ func anEpochFollowsTheOneBefore(r *rig) {
 	a := r.begin(r.account("anna"))
 	wrong := map[string]uint64{"older": 1, "equal": 2, "one left out": 4, "the last": math.MaxUint64, "wrapped": 0}
 	for what, epoch := range wrong {
-		t := r.turn(a)
+		t := r.change(a)
 		t.Account.Epoch = epoch
 		if err := r.s.BeginEpoch(t); err == nil {
 			r.Errorf("epoch %d after 2 was taken: %s", epoch, what)
@@ -89,19 +89,19 @@ func anEpochFollowsTheOneBefore(r *rig) {
 	r.equal("secret", got.Secret.Reveal(), a.Secret.Reveal())
 	r.must(got.Notice.Verify(r.id.Keys, "anna"))
 	r.equal("epoch of the notice", got.Notice.Epoch, 2)
-	t := r.turn(a) // of many at once, one begins an epoch
+	t := r.change(a) // of many at once, one begins an epoch
 	r.equal("winners", r.race(account.ErrEpoch, func(int) error { return r.s.BeginEpoch(t) }), 1)
 }
 
 func oneOfManyUsesALink(r *rig) {
 	a := r.account("anna")
 	r.must(r.s.OfferReset(link(account.PurposeReset, "anna", 1, "reset"), letter("anna", "reset"), account.Event{}))
-	t := r.turn(a)
+	t := r.change(a)
 	t.Use = "reset"
 	won := r.race(account.ErrEpoch, func(int) error { return r.s.BeginEpoch(t) })
 	r.equal("winners", won, 1)
 	// At the next epoch the link is used up.
-	next := r.turn(t.Account)
+	next := r.change(t.Account)
 	next.Use = "reset"
 	r.fails(r.s.BeginEpoch(next), account.ErrUsed)
 	// A link of another account entitles to nothing.
@@ -128,7 +128,7 @@ func anEpochEndsSessionsAndLinks(r *rig) {
 	}
 	_, err = r.s.Session("bob", "k1")
 	r.must(err)
-	t := r.turn(a)
+	t := r.change(a)
 	t.AllLinks = true
 	r.must(r.s.BeginEpoch(t))
 	for key, want := range map[string]error{"disown2": home.ErrNotFound, "disown3": home.ErrNotFound, "disown4": nil} {
@@ -200,7 +200,7 @@ func disownRemovesWhatCameSince(r *rig) {
 	r.fails(r.s.OpenSession(2, session("anna", "k", "e")), account.ErrEpoch)
 	r.fails(r.s.AddPairing(unused, account.Event{}), account.ErrEpoch)
 	r.fails(r.s.Enrol(late), account.ErrEpoch)
-	t := r.turn(got)
+	t := r.change(got)
 	t.Account.Closed = false
 	r.fails(r.s.BeginEpoch(t), account.ErrEpoch)
 	t.Use, t.Account.Closed, t.Account.TerminalsSince = "fresh", false, 3
@@ -249,7 +249,7 @@ func historyIsReadNewestFirst(r *rig) {
 }
 
 func whatIsNotThereIsNotFound(r *rig) {
-	said := account.Said{Member: "hub-x", Seq: 1}
+	said := account.Position{Member: "hub-x", Seq: 1}
 	for what, err := range map[string]error{
 		"account": second(r.s.Account("x")), "address": second(r.s.AccountByEmail("x@example.org")),
 		"empty address":       second(r.s.AccountByEmail("")),
@@ -273,11 +273,11 @@ func whatIsNotThereIsNotFound(r *rig) {
 	}
 	ms, err := r.s.Members("x")
 	r.must(err)
-	in, err := r.s.Invitations("rk-x")
+	in, err := r.s.AccountsOfNative("rk-x")
 	r.must(err)
 	gs, err := r.s.Grants("hub-x", 0)
 	r.must(err)
-	hs, err := r.s.Houses()
+	hs, err := r.s.Notices("", 10)
 	r.must(err)
 	r.equal("lists", len(ms)+len(in)+len(gs)+len(hs), 0)
 }

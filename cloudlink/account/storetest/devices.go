@@ -15,7 +15,7 @@ func devicesAreScopedByAccount(r *rig) {
 	theirs.Name, theirs.Secret = "theirs", home.NewSecret("another binding secret")
 	r.bind(annas, mine)
 	r.bind(bobs, theirs)
-	refused, err := r.s.SignIn(r.said(annas), "anna", 1, named(mine.ID))
+	refused, err := r.s.SignIn(r.message(annas), "anna", 1, named(mine.ID))
 	r.must(err)
 	r.equal("refused", len(refused), 0)
 	for id, want := range map[string]account.Device{"anna": mine, "bob": theirs} {
@@ -28,13 +28,13 @@ func devicesAreScopedByAccount(r *rig) {
 	d, err := r.s.Device("bob", mine.ID)
 	r.must(err)
 	r.equal("signed in", d.SignedIn, 0)
-	_, err = r.s.Unbind(r.said(bobs), "bob", []string{mine.ID})
+	_, err = r.s.Unbind(r.message(bobs), "bob", []string{mine.ID})
 	r.must(err)
 	r.fails(second(r.s.Device("bob", mine.ID)), home.ErrNotFound)
 	d, err = r.s.Device("anna", mine.ID)
 	r.must(err)
 	r.equal("signed in", d.SignedIn, 1)
-	refused, err = r.s.Unbind(account.Said{}, "bob", []string{mine.ID})
+	refused, err = r.s.Unbind(account.Position{}, "bob", []string{mine.ID})
 	r.must(err)
 	r.equal("refused", refused, []wire.Outcome{{ID: mine.ID, Code: wire.CodeUnknown}})
 }
@@ -50,7 +50,7 @@ func anotherBindingSecretVoidsASignIn(r *rig) {
 		r.must(err)
 		r.equal("signed in", d.SignedIn, want)
 	}
-	_, err := r.s.SignIn(r.said(first), "anna", 1, named("p"))
+	_, err := r.s.SignIn(r.message(first), "anna", 1, named("p"))
 	r.must(err)
 	signedIn(1)
 	p.Name = "renamed"
@@ -84,13 +84,13 @@ func aViewedDeviceIsSignedInUnlessItChangedHandsSince(r *rig) {
 	v, err := r.s.View(first, []string{"p", "q"})
 	r.must(err)
 	viewed := []account.Device{v.Devices["p"], v.Devices["q"]}
-	refused, err := r.s.SignIn(r.said(first), "anna", 1, viewed)
+	refused, err := r.s.SignIn(r.message(first), "anna", 1, viewed)
 	r.must(err)
 	r.equal("refused", len(refused), 0)
 	r.bind(second, plug("p"))
-	_, err = r.s.Unbind(r.said(first), "anna", []string{"q"})
+	_, err = r.s.Unbind(r.message(first), "anna", []string{"q"})
 	r.must(err)
-	refused, err = r.s.SignIn(r.said(first), "anna", 1, viewed)
+	refused, err = r.s.SignIn(r.message(first), "anna", 1, viewed)
 	r.must(err)
 	r.equal("refused", refused, []wire.Outcome{{ID: "p", Code: wire.CodeForeign}, {ID: "q", Code: wire.CodeUnknown}})
 }
@@ -101,25 +101,25 @@ func onlyItsHolderSignsADeviceIn(r *rig) {
 	r.bind(first, plug("p"))
 	cam := r.identity(wire.RoleDevice)
 	r.must(r.s.Enrol(r.native(a, first, cam)))
-	refused, err := r.s.SignIn(r.said(other), "anna", 1, named("p", cam.Name))
+	refused, err := r.s.SignIn(r.message(other), "anna", 1, named("p", cam.Name))
 	r.must(err)
 	r.equal("refused", refused, []wire.Outcome{{ID: "p", Code: wire.CodeForeign}, {ID: cam.Name, Code: wire.CodeForeign}})
-	refused, err = r.s.SignIn(r.said(cam.Name), "anna", 1, named(cam.Name, "p"))
+	refused, err = r.s.SignIn(r.message(cam.Name), "anna", 1, named(cam.Name, "p"))
 	r.must(err)
 	r.equal("refused", refused, []wire.Outcome{{ID: "p", Code: wire.CodeForeign}})
 	a = r.begin(a)
-	_, err = r.s.SignIn(r.said(first), "anna", 1, named("p"))
+	_, err = r.s.SignIn(r.message(first), "anna", 1, named("p"))
 	r.fails(err, account.ErrEpoch)
-	_, err = r.s.SignIn(r.said(first), "anna", a.Epoch+1, named("p"))
+	_, err = r.s.SignIn(r.message(first), "anna", a.Epoch+1, named("p"))
 	r.fails(err, account.ErrEpoch)
 }
 
 func anAccountHasABoundedNumberOfDevices(r *rig) {
 	hub := r.hub(r.account("anna"))
-	refused, err := r.s.Bind(r.said(hub), []account.Device{plug("a"), plug("b"), plug("c")}, 2)
+	refused, err := r.s.Bind(r.message(hub), []account.Device{plug("a"), plug("b"), plug("c")}, 2)
 	r.must(err)
 	r.equal("refused", refused, []wire.Outcome{{ID: "c", Code: wire.CodeBusy}})
-	refused, err = r.s.Bind(r.said(hub), []account.Device{plug("b"), plug("d")}, 2) // b is bound already
+	refused, err = r.s.Bind(r.message(hub), []account.Device{plug("b"), plug("d")}, 2) // b is bound already
 	r.must(err)
 	r.equal("refused", refused, []wire.Outcome{{ID: "d", Code: wire.CodeBusy}})
 	ds, err := r.s.Devices("anna")
@@ -136,9 +136,9 @@ func aViewIsOfOneInstant(r *rig) {
 	r.bind(hub, plug("p"))
 	const epochs = 20
 	secrets := map[uint64]string{1: a.Secret.Reveal()}
-	var turns []account.Turn
+	var turns []account.EpochChange
 	for range epochs {
-		t := r.turn(a)
+		t := r.change(a)
 		a = t.Account
 		secrets[a.Epoch] = a.Secret.Reveal()
 		turns = append(turns, t)

@@ -70,7 +70,7 @@ func aNewHubIsReportedOnce(r *rig) {
 	r.fails(err, home.ErrNotFound)
 	_, err = r.s.MailLink("reset")
 	r.must(err) // a new hub does not end the owner's reset
-	next := r.turn(a)
+	next := r.change(a)
 	next.AllLinks = true
 	r.must(r.s.BeginEpoch(next))
 	_, err = r.s.MailLink("disown hub")
@@ -93,7 +93,7 @@ func anEnrolmentIsOfTheNewestEpoch(r *rig) {
 	r.fails(r.s.Enrol(e), account.ErrReplayed)
 	fresh := r.enrolment(next)
 	e.Pairing = fresh.Pairing
-	r.must(r.s.Acknowledge(r.said(e.Member.Name), r.ack(e.Member.Name, 2, nil)))
+	r.must(r.s.Acknowledge(r.message(e.Member.Name), r.ack(e.Member.Name, 2, nil)))
 	r.must(r.s.Enrol(e))
 	seq, err := r.s.LastSeq(e.Member.Name)
 	r.must(err)
@@ -133,7 +133,7 @@ func aNativeDeviceEnrolsWhereItIsBound(r *rig) {
 	m, err := r.s.Member(cam.Name)
 	r.must(err)
 	r.equal("account", m.Account, "anna")
-	in, err := r.s.Invitations(cam.Name)
+	in, err := r.s.AccountsOfNative(cam.Name)
 	r.must(err)
 	r.equal("invitations", in, []string{"anna", "bob"})
 	// What it enrolled with outlives that its hub binds it again.
@@ -144,7 +144,7 @@ func aNativeDeviceEnrolsWhereItIsBound(r *rig) {
 	r.must(err)
 	r.equal("binding secret", d.Secret.Reveal(), e.Secret.Reveal())
 	// Unbound, it is no member any more.
-	refused, err := r.s.Unbind(account.Said{}, "anna", []string{cam.Name})
+	refused, err := r.s.Unbind(account.Position{}, "anna", []string{cam.Name})
 	r.must(err)
 	r.equal("refused", len(refused), 0)
 	r.fails(second(r.s.Member(cam.Name)), home.ErrNotFound)
@@ -176,20 +176,43 @@ func aMemberBelongsToOneAccount(r *rig) {
 	r.must(err)
 	r.equal("devices that it held", len(ds), 0)
 	r.must(r.s.Enrol(moved)) // again: the pairing is its own
-	hs, err := r.s.Houses()
+	ns, err := r.s.Notices("", 10)
 	r.must(err)
-	if len(hs) != 1 || hs[0].ID != "bob" {
-		r.Errorf("houses %v", hs)
+	if len(ns) != 1 || ns[0].Account != "bob" {
+		r.Errorf("notices %v", ns)
 	}
+}
+
+func noticesAreReadInPages(r *rig) {
+	for _, id := range []string{"c", "a", "aa", "b", "without"} {
+		if a := r.account(id); id != "without" {
+			r.hub(a)
+			r.hub(a)
+		}
+	}
+	var got []string
+	for last := ""; ; {
+		ns, err := r.s.Notices(last, 2)
+		r.must(err)
+		for _, n := range ns {
+			r.must(n.Verify(r.id.Keys, n.Account))
+			got = append(got, n.Account)
+			last = n.Account
+		}
+		if len(ns) < 2 {
+			break
+		}
+	}
+	r.equal("accounts", got, []string{"a", "aa", "b", "c"})
 }
 
 func anEpochLeavesNoMemberWithoutAGrant(r *rig) {
 	a := r.account("anna")
 	hub := r.hub(a)
-	t := r.turn(a)
+	t := r.change(a)
 	later := r.hub(a) // enrols between
 	r.fails(r.s.BeginEpoch(t), account.ErrMembers)
-	t = r.turn(a)
+	t = r.change(a)
 	r.must(r.s.BeginEpoch(t))
 	for _, name := range []string{hub, later} {
 		gs, err := r.s.Grants(name, 1)
@@ -204,10 +227,10 @@ func anEpochLeavesNoMemberWithoutAGrant(r *rig) {
 func aGrantIsSealedToTheMembersNewestKey(r *rig) {
 	a := r.account("anna")
 	hub := r.hub(a)
-	t := r.turn(a) // sealed to the key of the enrolment
-	r.must(r.s.Acknowledge(r.said(hub), r.ack(hub, 1, []byte("newer"))))
+	t := r.change(a) // sealed to the key of the enrolment
+	r.must(r.s.Acknowledge(r.message(hub), r.ack(hub, 1, []byte("newer"))))
 	r.fails(r.s.BeginEpoch(t), account.ErrMembers)
-	r.must(r.s.BeginEpoch(r.turn(a)))
+	r.must(r.s.BeginEpoch(r.change(a)))
 }
 
 func aHubThatIsLeftOutGoesWithWhatItHolds(r *rig) {
@@ -219,7 +242,7 @@ func aHubThatIsLeftOutGoesWithWhatItHolds(r *rig) {
 	r.must(r.s.Enrol(r.native(a, goes, cam)))
 	other := r.account("bob")
 	foreign := r.hub(other)
-	t := r.turn(a)
+	t := r.change(a)
 	t.LeaveOut = []string{goes, foreign, cam.Name, "hub-unknown"}
 	r.must(r.s.BeginEpoch(t))
 	ds, err := r.s.Devices("anna")
@@ -248,7 +271,7 @@ func removingAHubTakesItsDevicesAndItsPairing(r *rig) {
 	e.Seq = 99
 	r.fails(r.s.Enrol(e), account.ErrUsed) // its enrolment repeated
 	r.fails(second(r.s.Device("anna", "p")), home.ErrNotFound)
-	_, err := r.s.Bind(account.Said{Member: e.Member.Name, Seq: 100}, []account.Device{plug("p")}, 10)
+	_, err := r.s.Bind(account.Position{Member: e.Member.Name, Seq: 100}, []account.Device{plug("p")}, 10)
 	r.fails(err, home.ErrNotFound)
 }
 
@@ -267,8 +290,8 @@ func grantsWaitUntilTheyAreAcknowledged(r *rig) {
 	r.must(err)
 	r.equal("grants after epoch 19", len(gs), 2)
 	stale := r.ack(hub, 20, nil)
-	r.fails(r.s.Acknowledge(r.said(hub), stale), account.ErrEpoch)
-	r.must(r.s.Acknowledge(r.said(hub), r.ack(hub, 21, []byte("newer"))))
+	r.fails(r.s.Acknowledge(r.message(hub), stale), account.ErrEpoch)
+	r.must(r.s.Acknowledge(r.message(hub), r.ack(hub, 21, []byte("newer"))))
 	m, err := r.s.Member(hub)
 	r.must(err)
 	r.equal("acknowledged", m.Acked, 21)
@@ -295,15 +318,15 @@ func aSealingKeyIsReplacedOnce(r *rig) {
 	mine := r.ack(hub, 1, []byte("newer"))
 	other := mine
 	other.Account = "bob"
-	said := r.said(hub)
-	r.fails(r.s.Acknowledge(said, other), home.ErrNotFound)
+	pos := r.message(hub)
+	r.fails(r.s.Acknowledge(pos, other), home.ErrNotFound)
 	m, err := r.s.Member(hub)
 	r.must(err)
 	r.equal("acknowledged", m.Acked, 0)
-	r.must(r.s.Acknowledge(said, mine)) // the refused one used no number up
-	r.must(r.s.Acknowledge(said, mine)) // the same message again
+	r.must(r.s.Acknowledge(pos, mine)) // the refused one used no number up
+	r.must(r.s.Acknowledge(pos, mine)) // the same message again
 	mine.Seal = []byte("another")
-	r.fails(r.s.Acknowledge(r.said(hub), mine), account.ErrMembers) // verified against a key that was replaced
+	r.fails(r.s.Acknowledge(r.message(hub), mine), account.ErrMembers) // verified against a key that was replaced
 	m, err = r.s.Member(hub)
 	r.must(err)
 	r.equal("sealing key", string(m.Seal), "newer")
@@ -323,19 +346,19 @@ func aMessageChangesTheStoreOnce(r *rig) {
 	a := r.account("anna")
 	hub := r.hub(a)
 	r.bind(hub, plug("p"))
-	said := r.said(hub)
-	refused, err := r.s.SignIn(said, "anna", 1, named("p", "unknown"))
+	pos := r.message(hub)
+	refused, err := r.s.SignIn(pos, "anna", 1, named("p", "unknown"))
 	r.must(err)
 	want := []wire.Outcome{{ID: "unknown", Code: wire.CodeUnknown}}
 	r.equal("refused", refused, want)
 	// Once more, after something else has changed: the same answer, and no change.
-	if _, err := r.s.Unbind(account.Said{}, "anna", []string{"p"}); err != nil {
+	if _, err := r.s.Unbind(account.Position{}, "anna", []string{"p"}); err != nil {
 		r.Fatal(err)
 	}
-	refused, err = r.s.SignIn(said, "anna", 1, named("p", "unknown"))
+	refused, err = r.s.SignIn(pos, "anna", 1, named("p", "unknown"))
 	r.must(err)
 	r.equal("refused the second time", refused, want)
-	older := said
+	older := pos
 	older.Seq--
 	for what, do := range map[string]func() error{
 		"bind":    func() error { return second(r.s.Bind(older, []account.Device{plug("q")}, 10)) },
@@ -350,11 +373,11 @@ func aMessageChangesTheStoreOnce(r *rig) {
 		}
 	}
 	// Of many that send the same message, each gets the answer.
-	said.Seq++
+	pos.Seq++
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := r.s.Bind(said, []account.Device{plug("x")}, 10); err != nil {
+			if _, err := r.s.Bind(pos, []account.Device{plug("x")}, 10); err != nil {
 				r.Error(err)
 			}
 		})

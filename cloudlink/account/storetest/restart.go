@@ -51,7 +51,7 @@ func Fill(t interface {
 		Event: account.Event{At: start, What: "hub enrolled", Detail: "hall"},
 	}))
 	cam := account.Device{Device: wire.Device{ID: device.Name, Kind: "camera", Protocol: string(home.Native)}}
-	_, err = s.Bind(account.Said{Member: hub.Name, Seq: 2}, []account.Device{plug("plug"), cam, plug("one too many")}, 2)
+	_, err = s.Bind(account.Position{Member: hub.Name, Seq: 2}, []account.Device{plug("plug"), cam, plug("one too many")}, 2)
 	must(err)
 	must(s.Enrol(account.Enrolment{
 		Member: account.Member{Name: device.Name, Account: "anna", Keys: device.Keys, Label: "camera", At: start}, Seq: 5,
@@ -59,11 +59,11 @@ func Fill(t interface {
 		Grant:  account.Grant{Member: device.Name, Notice: a.Notice, Sealed: []byte("sealed too")},
 	}))
 	newer := []byte("a newer sealing key")
-	must(s.Acknowledge(account.Said{Member: hub.Name, Seq: 3}, account.Acknowledgement{
+	must(s.Acknowledge(account.Position{Member: hub.Name, Seq: 3}, account.Acknowledgement{
 		Account: "anna", Epoch: 1, Seal: newer, Replaces: hub.Keys.Seal,
 	}))
 	a.Epoch, a.Notice = 2, sign("anna", 2, a.Notice.Hash())
-	must(s.BeginEpoch(account.Turn{
+	must(s.BeginEpoch(account.EpochChange{
 		Account: a, Disown: link(account.PurposeDisown, "anna", 2, "disown"), Mail: letter("anna", "changed"),
 		Grants: []account.Grant{
 			{Member: hub.Name, Notice: a.Notice, Seal: newer, Sealed: []byte("two")},
@@ -72,7 +72,7 @@ func Fill(t interface {
 		Event: account.Event{At: start, What: "password changed", Epoch: 2},
 	}))
 	must(s.Hello(hub.Name, 7, 1500*time.Millisecond))
-	_, err = s.SignIn(account.Said{Member: hub.Name, Seq: 4}, "anna", 2, named("plug", "unknown"))
+	_, err = s.SignIn(account.Position{Member: hub.Name, Seq: 4}, "anna", 2, named("plug", "unknown"))
 	must(err)
 	must(s.OfferReset(link(account.PurposeReset, "anna", 2, "reset"), letter("anna", "reset"), account.Event{}))
 	refresh := session("anna", "refresh", "entry")
@@ -82,7 +82,7 @@ func Fill(t interface {
 	c := account.Account{ID: "carl", Email: "carl@example.org", Epoch: 1, At: start, Notice: sign("carl", 1, nil)}
 	must(s.CreateAccount(c, ""))
 	c.Epoch, c.Notice = 2, sign("carl", 2, c.Notice.Hash())
-	must(s.BeginEpoch(account.Turn{Account: c, Disown: link(account.PurposeDisown, "carl", 2, "carls")}))
+	must(s.BeginEpoch(account.EpochChange{Account: c, Disown: link(account.PurposeDisown, "carl", 2, "carls")}))
 	_, err = s.Disown(account.Disowning{
 		Account: "carl", Use: "carls", Since: start, Reset: link(account.PurposeReset, "carl", 2, "carls-reset"),
 	})
@@ -135,10 +135,10 @@ func Content(t interface {
 		for _, g := range gs {
 			add("grant", fmt.Sprintf("%d %s", g.Notice.Epoch, g.Sealed), err)
 		}
-		in, err := s.Invitations(name)
+		in, err := s.AccountsOfNative(name)
 		add("invitations", in, err)
 	}
-	refused, err := s.SignIn(account.Said{Member: hub, Seq: 4}, "anna", 2, nil)
+	refused, err := s.SignIn(account.Position{Member: hub, Seq: 4}, "anna", 2, nil)
 	add("answer to the last message", refused, err)
 	ds, err := s.Devices("anna")
 	add("devices", ds, err)
@@ -146,8 +146,8 @@ func Content(t interface {
 		d, err := s.Device("anna", d.ID)
 		add("binding secret", d.Secret.Reveal(), err)
 	}
-	hs, err := s.Houses()
-	add("houses", len(hs), err)
+	ns, err := s.Notices("", 10)
+	add("accounts with members", len(ns), err)
 	es, err := s.History("anna")
 	add("history", es, err)
 	n, err := s.WaitingMails()
@@ -188,7 +188,7 @@ func aFailedChangeLeavesNothingBehind(r *rig) {
 	r.bind(hub, plug("p"))
 	r.must(r.s.OpenSession(1, session("anna", "k", "e")))
 	r.must(r.s.OfferReset(link(account.PurposeReset, "anna", 1, "reset"), letter("anna", "reset"), account.Event{}))
-	t := r.turn(a)
+	t := r.change(a)
 	t.Use, t.Grants, t.Mail = "reset", nil, letter("anna", "changed")
 	r.fails(r.s.BeginEpoch(t), account.ErrMembers)
 	r.must(second(r.s.MailLink("reset")))

@@ -58,6 +58,7 @@ func Run(t *testing.T, o Opener) {
 		"EverythingIsTheSameAfterARestart":                 everythingIsTheSameAfterARestart,
 		"WhatIsNotThereIsNotFound":                         whatIsNotThereIsNotFound,
 		"AFailedChangeLeavesNothingBehind":                 aFailedChangeLeavesNothingBehind,
+		"NoticesAreReadInPages":                            noticesAreReadInPages,
 		"ASealingKeyIsReplacedOnce":                        aSealingKeyIsReplacedOnce,
 		"TheHubsReportAtItsConnectIsStored":                theHubsReportAtItsConnectIsStored,
 		"RemovingAHubTakesItsDevicesAndItsPairing":         removingAHubTakesItsDevicesAndItsPairing,
@@ -125,14 +126,14 @@ func (r *rig) account(id string) account.Account {
 	return a
 }
 
-// turn is the next epoch of an account, with a grant for each member.
-func (r *rig) turn(a account.Account) account.Turn {
+// change is the next epoch of an account, with a grant for each member.
+func (r *rig) change(a account.Account) account.EpochChange {
 	r.Helper()
 	next := a
 	next.Epoch++
 	next.Hash, next.Secret = home.NewSecret(fmt.Sprint("hash ", next.Epoch)), home.SecretBytes(wire.NewNonce())
 	next.Notice = r.notice(a.ID, next.Epoch, a.Notice.Hash())
-	t := account.Turn{
+	t := account.EpochChange{
 		Account: next, Event: account.Event{At: start, What: "password changed", Epoch: next.Epoch},
 		Disown: link(account.PurposeDisown, a.ID, next.Epoch, fmt.Sprint("disown", next.Epoch)),
 	}
@@ -148,7 +149,7 @@ func (r *rig) turn(a account.Account) account.Turn {
 // begin begins the next epoch of an account.
 func (r *rig) begin(a account.Account) account.Account {
 	r.Helper()
-	t := r.turn(a)
+	t := r.change(a)
 	r.must(r.s.BeginEpoch(t))
 	return t.Account
 }
@@ -217,19 +218,19 @@ func plug(id string) account.Device {
 // bind binds devices to a hub, with a new message.
 func (r *rig) bind(hub string, ds ...account.Device) {
 	r.Helper()
-	refused, err := r.s.Bind(r.said(hub), ds, 1000)
+	refused, err := r.s.Bind(r.message(hub), ds, 1000)
 	r.must(err)
 	if len(refused) > 0 {
 		r.Fatalf("refused: %v", refused)
 	}
 }
 
-// said is a new message of a member.
-func (r *rig) said(member string) account.Said {
+// message is the position of a new message of a member.
+func (r *rig) message(member string) account.Position {
 	r.Helper()
 	seq, err := r.s.LastSeq(member)
 	r.must(err)
-	return account.Said{Member: member, Seq: seq + 1}
+	return account.Position{Member: member, Seq: seq + 1}
 }
 
 // race runs do in many goroutines at once, and returns how many had no error. The others must have the error want.
