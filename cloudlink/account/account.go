@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
@@ -57,8 +56,8 @@ type Service struct {
 	mails   chan struct{}
 	asked   chan forgotten // requests for a mail that wait
 
-	throttled, mailsLost atomic.Uint64
-	hashing              uint64 // hashes computed when memory was last given back
+	drops   *Drops
+	hashing uint64 // hashes computed when memory was last given back
 }
 
 // New checks o, all of it. Run does the work in the background.
@@ -90,7 +89,7 @@ func New(o Options) (*Service, error) {
 		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), st: o.Store, hash: newHasher(p), logins: newLockout(p.LoginFailures), terminals: newLockout(terminalGuesses),
 		forgots: newLimiter(p.ForgotPerHour, time.Hour), pauses: newLimiter(1, p.ForgotPause),
 		askers: newLimiter(p.ForgotFrom, 10*time.Minute), sprays: newLimiter(p.LoginFrom, failureWindow),
-		waiting: newPerKeyLimit(loginsEach), asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), Epochs: newNews(),
+		waiting: newPerKeyLimit(loginsEach), drops: NewDrops(o.Log), asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), Epochs: newNews(),
 	}
 	s.letters = mail.Letters{BaseURL: s.base}
 	if s.id, err = s.st.Identity(); err != nil {
@@ -143,12 +142,6 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// Throttled returns how many requests the limits refused; LostMails how many mails found no room in the queue.
-func (s *Service) Throttled() uint64 { return s.throttled.Load() }
-
-// LostMails returns how many mails found no room in the queue.
-func (s *Service) LostMails() uint64 { return s.mailsLost.Load() }
-
 // mailsMost is how many mails wait at most: a flood of registrations must not fill the disk.
 const mailsMost = 10_000
 
@@ -158,9 +151,13 @@ func (s *Service) room(m mail.Mail) mail.Mail {
 	if err == nil && n < mailsMost {
 		return m
 	}
-	s.mailsLost.Add(1)
 	s.o.Log.Error("mail dropped", "waiting", n, "err", err)
 	return mail.Mail{}
+}
+
+// throttled logs a request that a limit refused.
+func (s *Service) throttled(request, from string) {
+	s.drops.Add("request refused by a limit", "throttled", "request", request, "from", from)
 }
 
 func poke(c chan struct{}) {

@@ -131,6 +131,7 @@ type cloud struct {
 	mailer mail.Mailer
 	late   *spool // what was given up
 	log    *log
+	logged int   // bytes in log when the service was started
 	clock  clock // of the service
 
 	passphrase home.Secret
@@ -188,6 +189,7 @@ func (c *cloud) start() {
 	l = tap{l, c.carried}
 	c.broker = "mqtt://" + l.Addr().String()
 	lg := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.logged = len(c.log.String())
 	c.web = httptest.NewUnstartedServer(nil)
 	st, err := boltstore.Open(c.dir, c.passphrase)
 	if err != nil {

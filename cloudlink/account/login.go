@@ -44,7 +44,7 @@ func (s *Service) Authenticate(ctx context.Context, email, password string, v Vi
 		return Account{}, Refused(v1.Locked, "Too many failed attempts: locked for "+inWords(lockoutLife))
 	}
 	if known == "" && s.sprays.full(v.From, now) {
-		s.throttled.Add(1)
+		s.throttled("login", v.From)
 		return Account{}, Refused(v1.RateLimit, "Too many attempts from this address: try again later")
 	}
 	if err := s.waiting.enter(ctx, queue); err != nil {

@@ -144,7 +144,7 @@ func TestAThrottledRequestAnswersLikeAnyOther(t *testing.T) {
 			t.Fatal(code)
 		}
 	}
-	c.counted("throttled", 5)
+	c.dropped("throttled", 5)
 	if n := c.mail.count("Reset your password"); n != 1 {
 		t.Errorf("%d mails", n)
 	}

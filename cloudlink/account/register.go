@@ -28,7 +28,7 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 		return s.weak(why)
 	}
 	if !s.askers.take("register "+from, s.Now()) {
-		s.throttled.Add(1)
+		s.throttled("register", from)
 		return Refused(v1.RateLimit, "Too many registrations from this address: try again later")
 	}
 	if s.o.Policy.Activation {
@@ -54,7 +54,7 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 		return err
 	}
 	if !s.mayMail("register "+Normal(email), now) {
-		s.throttled.Add(1)
+		s.throttled("register", from)
 		return nil
 	}
 	// A registration of an address that has an account is stored too, under a token that is never sent: a login with its password is

@@ -27,7 +27,7 @@ func (s *Service) Forgot(ctx context.Context, email, door, from, lang string) (o
 	select {
 	case s.asked <- forgotten{email, door, from, lang}:
 	default:
-		s.throttled.Add(1)
+		s.throttled("forgot", from)
 	}
 	select {
 	case <-answer.C:
@@ -53,7 +53,7 @@ func (s *Service) forgottenLoop(ctx context.Context) {
 func (s *Service) sendReset(f forgotten) error {
 	now := s.Now()
 	if !s.askers.take(f.from, now) || !s.mayMail(Normal(f.email), now) {
-		s.throttled.Add(1)
+		s.throttled("forgot", f.from)
 		return nil
 	}
 	a, err := s.st.AccountByEmail(f.email)

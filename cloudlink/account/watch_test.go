@@ -103,10 +103,10 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 	}
 	state(gs[2].id, `{"name":"the <garage>","verdict":"unreachable","since":"2026-11-23T12:00:00Z"}`)
 	wants("1 of 3", "the &lt;garage&gt;", "does not answer", "Switch it on")
-	was := c.s.Counts()["malformed"]
+	was := c.drops("malformed")
 	state(gs[2].id, `{"verdict":7}`)
 	state(gs[2].id, `{"verdict":"`+strings.Repeat("x", 100)+`"}`)
-	c.counted("malformed", was+2)
+	c.dropped("malformed", was+2)
 	hub.signIn(2, in.Secret, gs[1:])
 	wants("3 of 3 devices are signed in again.", "You need do nothing more.")
 

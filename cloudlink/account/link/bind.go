@@ -17,7 +17,7 @@ func (r *request) bind(b *wire.Bind) ([]wire.Body, error) {
 	}
 	secrets, err := l.id.Open(wire.SecretInfo(b.Account, r.from.Name), b.Secrets)
 	if err != nil || len(secrets) != 32*len(b.Devices) || !r.from.IsHub() {
-		l.counts.forged.Add(1)
+		l.dropped("forged", r.from.Name, err)
 		return refuse(wire.CodeForged, "the binding secrets cannot be opened"), nil
 	}
 	var ds []account.Device

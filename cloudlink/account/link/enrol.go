@@ -88,7 +88,7 @@ func (l *Link) paired(hub string, e *wire.Enrol) (account.Pairing, []wire.Body) 
 		return refuse("no such pairing")
 	}
 	if !wire.Equal(wire.PairingProof(p.Secret, wire.RoleHub, e.Pairing, hub, e.Keys), e.Proof) {
-		l.counts.forged.Add(1)
+		l.dropped("forged", hub, nil)
 		return refuse("no such pairing")
 	}
 	if l.s.Now().After(p.Expires) {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
@@ -40,11 +39,7 @@ type Link struct {
 	conn   *mqtt.Conn
 	queues *queues
 	relays relays
-	counts counts
-}
-
-type counts struct {
-	malformed, forged, replayed, unexpected, expired, overflow, refused atomic.Uint64
+	drops  *account.Drops
 }
 
 // New checks o, all of it. It connects to nothing: Run does.
@@ -52,7 +47,7 @@ func New(o Options) (*Link, error) {
 	if o.Store == nil || o.Service == nil || o.Log == nil {
 		return nil, errors.New("account link: store, service and log are needed")
 	}
-	l := &Link{o: o, s: o.Service, st: o.Store, id: o.Service.Identity()}
+	l := &Link{o: o, s: o.Service, st: o.Store, id: o.Service.Identity(), drops: account.NewDrops(o.Log)}
 	l.queues = newQueues(l.take)
 	var err error
 	l.conn, err = mqtt.New(mqtt.Options{
@@ -60,16 +55,6 @@ func New(o Options) (*Link, error) {
 		Filters: append(wire.Outboxes(), wire.States("+"), wire.Statuses()), Receive: l.receive, Birth: l.notices, Log: o.Log,
 	})
 	return l, err
-}
-
-// Counts returns how many messages of members were dropped, by reason.
-func (l *Link) Counts() map[string]uint64 {
-	c := &l.counts
-	return map[string]uint64{
-		"malformed": c.malformed.Load(), "forged": c.forged.Load(), "replayed": c.replayed.Load(),
-		"unexpected": c.unexpected.Load(), "expired": c.expired.Load(), "overflow": c.overflow.Load(),
-		"refused": c.refused.Load(),
-	}
 }
 
 // How long a broker that refused the service's credential is left alone: doubled each time.
@@ -113,9 +98,9 @@ func (l *Link) receive(m mqtt.Message) {
 		member, ok := outbox(m.Topic)
 		switch {
 		case !ok:
-			l.counts.unexpected.Add(1)
+			l.dropped("unexpected", "", nil)
 		case !l.queues.add(m, member):
-			l.counts.overflow.Add(1)
+			l.dropped("overflow", member, nil)
 		}
 	}
 }
@@ -125,7 +110,7 @@ func (l *Link) receiveState(m mqtt.Message) {
 	topic, ok := wire.ParseTopic(m.Topic)
 	var r account.Report
 	if !ok || len(m.Payload) > 0 && json.Unmarshal(m.Payload, &r) != nil || len(r.Verdict) > 32 || len(r.Name) > 128 {
-		l.counts.malformed.Add(1)
+		l.dropped("malformed", topic.Name, nil)
 		return
 	}
 	if _, err := l.st.Device(topic.Account, topic.Name); err != nil {
@@ -139,7 +124,7 @@ func (l *Link) receiveState(m mqtt.Message) {
 func (l *Link) receiveStatus(hub string, raw []byte) {
 	var p account.Presence
 	if len(raw) > 0 && json.Unmarshal(raw, &p) != nil {
-		l.counts.malformed.Add(1)
+		l.dropped("malformed", hub, nil)
 		return
 	}
 	if _, err := l.st.Member(hub); err != nil {
@@ -234,10 +219,7 @@ func (l *Link) send(to, re string, b wire.Body) error {
 	return l.conn.Publish(mqtt.Message{Topic: wire.InboxTopic(to), Payload: raw})
 }
 
-// dropped counts and logs a message that is not acted on.
-func (l *Link) dropped(n *atomic.Uint64, member string, err error) {
-	// One line for a burst: whoever can publish must not be able to fill the log.
-	if c := n.Add(1); c&(c-1) == 0 {
-		l.o.Log.Warn("message dropped", "member", member, "err", err, "so_far", c)
-	}
+// dropped logs a message that is not acted on.
+func (l *Link) dropped(reason, member string, err error) {
+	l.drops.Add("message dropped", reason, "member", member, "err", err)
 }

@@ -156,7 +156,7 @@ func (l *Link) relayed(accountID string, from account.Member, re string, b *wire
 	}
 	plain, err := l.id.Open(wire.RelayInfo(accountID, from.Name, l.id.Name, b.Device, re), b.Sealed)
 	if err != nil || len(plain) > wire.MaxRelay {
-		l.counts.forged.Add(1)
+		l.dropped("forged", from.Name, err)
 		return nil, account.Refused(v1.DeviceOffline, "The device's hub gave no answer that holds")
 	}
 	return plain, nil
@@ -182,7 +182,7 @@ func (l *Link) relayTo(accountID, id string) (account.Member, error) {
 // relayed hands an answer of a hub to the request that waits for it.
 func (r *request) relayed(b *wire.Relayed) ([]wire.Body, error) {
 	if !r.l.relays.take(r.from.Name, r.m.Re, b) {
-		r.l.counts.unexpected.Add(1) // late: the app has its answer
+		r.l.dropped("unexpected", r.from.Name, nil) // late: the app has its answer
 	}
 	return nil, nil
 }

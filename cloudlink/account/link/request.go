@@ -22,7 +22,7 @@ type request struct {
 func (l *Link) take(member string, raw []byte) {
 	m, err := wire.ParseMessage(raw)
 	if err != nil {
-		l.dropped(&l.counts.malformed, member, err)
+		l.dropped("malformed", member, err)
 		return
 	}
 	r := &request{l: l, m: m, pos: account.Position{Member: member, Seq: m.Seq}}
@@ -43,34 +43,34 @@ func (l *Link) take(member string, raw []byte) {
 		return
 	}
 	if err = m.Verify(keys, l.id.Name); err != nil || m.From != member {
-		l.dropped(&l.counts.forged, member, errors.Join(err, home.ErrForged))
+		l.dropped("forged", member, errors.Join(err, home.ErrForged))
 		return
 	}
 	row, known := messages[m.Type]
 	if !known {
-		l.counts.unexpected.Add(1)
+		l.dropped("unexpected", member, nil)
 		return
 	}
 	if fresh, err := r.fresh(row.order); err != nil {
 		l.o.Log.Error("member not read", "member", member, "err", err)
 		return
 	} else if !fresh {
-		l.counts.replayed.Add(1)
+		l.dropped("replayed", member, nil)
 		return
 	}
 	if m.Expired(l.s.Now(), false) {
-		l.counts.expired.Add(1)
+		l.dropped("expired", member, nil)
 		return
 	}
 	answers, err := row.answer(r)
 	switch {
 	case errors.Is(err, account.ErrReplayed):
-		l.counts.replayed.Add(1)
+		l.dropped("replayed", member, nil)
 		return
 	case errors.Is(err, account.ErrEpoch):
 		answers = []wire.Body{&wire.Refusal{Code: wire.CodeOldEpoch}}
 	case errors.Is(err, home.ErrForged):
-		l.dropped(&l.counts.forged, member, err)
+		l.dropped("forged", member, err)
 		answers = []wire.Body{&wire.Refusal{Code: wire.CodeForged}}
 	case errors.Is(err, home.ErrNotFound): // removed meanwhile
 		answers = []wire.Body{&wire.Refusal{Code: wire.CodeUnknown}}
@@ -95,7 +95,6 @@ func (r *request) fresh(o order) (bool, error) {
 
 func (r *request) answer(b wire.Body) {
 	if refusal, ok := b.(*wire.Refusal); ok {
-		r.l.counts.refused.Add(1)
 		r.l.o.Log.Debug("message refused", "type", r.m.Type, "member", r.pos.Member, "code", refusal.Code)
 	}
 	if err := r.l.send(r.pos.Member, r.m.ID, b); err != nil && !errors.Is(err, home.ErrUnavailable) {

@@ -31,7 +31,7 @@ func (r *request) signIn(b *wire.SignIn) ([]wire.Body, error) {
 		return []wire.Body{&wire.Refusal{Code: wire.CodeNonce, Detail: "the nonce has expired", Nonce: nonce}}, nil
 	}
 	if len(b.MemberNonce) != 32 {
-		l.counts.forged.Add(1)
+		l.dropped("forged", r.from.Name, nil)
 		return refuse(wire.CodeForged, "a nonce of 32 bytes is needed"), nil
 	}
 	answer := &wire.SignedIn{Account: a.ID, Epoch: a.Epoch, Nonce: nonce, Devices: make([]wire.Proven, 0, len(b.Devices))}
@@ -56,7 +56,7 @@ func (r *request) signIn(b *wire.SignIn) ([]wire.Body, error) {
 			case dev.Secret.IsZero():
 				code = wire.CodeUnknown
 			case !wire.Equal(member, d.Proof):
-				l.counts.forged.Add(1)
+				l.dropped("forged", r.from.Name, nil)
 				code = wire.CodeForged
 			default:
 				proven, proofs[d.ID] = append(proven, dev), service

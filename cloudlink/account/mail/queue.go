@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -25,12 +24,7 @@ type Queue struct {
 	Undelivered Mailer // gets what Mailer did not accept in time; nil for none
 	Wake        <-chan struct{}
 	Log         *slog.Logger
-
-	failed atomic.Uint64
 }
-
-// Failed returns how many mails were given up.
-func (q *Queue) Failed() uint64 { return q.failed.Load() }
 
 // Run sends mails as they become due, some at once, until ctx ends.
 func (q *Queue) Run(ctx context.Context) {
@@ -106,7 +100,6 @@ func (q *Queue) try(ctx context.Context, m Queued) error {
 
 // giveUp takes an undeliverable mail out of the queue; the account's history and the log show it.
 func (q *Queue) giveUp(ctx context.Context, m Queued, why error) error {
-	q.failed.Add(1)
 	q.Log.Error("mail given up", "mail", m.ID, "tries", m.Tries, "err", why)
 	if q.Undelivered != nil {
 		if err := q.Undelivered.Send(ctx, m.Mail); err != nil {

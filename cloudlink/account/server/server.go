@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -94,13 +93,6 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.Go(func() { s.link.Run(ctx) })
 	parts.Wait()
 	return nil
-}
-
-// Counts returns how many messages, requests and mails were dropped, by reason.
-func (s *Server) Counts() map[string]uint64 {
-	all := map[string]uint64{"throttled": s.Throttled(), "mail_failed": s.queue.Failed() + s.LostMails()}
-	maps.Copy(all, s.link.Counts())
-	return all
 }
 
 // Handler answers the website, and the API at POST /.
