@@ -124,11 +124,14 @@ func TestAStrangerReceivesNothingForTheConsentOfAnother(t *testing.T) {
 	r.await("two devices moved", time.Minute, two(2))
 	run("", "rekey", "--all")
 	run("", "probe")
-	r.await("the second sweep", time.Minute, func(daemon.Status) bool {
-		return strings.Count(r.log.String(), "sweep ended") > 1
+	r.await("the third sweep", 2*time.Minute, func(s daemon.Status) bool {
+		if row(s, bobs).Match != home.Foreign || row(s, bobsOld).Match != home.Foreign {
+			t.Fatalf("the neighbour's cameras are shown as %s and %s", row(s, bobs).Match, row(s, bobsOld).Match)
+		}
+		return strings.Count(r.log.String(), "sweep ended") > 2
 	})
-	r.await("after the second sweep", time.Minute, two(2))
-	clean("after a reset, a probe and two sweeps")
+	r.await("after the third sweep", time.Minute, two(2))
+	clean("after a reset, a probe and three sweeps")
 	for range 3 {
 		r.kill()
 		r.start()
