@@ -25,6 +25,8 @@ type Status struct {
 	Hub      home.HubID    `json:"hub"`
 	Link     string        `json:"link"` // "up" or "down"
 	Reason   string        `json:"reason,omitempty"`
+	// BindLater reports that devices which prove a password of the account are bound by themselves.
+	BindLater bool `json:"bind_later,omitempty"`
 	Addresses
 	Devices []Row `json:"devices"`
 	// Unseen are devices that the vendor's cloud lists and that were not seen here; absent where it has not said.
@@ -81,7 +83,7 @@ func (f *Face) Status() (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: f.o.Hub, Link: "down", Devices: rows}
+	s := Status{Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: f.o.Hub, Link: "down", Devices: rows, BindLater: a.BindLater}
 	up, reason := f.o.Link()
 	if up {
 		s.Link = "up"
@@ -173,6 +175,12 @@ func (f *Face) Private() http.Handler {
 			return nil, err
 		}
 		return f.o.Engine.Probe(ctx, ids)
+	})
+	ask(mux, "bind-later", func(_ context.Context, in struct {
+		On bool `json:"on"`
+	},
+	) (any, error) {
+		return struct{}{}, f.o.Engine.BindLater(in.On)
 	})
 	ask(mux, "remember", func(_ context.Context, in struct {
 		Email     string   `json:"email"`

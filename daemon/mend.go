@@ -42,6 +42,9 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	}
 	r.keep(t, f)
 	if !t.subject.Bound() {
+		if t.subject.Account.BindLater && provedOurs(f) {
+			r.bindLater(t.device) // schedules another job
+		}
 		r.planNext(t, f.Verdict)
 		return
 	}

@@ -106,6 +106,8 @@ type Progress interface {
 type Wishes interface {
 	// Remember adds earlier passwords to the vault, and returns how many were new.
 	Remember(home.AccountID, []home.Credential) (added int, err error)
+	// BindLater records whether devices that prove a password of the account are bound by themselves.
+	BindLater(id home.AccountID, on bool) error
 	// Consent records what the owner allows for bound devices from now on: it replaces what they allowed before. It skips
 	// devices that are not bound.
 	Consent(map[home.DeviceID]home.Consents) error

@@ -76,7 +76,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 		case err == nil && a.NoticeEpoch == old.NoticeEpoch && !bytes.Equal(a.Notice, old.Notice) && !olderNotice(old):
 			return fmt.Errorf("enrol with another notice of epoch %d: %w", a.NoticeEpoch, home.ErrForged)
 		}
-		a.Epoch, a.Exposed = old.Epoch, old.Exposed // the vault's epoch; 0 before the first grant
+		a.Epoch, a.Exposed, a.BindLater = old.Epoch, old.Exposed, old.BindLater // the vault's epoch; 0 before the first grant
 		if err := putAccount(tx, a); err != nil {
 			return err
 		}
@@ -147,6 +147,19 @@ func (s *Store) Expose(id home.AccountID, e home.Epoch) error {
 			return err
 		}
 		a.Exposed = e
+		return putAccount(tx, a)
+	})
+}
+
+// BindLater records the owner's order to bind devices that prove a password of the account as soon as they do, or its
+// end.
+func (s *Store) BindLater(id home.AccountID, on bool) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
+		a, err := accountOf(tx, id)
+		if err != nil || a.BindLater == on {
+			return err
+		}
+		a.BindLater = on
 		return putAccount(tx, a)
 	})
 }

@@ -25,6 +25,7 @@ type accountRecord struct {
 	Brokers     []string `json:"Brokers"`
 	URL         string   `json:"URL"`
 	Exposed     uint64   `json:"Exposed,omitempty"`
+	BindLater   bool     `json:"BindLater,omitempty"`
 }
 
 func accountToDisk(a home.Account) accountRecord {
@@ -34,7 +35,7 @@ func accountToDisk(a home.Account) accountRecord {
 		), Provider: string(a.Provider), Email: a.Email, Epoch: uint64(a.Epoch), ServiceKey: a.ServiceKey,
 		ServiceSeal: a.ServiceSeal,
 		Notice:      a.Notice, NoticeEpoch: uint64(a.NoticeEpoch), NoticeRaw: a.NoticeJSON, Brokers: a.Brokers, URL: a.URL,
-		Exposed: uint64(a.Exposed),
+		Exposed: uint64(a.Exposed), BindLater: a.BindLater,
 	}
 }
 
@@ -44,7 +45,7 @@ func (r accountRecord) home() home.Account {
 			r.ID,
 		), Provider: home.Provider(r.Provider), Email: r.Email, Epoch: home.Epoch(r.Epoch), ServiceKey: r.ServiceKey,
 		ServiceSeal: r.ServiceSeal, Notice: r.Notice, NoticeEpoch: home.Epoch(r.NoticeEpoch), NoticeJSON: r.NoticeRaw,
-		Brokers: r.Brokers, URL: r.URL, Exposed: home.Epoch(r.Exposed),
+		Brokers: r.Brokers, URL: r.URL, Exposed: home.Epoch(r.Exposed), BindLater: r.BindLater,
 	}
 }
 

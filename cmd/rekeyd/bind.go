@@ -24,6 +24,10 @@ prints them. Binding itself sends no password.
 A device that proves that it holds a password of yours is moved to the newest one. A device that was reset, or
 never had an owner, can prove nothing: it receives your password only because you named it, within 24 hours.
 
+With --all --later, a device that is switched on later is bound by itself where it proves a password of yours, in a
+protocol in which a device proves itself first. Whoever knows an old password of yours could play such a device and receive
+the new one: after you reported that somebody may know it, such devices wait for you.
+
 Devices of the protocols "iot" and "smart-aes", and old cameras, receive the password nearly in the clear: every
 program on your network can read it, and whoever takes the address of such a device receives it. They are moved only if
 you allow that, with --allow-cleartext-bind or on a terminal, and you are asked again when they have a new address.`,
@@ -38,9 +42,17 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 		false,
 		"every device that proves a password of yours, and after a question those that name your account",
 	)
+	later := c.Flags().Bool(
+		"later",
+		false,
+		"with --all: and from now on every device that proves a password of yours, also when it is switched on later",
+	)
 	yes := c.Flags().Bool("yes", false, "with --all: answer that question with yes")
 	c.Args = terminal.Args(func(_ *cobra.Command, names []string) error {
 		switch {
+		case c.Flags().Changed("later") && !*later && !*all && len(names) == 0: // it ends the order
+		case *later && !*all:
+			return errors.New("--later goes with --all")
 		case *all == (len(names) > 0):
 			return errors.New("name devices, or give --all")
 		case *yes && !*all:
@@ -55,6 +67,11 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 		}
 		if s.Account == "" {
 			return &home.Error{Op: "bind", Err: home.ErrNoAccount, Hint: "sign in first, with: rekeyd login EMAIL"}
+		}
+		if c.Flags().Changed("later") {
+			if err := orderLater(c, *later); err != nil || !*all {
+				return err
+			}
 		}
 		what, ids := "bind", []home.DeviceID(nil)
 		if *all {
@@ -93,6 +110,23 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 		return nil
 	}
 	return c
+}
+
+// orderLater has devices bound by themselves as soon as they prove a password of the account, or ends that.
+func orderLater(c *cobra.Command, on bool) error {
+	in := struct {
+		On bool `json:"on"`
+	}{on}
+	if err := dialHub(stateOf(c)).call(c.Context(), http.MethodPost, "/v1/bind-later", in, nil); err != nil {
+		return err
+	}
+	if on {
+		fmt.Fprintln(c.OutOrStdout(), "from now on a device that proves a password of yours is bound by itself; to end that: "+
+			"rekeyd bind --later=false")
+	} else {
+		fmt.Fprintln(c.OutOrStdout(), "devices are bound by your order only")
+	}
+	return nil
 }
 
 // ours returns the unbound devices that proved a password of the account, and those that only name it where the owner

@@ -47,7 +47,9 @@ type Account struct {
 	Provider Provider `json:",omitempty"`
 	Email    string   // as registered: devices hash it in the letter case in which it was typed
 	Epoch    Epoch    // the newest epoch whose grant is in the vault
-	Exposed  Epoch    // the newest epoch that began because somebody else may know an older password; 0 for none
+	// BindLater is the owner's order to bind devices that prove a password of the account as soon as they do.
+	BindLater bool
+	Exposed   Epoch // the newest epoch that began because somebody else may know an older password; 0 for none
 
 	ServiceKey  []byte   // the account service's Ed25519 key, pinned when the hub enrolled
 	ServiceSeal []byte   // the account service's X25519 key, to seal binding secrets to
