@@ -1,8 +1,9 @@
-// Package account is the account service: one account, three doors (the tpCamera app, the Kasa app, the website), a forgotten
-// password that is reset by mail through any of them, and the consequences for hubs and devices.
+// Package account is the account service: one account, three doors (the tpCamera app, the Kasa app, the website), a
+// forgotten password that is reset by mail through any of them, and the consequences for hubs and devices.
 //
-// This package has the terms (terms.go), the use cases of an owner, and the Store interface (store.go). Around it stand the stores
-// (boltstore), the MQTT end (link), the vendor's JSON API (api), the website (site) and the mail (mail); package server puts them together.
+// This package has the terms (terms.go), the use cases of an owner, and the Store interface (store.go). Around it
+// stand the stores (boltstore), the MQTT end (link), the vendor's JSON API (api), the website (site) and the mail
+// (mail); package server puts them together.
 package account
 
 import (
@@ -67,7 +68,8 @@ func New(o Options) (*Service, error) {
 		errs = append(errs, errors.New("store and log are needed"))
 	}
 	u, err := url.Parse(o.BaseURL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" ||
+		u.User != nil {
 		errs = append(errs, errors.New("base URL: want one like https://account.example.org"))
 	}
 	for _, b := range o.HubBrokers {
@@ -86,10 +88,12 @@ func New(o Options) (*Service, error) {
 	}
 	p := o.Policy
 	s := &Service{
-		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), st: o.Store, hash: newHasher(p), logins: newLockout(p.LoginFailures), terminals: newLockout(terminalGuesses),
-		forgots: newLimiter(p.ForgotPerHour, time.Hour), pauses: newLimiter(1, p.ForgotPause),
+		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), st: o.Store, hash: newHasher(p), logins: newLockout(p.LoginFailures),
+		terminals: newLockout(terminalGuesses),
+		forgots:   newLimiter(p.ForgotPerHour, time.Hour), pauses: newLimiter(1, p.ForgotPause),
 		askers: newLimiter(p.ForgotFrom, 10*time.Minute), sprays: newLimiter(p.LoginFrom, failureWindow),
-		waiting: newPerKeyLimit(loginsEach), drops: NewDrops(o.Log), asked: make(chan forgotten, 1024), mails: make(chan struct{}, 1), Epochs: newNews(),
+		waiting: newPerKeyLimit(loginsEach), drops: NewDrops(o.Log), asked: make(chan forgotten, 1024),
+		mails: make(chan struct{}, 1), Epochs: newNews(),
 	}
 	s.letters = mail.Letters{BaseURL: s.base}
 	if s.id, err = s.st.Identity(); err != nil {
@@ -98,7 +102,8 @@ func New(o Options) (*Service, error) {
 	return s, nil
 }
 
-// loginsEach is how many logins of one network address wait for their hash, so that the turn of another address comes soon.
+// loginsEach is how many logins of one network address wait for their hash, so that the turn of another address comes
+// soon.
 const loginsEach = 4
 
 // Identity returns the service's keys.
@@ -116,7 +121,8 @@ func (s *Service) Now() time.Time { return s.o.Now().UTC().Round(0) }
 // MailQueued is poked when a mail was queued.
 func (s *Service) MailQueued() <-chan struct{} { return s.mails }
 
-// Run sends the mails that were asked for, deletes what has expired, and gives back the memory of logins, until ctx ends.
+// Run sends the mails that were asked for, deletes what has expired, and gives back the memory of logins, until ctx
+// ends.
 func (s *Service) Run(ctx context.Context) {
 	var parts sync.WaitGroup
 	parts.Go(func() { s.forgottenLoop(ctx) })

@@ -41,14 +41,14 @@ func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
 			if code := c.call(token, "getDeviceList", p{}, nil); code != v1.TokenExpired {
 				t.Errorf("old token: %d", code)
 			}
-			if code := c.call("", "refreshToken", p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}, nil); code != v1.RefreshExpired {
+			if code := c.renew("", refresh); code != v1.RefreshExpired {
 				t.Errorf("old refresh token: %d", code)
 			}
 			for app, e := range old {
 				if code := c.call(e.token, "getDeviceList", p{}, nil); code != v1.TokenExpired {
 					t.Errorf("old token of %s: %d", app, code)
 				}
-				if code := c.call("", "refreshToken", p{"appType": app, "terminalUUID": "t", "refreshToken": e.refresh}, nil); code != v1.RefreshExpired {
+				if code := c.renew(app, e.refresh); code != v1.RefreshExpired {
 					t.Errorf("old refresh token of %s: %d", app, code)
 				}
 				if _, _, code := c.login(password, app); code != v1.WrongPassword {
@@ -62,7 +62,7 @@ func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
 			if code != 0 {
 				t.Fatalf("new password: %d", code)
 			}
-			if code := c.call("", "refreshToken", p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}, nil); code != 0 {
+			if code := c.renew("", refresh); code != 0 {
 				t.Errorf("new refresh token: %d", code)
 			}
 			if listed, online := c.online(token); listed != 300 || online != 0 {
@@ -70,7 +70,8 @@ func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
 			}
 
 			g := want[*wire.Grant](t, hub.next(""))
-			if err := g.Notice.Verify(c.s.Identity().Keys, hub.account); err != nil || g.Notice.Epoch != 2 || g.Notice.Via != door || g.Notice.Cause != "reset" {
+			err := g.Notice.Verify(c.s.Identity().Keys, hub.account)
+			if err != nil || g.Notice.Epoch != 2 || g.Notice.Via != door || g.Notice.Cause != "reset" {
 				t.Fatalf("notice %+v: %v", g.Notice, err)
 			}
 			in, err := hub.id.OpenGrant(hub.id.Name, g)

@@ -29,10 +29,23 @@ func TestEveryBadRequestHasItsAnswer(t *testing.T) {
 		{"", `{"method":"login","params":[]}`, 200, `"error_code":-10100`},
 		{"", `{"method":"login","params":{}}`, 200, `"error_code":-20104`},
 		{"", `{"method":"login"}`, 200, `"error_code":-20104`},
-		{"", `{"method":"login","params":{"appType":"x","cloudUserName":"a@b.c","cloudPassword":"p"}}`, 200, `"error_code":-20104`},
-		{"", `{"method":"login","params":{"appType":"x","cloudUserName":null,"cloudPassword":"p","terminalUUID":""}}`, 200, `"error_code":-20104`},
-		{"", `{"method":"login","params":{"appType":"x","cloudUserName":7,"cloudPassword":"p","terminalUUID":""}}`, 200, `"error_code":-20107`},
-		{"", `{"method":"login","params":{"appType":"x","cloudUserName":"` + strings.Repeat("a", 9000) + `","cloudPassword":"p","terminalUUID":""}}`, 200, `"error_code":-20601`},
+		{
+			"", `{"method":"login","params":{"appType":"x","cloudUserName":"a@b.c","cloudPassword":"p"}}`,
+			200, `"error_code":-20104`,
+		},
+		{
+			"", `{"method":"login","params":{"appType":"x","cloudUserName":null,"cloudPassword":"p","terminalUUID":""}}`,
+			200, `"error_code":-20104`,
+		},
+		{
+			"", `{"method":"login","params":{"appType":"x","cloudUserName":7,"cloudPassword":"p","terminalUUID":""}}`,
+			200, `"error_code":-20107`,
+		},
+		{
+			"", `{"method":"login","params":{"appType":"x","cloudUserName":"` + strings.Repeat("a", 9000) +
+				`","cloudPassword":"p","terminalUUID":""}}`,
+			200, `"error_code":-20601`,
+		},
 		{"", `{"method":"nothing"}`, 200, `"error_code":-20107`},
 		{"", `{"method":"getDeviceList"}`, 200, `"error_code":-20651`},
 		{"nonsense", `{"method":"getDeviceList"}`, 200, `"error_code":-20651`},
@@ -47,11 +60,20 @@ func TestEveryBadRequestHasItsAnswer(t *testing.T) {
 		{"", `{"method":"getResetPasswordEmail","params":{"email":"Anna <a@b.c>"}}`, 200, `"error_code":-20200`},
 		{"", `{"method":"getResetPasswordEmail","params":{"email":"аnna@example.org"}}`, 200, `"error_code":-20200`},
 		{"", `{"method":"getResetPasswordEmail","params":{"email":"a@b.c","door":"window"}}`, 200, `"error_code":-20107`},
-		{"", `{"method":"refreshToken","params":{"appType":"","terminalUUID":"","refreshToken":"x"}}`, 200, `"error_code":-20655`},
+		{
+			"", `{"method":"refreshToken","params":{"appType":"","terminalUUID":"","refreshToken":"x"}}`,
+			200, `"error_code":-20655`,
+		},
 		{"", `{"method":"resetPassword","params":{"token":"x","newPassword":"y"}}`, 200, `"error_code":-20673`},
 		{"", `{"method":"register","params":{"email":"b@example.org","password":"too short"}}`, 200, `"error_code":-20615`},
-		{"", `{"method":"register","params":{"email":"B@EXAMPLE.org ","password":"` + password + `"}}`, 200, `"error_code":-20200`},
-		{"", `{"method":"register","params":{"email":"` + strings.ToUpper(email) + `","password":"` + password + `"}}`, 200, `"error_code":-20690`},
+		{
+			"", `{"method":"register","params":{"email":"B@EXAMPLE.org ","password":"` + password + `"}}`,
+			200, `"error_code":-20200`,
+		},
+		{
+			"", `{"method":"register","params":{"email":"` + strings.ToUpper(email) + `","password":"` + password + `"}}`,
+			200, `"error_code":-20690`,
+		},
 		{"", `{"method":"` + strings.Repeat("x", 70<<10) + `"}`, 413, `"error_code":-10100`},
 	} {
 		resp, err := http.Post(c.web.URL+"/?token="+x.token, "application/json", strings.NewReader(x.body))
@@ -87,7 +109,13 @@ func TestCamerasOfTheNCClassAreForTheirOwnApp(t *testing.T) {
 	token := c.signIn()
 	hub, _ := c.hub(c.pair(token))
 	secrets := []home.Secret{home.SecretBytes(wire.NewSeed()), home.SecretBytes(wire.NewSeed())}
-	hub.bind([]wire.Device{{ID: "cam", Kind: "camera", Protocol: "nc", Model: "NC250"}, {ID: "plug", Kind: "plug", Protocol: "iot", Model: "HS100", MAC: "50c7bf010203"}}, secrets)
+	hub.bind(
+		[]wire.Device{
+			{ID: "cam", Kind: "camera", Protocol: "nc", Model: "NC250"},
+			{ID: "plug", Kind: "plug", Protocol: "iot", Model: "HS100", MAC: "50c7bf010203"},
+		},
+		secrets,
+	)
 	other, _, _ := c.login(password, "tpCamera_Android")
 	if listed, _ := c.online(token); listed != 1 {
 		t.Errorf("%d listed to Kasa", listed)

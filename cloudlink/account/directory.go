@@ -1,6 +1,7 @@
 package account
 
-// AccountOf returns the account of a member, or one that has bound a native device which has not enrolled yet. It is for the broker.
+// AccountOf returns the account of a member, or one that has bound a native device which has not enrolled yet. It is
+// for the broker.
 func (s *Service) AccountOf(name string) (string, bool) {
 	if m, err := s.st.Member(name); err == nil {
 		return m.Account, true

@@ -44,5 +44,6 @@ var (
 	errSignedOut   = Refused(v1.TokenExpired, "Token expired")
 )
 
-// Normal is the form in which an e-mail address is looked up. Devices hash it as it was typed, so that form is kept beside it.
+// Normal is the form in which an e-mail address is looked up. Devices hash it as it was typed, so that form is kept
+// beside it.
 func Normal(email string) string { return strings.ToLower(strings.TrimSpace(email)) }

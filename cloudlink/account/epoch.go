@@ -28,8 +28,8 @@ type Begun struct {
 	Ticket  string // for Watch
 }
 
-// begin begins an epoch, in one transaction of the store. What a crash after that loses is repeated: notices at every connect, grants to
-// whoever asks. Errors: ErrEpoch, ErrUsed.
+// begin begins an epoch, in one transaction of the store. What a crash after that loses is repeated: notices at every
+// connect, grants to whoever asks. Errors: ErrEpoch, ErrUsed.
 func (s *Service) begin(c change) (Begun, error) {
 	next, err := home.Epoch(c.account.Epoch).Next()
 	if err != nil {
@@ -65,8 +65,10 @@ func (s *Service) begin(c change) (Begun, error) {
 		return Begun{}, err
 	}
 	s.logins.open(Normal(a.Email))
-	s.o.Log.Info("epoch begun", "account", a.ID, "epoch", a.Epoch, "cause", c.cause, "door", c.door, "members", len(t.Grants),
-		"left_out", len(c.leaveOut))
+	s.o.Log.Info(
+		"epoch begun", "account", a.ID, "epoch", a.Epoch, "cause", c.cause, "door", c.door, "members", len(t.Grants),
+		"left_out", len(c.leaveOut),
+	)
 	poke(s.mails)
 	s.Epochs.Add(a.ID)
 	s.Changes.Add(a.ID)
@@ -88,7 +90,8 @@ func (s *Service) grants(a Account, password home.Secret) ([]Grant, error) {
 	return gs, nil
 }
 
-// SealGrant seals the newest epoch of an account to a member. A hub gets the password, where it is known; a native device never does.
+// SealGrant seals the newest epoch of an account to a member. A hub gets the password, where it is known; a native
+// device never does.
 func SealGrant(a Account, m Member, password home.Secret) (Grant, error) {
 	in := wire.Granted{Secret: a.Secret}
 	if m.IsHub() {

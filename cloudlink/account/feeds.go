@@ -76,7 +76,8 @@ func (n *News) Take() []string {
 	return all
 }
 
-// Report is what a hub publishes about a device. It is shown, and decides nothing: on a foreign broker anybody can publish it.
+// Report is what a hub publishes about a device. It is shown, and decides nothing: on a foreign broker anybody can
+// publish it.
 type Report struct {
 	Name    string     `json:"name"`
 	Verdict home.State `json:"verdict"`

@@ -163,7 +163,9 @@ func openWith(t testing.TB, mail mail.Mailer, set func(*account.Policy)) *cloud 
 func openAt(t testing.TB, dir string, mail mail.Mailer, set func(*account.Policy)) *cloud {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	c := &cloud{t: t, dir: dir, policy: quick(), mail: &spool{}, mailer: mail, late: &spool{}, log: &log{}, carried: &log{}}
+	c := &cloud{
+		t: t, dir: dir, policy: quick(), mail: &spool{}, mailer: mail, late: &spool{}, log: &log{}, carried: &log{},
+	}
 	if c.mailer == nil {
 		c.mailer = c.mail
 	}
@@ -196,8 +198,9 @@ func (c *cloud) start() {
 		t.Fatal(err)
 	}
 	c.s, err = server.New(server.Options{
-		Store: st, BaseURL: "http://" + c.web.Listener.Addr().String(), Brokers: []string{c.broker}, Mail: c.mailer, Undelivered: c.late,
-		Policy: c.policy, Log: lg, Now: c.clock.now,
+		Store: st, BaseURL: "http://" + c.web.Listener.Addr().String(), Brokers: []string{c.broker}, Mail: c.mailer,
+		Undelivered: c.late,
+		Policy:      c.policy, Log: lg, Now: c.clock.now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -266,6 +269,12 @@ func (c *cloud) login(pw, app string) (token, refresh string, code v1.Code) {
 		"appType": app, "cloudUserName": email, "cloudPassword": pw, "terminalUUID": "t", "refreshTokenNeeded": true,
 	}, &r)
 	return r.Token, r.RefreshToken, code
+}
+
+// renew renews a session with a refresh token.
+func (c *cloud) renew(app, refresh string) v1.Code {
+	c.t.Helper()
+	return c.call("", "refreshToken", p{"appType": app, "terminalUUID": "t", "refreshToken": refresh}, nil)
 }
 
 func (c *cloud) signIn() string {

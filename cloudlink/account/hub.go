@@ -53,8 +53,8 @@ func (s *Service) HubsAndDevices(account string) (hubs, devices int, err error) 
 	return hubs, devices, err
 }
 
-// pair makes a pairing for the owner of an account. The hub is given the password too, where it is known here: without it a hub can
-// move no device before the next change.
+// pair makes a pairing for the owner of an account. The hub is given the password too, where it is known here:
+// without it a hub can move no device before the next change.
 func (s *Service) pair(a Account, password home.Secret) (pairing.Pairing, error) {
 	if len(s.o.HubBrokers) == 0 {
 		return pairing.Pairing{}, fmt.Errorf("pairing: no broker: %w", home.ErrUnavailable)
@@ -64,7 +64,10 @@ func (s *Service) pair(a Account, password home.Secret) (pairing.Pairing, error)
 		Brokers: wire.Brokers(s.o.HubBrokers), URL: cmp.Or(s.o.HubURL, s.base),
 	}
 	now := s.Now()
-	offer := Pairing{Name: p.Name, Account: a.ID, Secret: p.Secret, Password: password, Epoch: a.Epoch, Expires: now.Add(s.o.Policy.PairingLife)}
+	offer := Pairing{
+		Name: p.Name, Account: a.ID, Secret: p.Secret, Password: password, Epoch: a.Epoch,
+		Expires: now.Add(s.o.Policy.PairingLife),
+	}
 	return p, s.st.AddPairing(offer, Event{At: now, What: "pairing made"})
 }
 
@@ -96,7 +99,8 @@ type DeviceInfo struct {
 	Since    time.Time  // of Verdict
 }
 
-// Shown tells whether a device is shown at a door: cameras of the NC class at tpCamera only, as the vendor does; others everywhere.
+// Shown tells whether a device is shown at a door: cameras of the NC class at tpCamera only, as the vendor does;
+// others everywhere.
 func Shown(model, door string) bool {
 	return door == DoorTPCamera || !strings.HasPrefix(strings.ToUpper(model), "NC")
 }

@@ -15,21 +15,30 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 )
 
-// calls are calls that are well-formed and refused all the same, or change nothing: each of their fields is spoilt in turn.
+// calls are calls that are well-formed and refused all the same, or change nothing: each of their fields is spoilt in
+// turn.
 var calls = []struct {
 	method   string
 	token    bool
 	required p
 	optional p
 }{
-	{"login", false, p{"appType": "Kasa_Android", "cloudUserName": email, "cloudPassword": "wrong-Horse-Battery", "terminalUUID": "t"}, p{"refreshTokenNeeded": true}},
+	{
+		"login", false,
+		p{"appType": "Kasa_Android", "cloudUserName": email, "cloudPassword": "wrong-Horse-Battery", "terminalUUID": "t"},
+		p{"refreshTokenNeeded": true},
+	},
 	{"refreshToken", false, p{"appType": "Kasa_Android", "terminalUUID": "t", "refreshToken": "none"}, nil},
 	{"register", false, p{"email": "no address", "password": "short"}, p{"appType": "x"}},
 	{"activate", false, p{"token": "none"}, nil},
 	{"getResetPasswordEmail", false, p{"email": "nobody@example.org"}, p{"door": "kasa", "appType": "x"}},
 	{"resetInfo", false, p{"token": "none"}, nil},
 	{"resetPassword", false, p{"token": "none", "newPassword": second}, p{"leaveOut": []string{"hub-x"}}},
-	{"modifyCloudPassword", false, p{"cloudUserName": email, "oldCloudPassword": "wrong-Horse-Battery", "newCloudPassword": second}, p{"appType": "x"}},
+	{
+		"modifyCloudPassword", false,
+		p{"cloudUserName": email, "oldCloudPassword": "wrong-Horse-Battery", "newCloudPassword": second},
+		p{"appType": "x"},
+	},
 	{"getAccountStatusAndUrl", false, p{"appType": "x", "cloudUserName": email}, nil},
 	{"bindDevice", false, p{"deviceId": "plug", "cloudUserName": email, "cloudPassword": "wrong-Horse-Battery"}, nil},
 	{"unbindDevice", true, p{"deviceId": "plug"}, nil},
@@ -37,7 +46,8 @@ var calls = []struct {
 	{"removeHub", true, p{"hub": "hub-x"}, nil},
 }
 
-// spoilt is what a field can hold that it should not, and what the answer is then: 0 for whatever the method says of such a text.
+// spoilt is what a field can hold that it should not, and what the answer is then: 0 for whatever the method says of
+// such a text.
 var spoilt = []struct {
 	name  string
 	value string // JSON; empty for none
@@ -197,7 +207,9 @@ func (c *cloud) serve() (addr string) {
 // from returns a client at another loopback address.
 func from(ip string) *http.Client {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
-	return &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: d.DialContext, MaxIdleConnsPerHost: 100}}
+	return &http.Client{
+		Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: d.DialContext, MaxIdleConnsPerHost: 100},
+	}
 }
 
 func TestAFloodFromOneAddressDoesNotStopAnother(t *testing.T) {
@@ -213,7 +225,8 @@ func TestAFloodFromOneAddressDoesNotStopAnother(t *testing.T) {
 	defer flooder.CloseIdleConnections()
 	done := make(chan []time.Duration, 64)
 	for i := range cap(done) {
-		body := fmt.Sprintf(`{"method":"login","params":{"appType":"x","cloudUserName":"someone-%d@example.org","cloudPassword":"p","terminalUUID":""}}`, i)
+		body := fmt.Sprintf(`{"method":"login","params":{"appType":"x","cloudUserName":"someone-%d@example.org",`+
+			`"cloudPassword":"p","terminalUUID":""}}`, i)
 		go func() {
 			var waits []time.Duration
 			defer func() { done <- waits }()
@@ -235,7 +248,10 @@ func TestAFloodFromOneAddressDoesNotStopAnother(t *testing.T) {
 	for range 10 {
 		begun := time.Now()
 		resp, err := owner.Post("http://"+addr, "application/json", strings.NewReader(fmt.Sprintf(
-			`{"method":"login","params":{"appType":"x","cloudUserName":%q,"cloudPassword":%q,"terminalUUID":""}}`, email, password)))
+			`{"method":"login","params":{"appType":"x","cloudUserName":%q,"cloudPassword":%q,"terminalUUID":""}}`,
+			email,
+			password,
+		)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,10 +34,12 @@ func (c *cloud) last(page string) mail.Mail {
 func TestEveryMailSaysTheSameInTextAndInHTML(t *testing.T) {
 	for lang, says := range map[string]map[string]string{
 		"en": {
-			"/activate": "Somebody registered an account", "/forgot": "which has one already", "/reset": "through the tpCamera app", "/notme": "If this was not you",
+			"/activate": "Somebody registered an account", "/forgot": "which has one already",
+			"/reset": "through the tpCamera app", "/notme": "If this was not you",
 		},
 		"ru": {
-			"/activate": "Кто-то зарегистрировал", "/forgot": "а она уже есть", "/reset": "через приложение tpCamera", "/notme": "Если это были не вы",
+			"/activate": "Кто-то зарегистрировал", "/forgot": "а она уже есть", "/reset": "через приложение tpCamera",
+			"/notme": "Если это были не вы",
 		},
 	} {
 		t.Run(lang, func(t *testing.T) {
@@ -62,7 +64,8 @@ func TestEveryMailSaysTheSameInTextAndInHTML(t *testing.T) {
 			}
 			ask(register)
 			c.last("/forgot")
-			if code := c.call("", "getResetPasswordEmail", p{"email": email, "door": "tpcamera"}, nil); code != 0 { // its client speaks English
+			// its client speaks English
+			if code := c.call("", "getResetPasswordEmail", p{"email": email, "door": "tpcamera"}, nil); code != 0 {
 				t.Fatal(code)
 			}
 			if code := c.reset(tokenIn.FindStringSubmatch(c.last("/reset").Text)[1], second); code != 0 {
@@ -74,7 +77,8 @@ func TestEveryMailSaysTheSameInTextAndInHTML(t *testing.T) {
 				if !strings.Contains(plain, text) || m.Lang != lang || !strings.Contains(m.HTML, `<html lang="`+lang+`">`) {
 					t.Errorf("%s in %s:\n%s", page, m.Lang, m.Text)
 				}
-				if cyrillic := strings.ContainsFunc(m.Subject, func(r rune) bool { return unicode.Is(unicode.Cyrillic, r) }); cyrillic != (lang == "ru") {
+				isCyrillic := func(r rune) bool { return unicode.Is(unicode.Cyrillic, r) }
+				if strings.ContainsFunc(m.Subject, isCyrillic) != (lang == "ru") {
 					t.Errorf("subject %q", m.Subject)
 				}
 				link := regexp.MustCompile(`(?m)^http://\S+$`).FindString(m.Text)

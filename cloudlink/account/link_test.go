@@ -147,7 +147,8 @@ func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
 	c.clock.add(11 * time.Minute) // past the life of the nonce
 	hub.publish(raw)
 	again := want[*wire.SignedIn](t, hub.next(id))
-	if before.Nonce, again.Nonce = nil, nil; !reflect.DeepEqual(before, again) || len(again.Devices) != 2 || len(again.Refused) != 1 {
+	if before.Nonce, again.Nonce = nil, nil; !reflect.DeepEqual(before, again) || len(again.Devices) != 2 ||
+		len(again.Refused) != 1 {
 		t.Errorf("%+v, and again %+v", before, again)
 	}
 
@@ -169,7 +170,8 @@ func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
 	c.dropped("replayed", 1)
 }
 
-// Whoever has an old copy of a hub's state can sign as the hub, and has its sealing key and the secrets of its epochs as they were.
+// Whoever has an old copy of a hub's state can sign as the hub, and has its sealing key and the secrets of its epochs
+// as they were.
 func TestAnOldCopyOfAHubOpensNothingLater(t *testing.T) {
 	c := open(t, nil)
 	c.register()
@@ -191,7 +193,9 @@ func TestAnOldCopyOfAHubOpensNothingLater(t *testing.T) {
 	if _, err := hub.id.Open(wire.ChallengeInfo(hub.account, hub.id.Name), w.Challenge); err == nil {
 		t.Error("the copy opens the challenge")
 	}
-	for name, guess := range map[string][]byte{"the old challenge": challenge, "none": nil, "the sealed one": w.Challenge} {
+	for name, guess := range map[string][]byte{
+		"the old challenge": challenge, "none": nil, "the sealed one": w.Challenge,
+	} {
 		raw, id, _ := stolen.acks(1, secret, guess)
 		stolen.publish(raw)
 		refusedWith(t, stolen.next(id), wire.CodeForged)
@@ -249,7 +253,10 @@ func TestWhatIsDroppedIsCountedAndChangesNothing(t *testing.T) {
 	parts[1] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(payload), gs[0].id, gs[1].id, 1)))
 	hub.publish([]byte(strings.Join(parts, ".")))
 	c.dropped("forged", 1)
-	expired := &wire.Message{ID: wire.NewID(), To: c.s.Name(), Seq: hub.seq + 1, At: 1, Exp: 2, Body: &wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}}}
+	expired := &wire.Message{
+		ID: wire.NewID(), To: c.s.Name(), Seq: hub.seq + 1, At: 1, Exp: 2,
+		Body: &wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}},
+	}
 	late, err := hub.id.Sign(expired)
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +277,10 @@ func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 		t.Fatal(code)
 	}
 	var r struct{ Token string }
-	c.call("", "login", p{"appType": "", "cloudUserName": "other@example.org", "cloudPassword": password, "terminalUUID": ""}, &r)
+	c.call(
+		"", "login", p{"appType": "", "cloudUserName": "other@example.org", "cloudPassword": password, "terminalUUID": ""},
+		&r,
+	)
 	w := c.pair(r.Token)
 	other := c.member(wire.RoleHub, w.Account)
 	raw, id := other.raw(enrolment(other.id, w))
@@ -300,12 +310,15 @@ func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 	if code := c.call(r.Token, "unbindDevice", p{"deviceId": gs[0].id}, nil); code != -20580 {
 		t.Error(code)
 	}
-	if code := c.call("", "bindDevice", p{"deviceId": gs[0].id, "cloudUserName": "other@example.org", "cloudPassword": password}, nil); code != 0 {
+	credential := p{"deviceId": gs[0].id, "cloudUserName": "other@example.org", "cloudPassword": password}
+	if code := c.call("", "bindDevice", credential, nil); code != 0 {
 		t.Error(code)
 	}
 
 	// Both accounts can bind a device of the same ID. To each it is its own.
-	bound := other.bind([]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Secret{home.SecretBytes(wire.NewSeed())})
+	bound := other.bind(
+		[]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Secret{home.SecretBytes(wire.NewSeed())},
+	)
 	if r := want[*wire.Receipt](t, bound); len(r.Refused) != 0 {
 		t.Errorf("binding was blocked by another account: %+v", r)
 	}
@@ -349,10 +362,14 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 	}
 	refusedWith(t, enrol(), wire.CodeUnknown) // no hub has bound it
 	zeroes := home.SecretBytes(make([]byte, 32))
-	if r := want[*wire.Receipt](t, hub.bind([]wire.Device{{ID: cam.id.Name, Kind: "camera", Protocol: "native"}}, []home.Secret{zeroes})); len(r.Refused) > 0 {
+	camera := []wire.Device{{ID: cam.id.Name, Kind: "camera", Protocol: "native"}}
+	if r := want[*wire.Receipt](t, hub.bind(camera, []home.Secret{zeroes})); len(r.Refused) > 0 {
 		t.Fatal(r.Refused)
 	}
-	if r := want[*wire.Receipt](t, hub.bind([]wire.Device{{ID: "plug-0", Kind: "plug", Protocol: "native"}, {ID: "plug-1", Kind: "plug", Protocol: "iot"}}, []home.Secret{zeroes, zeroes})); len(r.Refused) != 2 {
+	plugs := []wire.Device{
+		{ID: "plug-0", Kind: "plug", Protocol: "native"}, {ID: "plug-1", Kind: "plug", Protocol: "iot"},
+	}
+	if r := want[*wire.Receipt](t, hub.bind(plugs, []home.Secret{zeroes, zeroes})); len(r.Refused) != 2 {
 		t.Fatal("devices without keys or secret were bound")
 	}
 	e := want[*wire.Enrolled](t, enrol())
@@ -361,7 +378,9 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 	}
 	ask := func() (signedIn bool) {
 		t.Helper()
-		answer := want[*wire.SignedIn](t, hub.tries(2, home.SecretBytes(wire.NewSeed()), []gadget{{cam.id.Name, binding}}, nil))
+		answer := want[*wire.SignedIn](
+			t, hub.tries(2, home.SecretBytes(wire.NewSeed()), []gadget{{cam.id.Name, binding}}, nil),
+		)
 		switch {
 		case len(answer.Devices) == 1 && len(answer.Devices[0].Proof) == 0:
 			return true

@@ -61,8 +61,8 @@ func TestNoLockIsHeldAcrossIO(t *testing.T) {
 	}
 }
 
-// underLock returns the calls of a function between its calls of Lock and Unlock, in the order of the text. A block that
-// unlocks and leaves the function does not end the lock of what stands behind it.
+// underLock returns the calls of a function between its calls of Lock and Unlock, in the order of the text. A block
+// that unlocks and leaves the function does not end the lock of what stands behind it.
 func underLock(body *ast.BlockStmt, locks *int) (calls []*ast.CallExpr) {
 	held := false
 	var walk func(n ast.Node) bool

@@ -23,9 +23,9 @@ type Visitor struct {
 	Terminal, TerminalCookie, entry string
 }
 
-// Authenticate returns the account that email and password open. A wrong password and an unknown address get the same answer after the
-// same time. Too many failures lock the address, whether or not it has an account; a terminal that signed in before has
-// a limit of its own.
+// Authenticate returns the account that email and password open. A wrong password and an unknown address get the same
+// answer after the same time. Too many failures lock the address, whether or not it has an account; a terminal that
+// signed in before has a limit of its own.
 func (s *Service) Authenticate(ctx context.Context, email, password string, v Visitor) (Account, error) {
 	key := Normal(email)
 	if len(key) > 254 || len(password) > 256 {

@@ -40,14 +40,16 @@ func (c *cloud) member(r wire.Role, accountID string) *by {
 func (c *cloud) connect(id *wire.Identity, accountID string) *by {
 	c.t.Helper()
 	m := &by{
-		t: c.t, c: c, id: id, account: accountID, in: make(chan *wire.Message, 1024), notices: make(chan wire.Notice, 64), up: make(chan bool, 8),
+		t: c.t, c: c, id: id, account: accountID, in: make(chan *wire.Message, 1024), notices: make(chan wire.Notice, 64),
+		up:  make(chan bool, 8),
 		seq: uint64(time.Now().UnixNano()),
 	}
 	var err error
 	m.conn, err = mqtt.New(mqtt.Options{
 		Brokers: []string{c.broker}, ClientID: id.Name, Username: id.Name, Password: id.Login(),
 		Filters: []string{wire.InboxTopic(id.Name), wire.NoticeTopic(accountID)},
-		Receive: m.receive, Up: func(up bool) { m.up <- up }, Log: slog.New(slog.DiscardHandler), MinPause: 10 * time.Millisecond,
+		Receive: m.receive, Up: func(up bool) { m.up <- up }, Log: slog.New(slog.DiscardHandler),
+		MinPause: 10 * time.Millisecond,
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -250,8 +252,12 @@ func (m *by) plugs(prefix string, n int) []gadget {
 		var ds []wire.Device
 		var ss []home.Secret
 		for len(gs) < n && len(ds) < 256 {
-			g := gadget{prefix + string(rune('a'+len(gs)/676%26)) + string(rune('a'+len(gs)/26%26)) + string(rune('a'+len(gs)%26)), home.SecretBytes(wire.NewSeed())}
-			gs, ds, ss = append(gs, g), append(ds, wire.Device{ID: g.id, Kind: "plug", Protocol: "iot", Name: "a plug"}), append(ss, g.secret)
+			g := gadget{
+				prefix + string(rune('a'+len(gs)/676%26)) + string(rune('a'+len(gs)/26%26)) + string(rune('a'+len(gs)%26)),
+				home.SecretBytes(wire.NewSeed()),
+			}
+			gs, ss = append(gs, g), append(ss, g.secret)
+			ds = append(ds, wire.Device{ID: g.id, Kind: "plug", Protocol: "iot", Name: "a plug"})
 		}
 		if r := want[*wire.Receipt](m.t, m.bind(ds, ss)); len(r.Refused) > 0 {
 			m.t.Fatalf("bind refused: %v", r.Refused)
@@ -278,7 +284,8 @@ func (m *by) hello(epoch uint64) ([]*wire.Grant, *wire.Welcome) {
 	}
 }
 
-// acks acknowledges an epoch with a new sealing key, by the challenge of a welcome, and returns the message and the key.
+// acks acknowledges an epoch with a new sealing key, by the challenge of a welcome, and returns the message and the
+// key.
 func (m *by) acks(epoch uint64, secret home.Secret, challenge []byte) (raw []byte, id string, next *wire.Sealer) {
 	m.t.Helper()
 	next, err := wire.NewSealer(wire.NewSeed())
@@ -287,7 +294,8 @@ func (m *by) acks(epoch uint64, secret home.Secret, challenge []byte) (raw []byt
 	}
 	raw, id = m.signed(func(id string) wire.Body {
 		change := wire.KeyChange{
-			Account: m.account, Member: m.id.Name, Epoch: epoch, Seal: next.Public, Message: id, EpochSecret: secret, Challenge: challenge,
+			Account: m.account, Member: m.id.Name, Epoch: epoch, Seal: next.Public, Message: id, EpochSecret: secret,
+			Challenge: challenge,
 		}
 		return &wire.Ack{Account: m.account, Epoch: epoch, Seal: next.Public, Proof: change.Proof()}
 	})
@@ -295,15 +303,18 @@ func (m *by) acks(epoch uint64, secret home.Secret, challenge []byte) (raw []byt
 }
 
 // request returns a sign-in of devices, with honest proofs, as change leaves them.
-func (m *by) request(epoch uint64, secret home.Secret, nonce []byte, gs []gadget, change func(*wire.SignIn)) (raw []byte, id string, attempts map[string]wire.Attempt) {
+func (m *by) request(
+	epoch uint64, secret home.Secret, nonce []byte, gs []gadget, change func(*wire.SignIn),
+) (raw []byte, id string, attempts map[string]wire.Attempt) {
 	m.t.Helper()
 	attempts = map[string]wire.Attempt{}
 	raw, id = m.signed(func(id string) wire.Body {
 		b := &wire.SignIn{Account: m.account, Epoch: epoch, MemberNonce: wire.NewNonce(), ServiceNonce: nonce}
 		for _, g := range gs {
 			a := wire.Attempt{
-				Account: m.account, Member: m.id.Name, Device: g.id, Request: id, Epoch: epoch, MemberNonce: b.MemberNonce, ServiceNonce: nonce,
-				EpochSecret: secret, BindingSecret: g.secret,
+				Account: m.account, Member: m.id.Name, Device: g.id, Request: id, Epoch: epoch, MemberNonce: b.MemberNonce,
+				ServiceNonce: nonce,
+				EpochSecret:  secret, BindingSecret: g.secret,
 			}
 			_, proof := a.Proofs()
 			attempts[g.id] = a

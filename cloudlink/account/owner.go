@@ -68,7 +68,8 @@ func (o *Owner) Lang() string { return o.a.Lang }
 // Devices returns the account's devices, each with its hub's report.
 func (o *Owner) Devices() ([]DeviceInfo, error) { return o.s.devices(o.a) }
 
-// Sees tells whether a device is of the account, and shown at the session's door. It returns the ID in its exact letter case.
+// Sees tells whether a device is of the account, and shown at the session's door. It returns the ID in its exact
+// letter case.
 func (o *Owner) Sees(device string) (id string, ok bool, err error) {
 	d, err := o.s.st.Device(o.a.ID, strings.ToLower(device))
 	if errors.Is(err, home.ErrNotFound) {
@@ -100,8 +101,9 @@ func (o *Owner) Hubs() ([]Hub, error) { return o.s.Hubs(o.a.ID) }
 // History returns the history of the account, the newest first.
 func (o *Owner) History() ([]Event, error) { return o.s.st.History(o.a.ID) }
 
-// Pair makes a word that lets one hub into the account, once, for Policy.PairingLife. The password is asked for again: whoever finds a
-// browser signed in shall not add a hub, and the hub needs the password for devices that are new.
+// Pair makes a word that lets one hub into the account, once, for Policy.PairingLife. The password is asked for
+// again: whoever finds a browser signed in shall not add a hub, and the hub needs the password for devices that are
+// new.
 func (o *Owner) Pair(ctx context.Context, password, from string) (pairing.Pairing, error) {
 	a, err := o.s.Authenticate(ctx, o.a.Email, password, Visitor{From: from, entry: o.sess.Entry})
 	if err != nil {
@@ -138,7 +140,8 @@ func (o *Owner) ChangePassword(ctx context.Context, old, password, from string, 
 	})
 }
 
-// Watch returns a function that reads the account's progress, and a channel that is readable after a change until stop is called.
+// Watch returns a function that reads the account's progress, and a channel that is readable after a change until
+// stop is called.
 func (o *Owner) Watch() (look func() (Progress, bool), changed <-chan struct{}, stop func()) {
 	changed, stop = o.s.Changes.watch(o.a.ID)
 	return func() (Progress, bool) {
@@ -157,8 +160,9 @@ func (o *Owner) SetLanguage(lang string) error {
 	return o.s.st.SetLanguage(o.a.ID, lang)
 }
 
-// Watch returns a function that reads what the ticket of a Begun shows, and a channel that is readable after a change until stop is
-// called. ok is false for a ticket that is unknown, too old, or of a password that was changed again since.
+// Watch returns a function that reads what the ticket of a Begun shows, and a channel that is readable after a change
+// until stop is called. ok is false for a ticket that is unknown, too old, or of a password that was changed again
+// since.
 func (s *Service) Watch(word string) (look func() (Progress, bool), changed <-chan struct{}, stop func(), ok bool) {
 	t, ok := s.readTicket(word)
 	if !ok {

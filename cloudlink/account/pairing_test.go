@@ -22,7 +22,8 @@ func TestATokenAloneAddsNoHub(t *testing.T) {
 	}
 	c.clock.add(6 * time.Minute)
 	var renewed struct{ Token string }
-	if code := c.call("", "refreshToken", p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}, &renewed); code != 0 {
+	renewal := p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}
+	if code := c.call("", "refreshToken", renewal, &renewed); code != 0 {
 		t.Fatal(code)
 	}
 	for name, token := range map[string]string{"the token": token, "the renewed token": renewed.Token} {

@@ -15,7 +15,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// hasher hashes passwords with argon2id, a bounded number at once: each takes megabytes, and a flood of logins must not take all.
+// hasher hashes passwords with argon2id, a bounded number at once: each takes megabytes, and a flood of logins must
+// not take all.
 type hasher struct {
 	p     Policy
 	slots chan struct{}
@@ -60,8 +61,8 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	return h.phc(salt, argon2.IDKey([]byte(password), salt, h.p.HashTime, h.p.HashMemory, hashThreads, hashSize)), nil
 }
 
-// verify tells whether the password is that of the hash, and whether the hash was made with other parameters than those of now.
-// An empty hash takes the same time, and is nobody's.
+// verify tells whether the password is that of the hash, and whether the hash was made with other parameters than
+// those of now. An empty hash takes the same time, and is nobody's.
 func (h *hasher) verify(ctx context.Context, phc, password string) (ok, outdated bool, err error) {
 	if phc == "" {
 		phc = h.dummy
@@ -73,7 +74,8 @@ func (h *hasher) verify(ctx context.Context, phc, password string) (ok, outdated
 	if len(parts) != 6 || parts[1] != "argon2id" {
 		return false, false, errors.New("hash of another form")
 	}
-	if _, err := fmt.Sscanf(parts[2]+"$"+parts[3], "v=%d$m=%d,t=%d,p=%d", &version, &m, &t, &p); err != nil || version != argon2.Version {
+	if _, err := fmt.Sscanf(parts[2]+"$"+parts[3], "v=%d$m=%d,t=%d,p=%d", &version, &m, &t, &p); err != nil ||
+		version != argon2.Version {
 		return false, false, errors.New("hash of another form")
 	}
 	salt, err1 := base64.RawStdEncoding.DecodeString(parts[4])

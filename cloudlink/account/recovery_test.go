@@ -73,7 +73,9 @@ func TestAChangedPasswordEndsALink(t *testing.T) {
 	c.register()
 	token := c.forgot("web")
 	change := func(old, pw string) v1.Code {
-		return c.call("", "modifyCloudPassword", p{"cloudUserName": email, "oldCloudPassword": old, "newCloudPassword": pw}, nil)
+		return c.call(
+			"", "modifyCloudPassword", p{"cloudUserName": email, "oldCloudPassword": old, "newCloudPassword": pw}, nil,
+		)
 	}
 	if code := change("not-the-password", second); code != v1.WrongPassword {
 		t.Error(code)
@@ -112,7 +114,8 @@ func TestKnownAndUnknownAddressesAreAnsweredAlike(t *testing.T) {
 		`{"method":"login","params":{"appType":"","cloudUserName":"%","cloudPassword":"wrong","terminalUUID":""}}`,
 		`{"method":"login","params":{"appType":"","cloudUserName":"%","cloudPassword":"wrong","terminalUUID":""}}`,
 		`{"method":"login","params":{"appType":"","cloudUserName":"%","cloudPassword":"wrong","terminalUUID":""}}`,
-		`{"method":"login","params":{"appType":"","cloudUserName":"%","cloudPassword":"` + password + `","terminalUUID":""}}`, // locked by now
+		`{"method":"login","params":{"appType":"","cloudUserName":"%","cloudPassword":"` + password + `","terminalUUID":""}}`,
+		// locked by now
 		`{"method":"modifyCloudPassword","params":{"cloudUserName":"%","oldCloudPassword":"x","newCloudPassword":"y"}}`,
 	} {
 		known, took := post(strings.ReplaceAll(form, "%", email))
@@ -223,9 +226,11 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 	c.call("", "getResetPasswordEmail", p{"email": email}, nil)
 	eventually(t, "a try", func() bool { return strings.Contains(c.log.String(), "mail not taken") })
 	canaries := map[string]string{
-		"first password": password, "second password": second, "token": token, "refresh token": refresh, "reset token": mailed,
-		"pairing secret": w.Secret.Reveal(), "pairing": w.Reveal(), "first epoch secret": secret.Reveal(), "second epoch secret": in.Secret.Reveal(),
-		"binding secret": gs[0].secret.Reveal(), "link in the queue": "#t=", "hash": "$argon2id$",
+		"first password": password, "second password": second, "token": token, "refresh token": refresh,
+		"reset token":    mailed,
+		"pairing secret": w.Secret.Reveal(), "pairing": w.Reveal(), "first epoch secret": secret.Reveal(),
+		"second epoch secret": in.Secret.Reveal(),
+		"binding secret":      gs[0].secret.Reveal(), "link in the queue": "#t=", "hash": "$argon2id$",
 	}
 	places := c.everything()
 	places["the broker"] = []byte(c.carried.String())
@@ -268,8 +273,10 @@ func TestThePagesResetAPasswordWithAndWithoutScript(t *testing.T) {
 		return resp.StatusCode, string(raw)
 	}
 	body, h := get("/reset")
-	if !strings.Contains(body, "/page.js") || h.Get("Referrer-Policy") != "same-origin" || h.Get("Cache-Control") != "no-store" ||
-		!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(body, "http://") || strings.Contains(body, "https://") {
+	if !strings.Contains(body, "/page.js") || h.Get("Referrer-Policy") != "same-origin" ||
+		h.Get("Cache-Control") != "no-store" ||
+		!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(body, "http://") ||
+		strings.Contains(body, "https://") {
 		t.Errorf("page %q %v", body, h)
 	}
 	code, known := post("/forgot", url.Values{"email": {email}})
@@ -287,7 +294,9 @@ func TestThePagesResetAPasswordWithAndWithoutScript(t *testing.T) {
 		t.Errorf("%d %s", code, body)
 	}
 	form.Set("again", second)
-	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, c.web.URL+"/reset", strings.NewReader(form.Encode()))
+	req, _ := http.NewRequestWithContext(
+		t.Context(), http.MethodPost, c.web.URL+"/reset", strings.NewReader(form.Encode()),
+	)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Sec-Fetch-Site", "cross-site")
 	resp, err := http.DefaultClient.Do(req)

@@ -16,10 +16,11 @@ import (
 // NeedsActivation tells that a new account is opened by the link in a mail only.
 func (s *Service) NeedsActivation() bool { return s.o.Policy.Activation }
 
-// Register makes an account, with its first epoch. Where accounts have to be activated, it stores the registration until the link in its
-// mail is opened. The answer for an address that has an account is the same; its owner gets a mail that says so. lang is a tag of package
-// language, from a network address as Network returns it. The errors are *v1.Error, of v1.InvalidEmail, v1.BadNewPassword (then
-// Weakness has the reason), EmailTaken, and v1.RateLimit for an address that registers too often.
+// Register makes an account, with its first epoch. Where accounts have to be activated, it stores the registration
+// until the link in its mail is opened. The answer for an address that has an account is the same; its owner gets a
+// mail that says so. lang is a tag of package language, from a network address as Network returns it. The errors are
+// *v1.Error, of v1.InvalidEmail, v1.BadNewPassword (then Weakness has the reason), EmailTaken, and v1.RateLimit for
+// an address that registers too often.
 func (s *Service) Register(ctx context.Context, email, password, door, lang, from string) error {
 	if !mail.ValidAddress(email) {
 		return Refused(v1.InvalidEmail, "Invalid email")
@@ -32,7 +33,8 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 		return Refused(v1.RateLimit, "Too many registrations from this address: try again later")
 	}
 	if s.o.Policy.Activation {
-		// What is done for an address that has an account is other than for one that has none: the answer comes when both are done.
+		// What is done for an address that has an account is other than for one that has none: the answer comes when both
+		// are done.
 		answer := time.Now().Add(s.o.Policy.ForgotAnswer)
 		defer func() { wait(ctx, time.Until(answer)) }()
 	}
@@ -43,7 +45,8 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 	now := s.Now()
 	token := rand.Text()
 	r := Registration{
-		Key: hashed(token), Account: strings.ToLower(rand.Text())[:16], Email: email, Hash: home.NewSecret(phc), Door: door, Lang: lang, At: now,
+		Key: hashed(token), Account: strings.ToLower(rand.Text())[:16], Email: email, Hash: home.NewSecret(phc), Door: door,
+		Lang: lang, At: now,
 		Expires: now.Add(activateLife),
 	}
 	if !s.o.Policy.Activation {
@@ -57,8 +60,8 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 		s.throttled("register", from)
 		return nil
 	}
-	// A registration of an address that has an account is stored too, under a token that is never sent: a login with its password is
-	// answered alike in both cases.
+	// A registration of an address that has an account is stored too, under a token that is never sent: a login with its
+	// password is answered alike in both cases.
 	m := s.letters.Activate(mail.Recipient{Email: email, Lang: lang}, token, now, activateLife)
 	old, err := s.st.AccountByEmail(email)
 	if err == nil {
@@ -78,7 +81,8 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 func (s *Service) create(r Registration, use string) error {
 	now := s.Now()
 	a := Account{
-		ID: r.Account, Email: r.Email, Hash: r.Hash, Epoch: 1, Secret: home.SecretBytes(wire.NewNonce()), Lang: r.Lang, At: now,
+		ID: r.Account, Email: r.Email, Hash: r.Hash, Epoch: 1, Secret: home.SecretBytes(wire.NewNonce()), Lang: r.Lang,
+		At: now,
 		Notice: s.id.SignNotice(wire.Notice{
 			Account: r.Account, Epoch: 1, At: now.UnixMilli(), Cause: "registered", Via: r.Door,
 		}),
@@ -94,8 +98,8 @@ func (s *Service) create(r Registration, use string) error {
 	return nil
 }
 
-// Activate ends a registration: who has the token reads the mail of the address. It makes the account with the password of this
-// registration; others of the address are void from then on. Error: v1.LinkExpired.
+// Activate ends a registration: who has the token reads the mail of the address. It makes the account with the
+// password of this registration; others of the address are void from then on. Error: v1.LinkExpired.
 func (s *Service) Activate(token string) error {
 	r, err := s.st.Registration(hashed(canonical(token)))
 	if err == nil && s.Now().After(r.Expires) {

@@ -77,8 +77,8 @@ func TestAThrottledRegistrationChangesNothing(t *testing.T) {
 	}
 }
 
-// TestARegistrationTellsNobodyWhetherThereIsAnAccount: whoever registers an address knows the password that they chose, and could learn
-// from a login with it whether somebody else has an account.
+// TestARegistrationTellsNobodyWhetherThereIsAnAccount: whoever registers an address knows the password that they
+// chose, and could learn from a login with it whether somebody else has an account.
 func TestARegistrationTellsNobodyWhetherThereIsAnAccount(t *testing.T) {
 	c := open(t, func(p *account.Policy) { p.Activation = true })
 	c.registerWith(password)
@@ -87,7 +87,8 @@ func TestARegistrationTellsNobodyWhetherThereIsAnAccount(t *testing.T) {
 	}
 	c.registerWith(second) // of an address that has an account
 	if _, _, code := c.login(second, ""); code != account.NotActivated {
-		t.Errorf("login with the password of a registration that a mail was sent for: %d, want the answer for an unknown address", code)
+		t.Errorf("login with the password of a registration that a mail was sent for: %d, want the answer for an unknown "+
+			"address", code)
 	}
 	c.signIn() // the owner
 }

@@ -55,7 +55,9 @@ func (m *by) opens() (*wire.Message, *wire.Relay, string) {
 
 func (m *by) answers(to *wire.Message, b *wire.Relay, code, plain string) {
 	m.t.Helper()
-	sealed, err := m.c.s.Identity().Keys.SealTo(wire.RelayInfo(m.account, m.id.Name, m.c.s.Name(), b.Device, to.ID), []byte(plain))
+	sealed, err := m.c.s.Identity().Keys.SealTo(
+		wire.RelayInfo(m.account, m.id.Name, m.c.s.Name(), b.Device, to.ID), []byte(plain),
+	)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -96,7 +98,8 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	for code, want := range map[string]v1.Code{
-		wire.CodeOffline: v1.DeviceOffline, wire.CodeUnknown: v1.NotBound, wire.CodeBusy: v1.Busy, wire.CodeNotSpoken: v1.InvalidInput, "never-heard-of": v1.DeviceOffline,
+		wire.CodeOffline: v1.DeviceOffline, wire.CodeUnknown: v1.NotBound, wire.CodeBusy: v1.Busy,
+		wire.CodeNotSpoken: v1.InvalidInput, "never-heard-of": v1.DeviceOffline,
 	} {
 		answer := c.asks(token, gs[0].id, request)
 		m, b, _ := hub.opens()
@@ -107,15 +110,19 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 	}
 	answer = c.asks(token, gs[0].id, request)
 	m, b, _ = hub.opens()
-	hub.replies(m.ID, &wire.Relayed{Account: b.Account, Device: b.Device, Sealed: []byte("not sealed at all, but long enough to be")})
+	hub.replies(m.ID, &wire.Relayed{Account: b.Account, Device: b.Device, Sealed: []byte("not sealed at all, but long " +
+		"enough to be")})
 	if got := <-answer; got.code != v1.DeviceOffline {
 		t.Errorf("an answer that does not open: %d", got.code)
 	}
-	if code := c.call(token, "passthrough", p{"deviceId": "plug-nobody", "requestData": request}, nil); code != v1.NotBound {
+	unknown := p{"deviceId": "plug-nobody", "requestData": request}
+	if code := c.call(token, "passthrough", unknown, nil); code != v1.NotBound {
 		t.Errorf("an unknown device: %d", code)
 	}
 	// A hub that is gone says so itself, by its will.
-	if err := hub.conn.Publish(mqtt.Message{Topic: wire.StatusTopic(hub.id.Name), Payload: []byte(`{"online":false,"boot":"9"}`), Retained: true}); err != nil {
+	if err := hub.conn.Publish(mqtt.Message{
+		Topic: wire.StatusTopic(hub.id.Name), Payload: []byte(`{"online":false,"boot":"9"}`), Retained: true,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the hub is known to be gone", func() bool {
@@ -203,7 +210,9 @@ func TestCamerasOfTheNCClassAreForTPCameraOnly(t *testing.T) {
 	if r := want[*wire.Receipt](t, hub.bind(ds, []home.Secret{secret})); len(r.Refused) > 0 {
 		t.Fatal(r.Refused)
 	}
-	for app, sees := range map[string]int{"tpCamera_Android": 2, "Kasa_Android": 1, "Tapo_Android": 1, "rekeyd_Web": 1, "": 1} {
+	for app, sees := range map[string]int{
+		"tpCamera_Android": 2, "Kasa_Android": 1, "Tapo_Android": 1, "rekeyd_Web": 1, "": 1,
+	} {
 		token, _, code := c.login(password, app)
 		if code != 0 {
 			t.Fatal(code)
@@ -238,10 +247,12 @@ func TestATokenAloneGivesNoDeviceAway(t *testing.T) {
 	}
 	c.clock.add(5*time.Minute + time.Second)
 	var renewed struct{ Token string }
-	if code := c.call("", "refreshToken", p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}, &renewed); code != 0 {
+	renewal := p{"appType": "", "terminalUUID": "t", "refreshToken": refresh}
+	if code := c.call("", "refreshToken", renewal, &renewed); code != 0 {
 		t.Fatal(code)
 	}
-	for name, old := range map[string]string{"an older token": token, "one that was renewed without the password": renewed.Token} {
+	for name, old := range map[string]string{"an older token": token, "one that was renewed without the " +
+		"password": renewed.Token} {
 		if got := <-c.asks(old, device, unbind); got.code != v1.TokenExpired {
 			t.Errorf("%s: %+v", name, got)
 		}

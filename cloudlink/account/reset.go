@@ -15,9 +15,10 @@ import (
 // forgotten is a request for a reset mail.
 type forgotten struct{ email, door, from, lang string }
 
-// Forgot takes a request for a reset mail. Whether one is sent shows in the mail box only: the answer is the same for every address, and
-// comes at the same instant after the request. A request that finds no room is dropped like one that is throttled. from is as Network
-// returns it, lang a tag of package language. ok is false for an address that is malformed.
+// Forgot takes a request for a reset mail. Whether one is sent shows in the mail box only: the answer is the same for
+// every address, and comes at the same instant after the request. A request that finds no room is dropped like one
+// that is throttled. from is as Network returns it, lang a tag of package language. ok is false for an address that
+// is malformed.
 func (s *Service) Forgot(ctx context.Context, email, door, from, lang string) (ok bool) {
 	if !mail.ValidAddress(email) {
 		return false
@@ -69,7 +70,10 @@ func (s *Service) sendReset(f forgotten) error {
 		to.Lang = f.lang
 	}
 	life := s.o.Policy.ResetLife
-	l := MailLink{Key: hashed(token), Purpose: PurposeReset, Account: a.ID, Epoch: a.Epoch, Door: f.door, At: now, Expires: now.Add(life)}
+	l := MailLink{
+		Key: hashed(token), Purpose: PurposeReset, Account: a.ID, Epoch: a.Epoch, Door: f.door, At: now,
+		Expires: now.Add(life),
+	}
 	m := s.room(s.letters.Reset(to, token, f.door, now, life))
 	if err := s.st.OfferReset(l, m, Event{At: now, What: "reset requested", Door: f.door, Epoch: a.Epoch}); err != nil {
 		return err
@@ -117,7 +121,8 @@ type Link struct {
 	Hubs  []Hub
 }
 
-// LinkOf returns what a mailed token is for, and uses nothing up. The errors are *v1.Error, of v1.LinkExpired and v1.CannotReset.
+// LinkOf returns what a mailed token is for, and uses nothing up. The errors are *v1.Error, of v1.LinkExpired and
+// v1.CannotReset.
 func (s *Service) LinkOf(token, purpose string) (Link, error) {
 	l, a, err := s.linkOf(token, purpose)
 	if err != nil {

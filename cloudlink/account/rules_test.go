@@ -10,8 +10,10 @@ import (
 func TestPasswordsThatAreTriedFirstAreRefused(t *testing.T) {
 	p := DefaultPolicy()
 	for pw, ok := range map[string]bool{
-		"correct-horse-12": true, "Tr0ub4dor&3xyz": true, strings.Repeat("ab", 17): false, "short": false, "with a space in": false,
-		"ünicode-password": false, "aaaaaaaaaaaa": false, "abcabcabcabc": false, "qwertyuiopas": false, "123456789012": false, "Password1234!": false,
+		"correct-horse-12": true, "Tr0ub4dor&3xyz": true, strings.Repeat("ab", 17): false, "short": false,
+		"with a space in":  false,
+		"ünicode-password": false, "aaaaaaaaaaaa": false, "abcabcabcabc": false, "qwertyuiopas": false,
+		"123456789012": false, "Password1234!": false,
 		"tplink123456": false, "anna.owner.12": false, "owner-loves-gardens": true,
 	} {
 		if why := p.checkPassword(pw, "Anna.Owner@example.org"); (why == "") != ok {
@@ -62,7 +64,14 @@ func TestALimitHoldsForItsWindowAndRemembersABoundedNumber(t *testing.T) {
 	for i, x := range []struct {
 		after time.Duration
 		want  bool
-	}{{0, true}, {time.Second, true}, {2 * time.Second, false}, {29 * time.Minute, false}, {31 * time.Minute, true}, {32 * time.Minute, false}} {
+	}{
+		{0, true},
+		{time.Second, true},
+		{2 * time.Second, false},
+		{29 * time.Minute, false},
+		{31 * time.Minute, true},
+		{32 * time.Minute, false},
+	} {
 		if full := l.full("k", at.Add(x.after)); full == x.want {
 			t.Errorf("%d: full %v", i, full)
 		}
@@ -91,7 +100,8 @@ func TestALockHoldsAndEnds(t *testing.T) {
 		t.Error("locked early")
 	}
 	l.failed("k", at)
-	if !l.locked("k", at.Add(2*time.Hour-time.Second)) || l.locked("k", at.Add(2*time.Hour+time.Second)) || l.locked("other", at) {
+	if !l.locked("k", at.Add(2*time.Hour-time.Second)) || l.locked("k", at.Add(2*time.Hour+time.Second)) ||
+		l.locked("other", at) {
 		t.Error("not locked for its time")
 	}
 	l.failed("k", at.Add(3*time.Hour))
@@ -116,7 +126,8 @@ func TestTwoFailuresAtOnceLockNobodyOut(t *testing.T) {
 
 func TestOneNeighbourIsOneNetwork(t *testing.T) {
 	for in, want := range map[string]string{
-		"192.0.2.7:80": "192.0.2.7", "[2001:db8::1]:80": "2001:db8::/64", "[2001:db8::ffff]:81": "2001:db8::/64", "[::ffff:192.0.2.7]:1": "192.0.2.7", "pipe": "pipe",
+		"192.0.2.7:80": "192.0.2.7", "[2001:db8::1]:80": "2001:db8::/64", "[2001:db8::ffff]:81": "2001:db8::/64",
+		"[::ffff:192.0.2.7]:1": "192.0.2.7", "pipe": "pipe",
 	} {
 		if got := Network(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)

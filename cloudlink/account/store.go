@@ -9,8 +9,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Store keeps the state of the account service. Each method is one transaction: it happens whole or not at all, it checks its
-// conditions inside, and several instances of the service can share one store. Whatever is secret in it is sealed on disk.
+// Store keeps the state of the account service. Each method is one transaction: it happens whole or not at all, it
+// checks its conditions inside, and several instances of the service can share one store. Whatever is secret in it is
+// sealed on disk.
 //
 // Package storetest is what every store must pass. A lookup of what is not there returns home.ErrNotFound.
 type Store interface {
@@ -44,15 +45,16 @@ type Accounts interface {
 	Account(id string) (Account, error)
 	// AccountByEmail finds the account of an address in any letter case.
 	AccountByEmail(email string) (Account, error)
-	// CreateAccount stores a new account. use is the key of the registration that it ends, empty for none. Errors: ErrTaken; ErrUsed when
-	// there is no such registration.
+	// CreateAccount stores a new account. use is the key of the registration that it ends, empty for none. Errors:
+	// ErrTaken; ErrUsed when there is no such registration.
 	CreateAccount(a Account, use string, history ...Event) error
 	// Rehash replaces the hash of the account's password. Errors: ErrEpoch when the account's epoch is another.
 	Rehash(account string, epoch uint64, hash home.Secret) error
 	SetLanguage(account, lang string) error
 	// BeginEpoch changes the password. Errors: ErrEpoch, also for a closed account without a link; ErrUsed; ErrMembers.
 	BeginEpoch(EpochChange) error
-	// OfferReset stores a reset link in place of earlier ones, and queues its mail. Errors: ErrEpoch when the account's epoch is not the link's.
+	// OfferReset stores a reset link in place of earlier ones, and queues its mail. Errors: ErrEpoch when the account's
+	// epoch is not the link's.
 	OfferReset(l MailLink, m mail.Mail, e Event) error
 	// Disown answers "this was not me", and returns how many hubs it removed. Errors: ErrUsed; ErrEpoch when the
 	// account's epoch is not that of the reset link.
@@ -62,10 +64,11 @@ type Accounts interface {
 	History(account string) ([]Event, error)
 }
 
-// EpochChange is the change of an account's password: how an epoch begins. With it every session and the live reset link end.
+// EpochChange is the change of an account's password: how an epoch begins. With it every session and the live reset
+// link end.
 type EpochChange struct {
 	Account  Account  // as it is from now on. Its epoch is one more than before, else ErrEpoch
-	Use      string   // key of the link that entitles to the change, used up by it; empty for a change with the old password
+	Use      string   // key of the link that allows the change, and is used up; empty with the old password
 	Grants   []Grant  // of the new epoch, one for each member; ErrMembers where one that stays has none
 	LeaveOut []string // hubs that are removed with what they hold
 	AllLinks bool     // ends the links that disown earlier changes, too
@@ -74,8 +77,8 @@ type EpochChange struct {
 	Event    Event
 }
 
-// Disowning is "this was not me": the account is closed to the password that was set, every session and unused pairing ends, the hubs
-// that enrolled since are removed with what they hold, and a reset mail is queued.
+// Disowning is "this was not me": the account is closed to the password that was set, every session and unused
+// pairing ends, the hubs that enrolled since are removed with what they hold, and a reset mail is queued.
 type Disowning struct {
 	Account string
 	Use     string    // key of the link "this was not me"
@@ -96,8 +99,8 @@ type Registrations interface {
 
 // Sessions are the sessions of owners.
 type Sessions interface {
-	// OpenSession stores sessions of one login. Errors: ErrEpoch when the account's epoch is not the one that the password was checked at,
-	// or the account is closed: no session slips past a reset.
+	// OpenSession stores sessions of one login. Errors: ErrEpoch when the account's epoch is not the one that the
+	// password was checked at, or the account is closed: no session slips past a reset.
 	OpenSession(epoch uint64, ss ...Session) error
 	Session(account, key string) (Session, error)
 	// RenewSession stores a session that the refresh token with the key old renews; home.ErrNotFound when that has ended.
@@ -119,9 +122,10 @@ type Members interface {
 	// closed.
 	AddPairing(p Pairing, e Event) error
 	Pairing(name string) (Pairing, error)
-	// Enrol makes a member. Errors: ErrEpoch when the grant is of another epoch than the account's newest, or the account is
-	// closed; ErrUsed when the pairing is missing, or was used by another hub; home.ErrNotFound when no hub of the account has bound the device; ErrReplayed;
-	// home.ErrForeign for a hub of another account, whose owner has to remove it first.
+	// Enrol makes a member. Errors: ErrEpoch when the grant is of another epoch than the account's newest, or the
+	// account is closed; ErrUsed when the pairing is missing, or was used by another hub; home.ErrNotFound when no hub
+	// of the account has bound the device; ErrReplayed; home.ErrForeign for a hub of another account, whose owner has to
+	// remove it first.
 	Enrol(Enrolment) error
 	// AccountsOfNative returns the accounts that have bound a device which speaks the link: it can enrol with one of them.
 	AccountsOfNative(device string) ([]string, error)
@@ -144,7 +148,7 @@ type Members interface {
 type Enrolment struct {
 	Member  Member
 	Seq     uint64
-	Pairing string      // of a hub. A pairing that nobody has used accepts any Seq: a hub from a backup counts from there again
+	Pairing string      // of a hub. An unused pairing accepts any Seq: a hub from a backup counts from there again
 	Secret  home.Secret // binding secret of a device
 	Grant   Grant
 	// At the first enrolment in the account the event is recorded, the mail queued, and the link in it stored.
@@ -167,7 +171,8 @@ type Devices interface {
 	Device(account, id string) (Device, error)
 	// Devices returns an account's devices by ID, without their secrets.
 	Devices(account string) ([]Device, error)
-	// Bind makes devices belong to the account of the member, held by it, and returns those it refused. An account has at most `most`.
+	// Bind makes devices belong to the account of the member, held by it, and returns those it refused. An account has
+	// at most `most`.
 	Bind(p Position, ds []Device, most int) (refused []wire.Outcome, err error)
 	// Unbind deletes devices from an account. The zero Position is the owner.
 	Unbind(p Position, account string, ids []string) (refused []wire.Outcome, err error)

@@ -13,14 +13,15 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
-// A terminal is a browser or an app of an owner. At a login it gets a cookie (OWASP Authentication Cheat Sheet, "Device
-// Cookies"), which is a MAC over the account and the terminal. With the cookie it has a small limit of guesses of its own,
-// so strangers who lock the account with theirs do not lock out its owner. The cookie opens nothing without the password.
+// A terminal is a browser or an app of an owner. At a login it gets a cookie (OWASP Authentication Cheat Sheet,
+// "Device Cookies"), which is a MAC over the account and the terminal. With the cookie it has a small limit of
+// guesses of its own, so strangers who lock the account with theirs do not lock out its owner. The cookie opens
+// nothing without the password.
 //
-// A browser's terminal has no name; an app's is its terminalUUID. That alone proves nothing: clients send it with every
-// request, some share one, and a network address is shared by neighbours. An app without a cookie store stays signed in
-// during a lock by its token and its refresh token, which are bound to the terminalUUID; and a live session counts as a
-// cookie where its owner gives the password again.
+// A browser's terminal has no name; an app's is its terminalUUID. That alone proves nothing: clients send it with
+// every request, some share one, and a network address is shared by neighbours. An app without a cookie store stays
+// signed in during a lock by its token and its refresh token, which are bound to the terminalUUID; and a live session
+// counts as a cookie where its owner gives the password again.
 
 // terminalGuesses is how many wrong passwords lock one terminal.
 const terminalGuesses = 5

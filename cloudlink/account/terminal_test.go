@@ -242,7 +242,9 @@ func TestAForgedCookieIsNone(t *testing.T) {
 		t.Fatal("the browser was given no cookie")
 	}
 	c.lockOut()
-	forged := []string{"", ".", "....", strings.Repeat("a.", 5000), good + "A", good[:len(good)-2], "x" + good, good + "." + good}
+	forged := []string{
+		"", ".", "....", strings.Repeat("a.", 5000), good + "A", good[:len(good)-2], "x" + good, good + "." + good,
+	}
 	for i := range good {
 		forged = append(forged, good[:i]+string(rune(good[i]^1))+good[i+1:])
 	}

@@ -53,19 +53,21 @@ func quantile(ds []time.Duration, q float64) time.Duration {
 	return ds[int(q*float64(len(ds)-1))]
 }
 
-// apart says how two distributions of answer times can be told apart; empty when they cannot. Both are needed: ranks that chance does not
-// explain, and a difference that somebody could measure over a network.
+// apart says how two distributions of answer times can be told apart; empty when they cannot. Both are needed: ranks
+// that chance does not explain, and a difference that somebody could measure over a network.
 func apart(a, b []time.Duration, least time.Duration) string {
 	z := mannWhitney(a, b)
 	for _, q := range []float64{.25, .5, .75} {
 		if d := quantile(a, q) - quantile(b, q); math.Abs(z) > 6 && d.Abs() > least {
-			return fmt.Sprintf("%.1f standard deviations apart, %v at the quantile %.2f (%v and %v)", z, d, q, quantile(a, q), quantile(b, q))
+			return fmt.Sprintf("%.1f standard deviations apart, %v at the quantile %.2f (%v and "+
+				"%v)", z, d, q, quantile(a, q), quantile(b, q))
 		}
 	}
 	return ""
 }
 
-// times asks n times each way, mixed, some at once, and returns how long each answer took. All answers have to be the same.
+// times asks n times each way, mixed, some at once, and returns how long each answer took. All answers have to be the
+// same.
 func times(t *testing.T, n, atOnce int, ways [2]func(i int) (url, body string)) (out [2][]time.Duration) {
 	t.Helper()
 	return timesOver(t, &http.Transport{MaxIdleConnsPerHost: atOnce}, n, atOnce, ways)
@@ -140,7 +142,10 @@ func (d deadServer) Send(ctx context.Context, _ mail.Mail) error {
 const requests = 500 // each way
 
 func TestAnswerTimesDoNotTellWhoHasAnAccount(t *testing.T) {
-	for name, mail := range map[string]mail.Mailer{"a mail server that works": nil, "one that does not answer": deadServer{}, "one that refuses": deadServer{fail: true}} {
+	for name, mail := range map[string]mail.Mailer{
+		"a mail server that works": nil, "one that does not answer": deadServer{},
+		"one that refuses": deadServer{fail: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := openWith(t, mail, func(p *account.Policy) {
 				p.ForgotAnswer, p.ForgotPause, p.ForgotPerHour, p.ForgotFrom = 60*time.Millisecond, 0, 1000, 100_000
@@ -187,14 +192,17 @@ func TestAnswerTimesDoNotTellWhoIsThrottledLockedOrRegistered(t *testing.T) {
 	}
 	for what, ways := range map[string][2]func(int) (string, string){
 		"an address that is throttled and one that is not": {
-			call("getResetPasswordEmail", `{"email":"`+email+`"}`), call("getResetPasswordEmail", `{"email":"nobody-%@example.org"}`),
+			call("getResetPasswordEmail", `{"email":"`+email+`"}`),
+			call("getResetPasswordEmail", `{"email":"nobody-%@example.org"}`),
 		},
 		"signing in with a wrong password to an account and to none": {
 			call("login", `{"appType":"","cloudUserName":"`+email+`","cloudPassword":"wrong-Horse-Battery","terminalUUID":""}`),
-			call("login", `{"appType":"","cloudUserName":"nobody-%@example.org","cloudPassword":"wrong-Horse-Battery","terminalUUID":""}`),
+			call("login", `{"appType":"","cloudUserName":"nobody-%@example.org",`+
+				`"cloudPassword":"wrong-Horse-Battery","terminalUUID":""}`),
 		},
 		"registering an address that has an account and one that has none": {
-			call("register", `{"email":"`+email+`","password":"`+password+`"}`), call("register", `{"email":"somebody-%@example.org","password":"`+password+`"}`),
+			call("register", `{"email":"`+email+`","password":"`+password+`"}`),
+			call("register", `{"email":"somebody-%@example.org","password":"`+password+`"}`),
 		},
 	} {
 		n, least := requests, time.Millisecond

@@ -97,7 +97,8 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 	wants("1 of 3 devices are signed in again.")
 	// What a hub says of a device is shown with what its owner can do; what nobody can read is not.
 	state := func(id, payload string) {
-		if err := hub.conn.Publish(mqtt.Message{Topic: wire.StateTopic(hub.account, id), Payload: []byte(payload), Retained: true}); err != nil {
+		report := mqtt.Message{Topic: wire.StateTopic(hub.account, id), Payload: []byte(payload), Retained: true}
+		if err := hub.conn.Publish(report); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -131,7 +132,8 @@ func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
 	c.register()
 	mine, _ := c.hub(c.pair(c.signIn()))
 	mine.plugs("mine-", 2)
-	if code := c.call("", "modifyCloudPassword", p{"cloudUserName": email, "oldCloudPassword": password, "newCloudPassword": second}, nil); code != 0 {
+	change := p{"cloudUserName": email, "oldCloudPassword": password, "newCloudPassword": second}
+	if code := c.call("", "modifyCloudPassword", change, nil); code != 0 {
 		t.Fatal(code) // by an intruder who knew the password
 	}
 	eventually(t, "the mail that tells of it", func() bool { return c.mail.count("Your password was changed") == 1 })

@@ -65,7 +65,8 @@ func (p Policy) checkPassword(password, email string) Weak {
 		return WeakCommon
 	}
 	rest := low
-	for _, word := range strings.FieldsFunc(strings.ToLower(email), func(r rune) bool { return strings.ContainsRune("@.+-_", r) }) {
+	between := func(r rune) bool { return strings.ContainsRune("@.+-_", r) }
+	for _, word := range strings.FieldsFunc(strings.ToLower(email), between) {
 		if len(word) >= 3 {
 			rest = strings.ReplaceAll(rest, word, "")
 		}
@@ -76,8 +77,8 @@ func (p Policy) checkPassword(password, email string) Weak {
 	return ""
 }
 
-// isCommon tells whether a password, in lower case, is among those that every list begins with: one piece repeated, a run of the
-// keyboard or the alphabet, a common word with digits behind it.
+// isCommon tells whether a password, in lower case, is among those that every list begins with: one piece repeated, a
+// run of the keyboard or the alphabet, a common word with digits behind it.
 func isCommon(low string) bool {
 	for n := 1; n <= len(low)/3; n++ {
 		if strings.HasPrefix(strings.Repeat(low[:n], len(low)/n+1), low) {
@@ -85,8 +86,10 @@ func isCommon(low string) bool {
 		}
 	}
 	for _, run := range [...]string{
-		"abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "1234567890123456789012345678901234567890", "0987654321098765432109876543210",
-		"1qaz2wsx3edc4rfv5tgb6yhn7ujm", "q1w2e3r4t5y6u7i8o9p0", "1q2w3e4r5t6y7u8i9o0p", "qwerty123456789", "qwertyuiop1234567890",
+		"abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "1234567890123456789012345678901234567890",
+		"0987654321098765432109876543210",
+		"1qaz2wsx3edc4rfv5tgb6yhn7ujm", "q1w2e3r4t5y6u7i8o9p0", "1q2w3e4r5t6y7u8i9o0p", "qwerty123456789",
+		"qwertyuiop1234567890",
 	} {
 		if strings.HasPrefix(run, low) || strings.Contains(run, low) && len(low) >= 6 {
 			return true
@@ -94,8 +97,10 @@ func isCommon(low string) bool {
 	}
 	word := strings.TrimRight(low, "0123456789!.?*#$@")
 	for _, common := range [...]string{
-		"password", "passw0rd", "p@ssword", "p@ssw0rd", "passwordpassword", "qwerty", "qwertyuiop", "letmein", "welcome", "admin", "administrator",
-		"iloveyou", "changeme", "tplink", "tp-link", "tapo", "kasa", "tpcamera", "camera", "monkey", "dragon", "football", "baseball", "sunshine",
+		"password", "passw0rd", "p@ssword", "p@ssw0rd", "passwordpassword", "qwerty", "qwertyuiop", "letmein", "welcome",
+		"admin", "administrator",
+		"iloveyou", "changeme", "tplink", "tp-link", "tapo", "kasa", "tpcamera", "camera", "monkey", "dragon", "football",
+		"baseball", "sunshine",
 		"princess", "superman", "master", "login", "secret", "default", "abc", "qazwsx", "asdfgh", "zxcvbnm", "",
 	} {
 		if word == common {

@@ -1,5 +1,6 @@
-// Package v1 speaks the JSON API of the TP-Link cloud, version 1, as a client: POST /?token=… with {"method","params"},
-// answered by {"error_code","result"}. The account service of this project speaks it, too, with some methods of its own.
+// Package v1 speaks the JSON API of the TP-Link cloud, version 1, as a client: POST /?token=… with
+// {"method","params"}, answered by {"error_code","result"}. The account service of this project speaks it, too, with
+// some methods of its own.
 package v1
 
 import (

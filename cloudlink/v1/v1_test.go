@@ -52,7 +52,10 @@ func TestCodesComeInEveryForm(t *testing.T) {
 
 func TestAResultIsRead(t *testing.T) {
 	var r struct{ Token string }
-	for _, body := range []string{`{"error_code":0,"result":{"token":"x"}}`, `{"error_code":"0","result":{"token":"x"}}`, `{"result":{"token":"x"}}`} {
+	for _, body := range []string{
+		`{"error_code":0,"result":{"token":"x"}}`, `{"error_code":"0","result":{"token":"x"}}`,
+		`{"result":{"token":"x"}}`,
+	} {
 		r.Token = ""
 		if err := answering(t, 200, body).Call(t.Context(), token, "login", nil, &r); err != nil || r.Token != "x" {
 			t.Errorf("%s: %v, %q", body, err, r.Token)
@@ -134,7 +137,8 @@ func TestWhatOnlyLooksLikeSuccessIsUnavailable(t *testing.T) {
 		{500, `{"error_code":0}`},
 		{502, `{"error_code":0,"result":{"token":"x"}}`},
 	} {
-		if err := answering(t, c.status, c.body).Call(t.Context(), token, "resetPassword", nil, nil); !errors.Is(err, home.ErrUnavailable) {
+		err := answering(t, c.status, c.body).Call(t.Context(), token, "resetPassword", nil, nil)
+		if !errors.Is(err, home.ErrUnavailable) {
 			t.Errorf("%d %s: %v, want home.ErrUnavailable", c.status, c.body, err)
 		}
 	}
@@ -158,14 +162,16 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = c.Call(t.Context(), token, "login", map[string]string{"cloudPassword": "hunter22"}, nil)
-		if !errors.Is(err, home.ErrUnavailable) || !strings.Contains(err.Error(), fmt.Sprint(status)) || strings.Contains(err.Error(), "tok3n") {
+		if !errors.Is(err, home.ErrUnavailable) || !strings.Contains(err.Error(), fmt.Sprint(status)) ||
+			strings.Contains(err.Error(), "tok3n") {
 			t.Errorf("%d: %v", status, err)
 		}
 		s.Close()
 	}
 }
 
-// What a server says is for people's eyes, and its own affair: it must not be able to write on their terminal, or at length.
+// What a server says is for people's eyes, and its own affair: it must not be able to write on their terminal, or at
+// length.
 func TestAServersMessageIsShownAsText(t *testing.T) {
 	for msg, want := range map[string]string{
 		"":                              "refused (code -1)",

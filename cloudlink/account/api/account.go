@@ -19,7 +19,8 @@ func (c *call) login() (result, error) {
 		return nil, account.Refused(v1.InvalidInput, "terminalUUID is too long")
 	}
 	in, err := c.s.Login(c.ctx, account.Login{
-		Email: p.CloudUserName, Password: p.CloudPassword, Door: account.DoorOf(p.AppType), Terminal: p.TerminalUUID, From: c.from,
+		Email: p.CloudUserName, Password: p.CloudPassword, Door: account.DoorOf(p.AppType), Terminal: p.TerminalUUID,
+		From:    c.from,
 		Refresh: p.RefreshTokenNeeded, TerminalCookie: c.s.TerminalCookie(c.r),
 	})
 	if err != nil {
@@ -27,8 +28,9 @@ func (c *call) login() (result, error) {
 	}
 	c.s.SetTerminalCookie(c.w, in.TerminalCookie)
 	res := result{
-		"accountId": in.Account.ID, "regTime": in.Account.At.Format(time.DateTime), "countryCode": "", "riskDetected": 0, "nickname": "",
-		"email": in.Account.Email, "token": in.Token,
+		"accountId": in.Account.ID, "regTime": in.Account.At.Format(time.DateTime), "countryCode": "", "riskDetected": 0,
+		"nickname": "",
+		"email":    in.Account.Email, "token": in.Token,
 	}
 	if in.Refresh != "" {
 		res["refreshToken"] = in.Refresh
@@ -131,8 +133,9 @@ func (c *call) status() (result, error) {
 	return result{"accountStatus": 1, "appServerUrl": c.s.BaseURL()}, nil
 }
 
-// bindDevice is how a device of the vendor's signs itself in, with the password that it was given. It does not make the device part of a
-// house: a hub binds it. Devices are scoped by account, so the answer depends on nothing in another account.
+// bindDevice is how a device of the vendor's signs itself in, with the password that it was given. It does not make
+// the device part of a house: a hub binds it. Devices are scoped by account, so the answer depends on nothing in
+// another account.
 func (c *call) bindDevice() (result, error) {
 	var p struct{ DeviceID, CloudUserName, CloudPassword string }
 	if err := c.read(&p, "deviceId", "cloudUserName", "cloudPassword"); err != nil {

@@ -2,8 +2,9 @@
 //
 //	POST /?token=… with {"method","params"}, answered by {"error_code":0,"result":{…}} or {"error_code":-20601,"msg":"…"}
 //
-// Methods of the vendor: login, refreshToken, getDeviceList, getResetPasswordEmail, modifyCloudPassword, getAccountStatusAndUrl,
-// helloCloud, heartBeat, bindDevice, unbindDevice, passthrough. The answer to getAccountStatusAndUrl is the same for every address.
+// Methods of the vendor: login, refreshToken, getDeviceList, getResetPasswordEmail, modifyCloudPassword,
+// getAccountStatusAndUrl, helloCloud, heartBeat, bindDevice, unbindDevice, passthrough. The answer to
+// getAccountStatusAndUrl is the same for every address.
 //
 // login sets the cookie rekeyd_terminal, bound to terminalUUID: with both, an app signs in while strangers lock the
 // account. modifyCloudPassword takes a token, too: with it, a locked account changes its password. Its exposed?: bool
@@ -19,9 +20,11 @@
 //	                                                           {epoch, hubs, devices}   -20673, -20674, -20615
 //	createPairing  {password?}                       (token)   {pairing}   the word that enrols a hub; -20651 without
 //	                                                                       the password, 5 minutes after the login
-//	listHubs       {}                                (token)   {hubs: [{hub, name, version, since, epoch, devices, online}]}
+//	listHubs       {}                                (token)   {hubs: [{hub, name, version, since, epoch, devices,
+//	                                                           online}]}
 //	removeHub      {hub}                             (token)   {}          -20580
-//	getHistory     {}                                (token)   {events: [{at, what, door, epoch, detail}]}, the newest first
+//	getHistory     {}                                (token)   {events: [{at, what, door, epoch, detail}]}, the
+//	                                                           newest first
 //	logoutAll      {}                                (token)   {}
 package api
 
@@ -155,7 +158,8 @@ func (c *call) do(method string) (result, error) {
 		return nil, nil
 	case "bindDevice":
 		return c.bindDevice()
-	case "getDeviceList", "passthrough", "unbindDevice", "createPairing", "listHubs", "removeHub", "getHistory", "logoutAll":
+	case "getDeviceList", "passthrough", "unbindDevice",
+		"createPairing", "listHubs", "removeHub", "getHistory", "logoutAll":
 		return c.owner(method)
 	}
 	return nil, account.Refused(v1.InvalidInput, "Unknown method")
@@ -188,7 +192,8 @@ func (c *call) read(p any, names ...string) error {
 // parameter returns how a parameter is spelled, whatever its letter case; empty for one that is none of ours.
 func parameter(name string) string {
 	for _, p := range [...]string{
-		"appType", "cloudUserName", "cloudPassword", "terminalUUID", "refreshTokenNeeded", "refreshToken", "email", "password", "door", "token",
+		"appType", "cloudUserName", "cloudPassword", "terminalUUID", "refreshTokenNeeded", "refreshToken", "email",
+		"password", "door", "token",
 		"newPassword", "leaveOut", "oldCloudPassword", "newCloudPassword", "deviceId", "requestData", "hub", "exposed",
 	} {
 		if strings.EqualFold(p, name) {

@@ -39,7 +39,8 @@ var (
 	smartTypes = deviceTypes{"SMART.TAPOPLUG", "SMART.TAPOBULB", "SMART.TAPOSWITCH", "SMART.IPCAMERA", true}
 )
 
-// typesOf has every protocol of package home. A device that speaks the link is listed as a Kasa device: their apps show plain names.
+// typesOf has every protocol of package home. A device that speaks the link is listed as a Kasa device: their apps
+// show plain names.
 var typesOf = map[home.Protocol]deviceTypes{
 	home.Native: iotTypes, home.IOT: iotTypes, home.KLAP1: iotTypes, home.IOTKLAP2: iotTypes, home.KasaCam: iotTypes,
 	home.KLAP2: smartTypes, home.SmartAES: smartTypes, home.TapoCam: smartTypes, home.TPAP: smartTypes,
@@ -70,8 +71,9 @@ func deviceList(ds []account.DeviceInfo, door, base string) []listed {
 			types = iotTypes
 		}
 		l := listed{
-			DeviceType: types.of(home.Kind(d.Kind)), AppServerURL: base, DeviceRegion: "local", DeviceID: d.ID, DeviceName: d.Model,
-			Alias: d.Name, DeviceMac: strings.ToUpper(d.MAC), DeviceModel: d.Model, IsSameRegion: true,
+			DeviceType: types.of(home.Kind(d.Kind)), AppServerURL: base, DeviceRegion: "local", DeviceID: d.ID,
+			DeviceName: d.Model,
+			Alias:      d.Name, DeviceMac: strings.ToUpper(d.MAC), DeviceModel: d.Model, IsSameRegion: true,
 		}
 		if types.base64Alias {
 			l.Alias = base64.StdEncoding.EncodeToString([]byte(d.Name))

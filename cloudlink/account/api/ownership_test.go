@@ -27,7 +27,8 @@ var ownerChanges = []string{
 	`{"METHOD":"Device_Reset"}`,
 	`{"method":"device_reset","method":"get_device_info"}`,
 	`{"method":"set_qs_info","params":{"account":{"username":"eA==","password":"eA=="}}}`,
-	`{"method":"multipleRequest","params":{"requests":[{"method":"get_device_info"},{"method":"set_qs_info","params":{}}]}}`,
+	`{"method":"multipleRequest","params":{"requests":[{"method":"get_device_info"},` +
+		`{"method":"set_qs_info","params":{}}]}}`,
 	`{"method":"control_child","params":{"requestData":{"method":"device_reset"},"device_id":"1"}}`,
 	`{"method":"control_child","params":{"requestData":"{\"method\":\"device_reset\"}","device_id":"1"}}`,
 	`{"method":"changeAdminPassword","params":{"user_management":{"change_admin_password":{"passwd":"x"}}}}`,

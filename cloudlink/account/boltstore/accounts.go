@@ -17,7 +17,8 @@ func (s *Store) account(r accountRecord) (account.Account, error) {
 	secret, err2 := s.open(r.Secret, "epoch/"+r.ID)
 	newest, err3 := wire.ParseNotice([]byte(r.Notice))
 	return account.Account{
-		ID: r.ID, Email: r.Email, Hash: hash, Epoch: r.Epoch, Notice: newest, Secret: secret, Closed: r.Closed, Lang: r.Lang, At: at(r.At),
+		ID: r.ID, Email: r.Email, Hash: hash, Epoch: r.Epoch, Notice: newest, Secret: secret, Closed: r.Closed, Lang: r.Lang,
+		At:             at(r.At),
 		TerminalsSince: r.TerminalsSince,
 	}, errors.Join(err1, err2, err3)
 }
@@ -25,7 +26,8 @@ func (s *Store) account(r accountRecord) (account.Account, error) {
 // accountRecord seals an account; links are the keys of its live links.
 func (s *Store) accountRecord(a account.Account, links []string) accountRecord {
 	return accountRecord{
-		ID: a.ID, Email: a.Email, Hash: s.seal(a.Hash, "hash/"+a.ID), Epoch: a.Epoch, Notice: notice(a.Notice.JWS()), Links: links,
+		ID: a.ID, Email: a.Email, Hash: s.seal(a.Hash, "hash/"+a.ID), Epoch: a.Epoch, Notice: notice(a.Notice.JWS()),
+		Links:  links,
 		Secret: s.seal(a.Secret, "epoch/"+a.ID), Closed: a.Closed, Lang: a.Lang, At: ms(a.At),
 		TerminalsSince: a.TerminalsSince,
 	}
@@ -62,7 +64,8 @@ func (s *Store) CreateAccount(a account.Account, use string, history ...account.
 			if tx.Bucket(bktRegistrations).Get([]byte(use)) == nil {
 				return account.ErrUsed
 			}
-			if err := errors.Join(tx.Bucket(bktRegistrations).Delete([]byte(use)), tx.Bucket(bktNewest).Delete(email)); err != nil {
+			err := errors.Join(tx.Bucket(bktRegistrations).Delete([]byte(use)), tx.Bucket(bktNewest).Delete(email))
+			if err != nil {
 				return err
 			}
 		}

@@ -1,5 +1,5 @@
-// Package boltstore keeps the state of the account service in one bbolt file, account.db. It fulfils account.Store, and is the only package
-// below cloudlink that knows bbolt.
+// Package boltstore keeps the state of the account service in one bbolt file, account.db. It fulfils account.Store,
+// and is the only package below cloudlink that knows bbolt.
 //
 //	service        "seeds"             sealed: the seeds of the service's keys
 //	               "mails"             how many mails wait
@@ -20,8 +20,8 @@
 //	mail           due, number         sealed mailRecord; due in Unix milliseconds
 //	history        account / number    a bucket of eventRecords for each account
 //
-// A token stands as its hash. Numbers are 8 bytes, big-endian. What is sealed is sealed with the key in account.key, with a systemd
-// credential, or with a passphrase.
+// A token stands as its hash. Numbers are 8 bytes, big-endian. What is sealed is sealed with the key in account.key,
+// with a systemd credential, or with a passphrase.
 package boltstore
 
 import (
@@ -75,13 +75,16 @@ var _ account.Store = (*Store)(nil)
 // Open opens account.db in dir, and makes it at the first start, sealed with the passphrase where one is given.
 func Open(dir string, passphrase home.Secret) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, &home.Error{Op: "open the account service's state", Err: err, Hint: "see that this user may write to " + dir}
+		return nil, &home.Error{Op: "open the account service's state", Err: err, Hint: "see that this user may write to " +
+			"" + dir}
 	}
 	f, err := boltfile.Open(filepath.Join(dir, "account.db"), boltfile.Options{Migrations: migrations, Intact: intact})
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := boltfile.View(f, func(tx *bbolt.Tx) (bool, error) { return tx.Bucket(bktService).Get(seedsKey) == nil, nil })
+	fresh, err := boltfile.View(f, func(tx *bbolt.Tx) (bool, error) {
+		return tx.Bucket(bktService).Get(seedsKey) == nil, nil
+	})
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

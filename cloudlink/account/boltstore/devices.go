@@ -19,7 +19,9 @@ func bindingPlace(d deviceRecord) string { return "binding/" + d.Account + "/" +
 // device makes a device of a record, without its secret.
 func (r deviceRecord) device(signedIn uint64) account.Device {
 	return account.Device{
-		Device:  wire.Device{ID: r.ID, Kind: r.Kind, Protocol: r.Protocol, Rank: r.Rank, Model: r.Model, Name: r.Name, MAC: r.MAC},
+		Device: wire.Device{
+			ID: r.ID, Kind: r.Kind, Protocol: r.Protocol, Rank: r.Rank, Model: r.Model, Name: r.Name, MAC: r.MAC,
+		},
 		Account: r.Account, Holder: r.Holder, SignedIn: signedIn,
 	}
 }
@@ -96,7 +98,8 @@ func (s *Store) Bind(pos account.Position, ds []account.Device, most int) ([]wir
 // bind stores one device; old is its record in the account, zero for none. With another secret its sign-in is void.
 func (s *Store) bind(tx *bbolt.Tx, m memberRecord, d account.Device, old deviceRecord) error {
 	r := deviceRecord{
-		ID: d.ID, Kind: d.Kind, Protocol: d.Protocol, Rank: d.Rank, Model: d.Model, Name: d.Name, MAC: d.MAC, Account: m.Account, Holder: m.Name,
+		ID: d.ID, Kind: d.Kind, Protocol: d.Protocol, Rank: d.Rank, Model: d.Model, Name: d.Name, MAC: d.MAC,
+		Account: m.Account, Holder: m.Name,
 	}
 	key := under(r.Account, []byte(r.ID))
 	native := isNative(r)
@@ -184,7 +187,9 @@ func (s *Store) SignIn(pos account.Position, id string, epoch uint64, ds []accou
 }
 
 // mayNotSignIn returns why the member may not sign a device in; empty when it may. The record of revision was checked.
-func (s *Store) mayNotSignIn(devices *bbolt.Bucket, key []byte, member string, revision uint64) (code string, err error) {
+func (s *Store) mayNotSignIn(
+	devices *bbolt.Bucket, key []byte, member string, revision uint64,
+) (code string, err error) {
 	if raw := devices.Get(key); raw != nil && s.revision(raw) == revision {
 		return "", nil
 	}

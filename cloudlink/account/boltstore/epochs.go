@@ -49,7 +49,8 @@ func (s *Store) BeginEpoch(t account.EpochChange) error {
 			if err != nil {
 				return err
 			}
-			// A grant to a key that the member has replaced meanwhile could be opened by a copy of the old one, and by nobody else.
+			// A grant to a key that the member has replaced meanwhile could be opened by a copy of the old one, and by nobody
+			// else.
 			if !ok || !bytes.Equal(g.Seal, m.member().SealKey()) {
 				return account.ErrMembers
 			}
@@ -79,7 +80,9 @@ func (s *Store) OfferReset(l account.MailLink, m mail.Mail, e account.Event) err
 			return err
 		}
 		r.Links = append(links, l.Key)
-		return errors.Join(boltfile.Put(tx.Bucket(bktAccounts), []byte(r.ID), r), putLink(tx, l), s.queue(tx, m), record(tx, r.ID, e))
+		return errors.Join(
+			boltfile.Put(tx.Bucket(bktAccounts), []byte(r.ID), r), putLink(tx, l), s.queue(tx, m), record(tx, r.ID, e),
+		)
 	})
 }
 
@@ -118,7 +121,10 @@ func (s *Store) Disown(d account.Disowning) (removed int, err error) {
 			}
 		}
 		r.Closed, r.Links = true, append(links, d.Reset.Key)
-		return removed, errors.Join(boltfile.Put(tx.Bucket(bktAccounts), []byte(r.ID), r), putLink(tx, d.Reset),
-			boltfile.DeletePrefix(tx.Bucket(bktSessions), under(d.Account, nil)), s.queue(tx, d.Mail), record(tx, d.Account, d.Event))
+		return removed, errors.Join(
+			boltfile.Put(tx.Bucket(bktAccounts), []byte(r.ID), r), putLink(tx, d.Reset),
+			boltfile.DeletePrefix(tx.Bucket(bktSessions), under(d.Account, nil)),
+			s.queue(tx, d.Mail), record(tx, d.Account, d.Event),
+		)
 	})
 }

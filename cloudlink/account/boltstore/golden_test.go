@@ -49,13 +49,16 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-// TestAFileOfFormat1IsBroughtUpToDate opens a file that the first version wrote. Anna has two plugs and a native camera behind a hub, has
-// reset her password once, and has asked for another reset; Bob has registered and not activated.
+// TestAFileOfFormat1IsBroughtUpToDate opens a file that the first version wrote. Anna has two plugs and a native
+// camera behind a hub, has reset her password once, and has asked for another reset; Bob has registered and not
+// activated.
 func TestAFileOfFormat1IsBroughtUpToDate(t *testing.T) {
 	s := golden(t, "format-1.db")
 	id := must(s.Identity())(t)
 	a := must(s.AccountByEmail("ANNA.owner@example.org"))(t)
-	if a.Email != "Anna.Owner@example.org" || a.Epoch != 2 || len(a.Secret.Reveal()) != 32 || a.Hash.Reveal()[:10] != "$argon2id$" || a.At.Year() != 2026 {
+	if a.Email != "Anna.Owner@example.org" || a.Epoch != 2 || len(a.Secret.Reveal()) != 32 ||
+		a.Hash.Reveal()[:10] != "$argon2id$" ||
+		a.At.Year() != 2026 {
 		t.Errorf("account %+v", a)
 	}
 	if err := a.Notice.Verify(id.Keys, a.ID); err != nil || a.Notice.Epoch != 2 {
@@ -73,7 +76,8 @@ func TestAFileOfFormat1IsBroughtUpToDate(t *testing.T) {
 	if !slices.Equal(ids, []string{"plug-aaa", "plug-aab", cam}) {
 		t.Fatalf("devices %v", ids)
 	}
-	if ds[0].SignedIn != 2 || ds[1].SignedIn != 1 || ds[2].SignedIn != 0 || ds[2].Model != "NV1" || ds[2].MAC != "50c7bf010203" {
+	if ds[0].SignedIn != 2 || ds[1].SignedIn != 1 || ds[2].SignedIn != 0 || ds[2].Model != "NV1" ||
+		ds[2].MAC != "50c7bf010203" {
 		t.Errorf("devices %+v", ds)
 	}
 	for _, id := range ids {
@@ -89,7 +93,8 @@ func TestAFileOfFormat1IsBroughtUpToDate(t *testing.T) {
 		history = append(history, e.What)
 	}
 	want := []string{
-		"reset requested", "password changed", "reset requested", "device enrolled", "pairing made", "hub enrolled", "pairing made",
+		"reset requested", "password changed", "reset requested", "device enrolled", "pairing made", "hub enrolled",
+		"pairing made",
 		"account registered",
 	}
 	if !slices.Equal(history, want) {
@@ -103,7 +108,8 @@ func TestAFileOfFormat1IsBroughtUpToDate(t *testing.T) {
 		t.Error("an account that nobody has activated is one")
 	}
 	r := must(s.NewestRegistration("BOB@example.org"))(t)
-	if r.Email != "Bob@example.org" || r.Hash.Reveal()[:10] != "$argon2id$" || r.Door != account.DoorWeb || r.Expires.Sub(r.At) != 24*time.Hour {
+	if r.Email != "Bob@example.org" || r.Hash.Reveal()[:10] != "$argon2id$" || r.Door != account.DoorWeb ||
+		r.Expires.Sub(r.At) != 24*time.Hour {
 		t.Errorf("registration %+v", r)
 	}
 	if n := must(s.WaitingMails())(t); n != 2 {
@@ -119,11 +125,12 @@ func TestAFileOfFormat1IsBroughtUpToDate(t *testing.T) {
 	}
 }
 
-// newest is the file of today's format. With UPDATE_GOLDEN set, the test writes it: after a new migration, and never else.
+// newest is the file of today's format. With UPDATE_GOLDEN set, the test writes it: after a new migration, and never
+// else.
 const newest = "format-5.db"
 
-// TestTheFileOfTodayIsReadFieldByField compares a file that was written once with a store that is filled now. A change of a record that
-// has no migration shows as a difference.
+// TestTheFileOfTodayIsReadFieldByField compares a file that was written once with a store that is filled now. A
+// change of a record that has no migration shows as a difference.
 func TestTheFileOfTodayIsReadFieldByField(t *testing.T) {
 	if want := fmt.Sprintf("format-%d.db", boltstore.Format()); newest != want {
 		t.Fatalf("the golden file is %s, want %s: write it, and keep the test of the one before", newest, want)

@@ -43,7 +43,9 @@ func putGrant(tx *bbolt.Tx, g account.Grant, epoch uint64) error {
 			return err
 		}
 	}
-	return boltfile.Put(tx.Bucket(bktGrants), under(g.Member, boltfile.Key(epoch)), grantRecord{notice(g.Notice.JWS()), g.Sealed})
+	return boltfile.Put(
+		tx.Bucket(bktGrants), under(g.Member, boltfile.Key(epoch)), grantRecord{notice(g.Notice.JWS()), g.Sealed},
+	)
 }
 
 // dropGrants deletes a member's grants up to an epoch.

@@ -22,7 +22,9 @@ func (s *Store) MailLink(key string) (account.MailLink, error) {
 }
 
 func putLink(tx *bbolt.Tx, l account.MailLink) error {
-	r := linkRecord{Purpose: l.Purpose, Account: l.Account, Epoch: l.Epoch, Door: l.Door, At: ms(l.At), Expires: ms(l.Expires)}
+	r := linkRecord{
+		Purpose: l.Purpose, Account: l.Account, Epoch: l.Epoch, Door: l.Door, At: ms(l.At), Expires: ms(l.Expires),
+	}
 	return boltfile.Put(tx.Bucket(bktLinks), []byte(l.Key), r)
 }
 

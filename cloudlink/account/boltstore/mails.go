@@ -68,7 +68,8 @@ func (s *Store) openMail(key, box []byte) (mail.Queued, error) {
 	}
 	q.Tries = r.Tries
 	q.Mail = mail.Mail{
-		ID: r.Mail.ID, Account: r.Mail.Account, To: r.Mail.To, Lang: r.Mail.Lang, Subject: r.Mail.Subject, Text: r.Mail.Text, HTML: r.Mail.HTML,
+		ID: r.Mail.ID, Account: r.Mail.Account, To: r.Mail.To, Lang: r.Mail.Lang, Subject: r.Mail.Subject, Text: r.Mail.Text,
+		HTML: r.Mail.HTML,
 	}
 	var err1, err2 error
 	q.At, err1 = time.Parse(time.RFC3339Nano, r.Mail.At)

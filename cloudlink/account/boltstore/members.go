@@ -14,15 +14,17 @@ import (
 
 func (r memberRecord) member() account.Member {
 	return account.Member{
-		Name: r.Name, Account: r.Account, Keys: wire.Keys{Sign: r.Keys.Sign, Seal: r.Keys.Seal}, Seal: r.Seal, Label: r.Label, Version: r.Version,
+		Name: r.Name, Account: r.Account, Keys: wire.Keys{Sign: r.Keys.Sign, Seal: r.Keys.Seal}, Seal: r.Seal,
+		Label: r.Label, Version: r.Version,
 		At: at(r.At), Acked: r.Acked, Boot: r.Boot, Clock: time.Duration(r.Clock) * time.Millisecond,
 	}
 }
 
 func recordOf(m account.Member) memberRecord {
 	return memberRecord{
-		Name: m.Name, Account: m.Account, Keys: keysRecord{m.Keys.Sign, m.Keys.Seal}, Seal: m.Seal, Label: m.Label, Version: m.Version,
-		At: ms(m.At), Acked: m.Acked, Boot: m.Boot, Clock: m.Clock.Milliseconds(),
+		Name: m.Name, Account: m.Account, Keys: keysRecord{m.Keys.Sign, m.Keys.Seal}, Seal: m.Seal, Label: m.Label,
+		Version: m.Version,
+		At:      ms(m.At), Acked: m.Acked, Boot: m.Boot, Clock: m.Clock.Milliseconds(),
 	}
 }
 
@@ -85,7 +87,8 @@ func (s *Store) RemoveHub(id, hub string, e account.Event) error {
 	})
 }
 
-// expel deletes a member with what it holds, its grants, and the pairing that it used: it must not come back by a repeated enrolment.
+// expel deletes a member with what it holds, its grants, and the pairing that it used: it must not come back by a
+// repeated enrolment.
 func expel(tx *bbolt.Tx, m memberRecord) error {
 	if account.IsHub(m.Name) {
 		var held []deviceRecord
@@ -102,9 +105,11 @@ func expel(tx *bbolt.Tx, m memberRecord) error {
 			return err
 		}
 	}
-	return errors.Join(tx.Bucket(bktMembers).Delete([]byte(m.Name)), tx.Bucket(bktHouses).Delete(under(m.Account, []byte(m.Name))),
+	return errors.Join(
+		tx.Bucket(bktMembers).Delete([]byte(m.Name)), tx.Bucket(bktHouses).Delete(under(m.Account, []byte(m.Name))),
 		boltfile.DeletePrefix(tx.Bucket(bktGrants), under(m.Name, nil)),
-		dropPairings(tx, func(p pairingRecord) bool { return p.Used == m.Name }))
+		dropPairings(tx, func(p pairingRecord) bool { return p.Used == m.Name }),
+	)
 }
 
 // clockStep is the least change of a member's clock that is worth a commit.

@@ -23,8 +23,10 @@ var migrations = []func(*bbolt.Tx) error{
 }
 
 func firstFormat(tx *bbolt.Tx) error {
-	return create(tx, "service", "accounts", "emails", "links", "sessions", "pairings", "members", "grants", "devices", "signins", "seqs", "mail",
-		"history")
+	return create(
+		tx, "service", "accounts", "emails", "links", "sessions", "pairings", "members", "grants", "devices", "signins",
+		"seqs", "mail", "history",
+	)
 }
 
 func create(tx *bbolt.Tx, buckets ...string) error {
@@ -56,12 +58,16 @@ func pendingRegistrations(tx *bbolt.Tx) error {
 		}
 		l, ok, err := boltfile.Get[linkRecord](tx.Bucket(bktLinks), a.Reset)
 		if err == nil && ok {
-			r := registrationRecord{Account: a.ID, Email: a.Email, Hash: a.Hash, Door: l.Door, Lang: a.Lang, At: a.At, Expires: l.Expires}
+			r := registrationRecord{
+				Account: a.ID, Email: a.Email, Hash: a.Hash, Door: l.Door, Lang: a.Lang, At: a.At, Expires: l.Expires,
+			}
 			err = errors.Join(boltfile.Put(tx.Bucket(bktRegistrations), a.Reset, r),
 				tx.Bucket(bktNewest).Put([]byte(account.Normal(a.Email)), a.Reset), tx.Bucket(bktLinks).Delete(a.Reset))
 		}
-		err = errors.Join(err, tx.Bucket(bktAccounts).Delete([]byte(a.ID)), tx.Bucket(bktEmails).Delete([]byte(account.Normal(a.Email))),
-			boltfile.DeletePrefix(tx.Bucket(bktHistory), under(a.ID, nil)))
+		err = errors.Join(
+			err, tx.Bucket(bktAccounts).Delete([]byte(a.ID)), tx.Bucket(bktEmails).Delete([]byte(account.Normal(a.Email))),
+			boltfile.DeletePrefix(tx.Bucket(bktHistory), under(a.ID, nil)),
+		)
 		if err != nil {
 			return err
 		}
@@ -69,7 +75,8 @@ func pendingRegistrations(tx *bbolt.Tx) error {
 	return nil
 }
 
-// mailByDueTime (format 3) puts the due time before the number of each mail. Until then it was inside the sealed box, so all are due now.
+// mailByDueTime (format 3) puts the due time before the number of each mail. Until then it was inside the sealed box,
+// so all are due now.
 func mailByDueTime(tx *bbolt.Tx) error {
 	b := tx.Bucket(bktMail)
 	boxes, err := pairsOf(b)
@@ -79,8 +86,8 @@ func mailByDueTime(tx *bbolt.Tx) error {
 	return errors.Join(err, tx.Bucket(bktService).Put(mailsKey, boltfile.Key(uint64(len(boxes)))))
 }
 
-// membersNamedBySigningKey (format 4) deletes all members, whose names derived from two keys: they enrol again under new names. The
-// devices stay with the account. Notices were objects; renewNotices signs each account's anew.
+// membersNamedBySigningKey (format 4) deletes all members, whose names derived from two keys: they enrol again under
+// new names. The devices stay with the account. Notices were objects; renewNotices signs each account's anew.
 func membersNamedBySigningKey(tx *bbolt.Tx) error {
 	var err error
 	for _, b := range []string{"members", "grants", "seqs"} {
@@ -119,8 +126,8 @@ func (s *Store) renewNotices() error {
 	})
 }
 
-// devicesByAccount (format 5) scopes devices by account, indexes members by account, keeps one epoch of a sign-in (that of its
-// confirmation), and gives each account its own history and the list of its live links.
+// devicesByAccount (format 5) scopes devices by account, indexes members by account, keeps one epoch of a sign-in
+// (that of its confirmation), and gives each account its own history and the list of its live links.
 func devicesByAccount(tx *bbolt.Tx) error {
 	if err := create(tx, "houses", "said", "natives"); err != nil {
 		return err

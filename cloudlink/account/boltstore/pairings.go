@@ -13,8 +13,9 @@ import (
 func (s *Store) AddPairing(p account.Pairing, e account.Event) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		r := pairingRecord{
-			Account: p.Account, Secret: s.seal(p.Secret, "pairing/"+p.Name), Password: s.seal(p.Password, "pairing/"+p.Name+"/password"),
-			Epoch: p.Epoch, Used: p.Used, Expires: ms(p.Expires),
+			Account: p.Account, Secret: s.seal(p.Secret, "pairing/"+p.Name),
+			Password: s.seal(p.Password, "pairing/"+p.Name+"/password"),
+			Epoch:    p.Epoch, Used: p.Used, Expires: ms(p.Expires),
 		}
 		a, err := find[accountRecord](tx, bktAccounts, []byte(p.Account))
 		if err == nil && (a.Closed || a.Epoch != p.Epoch) {
@@ -38,7 +39,8 @@ func (s *Store) Pairing(name string) (account.Pairing, error) {
 	secret, err1 := s.open(r.Secret, "pairing/"+name)
 	password, err2 := s.open(r.Password, "pairing/"+name+"/password")
 	return account.Pairing{
-		Name: name, Account: r.Account, Secret: secret, Password: password, Epoch: r.Epoch, Used: r.Used, Expires: at(r.Expires),
+		Name: name, Account: r.Account, Secret: secret, Password: password, Epoch: r.Epoch, Used: r.Used,
+		Expires: at(r.Expires),
 	}, errors.Join(err1, err2)
 }
 

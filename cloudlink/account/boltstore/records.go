@@ -2,8 +2,8 @@ package boltstore
 
 import "encoding/json"
 
-// Records are the values in the file. They change with a migration only: the tags are the format, the names of Go fields are not.
-// Times are Unix milliseconds; boxes are sealed.
+// Records are the values in the file. They change with a migration only: the tags are the format, the names of Go
+// fields are not. Times are Unix milliseconds; boxes are sealed.
 
 type accountRecord struct {
 	ID     string   `json:"id"`

@@ -14,7 +14,8 @@ import (
 func (s *Store) Register(r account.Registration, m mail.Mail) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		rec := registrationRecord{
-			Account: r.Account, Email: r.Email, Hash: s.seal(r.Hash, "hash/"+r.Account), Door: r.Door, Lang: r.Lang, At: ms(r.At),
+			Account: r.Account, Email: r.Email, Hash: s.seal(r.Hash, "hash/"+r.Account), Door: r.Door, Lang: r.Lang,
+			At:      ms(r.At),
 			Expires: ms(r.Expires),
 		}
 		return errors.Join(boltfile.Put(tx.Bucket(bktRegistrations), []byte(r.Key), rec),
@@ -24,7 +25,9 @@ func (s *Store) Register(r account.Registration, m mail.Mail) error {
 
 // Registration returns the registration of a token.
 func (s *Store) Registration(key string) (account.Registration, error) {
-	return boltfile.View(s.file, func(tx *bbolt.Tx) (account.Registration, error) { return s.registration(tx, []byte(key)) })
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (account.Registration, error) {
+		return s.registration(tx, []byte(key))
+	})
 }
 
 // NewestRegistration finds the last registration of an address.
@@ -41,6 +44,7 @@ func (s *Store) registration(tx *bbolt.Tx, key []byte) (account.Registration, er
 	}
 	hash, err := s.open(r.Hash, "hash/"+r.Account)
 	return account.Registration{
-		Key: string(key), Account: r.Account, Email: r.Email, Hash: hash, Door: r.Door, Lang: r.Lang, At: at(r.At), Expires: at(r.Expires),
+		Key: string(key), Account: r.Account, Email: r.Email, Hash: hash, Door: r.Door, Lang: r.Lang, At: at(r.At),
+		Expires: at(r.Expires),
 	}, err
 }

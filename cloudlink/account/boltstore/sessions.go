@@ -34,7 +34,8 @@ func putSession(tx *bbolt.Tx, v account.Session) error {
 
 func (r sessionRecord) session(id, key string) account.Session {
 	return account.Session{
-		Key: key, Account: id, Entry: r.Entry, Refresh: r.Refresh, Door: r.Door, Terminal: r.Terminal, At: at(r.At), Expires: at(r.Expires),
+		Key: key, Account: id, Entry: r.Entry, Refresh: r.Refresh, Door: r.Door, Terminal: r.Terminal, At: at(r.At),
+		Expires: at(r.Expires),
 	}
 }
 

@@ -16,25 +16,28 @@ func englishMail() Mail {
 		Reset: func(door string, life time.Duration) Letter {
 			return Letter{
 				Subject: "Reset your password",
-				Before:  []string{fmt.Sprintf("Somebody asked through %s to reset the password of your account. If it was you, open this link within %s and choose a new password:", englishDoor(door), span(life))},
-				Link:    "Choose a new password",
-				After:   []string{"If it was not you, do nothing: nothing has changed."},
+				Before: []string{fmt.Sprintf("Somebody asked through %s to reset the password of your account. If it was you, "+
+					"open this link within %s and choose a new password:", englishDoor(door), span(life))},
+				Link:  "Choose a new password",
+				After: []string{"If it was not you, do nothing: nothing has changed."},
 			}
 		},
 		Activate: func(life time.Duration) Letter {
 			return Letter{
 				Subject: "Activate your account",
-				Before:  []string{fmt.Sprintf("Somebody registered an account with this address. If it was you, open this link within %s:", span(life))},
-				Link:    "Activate the account",
-				After:   []string{"If it was not you, do nothing: the account stays closed."},
+				Before: []string{fmt.Sprintf("Somebody registered an account with this address. If it was you, open this link "+
+					"within %s:", span(life))},
+				Link:  "Activate the account",
+				After: []string{"If it was not you, do nothing: the account stays closed."},
 			}
 		},
 		Taken: func() Letter {
 			return Letter{
 				Subject: "You already have an account",
-				Before:  []string{"Somebody tried to register an account with this address, which has one already. If it was you and you forgot the password, ask for a new one here:"},
-				Link:    "Forgot your password?",
-				After:   []string{"If it was not you, do nothing: nothing has changed."},
+				Before: []string{"Somebody tried to register an account with this address, which has one already. If it was you " +
+					"and you forgot the password, ask for a new one here:"},
+				Link:  "Forgot your password?",
+				After: []string{"If it was not you, do nothing: nothing has changed."},
 			}
 		},
 		Changed: func(at time.Time, door string, reset bool) Letter {
@@ -45,8 +48,10 @@ func englishMail() Mail {
 			return Letter{
 				Subject: "Your password was changed",
 				Before: []string{
-					fmt.Sprintf("The password of your account was changed on %s, through %s, %s. Every app was signed out: sign in with the new password. Your hubs give it to your devices.", englishTime(at), englishDoor(door), how),
-					"If this was not you, open this link. It signs everybody out, removes the hubs that were added since, and sends you a mail with which you choose a new password:",
+					fmt.Sprintf("The password of your account was changed on %s, through %s, %s. Every app was signed out: sign in "+
+						"with the new password. Your hubs give it to your devices.", englishTime(at), englishDoor(door), how),
+					"If this was not you, open this link. It signs everybody out, removes the hubs that were added since, and sends " +
+						"you a mail with which you choose a new password:",
 				},
 				Link: "This was not me",
 			}

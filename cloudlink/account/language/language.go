@@ -1,5 +1,6 @@
-// Package language holds what the account service says to people, in each language that it speaks: on its pages and in its mails.
-// Every text of a language stands in that language's files and nowhere else; a language that lacks one does not pass the tests.
+// Package language holds what the account service says to people, in each language that it speaks: on its pages and
+// in its mails. Every text of a language stands in that language's files and nowhere else; a language that lacks one
+// does not pass the tests.
 package language
 
 import (
@@ -44,8 +45,8 @@ func find(tag string) *Texts {
 // maxHeader is the longest Accept-Language header that is read, in bytes. A browser sends less than 200.
 const maxHeader = 1024
 
-// Accepted returns the language that a browser's Accept-Language header (RFC 9110) prefers among ours. It runs for every request
-// before any limit, so it compares tags only and allocates nothing.
+// Accepted returns the language that a browser's Accept-Language header (RFC 9110) prefers among ours. It runs for
+// every request before any limit, so it compares tags only and allocates nothing.
 func Accepted(header string) *Texts {
 	best, quality := all()[0], 0.0
 	if len(header) > maxHeader {

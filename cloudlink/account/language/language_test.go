@@ -95,8 +95,10 @@ func TestEveryLanguageSaysEverything(t *testing.T) {
 
 func TestTheLanguageIsTheOneThatTheBrowserPrefers(t *testing.T) {
 	for header, want := range map[string]string{
-		"": "en", "ru": "ru", "ru-RU,ru;q=0.9,en;q=0.8": "ru", "en-GB,en;q=0.9,ru;q=0.8": "en", "de,ru;q=0.3": "ru", "de": "en", "RU": "ru",
-		"en;q=0.1, ru;q=0.2": "ru", "ru;q=0": "en", "ru;q=7": "en", "ru;q=x": "en", ";;,,q=1": "en", "*": "en", strings.Repeat("ru,", 1000): "en",
+		"": "en", "ru": "ru", "ru-RU,ru;q=0.9,en;q=0.8": "ru", "en-GB,en;q=0.9,ru;q=0.8": "en", "de,ru;q=0.3": "ru",
+		"de": "en", "RU": "ru",
+		"en;q=0.1, ru;q=0.2": "ru", "ru;q=0": "en", "ru;q=7": "en", "ru;q=x": "en", ";;,,q=1": "en", "*": "en",
+		strings.Repeat("ru,", 1000): "en",
 	} {
 		if got := language.Accepted(header).Tag; got != want {
 			t.Errorf("%.40q: %s, want %s", header, got, want)
@@ -111,7 +113,10 @@ func TestTheLanguageIsTheOneThatTheBrowserPrefers(t *testing.T) {
 
 func TestNumbersAndTimesAreSaidAsTheLanguageSaysThem(t *testing.T) {
 	ru := language.Russian().Site
-	for n, want := range map[int]string{1: "1 устройство", 2: "2 устройства", 4: "4 устройства", 5: "5 устройств", 11: "11 устройств", 12: "12 устройств", 21: "21 устройство", 102: "102 устройства", 111: "111 устройств"} {
+	for n, want := range map[int]string{
+		1: "1 устройство", 2: "2 устройства", 4: "4 устройства", 5: "5 устройств", 11: "11 устройств",
+		12: "12 устройств", 21: "21 устройство", 102: "102 устройства", 111: "111 устройств",
+	} {
 		if got := ru.Hub("x", n); got != "x ("+want+")" {
 			t.Errorf("%d: %q, want %q", n, got, want)
 		}
@@ -124,7 +129,8 @@ func TestNumbersAndTimesAreSaidAsTheLanguageSaysThem(t *testing.T) {
 	if got := en.Time(at); got != "23 November 2026, 15:05 UTC" {
 		t.Error(got)
 	}
-	if got := en.Progress(1, 1) + " " + en.Progress(3, 4); got != "1 of 1 device is signed in again. 3 of 4 devices are signed in again." {
+	if got := en.Progress(1, 1) + " " + en.Progress(3, 4); got != "1 of 1 device is signed in again. 3 of 4 devices are "+
+		"signed in again." {
 		t.Error(got)
 	}
 }
@@ -132,7 +138,8 @@ func TestNumbersAndTimesAreSaidAsTheLanguageSaysThem(t *testing.T) {
 func TestAnAcceptLanguageHeaderIsReadWithoutBuildingAnyTexts(t *testing.T) {
 	language.Of("en") // the texts are built once
 	for _, header := range []string{
-		strings.Repeat("ru,", 341), strings.Repeat("q,", 512), strings.Repeat(",", 1024), strings.Repeat("ru;q=0.1,", 113), strings.Repeat("a-", 512),
+		strings.Repeat("ru,", 341), strings.Repeat("q,", 512), strings.Repeat(",", 1024), strings.Repeat("ru;q=0.1,", 113),
+		strings.Repeat("a-", 512),
 	} {
 		if n := testing.AllocsPerRun(10, func() { language.Accepted(header) }); n > 0 {
 			t.Errorf("%.20q, %d bytes: %v allocations, want none", header, len(header), n)

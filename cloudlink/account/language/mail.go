@@ -6,7 +6,7 @@ import "time"
 type Mail struct {
 	Reset    func(door string, life time.Duration) Letter
 	Activate func(life time.Duration) Letter
-	Taken    func() Letter                                      // to the owner of an address that somebody wanted to register again
+	Taken    func() Letter                                      // to the owner of an address that was registered again
 	Changed  func(at time.Time, door string, reset bool) Letter // reset: after a forgotten password; else with the old one
 	HubAdded func(at time.Time, hub string) Letter              // to the owner of an account that a hub has entered
 	Code     func(page string) string                           // introduces the code that does the same as the link

@@ -51,9 +51,12 @@ func (l Letters) HubAdded(to Recipient, hub, notMe string, now time.Time) Mail {
 	return compose(t, to, t.Mail.HubAdded(now, hub), l.BaseURL+"/notme", notMe, now, 3*24*time.Hour)
 }
 
-// compose puts a letter together, as text and as HTML: with a link to the page, which carries the token behind the #, and the same
-// token as a code to type where the link cannot be opened. Without a token the link leads to the page, and that is all.
-func compose(t *language.Texts, to Recipient, l language.Letter, page, token string, now time.Time, life time.Duration) Mail {
+// compose puts a letter together, as text and as HTML: with a link to the page, which carries the token behind the #,
+// and the same token as a code to type where the link cannot be opened. Without a token the link leads to the page,
+// and that is all.
+func compose(
+	t *language.Texts, to Recipient, l language.Letter, page, token string, now time.Time, life time.Duration,
+) Mail {
 	link := page
 	if token != "" {
 		link += "#t=" + token
@@ -68,23 +71,28 @@ func compose(t *language.Texts, to Recipient, l language.Letter, page, token str
 	}
 	text.WriteString(link + "\n\n")
 	href := html.EscapeString(link)
-	const button = "display:inline-block;padding:10px 20px;border-radius:6px;background:#0b57d0;color:#ffffff;text-decoration:none"
+	const button = "display:inline-block;padding:10px " +
+		"20px;border-radius:6px;background:#0b57d0;color:#ffffff;text-decoration:none"
 	fmt.Fprintf(&body, "<p><a href=\"%s\" style=\"%s\">%s</a></p>\n", href, button, html.EscapeString(l.Link))
 	fmt.Fprintf(&body, "<p style=\"word-break:break-all\"><a href=\"%s\">%s</a></p>\n", href, href)
 	if token != "" {
 		typed := code(token)
 		intro := t.Mail.Code(page)
 		fmt.Fprintf(&text, "%s\n\n%s\n\n", intro, typed)
-		fmt.Fprintf(&body, "<p>%s</p>\n<p style=\"font-family:monospace;font-size:18px\">%s</p>\n", html.EscapeString(intro), typed)
+		fmt.Fprintf(
+			&body, "<p>%s</p>\n<p style=\"font-family:monospace;font-size:18px\">%s</p>\n", html.EscapeString(intro), typed,
+		)
 	}
 	for _, s := range l.After {
 		paragraph(s)
 	}
 	fmt.Fprintf(&text, "-- \n%s\n", wrap(t.Mail.Footer))
 	return Mail{
-		Account: to.Account, To: to.Email, Lang: t.Tag, Subject: l.Subject, Text: text.String(), At: now, Expires: now.Add(life),
+		Account: to.Account, To: to.Email, Lang: t.Tag, Subject: l.Subject, Text: text.String(), At: now,
+		Expires: now.Add(life),
 		HTML: fmt.Sprintf(`<!DOCTYPE html>
-<html lang="%s"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>%s</title></head>
+<html lang="%s"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>%s</title></head>
 <body style="font-family:system-ui,sans-serif;font-size:16px;line-height:1.5;max-width:36em">
 %s<p style="font-size:13px">%s</p>
 </body></html>

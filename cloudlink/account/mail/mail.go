@@ -22,8 +22,9 @@ type Mail struct {
 	Expires time.Time // its link is worthless from then on
 }
 
-// Mailer hands a mail over. Send returns nil once a server has accepted the mail, and ErrNever when a retry is pointless. It can be
-// called again with a mail that was accepted: a mail that comes twice is better than none. It is called for several mails at once.
+// Mailer hands a mail over. Send returns nil once a server has accepted the mail, and ErrNever when a retry is
+// pointless. It can be called again with a mail that was accepted: a mail that comes twice is better than none. It is
+// called for several mails at once.
 type Mailer interface {
 	Send(context.Context, Mail) error
 }
@@ -41,8 +42,8 @@ type Queued struct {
 
 // Store is the queue on disk. Mails enter it in the transaction of the change that they report.
 type Store interface {
-	// ClaimMails returns at most n mails that are due at now, and postpones each to until: nobody else sends it meanwhile. next is when
-	// the earliest of the other mails is due; zero for none.
+	// ClaimMails returns at most n mails that are due at now, and postpones each to until: nobody else sends it
+	// meanwhile. next is when the earliest of the other mails is due; zero for none.
 	ClaimMails(now, until time.Time, n int) (due []Queued, next time.Time, err error)
 	// PostponeMail gives a claimed mail another due time, and stores its tries.
 	PostponeMail(q Queued, due time.Time) error
@@ -54,5 +55,7 @@ type Store interface {
 func ValidAddress(email string) bool {
 	a, err := mail.ParseAddress(email)
 	return err == nil && a.Address == email && a.Name == "" && len(email) <= 254 && strings.Count(email, "@") == 1 &&
-		!strings.ContainsFunc(email, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"<>(),;:\[]`, r) })
+		!strings.ContainsFunc(email, func(r rune) bool {
+			return r <= ' ' || r > '~' || strings.ContainsRune(`"<>(),;:\[]`, r)
+		})
 }

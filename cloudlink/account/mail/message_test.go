@@ -21,7 +21,8 @@ func TestALetterGoesOverSevenBitsToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range bytes.Lines(raw) {
-		if len(line) > 78 || !bytes.HasSuffix(line, []byte("\r\n")) || bytes.ContainsFunc(line, func(r rune) bool { return r > '~' }) {
+		if len(line) > 78 || !bytes.HasSuffix(line, []byte("\r\n")) ||
+			bytes.ContainsFunc(line, func(r rune) bool { return r > '~' }) {
 			t.Errorf("line %q", line)
 		}
 	}

@@ -28,10 +28,15 @@ type SMTP struct {
 func NewSMTP(server, from string) (*SMTP, error) {
 	u, err := url.Parse(server)
 	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" {
-		return nil, &home.Error{Op: "set up mail", Err: errors.New("want a URL like smtps://user:password@mail.example.org"), Hint: "correct --smtp"}
+		return nil, &home.Error{
+			Op:   "set up mail",
+			Err:  errors.New("want a URL like smtps://user:password@mail.example.org"),
+			Hint: "correct --smtp",
+		}
 	}
 	if !ValidAddress(from) {
-		return nil, &home.Error{Op: "set up mail", Err: fmt.Errorf("sender %q is no e-mail address", from), Hint: "correct --mail-from"}
+		return nil, &home.Error{Op: "set up mail", Err: fmt.Errorf("sender %q is no e-mail "+
+			"address", from), Hint: "correct --mail-from"}
 	}
 	port := 587
 	if u.Scheme == "smtps" {

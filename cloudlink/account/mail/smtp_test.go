@@ -57,8 +57,10 @@ func checkLetter(t *testing.T, raw []byte) {
 		t.Fatal(err)
 	}
 	h := m.Header
-	if h.Get("Message-ID") != "<1.2@rekeyd.example>" || h.Get("Auto-Submitted") != "auto-generated" || h.Get("Subject") != letter.Subject ||
-		!strings.Contains(h.Get("To"), letter.To) || !strings.Contains(h.Get("From"), "noreply@rekeyd.example") || !strings.Contains(h.Get("Date"), "23 Nov 2026") {
+	if h.Get("Message-ID") != "<1.2@rekeyd.example>" || h.Get("Auto-Submitted") != "auto-generated" ||
+		h.Get("Subject") != letter.Subject ||
+		!strings.Contains(h.Get("To"), letter.To) || !strings.Contains(h.Get("From"), "noreply@rekeyd.example") ||
+		!strings.Contains(h.Get("Date"), "23 Nov 2026") {
 		t.Errorf("headers %v", h)
 	}
 	body, _ := io.ReadAll(m.Body)
@@ -151,7 +153,10 @@ func (c *clerk) Auth(string) (sasl.Server, error) {
 }
 
 // startRelay starts a mail server on loopback, with STARTTLS (or TLS from the start) where it is given a certificate.
-func startRelay(t *testing.T, cert *tls.Certificate, implicit bool, refuse func(string) error, login func(user, password string) error) *relay {
+func startRelay(
+	t *testing.T, cert *tls.Certificate, implicit bool, refuse func(string) error,
+	login func(user, password string) error,
+) *relay {
 	t.Helper()
 	r := &relay{got: make(chan []byte, 16)}
 	r.Server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
@@ -192,8 +197,9 @@ func certify(t *testing.T) (*tls.Certificate, *x509.CertPool) {
 		t.Fatal(err)
 	}
 	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:        true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
@@ -278,7 +284,8 @@ func TestAMailInRussianIsReadable(t *testing.T) {
 	dir := t.TempDir()
 	f := mail.Folder{Dir: dir, From: "noreply@rekeyd.example"}
 	m := letter
-	m.Lang, m.Subject, m.Text, m.HTML = "ru", "Сброс пароля", "Откройте ссылку:\n\nhttp://x/reset#t=ABC\n", "<p>Откройте ссылку</p>"
+	m.Lang, m.Subject, m.HTML = "ru", "Сброс пароля", "<p>Откройте ссылку</p>"
+	m.Text = "Откройте ссылку:\n\nhttp://x/reset#t=ABC\n"
 	if err := f.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +316,8 @@ func TestAMailInRussianIsReadable(t *testing.T) {
 		}
 		body, _ := io.ReadAll(p)
 		kind, params, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
-		if kind != want || !strings.EqualFold(params["charset"], "utf-8") || !bytes.Contains(body, []byte("Откройте ссылку")) {
+		if kind != want || !strings.EqualFold(params["charset"], "utf-8") ||
+			!bytes.Contains(body, []byte("Откройте ссылку")) {
 			t.Errorf("%v: %s", p.Header, body)
 		}
 	}

@@ -1,4 +1,5 @@
-// Package server puts the account service together: use cases, MQTT end, mail queue, website and API, on a store that the caller opens.
+// Package server puts the account service together: use cases, MQTT end, mail queue, website and API, on a store that
+// the caller opens.
 package server
 
 import (
@@ -101,11 +102,13 @@ func (s *Server) Handler() http.Handler { return s.pages }
 // API answers the API alone, at POST /.
 func (s *Server) API() http.Handler { return s.api }
 
-// Serve answers at l with h until ctx ends, within limits on time and size that a slow or flooding client meets. Run is still needed.
+// Serve answers at l with h until ctx ends, within limits on time and size that a slow or flooding client meets. Run
+// is still needed.
 func (s *Server) Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 60 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan struct{})
 	go func() {

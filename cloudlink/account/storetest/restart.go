@@ -51,7 +51,9 @@ func Fill(t interface {
 		Event: account.Event{At: start, What: "hub enrolled", Detail: "hall"},
 	}))
 	cam := account.Device{Device: wire.Device{ID: device.Name, Kind: "camera", Protocol: string(home.Native)}}
-	_, err = s.Bind(account.Position{Member: hub.Name, Seq: 2}, []account.Device{plug("plug"), cam, plug("one too many")}, 2)
+	_, err = s.Bind(
+		account.Position{Member: hub.Name, Seq: 2}, []account.Device{plug("plug"), cam, plug("one too many")}, 2,
+	)
 	must(err)
 	must(s.Enrol(account.Enrolment{
 		Member: account.Member{Name: device.Name, Account: "anna", Keys: device.Keys, Label: "camera", At: start}, Seq: 5,

@@ -53,7 +53,9 @@ func whatHasExpiredIsSwept(r *rig) {
 	late.Expires = start.Add(2 * time.Hour)
 	r.must(r.s.OpenSession(1, session("anna", "early", "e"), late))
 	r.must(r.s.OfferReset(link(account.PurposeReset, "anna", 1, "reset"), letter("anna", "reset"), account.Event{}))
-	r.must(r.s.AddPairing(account.Pairing{Name: "p", Account: "anna", Epoch: 1, Expires: start.Add(time.Hour)}, account.Event{}))
+	r.must(
+		r.s.AddPairing(account.Pairing{Name: "p", Account: "anna", Epoch: 1, Expires: start.Add(time.Hour)}, account.Event{}),
+	)
 	r.must(r.s.Register(registration("reg", "x"), letter("", "activate")))
 	r.must(r.s.Sweep(start.Add(30 * time.Minute)))
 	r.must(second(r.s.Session("anna", "early")))
