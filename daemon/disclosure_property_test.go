@@ -24,7 +24,9 @@ import (
 // owner is what the owner of a house ordered, and the strongest proof of each bound device.
 type owner struct {
 	at      time.Time // when this copy was made
+	later   bool      // devices that prove a password are bound by themselves
 	bound   map[home.DeviceID]bool
+	leftOut map[home.DeviceID]bool // unbound by the owner
 	rank    map[home.DeviceID]home.ProofRank
 	fresh   map[home.DeviceID]time.Time  // end of the factory-fresh consent
 	clear   map[home.DeviceID]clearAt    // the cleartext consent
@@ -39,7 +41,7 @@ type clearAt struct {
 
 func newOwner() owner {
 	return owner{
-		bound: map[home.DeviceID]bool{}, rank: map[home.DeviceID]home.ProofRank{}, fresh: map[home.DeviceID]time.Time{},
+		bound: map[home.DeviceID]bool{}, leftOut: map[home.DeviceID]bool{}, rank: map[home.DeviceID]home.ProofRank{}, fresh: map[home.DeviceID]time.Time{},
 		clear: map[home.DeviceID]clearAt{}, moveAll: map[home.DeviceID]home.Epoch{},
 	}
 }
@@ -47,12 +49,16 @@ func newOwner() owner {
 func (o owner) clone() owner {
 	o.at = time.Now()
 	o.bound, o.rank, o.fresh = maps.Clone(o.bound), maps.Clone(o.rank), maps.Clone(o.fresh)
+	o.leftOut = maps.Clone(o.leftOut)
 	o.clear, o.moveAll = maps.Clone(o.clear), maps.Clone(o.moveAll)
 	return o
 }
 
 // found takes a finding into account: a proof is a floor for the next ones, and ends the factory-fresh consent.
 func (o owner) found(id home.DeviceID, f home.Finding) {
+	if o.later && !o.leftOut[id] && f.Rank == home.ProvesFirst && f.Match == home.Ours {
+		o.bound[id] = true
+	}
 	if !o.bound[id] {
 		return
 	}
@@ -65,8 +71,14 @@ func (o owner) found(id home.DeviceID, f home.Finding) {
 	}
 }
 
+func (o owner) bind(id home.DeviceID) {
+	o.bound[id] = true
+	delete(o.leftOut, id)
+}
+
 // unbind forgets all that was ordered for a device.
 func (o owner) unbind(id home.DeviceID) {
+	o.leftOut[id] = true
 	delete(o.bound, id)
 	delete(o.rank, id)
 	delete(o.fresh, id)
@@ -123,7 +135,7 @@ type step struct {
 var steps = rapid.Custom(func(t *rapid.T) step {
 	s := step{
 		what: rapid.SampledFrom([]string{
-			"arrive", "arrive", "arrive", "arrive", "arrive", "host", "sight", "gone", "bind", "bind", "bind ours", "unbind",
+			"arrive", "arrive", "arrive", "arrive", "arrive", "host", "sight", "gone", "bind", "bind", "bind ours", "unbind", "later", "not later",
 			"allow", "allow", "forbid", "epoch", "epoch", "exposed", "rekey", "rekey all", "wait", "wait", "restart", "remember",
 		}).Draw(t, "what"),
 		id:       rapid.SampledFrom(worldIDs).Draw(t, "id"),
@@ -170,11 +182,14 @@ func (w *world) do(s step) {
 		h.knows = slices.DeleteFunc(slices.Clone(h.knows), func(e home.Epoch) bool { return e > w.epoch })
 		w.net.put(s.addr, h)
 	case "bind":
-		w.order(func(o *owner) { o.bound[s.id], o.fresh[s.id] = true, time.Now().Add(24*time.Hour) },
+		w.order(func(o *owner) { o.bind(s.id); o.fresh[s.id] = time.Now().Add(24 * time.Hour) },
 			func() error { return w.engine.Bind([]home.DeviceID{s.id}) })
 	case "bind ours":
-		w.order(func(o *owner) { o.bound[s.id] = true },
+		w.order(func(o *owner) { o.bind(s.id) },
 			func() error { return w.engine.BindOurs([]home.DeviceID{s.id}) })
+	case "later", "not later":
+		on := s.what == "later"
+		w.order(func(o *owner) { o.later = on }, func() error { return w.engine.BindLater(on) })
 	case "unbind":
 		w.order(func(o *owner) { o.unbind(s.id) }, func() error { return w.engine.Unbind([]home.DeviceID{s.id}) })
 	case "allow":
