@@ -33,7 +33,8 @@ type Status struct {
 	Unseen []home.Listed `json:"unseen,omitempty"`
 }
 
-// Addresses is where people and programs reach the account service of this hub, and the certificate of the hub's own ports.
+// Addresses is where people and programs reach the account service of this hub, and the certificate of the hub's own
+// ports.
 type Addresses struct {
 	// AccountURL is where this machine reaches the account service, with the fingerprint of a certificate to pin.
 	AccountURL string `json:"account_url,omitempty"`
@@ -83,7 +84,10 @@ func (f *Face) Status() (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: f.o.Hub, Link: "down", Devices: rows, BindLater: a.BindLater}
+	s := Status{
+		Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: f.o.Hub, Link: "down", Devices: rows,
+		BindLater: a.BindLater,
+	}
 	up, reason := f.o.Link()
 	if up {
 		s.Link = "up"

@@ -41,7 +41,8 @@ type clearAt struct {
 
 func newOwner() owner {
 	return owner{
-		bound: map[home.DeviceID]bool{}, leftOut: map[home.DeviceID]bool{}, rank: map[home.DeviceID]home.ProofRank{}, fresh: map[home.DeviceID]time.Time{},
+		bound: map[home.DeviceID]bool{}, leftOut: map[home.DeviceID]bool{}, rank: map[home.DeviceID]home.ProofRank{},
+		fresh: map[home.DeviceID]time.Time{},
 		clear: map[home.DeviceID]clearAt{}, moveAll: map[home.DeviceID]home.Epoch{},
 	}
 }
@@ -135,7 +136,8 @@ type step struct {
 var steps = rapid.Custom(func(t *rapid.T) step {
 	s := step{
 		what: rapid.SampledFrom([]string{
-			"arrive", "arrive", "arrive", "arrive", "arrive", "host", "sight", "gone", "bind", "bind", "bind ours", "unbind", "later", "not later",
+			"arrive", "arrive", "arrive", "arrive", "arrive", "host", "sight", "gone", "bind", "bind", "bind ours", "unbind",
+			"later", "not later",
 			"allow", "allow", "forbid", "epoch", "epoch", "exposed", "rekey", "rekey all", "wait", "wait", "restart", "remember",
 		}).Draw(t, "what"),
 		id:       rapid.SampledFrom(worldIDs).Draw(t, "id"),

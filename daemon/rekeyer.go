@@ -171,8 +171,8 @@ func (r *Rekeyer) poke() {
 	}
 }
 
-// take starts up to n jobs, those of bound devices first: it marks their devices busy. It returns the jobs, and the time
-// at which the next device is due.
+// take starts up to n jobs, those of bound devices first: it marks their devices busy. It returns the jobs, and the
+// time at which the next device is due.
 func (r *Rekeyer) take(now time.Time, n int) (next time.Time, jobs []job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

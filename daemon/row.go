@@ -74,14 +74,11 @@ func (s sight) show() Row { return s.showAs(s.verdict()) }
 func (s sight) showAs(v home.Verdict) Row {
 	m := s.memory
 	out := Row{
-		ID: s.device.ID, Name: cmp.Or(m.identity.Name, s.device.Name), Kind: s.device.Kind, Protocol: s.device.Protocol,
-		Model: cmp.Or(
-			m.identity.Model,
-			s.device.Model,
-		), Bound: s.bound, Match: m.match, Since: m.since, Left: !m.left.IsZero(), LeftOut: s.leftOut,
-		Extra: s.device.Extra, Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail, Proved: m.proved,
-		Consent: s.needsConsent(v),
-		Held:    s.bound && s.binding.Held(s.account, s.device, time.Now()),
+		ID: s.device.ID, Name: cmp.Or(m.identity.Name, s.device.Name), Model: cmp.Or(m.identity.Model, s.device.Model),
+		Kind: s.device.Kind, Protocol: s.device.Protocol, Extra: s.device.Extra,
+		Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail, Match: m.match, Since: m.since, Proved: m.proved,
+		Bound: s.bound, Left: !m.left.IsZero(), LeftOut: s.leftOut,
+		Consent: s.needsConsent(v), Held: s.bound && s.binding.Held(s.account, s.device, time.Now()),
 	}
 	if m.identity.Kind != "" && m.identity.Kind != home.Other {
 		out.Kind = m.identity.Kind

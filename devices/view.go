@@ -217,7 +217,8 @@ func (r *Roster) report(roots map[string]bool) []home.Device {
 
 func same(a, b shown) bool {
 	return a.here == b.here && a.ID == b.ID && a.Name == b.Name && a.Kind == b.Kind && a.Protocol == b.Protocol &&
-		a.Model == b.Model && a.Addr == b.Addr && slices.Equal(a.AlsoAt, b.AlsoAt) && a.Owner == b.Owner && slices.Equal(a.Keys, b.Keys)
+		a.Model == b.Model && a.Addr == b.Addr && a.Owner == b.Owner &&
+		slices.Equal(a.AlsoAt, b.AlsoAt) && slices.Equal(a.Keys, b.Keys)
 }
 
 // Devices returns all devices, those that left included, in the order of their IDs.

@@ -168,8 +168,8 @@ func (s *Store) Retry(ids []home.DeviceID) error {
 	})
 }
 
-// SignedIn records that the account has signed devices in at an epoch, and ends their sign-in errands up to that epoch. A
-// device that does not hold the epoch, or is not bound any more, is skipped.
+// SignedIn records that the account has signed devices in at an epoch, and ends their sign-in errands up to that epoch.
+// A device that does not hold the epoch, or is not bound any more, is skipped.
 func (s *Store) SignedIn(id home.AccountID, e home.Epoch, ids []home.DeviceID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		if _, err := accountOf(tx, id); err != nil {

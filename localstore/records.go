@@ -30,9 +30,7 @@ type accountRecord struct {
 
 func accountToDisk(a home.Account) accountRecord {
 	return accountRecord{
-		ID: string(
-			a.ID,
-		), Provider: string(a.Provider), Email: a.Email, Epoch: uint64(a.Epoch), ServiceKey: a.ServiceKey,
+		ID: string(a.ID), Provider: string(a.Provider), Email: a.Email, Epoch: uint64(a.Epoch), ServiceKey: a.ServiceKey,
 		ServiceSeal: a.ServiceSeal,
 		Notice:      a.Notice, NoticeEpoch: uint64(a.NoticeEpoch), NoticeRaw: a.NoticeJSON, Brokers: a.Brokers, URL: a.URL,
 		Exposed: uint64(a.Exposed), BindLater: a.BindLater,
@@ -41,9 +39,8 @@ func accountToDisk(a home.Account) accountRecord {
 
 func (r accountRecord) home() home.Account {
 	return home.Account{
-		ID: home.AccountID(
-			r.ID,
-		), Provider: home.Provider(r.Provider), Email: r.Email, Epoch: home.Epoch(r.Epoch), ServiceKey: r.ServiceKey,
+		ID:       home.AccountID(r.ID),
+		Provider: home.Provider(r.Provider), Email: r.Email, Epoch: home.Epoch(r.Epoch), ServiceKey: r.ServiceKey,
 		ServiceSeal: r.ServiceSeal, Notice: r.Notice, NoticeEpoch: home.Epoch(r.NoticeEpoch), NoticeJSON: r.NoticeRaw,
 		Brokers: r.Brokers, URL: r.URL, Exposed: home.Epoch(r.Exposed), BindLater: r.BindLater,
 	}
@@ -78,9 +75,8 @@ type bindingRecord struct {
 
 func bindingToDisk(b home.Binding) bindingRecord {
 	return bindingRecord{
-		Device: string(
-			b.Device,
-		), Account: string(b.Account), DeviceEpoch: uint64(b.DeviceEpoch), CloudEpoch: uint64(b.CloudEpoch),
+		Device:  string(b.Device),
+		Account: string(b.Account), DeviceEpoch: uint64(b.DeviceEpoch), CloudEpoch: uint64(b.CloudEpoch),
 		Verdict: verdictRecord{string(b.Verdict.State), uint64(b.Verdict.Epoch), b.Verdict.Until, b.Verdict.Detail},
 		Since:   b.Since, Tries: b.Tries, Next: b.Next, Moved: b.Moved, Locked: b.Locked, Reverts: b.Reverts,
 		ProofRank: uint8(b.ProofRank), FreshUntil: b.Consents.FreshUntil, AllowedExposed: uint64(b.Consents.Exposed),
@@ -91,9 +87,8 @@ func bindingToDisk(b home.Binding) bindingRecord {
 func (r bindingRecord) home() home.Binding {
 	v := r.Verdict
 	return home.Binding{
-		Device: home.DeviceID(
-			r.Device,
-		), Account: home.AccountID(r.Account), DeviceEpoch: home.Epoch(r.DeviceEpoch), CloudEpoch: home.Epoch(r.CloudEpoch),
+		Device:  home.DeviceID(r.Device),
+		Account: home.AccountID(r.Account), DeviceEpoch: home.Epoch(r.DeviceEpoch), CloudEpoch: home.Epoch(r.CloudEpoch),
 		Verdict: home.Verdict{State: home.State(v.State), Epoch: home.Epoch(v.Epoch), Until: v.Until, Detail: v.Detail},
 		Since:   r.Since, Tries: r.Tries, Next: r.Next, Moved: r.Moved, Locked: r.Locked, Reverts: r.Reverts,
 		ProofRank: home.ProofRank(r.ProofRank),
@@ -123,9 +118,8 @@ func deviceToDisk(d home.Device) deviceRecord {
 
 func (r deviceRecord) home() home.Device {
 	return home.Device{
-		ID: home.DeviceID(
-			r.ID,
-		), Name: r.Name, Kind: home.Kind(r.Kind), Protocol: home.Protocol(r.Protocol), Model: r.Model, Addr: r.Addr,
+		ID:   home.DeviceID(r.ID),
+		Name: r.Name, Kind: home.Kind(r.Kind), Protocol: home.Protocol(r.Protocol), Model: r.Model, Addr: r.Addr,
 		Keys: r.Keys, Seen: r.Seen, Owner: r.Owner,
 	}
 }

@@ -69,7 +69,8 @@ func (s *Store) SaveSignIns(id home.DeviceID, kept home.SignIns) error {
 
 func (s *Store) putSignIns(tx *bbolt.Tx, id home.DeviceID, kept home.SignIns) error {
 	r := signInsRecord{
-		Verifier: kept.Verifier, Owner: kept.Owner, Accepted: kept.Accepted.Reveal(), LastRefused: kept.LastRefused, Left: kept.Left,
+		Verifier: kept.Verifier, Owner: kept.Owner, Accepted: kept.Accepted.Reveal(), LastRefused: kept.LastRefused,
+		Left: kept.Left,
 	}
 	for _, one := range kept.Refused {
 		r.Refused = append(r.Refused, refusalRecord{one.Credential.Reveal(), one.At})

@@ -16,7 +16,8 @@ func TestSignInsAreKeptSealedWhileTheDeviceIsBound(t *testing.T) {
 	s := enrolled(t, dir, id)
 	left := 3
 	kept := home.SignIns{
-		Verifier: "v", Owner: "o", Accepted: home.NewSecret("canary accepted"), LastRefused: time.Unix(7, 0).UTC(), Left: &left,
+		Verifier: "v", Owner: "o", Accepted: home.NewSecret("canary accepted"), LastRefused: time.Unix(7, 0).UTC(),
+		Left:    &left,
 		Refused: []home.Refusal{{Credential: home.NewSecret("canary refused"), At: time.Unix(7, 0).UTC()}},
 	}
 	must(t, s.SaveSignIns(id, kept))

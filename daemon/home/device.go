@@ -101,8 +101,8 @@ func OwnerOf(email string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// Claims returns the match that the device's announcement claims, for use where nothing better is known. A device hashes
-// the address in the letter case in which it was typed: see Spelling.
+// Claims returns the match that the device's announcement claims, for use where nothing better is known. A device
+// hashes the address in the letter case in which it was typed: see Spelling.
 func (d Device) Claims(email string) Match {
 	if d.Owner == "" || email == "" {
 		return Unknown

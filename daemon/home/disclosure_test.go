@@ -148,7 +148,8 @@ func TestACredentialThatSomebodyElseMayKnowIsNoProof(t *testing.T) {
 	}{
 		{home.KLAP2, home.Verdict{State: home.Stale, Epoch: 4}, 0, true},
 		{home.KLAP2, home.Verdict{State: home.WrongCase, Epoch: 4}, 0, true},
-		{home.KLAP2, home.Verdict{State: home.Stale}, 0, true}, // a password that the owner remembered: its epoch is not known
+		// a password that the owner remembered: its epoch is not known
+		{home.KLAP2, home.Verdict{State: home.Stale}, 0, true},
 		{home.KLAP2, home.Verdict{State: home.Stale, Epoch: 4}, 3, true},
 		{home.KLAP2, home.Verdict{State: home.Stale, Epoch: 4}, 5, false},
 		{home.KLAP2, home.Verdict{State: home.Stale, Epoch: 5}, 0, false},

@@ -126,8 +126,8 @@ func (f Finding) Evidence() Evidence {
 	return Evidence{Rank: f.ProofRank(), Held: f.Verdict.State, Epoch: f.Verdict.Epoch}
 }
 
-// Errand is one fact about a device or the account that the account service must receive. It is written to the outbox in
-// the transaction of the change itself, and stays there until the service has answered.
+// Errand is one fact about a device or the account that the account service must receive. It is written to the outbox
+// in the transaction of the change itself, and stays there until the service has answered.
 type Errand struct {
 	Kind   ErrandKind
 	Device DeviceID // empty for ErrandAck

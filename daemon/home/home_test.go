@@ -180,9 +180,7 @@ func TestVerdictsThatSayTheSame(t *testing.T) {
 	if w := (home.Verdict{
 		State: home.LockedOut, Epoch: 3, Until: at.In(time.FixedZone("x", 3600)),
 		Detail: "two",
-	}); !v.Same(
-		w,
-	) {
+	}); !v.Same(w) {
 		t.Error("the same moment elsewhere, told otherwise, is not the same")
 	}
 	for _, w := range []home.Verdict{{State: home.Mismatch, Epoch: 3, Until: at}, {

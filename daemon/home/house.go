@@ -25,7 +25,8 @@ func (s Subject) Bound() bool { return s.Binding.Device != "" }
 // no credentials without the owner's consent.
 func (s Subject) Candidates(d Device, now time.Time) Candidates {
 	c := Candidates{
-		Account: s.Account, Credentials: s.Credentials, Recorded: s.Binding.DeviceEpoch, Terms: s.Binding.Terms(s.Account, d, now),
+		Account: s.Account, Credentials: s.Credentials, Recorded: s.Binding.DeviceEpoch,
+		Terms: s.Binding.Terms(s.Account, d, now),
 	}
 	if d.Protocol.Info().Rank < ProvesFirst && !(c.Terms.Bound && c.Terms.Cleartext) {
 		c.Credentials = nil

@@ -2,7 +2,8 @@ package home
 
 import "time"
 
-// SignIns is what is kept of the sign-ins to a device that counts wrong ones, where only the device can say which are right.
+// SignIns is what is kept of the sign-ins to a device that counts wrong ones, where only the device can say which are
+// right.
 type SignIns struct {
 	Verifier    string    // identifies what the device stored at the time; no secret
 	Owner       string    // see Sighting.Owner

@@ -79,8 +79,8 @@ func (v Verdict) Against(newest Epoch) Verdict {
 	return v
 }
 
-// LockTime is how long a lock-out is believed: no longer than cameras lock (devices/PROTOCOLS.md, section 2.3). A device
-// reports a lock-out before it has proved anything, so any host that answers at its address can claim one.
+// LockTime is how long a lock-out is believed: no longer than cameras lock (devices/PROTOCOLS.md, section 2.3). A
+// device reports a lock-out before it has proved anything, so any host that answers at its address can claim one.
 const LockTime = 30 * time.Minute
 
 // GreetTime is the pause before a device that reported a lock-out is asked again: a greeting costs it no sign-in.
@@ -142,11 +142,17 @@ func (v Verdict) Hint(name string) string {
 		return fmt.Sprintf("nothing, unless %s is yours: then remove it from the other account in its app first", name)
 	case Mismatch:
 		return fmt.Sprintf(
-			"if you remember an earlier password, give it with: rekeyd import; else see that no other device has taken the address of %s, and change its password in its own app, or turn on Third-Party Compatibility there, reset it to factory settings and add it again",
+			"if you remember an earlier password, give it with: rekeyd import; else see that no other device has taken the "+
+				"address of %s, and change its password in its own app, or turn on Third-Party Compatibility there, reset it "+
+				"to factory settings and add it again",
 			name,
 		)
 	case ThirdPartyOff:
-		return fmt.Sprintf("turn on Third-Party Compatibility in the Tapo app, then run: rekeyd rekey %s; if it is on, this firmware speaks TPAP only: change its password in its own app", command)
+		return fmt.Sprintf(
+			"turn on Third-Party Compatibility in the Tapo app, then run: rekeyd rekey %s; if it is on, this firmware "+
+				"speaks TPAP only: change its password in its own app",
+			command,
+		)
 	case LockedOut, Waiting:
 		format := "15:04"
 		if time.Until(v.Until) > 12*time.Hour {

@@ -125,10 +125,28 @@ func TestKasaRepliesBecomeSightings(t *testing.T) {
 		match       home.Match
 		owner, name string
 	}{
-		{`{"system":{"get_sysinfo":{"deviceId":"` + id + `","mac":"50:C7:BF:01:02:03","type":"IOT.SMARTPLUGSWITCH","model":"HS100(EU)","alias":"Hall","dev_name":"Wi-Fi Smart Plug"}},"cnCloud":{"get_info":{"username":"a@example.com","binded":1}}}`, home.Plug, home.Unknown, home.OwnerOf("a@example.com"), "Hall"},
-		{`{"system":{"get_sysinfo":{"deviceId":"` + id + `","mac":"50:C7:BF:01:02:03","type":"IOT.SMARTPLUGSWITCH","model":"HS220(US)","alias":"W"}},"cnCloud":{"get_info":{"username":"stale@example.com","binded":0}}}`, home.Switch, home.Unbound, home.NoOwner, "W"},
-		{`{"system":{"get_sysinfo":{"deviceId":"` + id + `","mic_mac":"50C7BF010203","mic_type":"IOT.SMARTBULB","model":"LB130(US)","alias":"L"}},"cnCloud":{"err_code":-1,"err_msg":"module not support"},"smartlife.iot.common.cloud":{"get_info":{"username":"a@example.com","binded":1}}}`, home.Bulb, home.Unknown, home.OwnerOf("a@example.com"), "L"},
-		{`{"system":{"get_sysinfo":{"system":{"deviceId":"` + id + `","mac":"50:C7:BF:01:02:03","type":"IOT.IPCAMERA","model":"EC60(US)","alias":"C"}}}}`, home.Camera, home.Unknown, "", "C"},
+		{
+			`{"system":{"get_sysinfo":{"deviceId":"` + id + `","mac":"50:C7:BF:01:02:03","type":"IOT.SMARTPLUGSWITCH",` +
+				`"model":"HS100(EU)","alias":"Hall","dev_name":"Wi-Fi Smart Plug"}},` +
+				`"cnCloud":{"get_info":{"username":"a@example.com","binded":1}}}`,
+			home.Plug, home.Unknown, home.OwnerOf("a@example.com"), "Hall",
+		},
+		{
+			`{"system":{"get_sysinfo":{"deviceId":"` + id + `","mac":"50:C7:BF:01:02:03","type":"IOT.SMARTPLUGSWITCH",` +
+				`"model":"HS220(US)","alias":"W"}},"cnCloud":{"get_info":{"username":"stale@example.com","binded":0}}}`,
+			home.Switch, home.Unbound, home.NoOwner, "W",
+		},
+		{
+			`{"system":{"get_sysinfo":{"deviceId":"` + id + `","mic_mac":"50C7BF010203","mic_type":"IOT.SMARTBULB",` +
+				`"model":"LB130(US)","alias":"L"}},"cnCloud":{"err_code":-1,"err_msg":"module not support"},` +
+				`"smartlife.iot.common.cloud":{"get_info":{"username":"a@example.com","binded":1}}}`,
+			home.Bulb, home.Unknown, home.OwnerOf("a@example.com"), "L",
+		},
+		{
+			`{"system":{"get_sysinfo":{"system":{"deviceId":"` + id + `","mac":"50:C7:BF:01:02:03","type":"IOT.IPCAMERA",` +
+				`"model":"EC60(US)","alias":"C"}}}}`,
+			home.Camera, home.Unknown, "", "C",
+		},
 	} {
 		s, err := discover.Kasa().Read(xor.Seal([]byte(c.reply)))
 		if err != nil || s.Kind != c.kind || s.Match != c.match || s.Owner != c.owner || s.Name != c.name ||
@@ -137,7 +155,10 @@ func TestKasaRepliesBecomeSightings(t *testing.T) {
 			t.Errorf("%s\ngives %+v, %v", c.reply, s, err)
 		}
 	}
-	for _, junk := range []string{"", "hello", "{}", "null", `{"system":{"get_sysinfo":{"err_code":-1}}}`, `{"system":{"get_sysinfo":{"mac":"00:00:00:00:00:00"}}}`} {
+	for _, junk := range []string{
+		"", "hello", "{}", "null", `{"system":{"get_sysinfo":{"err_code":-1}}}`,
+		`{"system":{"get_sysinfo":{"mac":"00:00:00:00:00:00"}}}`,
+	} {
 		if s, err := discover.Kasa().Read(xor.Seal([]byte(junk))); err == nil {
 			t.Errorf("%q is taken for %+v", junk, s)
 		}

@@ -45,7 +45,8 @@ func TestFindsAllOfAPythonZeroconfHost(t *testing.T) {
 	t.Logf("10 in %s", took)
 }
 
-const plugReply = `{"system":{"get_sysinfo":{"mac":"50:C7:BF:01:02:%02X","type":"IOT.SMARTPLUGSWITCH","model":"HS100","alias":"p%d"}},"cnCloud":{"get_info":{"username":"a@example.com","binded":1}}}`
+const plugReply = `{"system":{"get_sysinfo":{"mac":"50:C7:BF:01:02:%02X","type":"IOT.SMARTPLUGSWITCH",` +
+	`"model":"HS100","alias":"p%d"}},"cnCloud":{"get_info":{"username":"a@example.com","binded":1}}}`
 
 func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 	t.Parallel()
@@ -166,7 +167,9 @@ func TestZeroconfAloneSaysNothingOfAGoodbye(t *testing.T) {
 
 func browse(t *testing.T, window time.Duration) []*zeroconf.ServiceEntry {
 	t.Helper()
-	resolver, err := zeroconf.NewResolver(zeroconf.SelectIfaces([]net.Interface{nettest.Loopback(t)}), zeroconf.SelectIPTraffic(zeroconf.IPv4))
+	resolver, err := zeroconf.NewResolver(
+		zeroconf.SelectIfaces([]net.Interface{nettest.Loopback(t)}), zeroconf.SelectIPTraffic(zeroconf.IPv4),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

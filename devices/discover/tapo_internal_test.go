@@ -74,7 +74,8 @@ func replyOf(result string) []byte {
 func TestRepliesAreClassified(t *testing.T) {
 	const anna, mac = "DC4BD202DC4BD202DC4BD202DC4BD202", `"mac":"5C-E9-31-01-02-03","device_id":"x"`
 	scheme := func(typ, model, encrypt, rest string) string {
-		return `{` + mac + `,"device_type":"` + typ + `","device_model":"` + model + `","owner":"` + anna + `","mgt_encrypt_schm":{"encrypt_type":"` + encrypt + `"` + rest + `}}`
+		return `{` + mac + `,"device_type":"` + typ + `","device_model":"` + model + `","owner":"` + anna +
+			`","mgt_encrypt_schm":{"encrypt_type":"` + encrypt + `"` + rest + `}}`
 	}
 	for _, c := range []struct {
 		result   string
@@ -116,12 +117,28 @@ func TestRepliesAreClassified(t *testing.T) {
 			scheme("SMART.TAPOROBOVAC", "RV30(US)", "TPAP", `,"is_support_https":true,"lv":2`), home.TPAP, 4433, home.Other,
 			strings.ToLower(anna),
 		},
-		{`{` + mac + `,"device_type":"SMART.TAPOROBOVAC","mgt_encrypt_schm":{"encrypt_type":"TPAP"},"tpap":{"tls":2,"pake":[2],"port":8443}}`, home.TPAP, 8443, home.Other, ""},
-		{`{` + mac + `,"device_type":"SMART.TAPOBULB","mgt_encrypt_schm":{"encrypt_type":"TPAP"},"tpap":{"tls":0,"pake":[2],"port":80}}`, home.TPAP, 80, home.Bulb, ""},
-		{`{` + mac + `,"device_type":"SMART.IPCAMERA","encrypt_type":["4"],"mgt_encrypt_schm":{"is_support_https":true},"tpap":{"tls":"x","port":-1}}`, home.TPAP, 443, home.Camera, ""},
+		{
+			`{` + mac + `,"device_type":"SMART.TAPOROBOVAC","mgt_encrypt_schm":{"encrypt_type":"TPAP"},"tpap":{"tls":2,` +
+				`"pake":[2],"port":8443}}`,
+			home.TPAP, 8443, home.Other, "",
+		},
+		{
+			`{` + mac + `,"device_type":"SMART.TAPOBULB","mgt_encrypt_schm":{"encrypt_type":"TPAP"},"tpap":{"tls":0,` +
+				`"pake":[2],"port":80}}`,
+			home.TPAP, 80, home.Bulb, "",
+		},
+		{
+			`{` + mac + `,"device_type":"SMART.IPCAMERA","encrypt_type":["4"],"mgt_encrypt_schm":{"is_support_https":true},` +
+				`"tpap":{"tls":"x","port":-1}}`,
+			home.TPAP, 443, home.Camera, "",
+		},
 		{scheme("SMART.TAPOPLUG", "P9", "ROT13", ``), "", 0, home.Plug, strings.ToLower(anna)},
 		{scheme("IOT.IPCAMERA", "EC60(US)", "", ``), home.KasaCam, 10443, home.Camera, strings.ToLower(anna)},
-		{`{` + mac + `,"device_type":"SMART.IPCAMERA","device_model":"C210","encrypt_type":["3"],"mgt_encrypt_schm":{"is_support_https":true}}`, home.TapoCam, 443, home.Camera, ""},
+		{
+			`{` + mac + `,"device_type":"SMART.IPCAMERA","device_model":"C210","encrypt_type":["3"],` +
+				`"mgt_encrypt_schm":{"is_support_https":true}}`,
+			home.TapoCam, 443, home.Camera, "",
+		},
 		{
 			`{` + mac + `,"device_type":"SMART.IPCAMERA","device_model":"C100","encrypt_type":["2"]}`, home.TapoCam, 443,
 			home.Camera, "",
@@ -130,13 +147,25 @@ func TestRepliesAreClassified(t *testing.T) {
 			`{` + mac + `,"device_type":"SMART.TAPODOORBELL","device_model":"D230","encrypt_type":"3"}`, home.TapoCam, 443,
 			home.Camera, "",
 		},
-		{`{` + mac + `,"device_type":"SMART.IPCAMERA","device_model":"C101","encrypt_type":["4"],"mgt_encrypt_schm":{"is_support_https":true,"http_port":443}}`, home.TPAP, 443, home.Camera, ""},
+		{
+			`{` + mac + `,"device_type":"SMART.IPCAMERA","device_model":"C101","encrypt_type":["4"],` +
+				`"mgt_encrypt_schm":{"is_support_https":true,"http_port":443}}`,
+			home.TPAP, 443, home.Camera, "",
+		},
 		{
 			`{` + mac + `,"device_type":"SMART.TAPOPLUG","owner":"","mgt_encrypt_schm":{"encrypt_type":"KLAP"}}`, home.KLAP2,
 			80, home.Plug, home.NoOwner,
 		},
-		{`{` + mac + `,"device_type":"SMART.TAPOPLUG","owner":"D41D8CD98F00B204E9800998ECF8427E","mgt_encrypt_schm":{"encrypt_type":"KLAP"}}`, home.KLAP2, 80, home.Plug, home.NoOwner},
-		{`{` + mac + `,"device_type":"SMART.TAPOPLUG","owner":"` + anna + `","factory_default":true,"mgt_encrypt_schm":{"encrypt_type":"KLAP"}}`, home.KLAP2, 80, home.Plug, home.NoOwner},
+		{
+			`{` + mac + `,"device_type":"SMART.TAPOPLUG","owner":"D41D8CD98F00B204E9800998ECF8427E",` +
+				`"mgt_encrypt_schm":{"encrypt_type":"KLAP"}}`,
+			home.KLAP2, 80, home.Plug, home.NoOwner,
+		},
+		{
+			`{` + mac + `,"device_type":"SMART.TAPOPLUG","owner":"` + anna + `","factory_default":true,` +
+				`"mgt_encrypt_schm":{"encrypt_type":"KLAP"}}`,
+			home.KLAP2, 80, home.Plug, home.NoOwner,
+		},
 		{`{` + mac + `,"device_type":7,"owner":{"a":1},"mgt_encrypt_schm":"KLAP","encrypt_type":9}`, "", 0, home.Other, ""},
 	} {
 		s, err := Tapo()[0].Read(replyOf(c.result))
@@ -174,9 +203,11 @@ func TestWhatACameraHidesIsRead(t *testing.T) {
 	ask := Tapo()[0].(tapo)
 	ask.prepare()
 	camera := func(info string) string {
-		return `{"mac":"1C-61-B4-01-02-03","device_type":"SMART.IPCAMERA","encrypt_type":["3"],"firmware_version":"1.4.0","encrypt_info":` + info + `}`
+		return `{"mac":"1C-61-B4-01-02-03","device_type":"SMART.IPCAMERA","encrypt_type":["3"],` +
+			`"firmware_version":"1.4.0","encrypt_info":` + info + `}`
 	}
-	const secrets = `{"owner":"720EDB77E1947F066E78E008AA59C5B3","http_port":8443,"connect_ssid":"the neighbours","sd_status":"offline"}`
+	const secrets = `{"owner":"720EDB77E1947F066E78E008AA59C5B3","http_port":8443,"connect_ssid":"the neighbours",` +
+		`"sd_status":"offline"}`
 	info := hide(t, &ask.key.key.PublicKey, secrets)
 	for range 2 { // the second time from memory
 		s, err := ask.Read(replyOf(camera(info)))
@@ -238,7 +269,8 @@ func FuzzTapoReply(f *testing.F) {
 	ask.prepare()
 	f.Add(
 		[]byte(
-			`{"mac":"5C-E9-31-01-02-03","device_type":"SMART.TAPOPLUG","owner":"x","mgt_encrypt_schm":{"encrypt_type":"KLAP","new_klap":1}}`,
+			`{"mac":"5C-E9-31-01-02-03","device_type":"SMART.TAPOPLUG","owner":"x",` +
+				`"mgt_encrypt_schm":{"encrypt_type":"KLAP","new_klap":1}}`,
 		),
 	)
 	f.Add(

@@ -106,7 +106,9 @@ func TestTargetThatCannotBeProbedIsRefused(t *testing.T) {
 
 // Laws: a target that is taken is shown as one that is taken for the same, and it is no whole internet.
 func FuzzParseTarget(f *testing.F) {
-	for _, seed := range []string{"10.20.0.5", "10.20.0.9/22", "plug-1.lan.", "::ffff:10.0.0.1", "10.0.0.0/021", "1.2.3.4%x", "1.2"} {
+	for _, seed := range []string{
+		"10.20.0.5", "10.20.0.9/22", "plug-1.lan.", "::ffff:10.0.0.1", "10.0.0.0/021", "1.2.3.4%x", "1.2",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -167,7 +167,8 @@ func (d *toyDriver) Rekey(ctx context.Context, dev home.Device, m home.Move) err
 		return nil
 	}
 	err = m.Terms.Permit(home.Evidence{Rank: home.ProvesFirst, Held: t.Holds()})
-	trusts := d.broken == "trusting" && t.Holds() == home.Blank || d.broken == "greedy" || d.broken == "helpful" && !m.Terms.Bound
+	trusts := d.broken == "trusting" && t.Holds() == home.Blank || d.broken == "greedy" || d.broken == "helpful" &&
+		!m.Terms.Bound
 	if err != nil && !trusts {
 		return err
 	}

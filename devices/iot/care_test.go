@@ -143,7 +143,9 @@ func TestARememberedPasswordIsGivenBackOverKLAP(t *testing.T) {
 		f.Verdict.Epoch != 0 {
 		t.Fatalf("%+v, %v", f, err)
 	}
-	err := d.Rekey(t.Context(), dev, home.Move{Account: annie, To: newOne, Known: remembered.Credentials, Terms: vault.Terms})
+	err := d.Rekey(
+		t.Context(), dev, home.Move{Account: annie, To: newOne, Known: remembered.Credentials, Terms: vault.Terms},
+	)
 	if !errors.Is(err, home.ErrRefused) || s.Username() != capital || s.Password().Reveal() != "long-ago" {
 		t.Errorf("%v; it holds %q", err, s.Username())
 	}

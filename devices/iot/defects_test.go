@@ -35,7 +35,9 @@ func TestDefectiveDevicesAreToldOfAndNoneIsLost(t *testing.T) {
 		{sim.Forgetful, home.Ours, home.Stale, nil, home.Blank, home.Blank, nil},
 	} {
 		t.Run(string(c.defect), func(t *testing.T) {
-			s := play(t, nil, sim.Spec{Protocol: home.IOT, Kind: home.Plug, Username: email, Password: oldPair.Password, Defects: []sim.Defect{c.defect}})[0]
+			s := play(t, nil, sim.Spec{
+				Protocol: home.IOT, Kind: home.Plug, Username: email, Password: oldPair.Password, Defects: []sim.Defect{c.defect},
+			})[0]
 			o := iot.Options{}
 			if c.defect == sim.Mute {
 				o.Timeout = 200 * time.Millisecond
@@ -69,7 +71,9 @@ func TestDeviceThatWasLeftUnboundGetsTheOldPasswordWhereItRefusesTheNew(t *testi
 	if !nettest.InNamespace(t) {
 		return
 	}
-	s := play(t, nil, sim.Spec{Protocol: home.IOT, Kind: home.Plug, Username: email, Password: oldPair.Password, Defects: []sim.Defect{sim.Stubborn}})[0]
+	s := play(t, nil, sim.Spec{
+		Protocol: home.IOT, Kind: home.Plug, Username: email, Password: oldPair.Password, Defects: []sim.Defect{sim.Stubborn},
+	})[0]
 	s.Hold("", home.Secret{})
 	d := driver(t, iot.Options{})
 	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrRefused) ||
@@ -86,7 +90,9 @@ func TestDeviceThatBoastsIsPendingUntilItIsConnected(t *testing.T) {
 		return
 	}
 	c := &cloud{password: newPair.Password.Reveal(), down: true}
-	s := play(t, c, sim.Spec{Protocol: home.IOT, Kind: home.Bulb, Username: email, Password: oldPair.Password, Defects: []sim.Defect{sim.Boastful}})[0]
+	s := play(t, c, sim.Spec{
+		Protocol: home.IOT, Kind: home.Bulb, Username: email, Password: oldPair.Password, Defects: []sim.Defect{sim.Boastful},
+	})[0]
 	d := driver(t, iot.Options{})
 	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrOffline) {
 		t.Fatalf("rekey without internet: %v", err)

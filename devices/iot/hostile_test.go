@@ -52,8 +52,11 @@ func frame(plain string) []byte {
 	return []byte(b.String())
 }
 
-const good = `{"system":{"get_sysinfo":{"mac":"50:C7:BF:01:02:03","deviceId":"8006AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","type":"IOT.SMARTPLUGSWITCH","model":"HS100(US)","alias":"Hall","err_code":0}},` +
-	`"cnCloud":{"get_info":{"username":"ann@example.org","binded":1,"cld_connection":1,"err_code":0}},"smartlife.iot.common.cloud":{"err_code":-1,"err_msg":"module not support"}}`
+const good = `{"system":{"get_sysinfo":{"mac":"50:C7:BF:01:02:03",` +
+	`"deviceId":"8006AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","type":"IOT.SMARTPLUGSWITCH","model":"HS100(US)",` +
+	`"alias":"Hall","err_code":0}},` +
+	`"cnCloud":{"get_info":{"username":"ann@example.org","binded":1,"cld_connection":1,"err_code":0}},` +
+	`"smartlife.iot.common.cloud":{"err_code":-1,"err_msg":"module not support"}}`
 
 func TestHostileAnswersAreNoAnswers(t *testing.T) {
 	for name, answer := range map[string]func(net.Conn){

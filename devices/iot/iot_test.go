@@ -59,8 +59,11 @@ var (
 	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
 	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
 	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
-	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4, Terms: home.Terms{Bound: true, Cleartext: true, Fresh: true}}
-	move    = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms}
+	both    = home.Candidates{
+		Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4,
+		Terms: home.Terms{Bound: true, Cleartext: true, Fresh: true},
+	}
+	move = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms}
 )
 
 // house runs one device of each kind, which hold the old password, and returns them with their cloud, which takes the

@@ -25,10 +25,12 @@ import (
 const capital = "Ann@example.org"
 
 var (
-	annie   = home.Account{ID: "acc-1", Email: capital, Epoch: 5}
-	oldOne  = home.Credential{Epoch: 4, Username: capital, Password: home.NewSecret("old-password")}
-	newOne  = home.Credential{Epoch: 5, Username: capital, Password: home.NewSecret("new-password")}
-	vault   = home.Candidates{Account: annie, Credentials: []home.Credential{newOne, oldOne}, Recorded: 4, Terms: home.Terms{Bound: true}}
+	annie  = home.Account{ID: "acc-1", Email: capital, Epoch: 5}
+	oldOne = home.Credential{Epoch: 4, Username: capital, Password: home.NewSecret("old-password")}
+	newOne = home.Credential{Epoch: 5, Username: capital, Password: home.NewSecret("new-password")}
+	vault  = home.Candidates{
+		Account: annie, Credentials: []home.Credential{newOne, oldOne}, Recorded: 4, Terms: home.Terms{Bound: true},
+	}
 	forward = home.Move{Account: annie, From: oldOne, To: newOne, Known: vault.Credentials, Terms: vault.Terms}
 )
 
@@ -88,19 +90,13 @@ func TestEachVerdictOverKLAPIsFound(t *testing.T) {
 		ds := play(
 			t,
 			nil,
-			klapSpec(
-				p, capital, "new-password",
-			),
+			klapSpec(p, capital, "new-password"),
 			klapSpec(p, capital, "old-password"),
 			klapSpec(p, strings.ToLower(capital), "old-password"),
-			klapSpec(
-				p, "kasa@tp-link.net", "kasaSetup",
-			),
+			klapSpec(p, "kasa@tp-link.net", "kasaSetup"),
 			sim.Spec{Kind: home.Bulb, Protocol: p},
 			klapSpec(p, "bob@example.org", "bobs"),
-			klapSpec(
-				p, capital, "old-password", sim.ThirdPartyOff,
-			),
+			klapSpec(p, capital, "old-password", sim.ThirdPartyOff),
 			klapSpec(p, capital, "old-password", sim.Garbled),
 			klapSpec(p, capital, "old-password", sim.Impostor),
 			klapSpec(p, capital, "new-password", sim.Offline),
@@ -142,14 +138,10 @@ func TestOverKLAPWhatADeviceProvesCountsAndNotWhatItAnswers(t *testing.T) {
 	ds := play(
 		t,
 		nil,
-		klapSpec(
-			p, capital, "old-password",
-		),
+		klapSpec(p, capital, "old-password"),
 		klapSpec(p, capital, "old-password", sim.Stubborn),
 		klapSpec(p, capital, "old-password", sim.Forgetful),
-		klapSpec(
-			p, capital, "old-password", sim.Flapping,
-		),
+		klapSpec(p, capital, "old-password", sim.Flapping),
 		klapSpec(p, strings.ToLower(capital), "old-password"),
 		klapSpec(p, "bob@example.org", "bobs"),
 		klapSpec(p, capital, "old-password", sim.Offline),

@@ -70,7 +70,8 @@ func (d *insider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // TestAHostileDeviceInsideItsKLAPSession lets a device that holds an account's credential answer as it likes.
 func TestAHostileDeviceInsideItsKLAPSession(t *testing.T) {
-	const itself = `{"system":{"get_sysinfo":{"err_code":0,"mac":"50:C7:BF:00:00:01","type":"IOT.SMARTPLUGSWITCH","model":"HS100(EU)","alias":"Hall"}}}`
+	const itself = `{"system":{"get_sysinfo":{"err_code":0,"mac":"50:C7:BF:00:00:01","type":"IOT.SMARTPLUGSWITCH",` +
+		`"model":"HS100(EU)","alias":"Hall"}}}`
 	const bound = `{"cnCloud":{"get_info":{"err_code":0,"username":"Ann@example.org","binded":1,"cld_connection":1}}}`
 	sealing := func(s string) func(string) ([]byte, bool) {
 		return func(string) ([]byte, bool) { return []byte(s), false }

@@ -38,7 +38,8 @@ func hostile(t *testing.T, h http.HandlerFunc, suites ...uint16) home.Device {
 	return home.Device{ID: "mac-50c7bf010203", Keys: []string{"mac:50c7bf010203"}, Protocol: home.KasaCam, Addr: at}
 }
 
-const good = `{"system":{"get_sysinfo":{"err_code":0,"system":{"mac":"50:C7:BF:01:02:03","model":"EC60(US)","alias":"Door","bind_status":true}}},` +
+const good = `{"system":{"get_sysinfo":{"err_code":0,"system":{"mac":"50:C7:BF:01:02:03","model":"EC60(US)",` +
+	`"alias":"Door","bind_status":true}}},` +
 	`"smartlife.cam.ipcamera.cloud":{"get_info":{"err_code":0,"username":"ann@example.org","binded":1}}}`
 
 func sealed(plain string) string { return base64.StdEncoding.EncodeToString(xor.Seal([]byte(plain))) }
@@ -177,7 +178,13 @@ func TestDefectsAreSeenThrough(t *testing.T) {
 		return
 	}
 	for defect, state := range map[sim.Defect]home.State{sim.Garbled: home.Unreachable, sim.Impostor: home.Mismatch} {
-		s := play(t, sim.Spec{Kind: home.Camera, Protocol: home.KasaCam, Username: email, Password: oldPair.Password, Defects: []sim.Defect{defect}})[0]
+		s := play(
+			t,
+			sim.Spec{
+				Kind: home.Camera, Protocol: home.KasaCam, Username: email, Password: oldPair.Password,
+				Defects: []sim.Defect{defect},
+			},
+		)[0]
 		expect(t, probe(t, driver(t, kasacam.Options{}), seen(s), both), home.Unknown, state)
 		s.PowerOff()
 	}

@@ -60,9 +60,7 @@ func TestEarlierPasswordsAreCandidates(t *testing.T) {
 	if got := listed(keyring.ForMove(home.Move{
 		Account: a, To: third,
 		Known: []home.Credential{third, old, loud},
-	})); !slices.Equal(
-		got, want,
-	) {
+	})); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	want = []string{
@@ -71,18 +69,14 @@ func TestEarlierPasswordsAreCandidates(t *testing.T) {
 	if got := listed(keyring.CameraForMove(home.Move{
 		Account: a, To: third,
 		Known: []home.Credential{third, old, loud},
-	})); !slices.Equal(
-		got, want,
-	) {
+	})); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	want = []string{"admin/two stale 2", "admin/three current 3"}
 	if got := listed(keyring.CameraForMove(home.Move{
 		Account: a,
 		From:    home.Credential{Epoch: 2, Password: home.NewSecret("two")}, To: third,
-	})); !slices.Equal(
-		got, want,
-	) {
+	})); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -70,7 +70,9 @@ func TestPlateDescribesADevice(t *testing.T) {
 
 // FuzzTextIsFitToPrint states that a text of a device is short, valid and without what moves a terminal.
 func FuzzTextIsFitToPrint(f *testing.F) {
-	for _, s := range []string{"", "Küche", "a\x1b[2Jb", "\u202eabc", "a\u2028b", "\xff\xfe", strings.Repeat("ü", 100), "👩‍👧"} {
+	for _, s := range []string{
+		"", "Küche", "a\x1b[2Jb", "\u202eabc", "a\u2028b", "\xff\xfe", strings.Repeat("ü", 100), "👩‍👧",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

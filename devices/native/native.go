@@ -240,8 +240,8 @@ func (d *Driver) ask(
 	return s, nonce, local, nil
 }
 
-// say sends a message through the device's endpoint and returns the answer, which is to that very message, and the hub's
-// own address on the way there.
+// say sends a message through the device's endpoint and returns the answer, which is to that very message, and the
+// hub's own address on the way there.
 func (d *Driver) say(ctx context.Context, dev home.Device, b wire.Body) (*wire.Message, netip.Addr, error) {
 	var local netip.Addr
 	if !dev.Addr.IsValid() {

@@ -340,7 +340,9 @@ func TestADeviceThatDoesNotFollowIsWaitedForAndReported(t *testing.T) {
 	f.Hold(home.Stale)
 	f.deaf = true
 	began := time.Now()
-	err := newDriver(t, w).Rekey(t.Context(), f.Seen(), home.Move{Account: w.account, From: w.creds[1], To: w.creds[0], Terms: home.Terms{Bound: true}})
+	err := newDriver(t, w).Rekey(t.Context(), f.Seen(), home.Move{
+		Account: w.account, From: w.creds[1], To: w.creds[0], Terms: home.Terms{Bound: true},
+	})
 	if !errors.Is(err, home.ErrOffline) || time.Since(began) > 10*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
 	}

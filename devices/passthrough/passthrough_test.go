@@ -79,8 +79,9 @@ func TestHandshakeHasTheExpectedSize(t *testing.T) {
 // computed with sha1sum.
 func TestSignInHasTheRequestedForm(t *testing.T) {
 	for f, want := range map[Form]string{
-		Hashed: `{"method":"login_device","params":{"password2":"` + b64("698789c94a1bc1bf1bc2730bb513acd9fec936f8") + `","username":"USER"}}`,
-		Plain:  `{"method":"login_device","params":{"password":"Z3JlYXRfcGFzc3dvcmQ=","username":"USER"}}`,
+		Hashed: `{"method":"login_device","params":{"password2":"` +
+			b64("698789c94a1bc1bf1bc2730bb513acd9fec936f8") + `","username":"USER"}}`,
+		Plain: `{"method":"login_device","params":{"password":"Z3JlYXRfcGFzc3dvcmQ=","username":"USER"}}`,
 	} {
 		want = strings.Replace(want, "USER", b64("63a710569261a24b3766275b7000ce8d7b32e2f7"), 1)
 		secret := bytes.Repeat([]byte{7}, 32)

@@ -159,7 +159,10 @@ func TestTimeAndMemoryAreBounded(t *testing.T) {
 
 // FuzzSessionCanBeSentBack states that what is taken for a session's name can stand in a header, and cannot add to it.
 func FuzzSessionCanBeSentBack(f *testing.F) {
-	for _, s := range []string{"TP_SESSIONID=0A1B;TIMEOUT=1440", "TIMEOUT=1;TP_SESSIONID=a", "TP_SESSIONID=a b", "TP_SESSIONID=a\r\nX: y", "TP_SESSIONID=é", "TP_SESSIONID", "=;;=", "TP_SESSIONID=" + strings.Repeat("a", 129)} {
+	for _, s := range []string{
+		"TP_SESSIONID=0A1B;TIMEOUT=1440", "TIMEOUT=1;TP_SESSIONID=a", "TP_SESSIONID=a b", "TP_SESSIONID=a\r\nX: y",
+		"TP_SESSIONID=é", "TP_SESSIONID", "=;;=", "TP_SESSIONID=" + strings.Repeat("a", 129),
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, line string) {

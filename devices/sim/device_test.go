@@ -19,7 +19,9 @@ func TestPowerMakesTheDeviceSilentAndSignInAgain(t *testing.T) {
 		return
 	}
 	c := &cloud{password: "old"}
-	d := live(t, sim.Options{Cloud: c}, sim.Spec{Kind: home.Plug, Protocol: home.IOT, Username: "a@b.c", Password: home.NewSecret("old")}).Devices()[0]
+	d := live(t, sim.Options{Cloud: c}, sim.Spec{
+		Kind: home.Plug, Protocol: home.IOT, Username: "a@b.c", Password: home.NewSecret("old"),
+	}).Devices()[0]
 	connected := func() bool { return strings.Contains(ask(t, d, `{"cnCloud":{"get_info":{}}}`), `"cld_connection":1`) }
 	eventually(t, "it signs in at start", connected)
 	d.PowerOff()
@@ -144,7 +146,8 @@ func TestLineTellsAllThatAnotherProgramNeeds(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	want := `{"id":"mac-50c7bf350001","kind":"bulb","protocol":"iot","addr":"127.53.0.1","port":9999,"username":"a@b.c","password":"x"}`
+	want := `{"id":"mac-50c7bf350001","kind":"bulb","protocol":"iot","addr":"127.53.0.1","port":9999,` +
+		`"username":"a@b.c","password":"x"}`
 	if got := string(h.Devices()[0].Line()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

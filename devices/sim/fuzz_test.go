@@ -58,7 +58,10 @@ func FuzzOneMessageIsAnsweredOnceADevice(f *testing.F) {
 		sim.Spec{Kind: home.Bulb, Protocol: home.IOT},
 		sim.Spec{Kind: home.Switch, Protocol: home.IOT},
 	)
-	for _, name := range []string{"_services._dns-sd._udp.local.", "_hap._tcp.local.", "bulb-1._HAP._tcp.local.", `Hall\ \"1\"\.a\\b._hap._tcp.local.`, "hs100-350001.local."} {
+	for _, name := range []string{
+		"_services._dns-sd._udp.local.", "_hap._tcp.local.", "bulb-1._HAP._tcp.local.", `Hall\ \"1\"\.a\\b._hap._tcp.local.`,
+		"hs100-350001.local.",
+	} {
 		for _, typ := range []uint16{dns.TypePTR, dns.TypeANY, dns.TypeSRV, dns.TypeA} {
 			q := new(dns.Msg).SetQuestion(name, typ)
 			q.Question = append(q.Question, q.Question[0])

@@ -53,7 +53,8 @@ func newIOT(cloud Cloud, s Spec, log *slog.Logger) *iot {
 	a := s.Addr.As4()
 	d := &iot{
 		spec: s, model: m, cloud: cloud, log: log, wake: make(chan struct{}, 1),
-		mac: s.hardware(net.HardwareAddr{0x50, 0xc7, 0xbf, a[1], a[2], a[3]}), server: "n-devs.tplinkcloud.com", alias: s.Name,
+		mac:    s.hardware(net.HardwareAddr{0x50, 0xc7, 0xbf, a[1], a[2], a[3]}),
+		server: "n-devs.tplinkcloud.com", alias: s.Name,
 		light: light{ColorTemp: 2700, Brightness: 50, Mode: "normal"},
 	}
 	d.hold(s.Username, s.Password)

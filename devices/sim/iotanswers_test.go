@@ -25,7 +25,8 @@ func TestBulbIsSwitchedAndColouredByItsLightingService(t *testing.T) {
 	for _, c := range []struct{ method, args, want string }{
 		{
 			"get_light_state", `{}`,
-			`{"dft_on_state":{"brightness":50,"color_temp":2700,"hue":0,"mode":"normal","saturation":0},"err_code":0,"on_off":0}`,
+			`{"dft_on_state":{"brightness":50,"color_temp":2700,"hue":0,"mode":"normal","saturation":0},"err_code":0,` +
+				`"on_off":0}`,
 		},
 		{
 			"transition_light_state", `{"ignore_default":1,"on_off":1,"hue":120,"saturation":75,"color_temp":0}`,

@@ -77,7 +77,8 @@ func (k *klap) close() {
 	clear(k.sessions)
 }
 
-// movedOn is what a device answers to the older handshake: its firmware speaks KLAP now (devices/PROTOCOLS.md, section 7.2).
+// movedOn is what a device answers to the older handshake: its firmware speaks KLAP now (devices/PROTOCOLS.md, section
+// 7.2).
 const movedOn = `{"error_code":1003}`
 
 func (k *klap) ServeHTTP(w http.ResponseWriter, r *http.Request) {

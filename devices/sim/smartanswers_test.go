@@ -19,7 +19,9 @@ func TestSmartDeviceStatesWhatLibrariesRead(t *testing.T) {
 	var info struct {
 		Result map[string]any
 	}
-	if err := json.Unmarshal([]byte(sim.SmartAnswer(smartDevice(home.Plug), `{"method":"get_device_info"}`)), &info); err != nil {
+	if err := json.Unmarshal(
+		[]byte(sim.SmartAnswer(smartDevice(home.Plug), `{"method":"get_device_info"}`)), &info,
+	); err != nil {
 		t.Fatal(err)
 	}
 	for name := range strings.FieldsSeq("hw_id oem_id fw_id lang specs ssid signal_level region time_diff avatar " +
@@ -32,7 +34,10 @@ func TestSmartDeviceStatesWhatLibrariesRead(t *testing.T) {
 		kind         home.Kind
 		method, want string
 	}{
-		{home.Bulb, "component_nego", `{"id":"brightness","ver_code":1},{"id":"cloud_connect","ver_code":1},{"id":"color","ver_code":1}`},
+		{
+			home.Bulb, "component_nego",
+			`{"id":"brightness","ver_code":1},{"id":"cloud_connect","ver_code":1},{"id":"color","ver_code":1}`,
+		},
 		{home.Plug, "get_device_usage", `"time_usage":{"past30":0,"past7":0,"today":0}`},
 		{home.Plug, "get_device_usage", `"power_usage":{`},
 		{home.Plug, "get_connect_cloud_state", `{"error_code":0,"result":{"status":0}}`},
@@ -48,7 +53,8 @@ func TestSmartDeviceStatesWhatLibrariesRead(t *testing.T) {
 func TestSmartDeviceRunsNestedRequests(t *testing.T) {
 	many := strings.TrimSuffix(strings.Repeat(`{"method":"device_reboot"},`, 51), ",")
 	for request, want := range map[string]string{
-		`{"requests":[{"method":"get_connect_cloud_state"},{"method":"set_device_info","params":{"device_on":true}}]}`: `{"error_code":0,` +
+		`{"requests":[{"method":"get_connect_cloud_state"},` +
+			`{"method":"set_device_info","params":{"device_on":true}}]}`: `{"error_code":0,` +
 			`"result":{"responses":[{"error_code":0,"method":"get_connect_cloud_state","result":{"status":0}},` +
 			`{"error_code":0,"method":"set_device_info"}]}}`,
 		`{"requests":[{"method":"multipleRequest","params":{"requests":[{"method":"device_reboot"}]}}]}`: `{"error_code":0,` +

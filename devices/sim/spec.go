@@ -77,8 +77,8 @@ type specJSON struct {
 	Locks    int      `json:"locks"`
 }
 
-// ReadHouse reads a JSON list of devices, each an object with the fields of specJSON, of which kind and protocol must be
-// there. It refuses what it does not know.
+// ReadHouse reads a JSON list of devices, each an object with the fields of specJSON, of which kind and protocol must
+// be there. It refuses what it does not know.
 func ReadHouse(r io.Reader) ([]Spec, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxHouse+1))
 	if err != nil {

@@ -18,7 +18,10 @@ func TestCountSaysHowManyOfWhich(t *testing.T) {
 		got[2].Protocol != home.Native {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	for _, text := range []string{"", "plug", "plug=1", "plug:iot", "plug:iot=", "plug:iot=0", "plug:iot=-1", "plug:iot=10001", "plug:iot=9999,bulb:iot=2", "lamp:iot=1", "plug:klap=1", "other:iot=1", "camera:iot:ec60=1", "plug:iot=1,"} {
+	for _, text := range []string{
+		"", "plug", "plug=1", "plug:iot", "plug:iot=", "plug:iot=0", "plug:iot=-1", "plug:iot=10001",
+		"plug:iot=9999,bulb:iot=2", "lamp:iot=1", "plug:klap=1", "other:iot=1", "camera:iot:ec60=1", "plug:iot=1,",
+	} {
 		if got, err := sim.ParseCount(text); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}

@@ -16,7 +16,10 @@ import (
 
 var (
 	agreed     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
-	agreedBoth = home.Candidates{Account: agreed, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4, Terms: home.Terms{Bound: true, Cleartext: true}}
+	agreedBoth = home.Candidates{
+		Account: agreed, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4,
+		Terms: home.Terms{Bound: true, Cleartext: true},
+	}
 	agreedMove = home.Move{Account: agreed, From: oldPair, To: newPair, Terms: agreedBoth.Terms}
 )
 
@@ -60,7 +63,9 @@ func TestDriverOfOlderDevicesKeepsThePromisesOfEveryDriver(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	for name, defects := range map[string][]sim.Defect{"a hash": nil, "the password itself": {sim.Lv1}, "a session for each request": {sim.OneRequest}} {
+	for name, defects := range map[string][]sim.Defect{
+		"a hash": nil, "the password itself": {sim.Lv1}, "a session for each request": {sim.OneRequest},
+	} {
 		t.Run(name, func(t *testing.T) {
 			drivertest.Run(t, drivertest.Subject{
 				Silent:     true,

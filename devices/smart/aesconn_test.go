@@ -118,7 +118,9 @@ func TestNoOlderDeviceIsEverLocked(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	for name, defects := range map[string][]sim.Defect{"a hash": nil, "the password itself": {sim.Lv1}, "coarse": {sim.Lv1, sim.Coarse}, "busy": {sim.Busy}} {
+	for name, defects := range map[string][]sim.Defect{
+		"a hash": nil, "the password itself": {sim.Lv1}, "coarse": {sim.Lv1, sim.Coarse}, "busy": {sim.Busy},
+	} {
 		for lives, hours := range map[int]int{5: 1, 1: 5} {
 			t.Run(fmt.Sprintf("%s, %d restarts, %d hours", name, lives, hours), func(t *testing.T) {
 				p := play(t, older(email, "nobody's", defects...))[0]
@@ -133,7 +135,9 @@ func TestNoOlderDeviceIsEverLocked(t *testing.T) {
 								t.Fatal(f, err)
 							}
 							_ = d.Rekey(
-								t.Context(), seen(p), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0], Terms: agreedBoth.Terms},
+								t.Context(), seen(p), home.Move{
+									Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0], Terms: agreedBoth.Terms,
+								},
 							)
 						}
 						if hours > 1 {

@@ -52,9 +52,7 @@ func TestAnAppSpeaksToTheDevice(t *testing.T) {
 		return
 	}
 	p := play(t, plug(email, "old-password"))[0]
-	raw, err := driver(
-		t,
-	).Relay(
+	raw, err := driver(t).Relay(
 		t.Context(),
 		seen(p),
 		both,

@@ -100,7 +100,8 @@ func insider(t *testing.T, answer func(method string) string) (home.Device, *[]s
 	}, &asked
 }
 
-const itself = `{"error_code":0,"result":{"mac":"5C-E9-31-00-00-01","type":"SMART.TAPOPLUG","model":"P100","nickname":"RG9vcg=="}}`
+const itself = `{"error_code":0,"result":{"mac":"5C-E9-31-00-00-01","type":"SMART.TAPOPLUG","model":"P100",` +
+	`"nickname":"RG9vcg=="}}`
 
 // One who lets everybody in can still not be taken for a device that it does not say it is, nor crash what listens to
 // it.

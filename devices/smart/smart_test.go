@@ -25,8 +25,10 @@ var (
 	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
 	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
 	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
-	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Terms: home.Terms{Bound: true}}
-	move    = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms}
+	both    = home.Candidates{
+		Account: ann, Credentials: []home.Credential{newPair, oldPair}, Terms: home.Terms{Bound: true},
+	}
+	move = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms}
 )
 
 func plug(username, password string, defects ...sim.Defect) sim.Spec {
@@ -71,7 +73,9 @@ func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	for name, defects := range map[string][]sim.Defect{"firmware of today": nil, "a session for each request": {sim.OneRequest}} {
+	for name, defects := range map[string][]sim.Defect{
+		"firmware of today": nil, "a session for each request": {sim.OneRequest},
+	} {
 		t.Run(name, func(t *testing.T) {
 			drivertest.Run(t, drivertest.Subject{
 				Silent:     true,
@@ -98,20 +102,14 @@ func TestEachVerdictIsFound(t *testing.T) {
 	}
 	ds := play(
 		t,
-		plug(
-			email, "new-password",
-		),
+		plug(email, "new-password"),
 		plug(email, "old-password"),
 		plug(strings.ToLower(email), "old-password"),
 		plug("test@tp-link.net", "test"),
-		plug(
-			"kasa@tp-link.net", "kasaSetup",
-		),
+		plug("kasa@tp-link.net", "kasaSetup"),
 		sim.Spec{Kind: home.Bulb, Protocol: home.KLAP2},
 		plug("bob@example.org", "bobs"),
-		plug(
-			email, "old-password", sim.ThirdPartyOff,
-		),
+		plug(email, "old-password", sim.ThirdPartyOff),
 		plug(email, "old-password", sim.Garbled),
 		plug(email, "old-password", sim.Impostor),
 	)

@@ -123,7 +123,9 @@ func TestALockedCameraSaysUntilWhenAndIsLeftAlone(t *testing.T) {
 	}
 	s := play(t, camera("old-password"))[0]
 	for range 10 {
-		if _, err := login(t, s, `{"method":"login","params":{"hashed":true,"username":"admin","password":"00"}}`); err != nil {
+		if _, err := login(
+			t, s, `{"method":"login","params":{"hashed":true,"username":"admin","password":"00"}}`,
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -181,7 +183,9 @@ func TestNoCameraIsEverLocked(t *testing.T) {
 								t.Fatal(err)
 							}
 							_ = d.Rekey(
-								t.Context(), seen(s), home.Move{Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0], Terms: both.Terms},
+								t.Context(), seen(s), home.Move{
+									Account: vault.Account, From: vault.Credentials[3], To: vault.Credentials[0], Terms: both.Terms,
+								},
 							)
 						}
 					}

@@ -187,7 +187,8 @@ func FuzzGreetingIsReadOrRefused(f *testing.F) {
 	f.Add(
 		200,
 		[]byte(
-			`{"error_code":-40413,"result":{"data":{"code":-40401,"time":1,"max_time":10,"encrypt_type":["3"],"nonce":"1011121314151617","device_confirm":"ab","key":"x"}}}`,
+			`{"error_code":-40413,"result":{"data":{"code":-40401,"time":1,"max_time":10,"encrypt_type":["3"],`+
+				`"nonce":"1011121314151617","device_confirm":"ab","key":"x"}}}`,
 		),
 	)
 	f.Add(200, []byte(`{"error_code":0,"result":{"stok":"abc","start_seq":7}}`))

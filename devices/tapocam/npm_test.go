@@ -14,8 +14,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/tapocam"
 )
 
-// A client that others wrote (iobroker.tapo) opens the simulated cameras with what they hold, and with nothing else, and
-// with the new password after a move. So the cameras are not as they are only because the driver is.
+// A client that others wrote (iobroker.tapo) opens the simulated cameras with what they hold, and with nothing else,
+// and with the new password after a move. So the cameras are not as they are only because the driver is.
 func TestAClientThatOthersWroteOpensOurSimulatedCameras(t *testing.T) {
 	dir := npmtest.Packages(t, filepath.Join("..", "tpap", "testdata", "npm"))
 	script, err := os.ReadFile(filepath.Join("testdata", "npm", "client.js"))

@@ -138,7 +138,9 @@ func TestNoPasswordIsSealedForAKeyThatIsNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, key := range map[string]any{"none": nil, "empty": "", "rubbish": "AAAA", "another kind": base64.StdEncoding.EncodeToString(other), "a number": 7} {
+	for name, key := range map[string]any{
+		"none": nil, "empty": "", "rubbish": "AAAA", "another kind": base64.StdEncoding.EncodeToString(other), "a number": 7,
+	} {
 		raw, err := json.Marshal(map[string]any{"onboarding": map[string]any{"scan": map[string]any{"publicKey": key}}})
 		if err != nil {
 			t.Fatal(err)

@@ -22,8 +22,11 @@ var (
 	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
 	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
 	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
-	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4, Terms: home.Terms{Bound: true, Cleartext: true}}
-	move    = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms}
+	both    = home.Candidates{
+		Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4,
+		Terms: home.Terms{Bound: true, Cleartext: true},
+	}
+	move = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms}
 )
 
 // budget refuses what is more than three wrong sign-ins of a device in an hour, as that on disk does.

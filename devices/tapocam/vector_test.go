@@ -36,7 +36,9 @@ func TestHashesAreThoseOfCameras(t *testing.T) {
 		if i, ok := tapocam.Match(cnonce, nonce, confirm, "other", "great_password"); !ok || i != 1 {
 			t.Errorf("place %d, %t", i, ok)
 		}
-		for _, broken := range []string{"", confirm[:64], strings.Replace(confirm, confirm[:1], "0", 1), confirm + "0", confirm[:64] + cnonce + nonce} {
+		for _, broken := range []string{
+			"", confirm[:64], strings.Replace(confirm, confirm[:1], "0", 1), confirm + "0", confirm[:64] + cnonce + nonce,
+		} {
 			if _, ok := tapocam.Match(cnonce, nonce, broken, "other", "great_password"); ok {
 				t.Errorf("proven by %q", broken)
 			}

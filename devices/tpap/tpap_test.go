@@ -27,8 +27,10 @@ var (
 	oldPair = home.Credential{Epoch: 4, Username: email, Password: home.NewSecret("old-password")}
 	newPair = home.Credential{Epoch: 5, Username: email, Password: home.NewSecret("new-password")}
 	ann     = home.Account{ID: "acc-1", Email: email, Epoch: 5}
-	both    = home.Candidates{Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4, Terms: home.Terms{Bound: true}}
-	order   = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms, Try: true}
+	both    = home.Candidates{
+		Account: ann, Credentials: []home.Credential{newPair, oldPair}, Recorded: 4, Terms: home.Terms{Bound: true},
+	}
+	order = home.Move{Account: ann, From: oldPair, To: newPair, Terms: both.Terms, Try: true}
 )
 
 // play runs devices until the test ends.
