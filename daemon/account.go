@@ -6,8 +6,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// start schedules the bound devices. Those with an intent come first: a crash interrupted their moves, and nobody
-// knows what they hold.
+// start schedules the bound devices. Those with an intent come first: a crash interrupted their moves, and
+// only a probe shows what they hold.
 func (r *Rekeyer) start() error {
 	h, err := r.o.Ledger.House()
 	if err != nil {
@@ -28,7 +28,7 @@ func (r *Rekeyer) start() error {
 	return nil
 }
 
-// reload takes over a change of the account or of the bindings, and returns what it has read.
+// reload adopts a change of the account or of the bindings, and returns the house as it was read.
 func (r *Rekeyer) reload() (home.House, error) {
 	h, err := r.o.Ledger.House()
 	if err == nil {
@@ -54,7 +54,7 @@ func (r *Rekeyer) adopt(h home.House) {
 	}
 }
 
-// rebind replaces the set of bound devices, and moves what is due to the schedule where it belongs now; r.mu is held.
+// rebind replaces the set of bound devices, and moves each device to its schedule; r.mu is held.
 func (r *Rekeyer) rebind(bindings []home.Binding) {
 	before := r.isBound
 	r.isBound = make(map[home.DeviceID]bool, len(bindings))
@@ -81,7 +81,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// AccountChanged tells the engine that the account on disk has changed, by a new epoch for example.
+// AccountChanged informs the engine that the account on disk has changed, by a new epoch for example.
 func (r *Rekeyer) AccountChanged() {
 	h, err := r.reload()
 	if err != nil {
@@ -99,7 +99,7 @@ func (r *Rekeyer) AccountChanged() {
 	r.reports.add(ids...)
 }
 
-// SignedIn tells the engine that the sign-in of these devices to the account is on disk.
+// SignedIn informs the engine that the sign-in of these devices to the account is on disk.
 func (r *Rekeyer) SignedIn(ids []home.DeviceID) { r.reports.add(ids...) }
 
 // probeUnbound schedules the devices that are here and not bound: what they hold depends on the account. Bound ones

@@ -6,7 +6,7 @@ import (
 )
 
 // Alive returns nil after the loop of Run has gone round once, and an error when ctx ends first. It is the answer to
-// a watchdog: a loop that is blocked, or waits for a lock that nobody releases, does not answer.
+// a watchdog: a loop that is blocked, or waits for a lock that is never released, does not answer.
 func (r *Rekeyer) Alive(ctx context.Context) error {
 	// The loop answers between two rounds. Two answers have a whole round between them, with its lock.
 	for range 2 {

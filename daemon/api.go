@@ -29,7 +29,7 @@ type Status struct {
 	BindLater bool `json:"bind_later,omitempty"`
 	Addresses
 	Devices []Row `json:"devices"`
-	// Unseen are devices that the vendor's cloud lists and that were not seen here; absent where it has not said.
+	// Unseen are devices that the vendor's cloud lists and that were not seen here; absent where its list is not known.
 	Unseen []home.Listed `json:"unseen,omitempty"`
 }
 
@@ -49,7 +49,7 @@ type Login struct {
 	AccountURL string // base URL of the account service; the hub's own when empty
 	Email      string
 	Password   home.Secret
-	Pairing    home.Secret // instead of e-mail and password: a word from the account's page
+	Pairing    home.Secret // instead of e-mail and password: the one-time word of the account's page
 	Provider   home.Provider
 	Code       string // that the vendor's cloud has sent by e-mail
 	Exposed    bool   // somebody else may know the password before: the vendor's cloud does not report that

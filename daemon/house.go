@@ -60,7 +60,7 @@ func (r *Rekeyer) rowsOf(ids []home.DeviceID) []Row {
 	return rows
 }
 
-// row shows one device; ok is false for one that nobody knows any more.
+// row shows one device; ok is false for a device that was forgotten.
 func (r *Rekeyer) row(id home.DeviceID, s sight, leftOut map[string]bool) (row Row, ok bool) {
 	d, ok := r.o.Roster.Device(id)
 	switch {

@@ -9,7 +9,7 @@ import (
 
 // locate probes the device of t. Where it does not speak its protocol at its address, and replies with its keys came
 // from other addresses, it is probed there, too: t and the roster then have the address at which it does. Each address
-// is a hint, and the device proves there what it would prove anywhere.
+// is a hint, and the proof that is asked there is the same.
 func (r *Rekeyer) locate(ctx context.Context, t *task) (home.Finding, error) {
 	f, err := t.probe(ctx)
 	if err != nil || !astray(f, t.device.Protocol) || !mayBeElsewhere(*t) {

@@ -9,8 +9,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// memory is what the engine knows of a device and nobody else does. It is lost at the end of the process, and a first
-// probe brings it back.
+// memory is what the engine knows of a device and neither ledger nor roster does. It is lost at the end of the process,
+// and a first probe brings it back.
 type memory struct {
 	busy    bool            // a job or a caller works on the device: one at a time
 	waiting []chan struct{} // callers in the order in which they came; the first gets the device next

@@ -67,7 +67,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	case t.device.Protocol.Info().Ordered:
 		if t.try = r.takeTry(id); !t.try {
 			r.with(id, func(m *memory) {
-				if !errors.Is(m.trouble, home.ErrRefused) { // else it says what came of a try
+				if !errors.Is(m.trouble, home.ErrRefused) { // else it has the result of a try
 					m.trouble = notOrdered(f.Device)
 				}
 			})
@@ -96,7 +96,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.planNext(t, t.subject.Binding.Verdict)
 		return
 	}
-	if f.Verdict.State == home.Waiting { // only another sign-in could say what it holds
+	if f.Verdict.State == home.Waiting { // only another sign-in could show its credential
 		r.planNext(t, f.Verdict)
 		return
 	}
@@ -108,7 +108,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 }
 
 // mayReceive reports whether a bound device that was found so may be given the newest credential. Its owner has
-// decided that it is to belong to the account; it must be the account's already, or belong to nobody.
+// decided that it is to belong to the account; it must be the account's already, or have no owner.
 func mayReceive(f home.Finding) bool {
 	switch f.Match {
 	case home.Ours:

@@ -82,7 +82,7 @@ func (r *Rekeyer) BindOurs(ids []home.DeviceID) error {
 	return err
 }
 
-// notFound is the error of an order for a device that nobody knows.
+// notFound is the error of an order for an unknown device.
 func notFound(op string, id home.DeviceID) error {
 	return &home.Error{
 		Op:     op,
@@ -139,8 +139,8 @@ func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
 
 // Rekey probes devices now, all that are not current where ids is empty, and moves those that can be moved. Pauses
 // and the count of reverts begin anew. With restart, a device that cannot be moved is restarted where its protocol
-// can do that: some devices fetch the newest password from their own cloud then. Whoever names a device also orders it
-// to be moved where somebody else may know what it holds.
+// can do that: some devices fetch the newest password from their own cloud then. An order that names a device also
+// allows it to be moved where somebody else may know what it holds.
 func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
 	named := len(ids) > 0
 	if !named {

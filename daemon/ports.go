@@ -57,7 +57,7 @@ type Roster interface {
 	Device(home.DeviceID) (home.Device, bool)
 	// Spoke records at which of its addresses the device speaks its protocol.
 	Spoke(home.DeviceID, netip.AddrPort)
-	// Here reports whether the device was sighted, and has neither said goodbye nor been missed for long.
+	// Here reports whether the device was sighted, without a goodbye or a long absence since.
 	Here(home.DeviceID) bool
 }
 

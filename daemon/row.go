@@ -28,7 +28,7 @@ type Row struct {
 	Proved   bool          `json:"proved,omitempty"`        // it proved that it holds a credential of the account
 	Consent  bool          `json:"needs_consent,omitempty"` // it may not receive passwords nearly in the clear
 	Held     bool          `json:"held,omitempty"`          // it waits for its owner: see home.ErrExposed
-	Left     bool          `json:"left,omitempty"`          // it said goodbye, or was missed for long
+	Left     bool          `json:"left,omitempty"`          // it sent a goodbye, or was absent for long
 	LeftOut  bool          `json:"left_out,omitempty"`      // its owner unbound it
 	Extra    home.JSON     `json:"extra,omitempty"`         // other fields of its announcement
 	Listed   *bool         `json:"listed,omitempty"`        // the vendor's cloud lists it; absent where that is unknown

@@ -9,7 +9,7 @@ import (
 )
 
 // see takes sightings in. It schedules devices that are new, back, at another address, or failed to answer when they
-// were last probed; others have nothing new to say.
+// were last probed; others have not changed.
 func (r *Rekeyer) see(sightings []home.Sighting) {
 	changed := r.o.Roster.See(sightings)
 	r.rescheduleReturned()

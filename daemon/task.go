@@ -45,8 +45,8 @@ func (t task) newest() home.Credential {
 	return t.subject.Credentials[0]
 }
 
-// probe asks the device which credential it holds. Where the device does not say whose it is, and holds no known
-// credential, what it announced decides whether it is another account's: that is hearsay, but nothing is sent to the
+// probe asks the device which credential it holds. Where the device does not state its owner, and holds no known
+// credential, its announcement decides whether it is another account's: that is no proof, but nothing is sent to the
 // device for it.
 func (t task) probe(ctx context.Context) (home.Finding, error) {
 	c := t.candidates()

@@ -8,14 +8,14 @@ import (
 )
 
 // tpCameraOnly reports whether a device is a camera of the NC class, which works with the tpCamera app only
-// (cloudlink/account/FACTS.md, section 1). How one speaks to such a camera is not known: where it is seen, its model
+// (cloudlink/account/FACTS.md, section 1). The protocol of such a camera is not known: where it is seen, its model
 // is all that tells it.
 func tpCameraOnly(model string) bool {
 	rest, nc := strings.CutPrefix(strings.ToUpper(model), "NC")
 	return nc && rest != "" && rest[0] >= '0' && rest[0] <= '9'
 }
 
-// mark says of a camera of the NC class what its owner has to know. It leaves all others as they are.
+// mark adds the hint for a camera of the NC class. It leaves all others as they are.
 func (r *Row) mark(name string) {
 	if !tpCameraOnly(r.Model) {
 		return

@@ -14,8 +14,8 @@ const maxSpoke = 4096
 const maxOthers = 4
 
 // Spoke records that the device spoke its protocol at one of its addresses. From then on it is shown there while it is
-// sighted there at all, whoever else replies with its keys: an extender relays what devices reply, and anyone can
-// reply with one socket.
+// sighted there at all, also where other hosts reply with its keys: an extender relays what devices reply, and anyone
+// can reply with one socket.
 func (r *Roster) Spoke(id home.DeviceID, at netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -34,8 +34,8 @@ func (r *Roster) Spoke(id home.DeviceID, at netip.AddrPort) {
 	r.report(map[string]bool{ds[0].root: true})
 }
 
-// addresses returns where d is to be spoken to, and the other addresses of its live sightings of the same protocol. The
-// address where it spoke comes first, then that of its record on disk, then the one that is shown anyway.
+// addresses returns the address at which a driver reaches d, and the other addresses of its live sightings of the same
+// protocol. The address where it spoke comes first, then that of its record on disk, then the one that is shown anyway.
 func (r *Roster) addresses(d home.Device, ds []*device) (first netip.AddrPort, others []netip.AddrPort) {
 	first = d.Addr
 	if d.Protocol == "" || !first.IsValid() {

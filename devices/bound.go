@@ -6,7 +6,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// bound is what the roster knows of the bound devices. A bound device keeps its ID, whatever other keys it is seen
+// bound is the set of bound devices. A bound device keeps its ID, whatever other keys it is seen
 // with later; the roster recognises it by any of the keys that it was recorded with.
 type bound struct {
 	keys  map[home.DeviceID][]string // strongest first

@@ -29,7 +29,7 @@ func rank(k string) int {
 
 func compareKeys(a, b string) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) }
 
-// cleanKeys returns keys strongest first and without doubles, and leaves out what is none.
+// cleanKeys returns keys strongest first and without doubles. It drops texts that are no keys.
 func cleanKeys(keys []string) []string {
 	out := make([]string, 0, len(keys))
 	for _, k := range keys {

@@ -14,14 +14,14 @@ import (
 //
 // Two sightings that share a key are one device. That is decided by the set of all sightings alone, whatever their
 // order was: each key belongs to the strongest key that it was seen with. One that was seen with two strong keys
-// which nothing else joins (one of them lies, or a device took over a name) is disputed and joins neither.
+// which nothing else joins (one sighting is false, or a device took over a name) is disputed and joins neither.
 //
 // Two devices without a common key are one when they share an address, and one of them was only announced while the
 // other answers a protocol; but only where there is exactly one of each at that address, and their kinds agree.
 //
 // A device keeps its address while it answers there: an announcement with its key and another address takes over only
-// after the older one has not been heard for Hold. Until then nothing else of it counts either. Whose word holds at
-// last is decided by the device's own handshake: see Spoke.
+// after the older one was not sighted for Hold. Until then the rest of that announcement is ignored, too. The device's
+// own handshake decides in the end: see Spoke.
 type Roster struct {
 	mu    sync.Mutex // guards everything below
 	keys  map[string]*key
@@ -49,8 +49,8 @@ type key struct {
 	root    string          // the strongest key of its device; empty while it is disputed
 }
 
-// face is what one source says under one set of keys: an announced service, a device as it answers a probe, a record
-// from disk.
+// face is the newest sighting of one source under one set of keys: an announced service, a device as it answers a
+// probe, a record from disk.
 type face struct {
 	home.Sighting           // the newest; its At is zero while only a goodbye came
 	first         time.Time // when it was first seen
@@ -107,7 +107,7 @@ func (r *Roster) see(list []home.Sighting) []home.Device {
 
 func faceName(s home.Sighting) string { return s.Source + " " + strings.Join(s.Keys, " ") }
 
-// bye is under what name a goodbye counts: also for what the same announcement said under other keys before.
+// bye is the name under which a goodbye counts: also for the same announcement under other keys before.
 func bye(s home.Sighting) string { return s.Source + " " + s.Keys[len(s.Keys)-1] }
 
 // note files one sighting.
@@ -140,7 +140,7 @@ func (r *Roster) note(s home.Sighting, touched map[string]bool) {
 	}
 }
 
-// take keeps the newest of what the face said, whatever the order in which it comes.
+// take keeps the newest sighting of the face, in whatever order sightings arrive.
 func (f *face) take(s home.Sighting) {
 	if s.At.Before(f.first) {
 		f.first = s.At
@@ -150,5 +150,5 @@ func (f *face) take(s home.Sighting) {
 	}
 }
 
-// here reports whether the face was heard, and has not said goodbye since.
+// here reports whether the face was sighted, without a goodbye since.
 func (r *Roster) here(f *face) bool { return f.Source != onDisk && f.At.After(r.gone[bye(f.Sighting)]) }

@@ -81,8 +81,8 @@ func (r *Roster) kind(d *device) home.Kind {
 	return home.Other
 }
 
-// ranked returns the faces of a device, the one whose word counts first: what is here before what left, what answers a
-// protocol before what was only announced, what is where the disk knows it, what was there first.
+// ranked returns the faces of a device in the order of precedence: present ones before those that left, faces with a
+// protocol before mere announcements, the address on disk before others, older ones before newer ones.
 func (r *Roster) ranked(ds ...*device) []*face {
 	var all []*face
 	var newest time.Time
@@ -179,7 +179,7 @@ func (r *Roster) whole(root string) []*device {
 	return []*device{p, d}
 }
 
-// report returns what looks different from what was last reported, among the devices of these roots.
+// report returns the devices of these roots that have changed since they were last reported.
 func (r *Roster) report(roots map[string]bool) []home.Device {
 	near := map[string]bool{}
 	for root := range roots { // whom a neighbour is joined with depends on that one's neighbours
@@ -241,7 +241,7 @@ func (r *Roster) Device(id home.DeviceID) (home.Device, bool) {
 	return v.Device, ok
 }
 
-// Here reports whether the device was seen, and neither said goodbye nor was missed for long.
+// Here reports whether the device was sighted, without a goodbye or a long absence since.
 func (r *Roster) Here(id home.DeviceID) bool {
 	v, ok := r.find(id)
 	return ok && v.here
@@ -271,7 +271,7 @@ func sorted(list []home.Device) []home.Device {
 	return list
 }
 
-// compareSightings is any order that depends on nothing but what they say.
+// compareSightings is an order that depends on the contents of the sightings only.
 func compareSightings(a, b home.Sighting) int {
 	return cmp.Or(
 		a.Addr.Compare(b.Addr), slices.CompareFunc(a.Addrs, b.Addrs, netip.Addr.Compare),

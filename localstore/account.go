@@ -96,7 +96,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 }
 
 // olderNotice returns whether the account's notice is of the link's older form, a JSON object. The service has signed
-// it anew, so its hash says nothing.
+// it anew, so its hash cannot be compared.
 func olderNotice(a home.Account) bool { return bytes.HasPrefix(a.NoticeJSON, []byte("{")) }
 
 // announceAgain queues each binding of an account, and the sign-in of each device that holds its newest epoch.

@@ -45,7 +45,7 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, rank home.ProofRank, a
 		o.known = quiet == o.was && (o.is.Verdict.State != home.Current || finished(tx, o.account, o.is))
 		return o, nil
 	}
-	// Most probes find what is known. They need no turn among the writers.
+	// Most probes change nothing: they need no write transaction.
 	if o, err := boltfile.View(s.file, look); err != nil || o.known {
 		return o.is, err
 	}

@@ -29,7 +29,7 @@ type refusalRecord struct {
 	At         time.Time `json:"at"`
 }
 
-// SignIns returns what is kept of the sign-ins to a device, the zero value where nothing is.
+// SignIns returns the record of the sign-ins to a device, the zero value where there is none.
 func (s *Store) SignIns(id home.DeviceID) (home.SignIns, error) {
 	return boltfile.View(s.file, func(tx *bbolt.Tx) (home.SignIns, error) { return s.signIns(tx, id) })
 }
@@ -57,7 +57,7 @@ func (s *Store) signIns(tx *bbolt.Tx, id home.DeviceID) (home.SignIns, error) {
 	return kept, nil
 }
 
-// SaveSignIns keeps what is known of the sign-ins to a bound device. Of a device that is not bound nothing is kept.
+// SaveSignIns writes the record of the sign-ins to a bound device. A device that is not bound has no record.
 func (s *Store) SaveSignIns(id home.DeviceID, kept home.SignIns) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		if !bindings.has(tx, string(id)) {

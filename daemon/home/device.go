@@ -95,7 +95,7 @@ func (j *JSON) UnmarshalJSON(raw []byte) error {
 const NoOwner = "none"
 
 // OwnerOf returns the Owner that a device announces after it was set up with this e-mail address: its MD5
-// (devices/PROTOCOLS.md, section 6.3). Whoever can guess the address can check the guess.
+// (devices/PROTOCOLS.md, section 6.3). An attacker who guesses the address can check the guess.
 func OwnerOf(email string) string {
 	h := md5.Sum([]byte(email))
 	return hex.EncodeToString(h[:])
@@ -134,6 +134,6 @@ type Sighting struct {
 	Match  Match            // Unknown where the source does not show it
 	Owner  string           // OwnerOf the e-mail address, or NoOwner; empty where the observation has none
 	Extra  JSON             // an object with the other fields of the observation, at most 2 KiB, no secret; may be empty
-	Gone   bool             // it said goodbye, or was not sighted for long enough
+	Gone   bool             // it sent a goodbye, or was absent for long enough
 	At     time.Time
 }

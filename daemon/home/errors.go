@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Sentinels say what the program does next.
+// Sentinels: each decides what the program does next.
 var (
 	ErrOldEpoch    = errors.New("older than what is known")                 // drop it, record it
 	ErrNoEpoch     = errors.New("there is no further epoch")                // stop
-	ErrNotFound    = errors.New("not found")                                // tell the person
+	ErrNotFound    = errors.New("not found")                                // inform the person
 	ErrNoAccount   = errors.New("this hub is not signed in to an account")  // ask the owner to log in
 	ErrUnreachable = errors.New("no answer")                                // wait until the device is next seen
 	ErrRefused     = errors.New("device refused the new credential")        // probe, try later
 	ErrNotOpened   = errors.New("device did not accept the old credential") // probe again
 	ErrBusy        = errors.New("device is busy")                           // again in a second
 	ErrOffline     = errors.New("device cannot reach its cloud")            // pending, ask again later
-	ErrBudget      = errors.New("enough sign-ins were tried for now")       // wait: nobody is locked out
+	ErrBudget      = errors.New("enough sign-ins were tried for now")       // wait: a lock-out is avoided
 	ErrForeign     = errors.New("device belongs to another account")        // leave it alone
 	ErrForged      = errors.New("signature or proof does not hold")         // drop it, record it
 	ErrReplayed    = errors.New("message was seen before")                  // drop it

@@ -2,7 +2,7 @@ package home
 
 import "time"
 
-// SignIns is what is kept of the sign-ins to a device that counts wrong ones, where only the device can say which are
+// SignIns is what is kept of the sign-ins to a device that counts wrong ones, where only the device can judge which are
 // right.
 type SignIns struct {
 	Verifier    string    // identifies what the device stored at the time; no secret

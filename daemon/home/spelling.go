@@ -11,7 +11,7 @@ const maxWords = 6
 // Spelling returns the address in the letter case in which a device was set up that announces owner; ok is false where
 // it was set up with another address, or in a letter case that people do not type. The cases tried are the account's
 // own, and every word of the address in lower case, with a capital first letter, or in capitals. It is a claim as
-// owner is: whoever can guess the address can announce its hash.
+// owner is: an attacker who guesses the address can announce its hash.
 func Spelling(email, owner string) (spelled string, ok bool) {
 	if email == "" || owner == "" || owner == NoOwner {
 		return "", false

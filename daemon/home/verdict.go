@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// State is what a verdict says, as a word.
+// State is a verdict as one word.
 type State string
 
 // The results of a probe. Hint has the advice for a person where one has to act.

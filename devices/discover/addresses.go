@@ -73,7 +73,7 @@ func (b *book) hearAddr(h *host, a netip.Addr, ttl uint32, now time.Time) {
 	}
 }
 
-// doubt has the host asked for its addresses at once: whoever holds the doubted one can still say so.
+// doubt has the host asked for its addresses at once: a host that has the doubted address can still confirm it.
 func (b *book) doubt(h *host, now time.Time) {
 	h.doubted = true
 	h.asking = asking{next: now}

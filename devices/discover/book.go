@@ -16,7 +16,7 @@ import (
 // How patient the book is.
 const (
 	settle     = 50 * time.Millisecond // the rest of an answer may be in the next packet
-	askAgain   = time.Second           // doubled with every try; RFC 6762, 5.2 wants at least this
+	askAgain   = time.Second           // doubled with every try; RFC 6762, 5.2 requires at least this
 	maxAsks    = 5                     // a sweep
 	doubtFor   = 2 * time.Second       // an address that an answer left out can be received again within this time
 	suspectAt  = 2                     // missed sweeps after which an instance is asked for by name

@@ -42,7 +42,7 @@ func (r *tapoReply) camera() bool {
 // offers reports whether a camera lists a kind of sign-in.
 func (r *tapoReply) offers(kind string) bool { return slices.Contains(r.Encrypt, kind) }
 
-// protocol returns how a device is spoken to, empty for a device that no driver speaks to.
+// protocol returns the protocol of a device, empty for a device that no driver speaks to.
 func (r *tapoReply) protocol() home.Protocol {
 	for _, c := range classes {
 		if c.matches(r) {

@@ -55,7 +55,7 @@ func (d *Discovery) count(what string) {
 }
 
 // Run finds devices until ctx ends, and returns nil then. It hands sightings to see in batches, and never calls it
-// twice at once. A slow see delays nothing but itself: of what is seen meanwhile the newest is kept. A device that
+// twice at once. A slow see delays nothing but itself: the newest sightings meanwhile are kept. A device that
 // stays is reported once a sweep. Run waits for an interface where none is there, and never gives up.
 func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 	out := newOutbox()

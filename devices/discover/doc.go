@@ -8,7 +8,7 @@
 //
 // The completer receives and completes. zeroconf v1.0.0 reports an instance only when the PTR or SRV record and an
 // address come in the same packet; it drops a packet with one malformed record; it reports no goodbye, no expiry and no
-// changed address; it cannot say on which interface an answer came; and it stops asking after its first answer
+// changed address; it does not report the interface of an answer; and it stops asking after its first answer
 // (devices/PROTOCOLS.md, section 13.4). The completer therefore listens on its own sockets, reads packets record by
 // record, assembles instances over packets (book), asks for missing records by name, and repeats the questions of the
 // first sweeps, and those that brought something new, with the known answers. An instance that zeroconf found is a

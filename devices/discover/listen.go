@@ -186,7 +186,7 @@ func (l *listener) sendAll(ctx context.Context, packets [][]byte) {
 	}
 }
 
-// packetPause is how long to wait between two packets: a burst would drown what it asks for.
+// packetPause is how long to wait between two packets: a burst would drown the answers.
 const packetPause = 5 * time.Millisecond
 
 func (l *listener) send(b []byte) {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Options say where and how often to look. The zero value looks on every multicast interface that is up, loopback left
-// out.
+// Options are the interfaces, the probes and the pace. The zero value looks on every multicast interface that is up,
+// loopback left out.
 type Options struct {
 	// Interfaces returns the allowed interfaces that are there now; it is asked again every Pace.Poll. Default: Multicast.
 	Interfaces func() ([]net.Interface, error)
@@ -20,7 +20,7 @@ type Options struct {
 	Log        *slog.Logger
 }
 
-// Pace says how often to look. Zero fields take their defaults. Times between sweeps are jittered by a tenth.
+// Pace is how often to look. Zero fields take their defaults. Times between sweeps are jittered by a tenth.
 type Pace struct {
 	Window time.Duration // how long a sweep listens for one service type; default 5 s
 	First  time.Duration // from one of the first sweeps to the next; default 15 s

@@ -9,7 +9,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// outbox keeps sightings until their reader has time: the newest of each thing, so it never grows beyond what is there.
+// outbox keeps sightings until their reader has time: the newest of each thing, so it never grows beyond the number of
+// devices.
 type outbox struct {
 	mu      sync.Mutex // guards waiting
 	waiting map[string]home.Sighting

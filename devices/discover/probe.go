@@ -14,8 +14,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// probe sends every probe twice in a window, to the broadcast addresses of n, to the targets, and to whoever answered
-// before, and takes in the replies. Its socket lives no longer than the window.
+// probe sends every probe twice in a window, to the broadcast addresses of n, to the targets, and to the hosts that
+// answered before, and takes in the replies. Its socket lives no longer than the window.
 func (r *run) probe(ctx context.Context, n *network) {
 	ctx, cancel := context.WithTimeout(ctx, r.o.Pace.Window)
 	defer cancel()
@@ -62,7 +62,7 @@ func (r *run) sendProbe(ctx context.Context, c *ipv4.PacketConn, n *network, p P
 	questions := p.Datagrams()
 	to := func(a netip.Addr, index int) {
 		for _, q := range questions {
-			// a device that is off, or a broadcast that a firewall forbids, is no news
+			// an error means a device that is off, or a firewall: the next sweep tries again
 			_, _ = c.WriteTo(q, &ipv4.ControlMessage{IfIndex: index}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, p.Port())))
 		}
 	}
@@ -184,7 +184,7 @@ func (r *replies) ask(hidden bool) {
 }
 
 // mayHide reports whether the device may have an owner that it states only in answer to the longer question. Older
-// cameras receive a guess at their password: nobody must guess before that question was answered, or had its time.
+// cameras receive a guess at their password: no guess is sent before that question was answered, or had its time.
 func mayHide(s home.Sighting) bool { return s.Protocol == home.TapoCam && s.Owner == "" }
 
 // enter takes in a reply. It returns the sighting to be passed on; ok is false where there is none. A device keeps its

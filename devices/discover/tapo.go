@@ -70,7 +70,7 @@ func packet(serial uint32, payload []byte) []byte {
 type tapoReply struct {
 	Type    string `json:"device_type"`
 	Model   string `json:"device_model"`
-	Name    string `json:"device_name"` // cameras say their model there
+	Name    string `json:"device_name"` // cameras state their model there
 	MAC     string `json:"mac"`
 	Owner   *string
 	Factory bool     `json:"factory_default"`
@@ -83,7 +83,7 @@ type tapoReply struct {
 	Hidden *hidden `json:"encrypt_info"`
 }
 
-// scheme is how a device is spoken to.
+// scheme is the transport of a device.
 type scheme struct {
 	HTTPS   bool            `json:"is_support_https"`
 	Encrypt string          `json:"encrypt_type"`

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// probeKey is the key under which cameras hide what not everybody is to read. It protects nothing: whoever asks gives a
+// probeKey is the key under which cameras hide what not everybody is to read. It protects nothing: each client gives a
 // key of their own.
 type probeKey struct {
 	once sync.Once
@@ -57,7 +57,7 @@ type hidden struct {
 
 var errHidden = errors.New("not hidden under this key")
 
-// manyOpened bounds what is remembered.
+// manyOpened bounds the table of opened keys.
 const manyOpened = 1024
 
 // open returns what a camera has hidden.

@@ -56,7 +56,7 @@ type Subject struct {
 	Silent bool
 	// Secretless is a driver that never sends a password, in whatever form: its devices fetch it elsewhere.
 	Secretless bool
-	// Ordered is a driver that moves a device only when its owner ordered a try, and never one that belongs to nobody: a
+	// Ordered is a driver that moves a device only when its owner ordered a try, and never one without an owner: a
 	// blank device stays blank.
 	Ordered bool
 	// Reports is what a device of the account is found to be by a driver that only reports, and moves nothing.

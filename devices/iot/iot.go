@@ -10,8 +10,8 @@
 //     is known) is pending until it was seen connected, whatever it states about being bound meanwhile. After ten
 //     minutes it is bound again.
 //   - A device that has been current and is not connected to its cloud now stays current: binding it again would remove
-//     the old credential, and without the internet the device cannot take another. The detail of the verdict says that
-//     it is not connected.
+//     the old credential, and without the internet the device cannot take another. The verdict's detail states that it
+//     is not connected.
 package iot
 
 import (

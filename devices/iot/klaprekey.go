@@ -89,7 +89,7 @@ func (d *KLAP) verify(ctx context.Context, c *klapConn, module string, m home.Mo
 }
 
 // bind binds the device. Which credential it holds between unbind and bind is not known: where it has ended the
-// session, this side signs in again. Whoever is at the address can have ended it: the new session needs evidence of its
+// session, this side signs in again. Any host at the address can have ended it: the new session needs evidence of its
 // own, and the factory credential is enough only after an answered unbind, or with the owner's consent.
 func (c *klapConn) bind(ctx context.Context, module string, m home.Move, args bindArgs) (result, error) {
 	_, r, err := c.command(ctx, module, "bind", args)

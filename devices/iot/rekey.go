@@ -67,7 +67,7 @@ func username(a home.Account, c home.Credential) string { return cmp.Or(c.Userna
 // Rekey unbinds the device and binds it with the new password, which the device tries at its cloud by itself. It asks
 // for the device's owner first. A device that refuses the new password is bound with the old one again.
 //
-// A device whose move was interrupted is bound to nobody: Probe finds that, and another Rekey completes the move.
+// A device whose move was interrupted is bound to no account: Probe finds that, and another Rekey completes the move.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }
@@ -110,10 +110,10 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	return d.bind(ctx, c, id.module, m, t)
 }
 
-// notBound reports that a device was bound to nobody before it was unbound.
+// notBound reports that a device was bound to no account before it was unbound.
 func (r result) notBound() bool { return r.Code == codeNotBound || r.Code == codeBulbNotBound }
 
-// bind gives a device that is bound to nobody the new credential, or the old one where it refuses the new one.
+// bind gives a device that is bound to no account the new credential, or the old one where it refuses the new one.
 func (d *Driver) bind(ctx context.Context, c *conn, module string, m home.Move, t transfer) error {
 	r, err := c.command(ctx, module, "bind", t.to, d.o.BindTimeout)
 	record := bindRecord{account: m.Account.ID, epoch: m.To.Epoch}

@@ -1,6 +1,6 @@
-// Package keyring lists the credentials that a device may hold, says what it means that it holds one, and releases
-// passwords to devices. A driver whose protocol proves what a device holds compares the whole list with one answer of
-// the device: this spends no sign-in (devices/PROTOCOLS.md, section 2.3).
+// Package keyring lists the credentials that a device may hold, derives the verdict from the one that it holds, and
+// releases passwords to devices. A driver whose protocol proves what a device holds compares the whole list with one
+// answer of the device: this spends no sign-in (devices/PROTOCOLS.md, section 2.3).
 package keyring
 
 import (
@@ -100,7 +100,7 @@ func CameraForMove(m home.Move) []Key {
 }
 
 // Budget limits the sign-ins that a device may receive, so that it does not lock its owner out. A driver asks it before
-// each sign-in of which only the device can say whether it is right. It counts on disk, before the sign-in is sent: a
+// each sign-in that only the device can judge. It counts on disk, before the sign-in is sent: a
 // restart does not forget.
 type Budget interface {
 	// Spend counts one sign-in. It returns home.ErrBudget when the device has had enough for now, or is locked: then none

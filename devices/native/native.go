@@ -1,6 +1,6 @@
 // Package native is the driver for devices that speak the link protocol themselves. Such a device signs itself in: what
 // the driver does is ask it for proof of what it holds, have it join the account, and pass on the newest notice in case
-// it has not heard it. README.md tells makers how a device joins.
+// the device missed it. README.md describes for makers how a device joins.
 package native
 
 import (
@@ -102,7 +102,7 @@ func judge(s *wire.Statement, nonce []byte, id home.DeviceID, c home.Candidates)
 		return home.Ours, home.Verdict{State: home.Stale, Epoch: cr.Epoch}.Against(newest)
 	}
 	if home.Epoch(s.Epoch) > newest {
-		// It heard of a reset before this hub did. Stale says that there is something to do: by then the hub will know.
+		// The device received the notice before this hub did. Stale schedules a move: by then the hub has it, too.
 		return home.Ours, home.Verdict{
 			State:  home.Stale,
 			Detail: fmt.Sprintf("it says that it holds epoch %d, which this hub does not know yet", s.Epoch),
@@ -114,8 +114,8 @@ func judge(s *wire.Statement, nonce []byte, id home.DeviceID, c home.Candidates)
 	}
 }
 
-// Rekey has the device join the account where it belongs to none, tells it the brokers, passes on the newest notice,
-// and waits until the device says that it holds the newest epoch and is signed in.
+// Rekey has the device join the account where it belongs to none, sends it the brokers and the newest notice,
+// and waits until the device states that it holds the newest epoch and is signed in.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	s, _, local, err := d.ask(ctx, dev)
 	if err != nil {
@@ -139,7 +139,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 			return err
 		}
 	case string(m.Account.ID):
-		// The brokers may be others by now. One that joined through another hub keeps to what that hub said.
+		// The brokers may be others by now. One that joined through another hub keeps the brokers of that hub.
 		if err := d.join(ctx, dev, s, m.Account, notice, local); err != nil && !errors.Is(err, home.ErrForeign) {
 			return err
 		}

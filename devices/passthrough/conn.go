@@ -85,7 +85,7 @@ func (c *Conn) handshakeOnce(ctx context.Context) error {
 }
 
 // Exchange sends one request and returns its answer, both in clear text. A request that the device could not run just
-// now is repeated once. Errors are home.ErrUnreachable, with ErrEnded where the device wants another handshake.
+// now is repeated once. Errors are home.ErrUnreachable, with ErrEnded where the device requires another handshake.
 func (c *Conn) Exchange(ctx context.Context, request []byte) ([]byte, error) {
 	raw, err := c.exchangeOnce(ctx, request)
 	if again(err) {

@@ -27,7 +27,8 @@ const (
 func (f Form) Other() Form { return Hashed + Plain - f }
 
 // Login signs in, once: the device counts it if it is wrong. A handshake comes before it. Errors are home.ErrNotOpened,
-// with ErrWrong where the device refuses the pair and ErrForm where it wants the other form, else home.ErrUnreachable.
+// with ErrWrong where the device refuses the pair and ErrForm where it expects the other form, else
+// home.ErrUnreachable.
 func (c *Conn) Login(ctx context.Context, f Form, username, password string) error {
 	c.token = ""
 	params := map[string]string{"username": b64(hexSHA1(username))}

@@ -19,7 +19,7 @@ const (
 	Busy      Defect = "busy"      // answers each command with "another command is running", once
 	Faint     Defect = "faint"     // its connection breaks after each unbind
 	Stubborn  Defect = "stubborn"  // refuses every password but its first one
-	Forgetful Defect = "forgetful" // confirms a password, and is bound to nobody
+	Forgetful Defect = "forgetful" // confirms a password, and stays unbound
 	Boastful  Defect = "boastful"  // states that it is bound although it could not try the password
 	Offline   Defect = "offline"   // cannot reach its cloud
 )

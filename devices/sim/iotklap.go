@@ -72,8 +72,8 @@ func (d *iotKLAP) told() []string {
 	return append([]string{}, d.ran...)
 }
 
-// request runs a request of whoever has signed in. Firmware that ends the session after each takes one module at a
-// time.
+// request runs a request of a client that has signed in. Firmware that ends the session after each takes one module at
+// a time.
 func (d *iotKLAP) request(ctx context.Context, raw []byte) []byte {
 	r, err := parseRequest(raw)
 	if err != nil || d.spec.has(OneRequest) && len(r) > 1 {

@@ -23,7 +23,7 @@ import (
 const kasacamLogin = "Basic YWRtaW46MjEyMzJmMjk3YTU3YTVhNzQzODk0YTBlNGE4MDFmYzM="
 
 // kasacam is a Kasa camera: what an iot camera answers, asked over LINKIE. On port 9999 it answers the datagrams of
-// whoever looks for devices; one of the iot protocol takes connections there, too.
+// discovery probes; one of the iot protocol takes connections there, too.
 type kasacam struct {
 	*iot
 	alsoIOT bool

@@ -13,7 +13,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// native is a device that speaks the link itself. It is new in the world: it has joined no account.
+// native is a device that speaks the link itself. It has joined no account yet.
 type native struct {
 	spec  Spec
 	log   *slog.Logger
@@ -49,7 +49,7 @@ func (n *native) plug() (socket, error) {
 	return &nativeSocket{Listener: l, dev: d, log: n.log}, nil
 }
 
-// talk answers an app: {"set":{"on":true}} switches, and either that or {"get":{}} tells what is.
+// talk answers an app: {"set":{"on":true}} switches, and both that and {"get":{}} return the state.
 func (n *native) talk(_ context.Context, request []byte) ([]byte, error) {
 	var r struct {
 		Set *struct{ On bool }

@@ -1,5 +1,5 @@
 // Package sim plays a house of devices: real sockets, each device at an address of its own in 127.0.0.0/8 and on its
-// protocol's true port, announced by mDNS where asked. It serves the demo, the tests, and whoever wants to try a
+// protocol's true port, announced by mDNS where asked. It serves the demo, the tests, and users who try a
 // program against devices that are not at hand (rekeyd simulate).
 //
 // What a device says and how it fails is that of real ones as far as it is known: devices/PROTOCOLS.md, section 4.

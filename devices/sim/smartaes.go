@@ -32,7 +32,7 @@ type securePass struct {
 	guard    guard
 	sessions map[string]*passSession
 	shaken   int  // handshakes
-	put      bool // it has put off what it was told, and does it when it is told again; of a device that is busy
+	put      bool // a busy device has postponed a request, and runs it when it is repeated
 }
 
 type passSession struct {

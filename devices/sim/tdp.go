@@ -33,7 +33,7 @@ const (
 	tdpNewPort = 20004
 )
 
-// discoverable answers whoever looks for devices there.
+// discoverable answers discovery probes.
 type discoverable interface {
 	statement() tdpStatement
 }

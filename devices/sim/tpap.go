@@ -20,7 +20,7 @@ import (
 
 // tpap is a device whose firmware speaks TPAP only: devices/PROTOCOLS.md, section 11. A plug, switch or bulb speaks
 // it over plain HTTP on port 80 and names SHA-1; a camera over TLS on port 443, with MD5 or with sha256-crypt. One
-// that belongs to nobody takes the passcode of its hardware address. Inside a session it runs the commands of the
+// without an owner takes the passcode of its hardware address. Inside a session it runs the commands of the
 // older protocols; that it takes a new password by them is a guess.
 type tpap struct {
 	spec Spec

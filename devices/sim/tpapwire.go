@@ -290,7 +290,7 @@ func (d *tpap) credential(of pair, salt []byte) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// passcode is that of a device which belongs to nobody. Everybody can compute it.
+// passcode is that of a device without an owner. It is derived from the hardware address alone.
 func passcode(mac net.HardwareAddr) string {
 	secret := append([]byte("GqY5o136oa4i6VprTlMW2DpVXxmfW8"), mac[3], mac[4], mac[5], mac[0], mac[1], mac[2])
 	key, err := hkdf.Key(sha256.New, secret, []byte("tp-kdf-salt-default-passcode"), "tp-kdf-info-default-passcode", 32)

@@ -17,7 +17,7 @@ const (
 	codeUnauthorized = -40401
 	codeBlocked      = -40404
 	codeChallenge    = -40413
-	codeLocalLogin   = -40414 // it wants a password of its own
+	codeLocalLogin   = -40414 // it has a password of its own
 	codeOldPassword  = -60506
 )
 

@@ -23,7 +23,7 @@ func upperMD5(s string) string {
 	return upperHex(sum[:])
 }
 
-// hasher is the hash that a firmware makes of a password. A camera does not say which one it uses:
+// hasher is the hash that a firmware makes of a password. A camera does not state which one it uses:
 // devices/PROTOCOLS.md, section 10.1.
 type hasher func(password string) string
 
@@ -44,7 +44,7 @@ func (c challenge) provedBy(hash home.Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(want), []byte(c.confirm)) == 1
 }
 
-// digest is this side's proof. It reveals the hash to nobody who does not know it.
+// digest is this side's proof. It reveals the hash only to a reader who knows it already.
 func (c challenge) digest(hash home.Secret) string {
 	return upperSHA256(hash.Reveal(), c.cnonce, c.nonce) + c.cnonce + c.nonce
 }

@@ -47,7 +47,7 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	if errors.Is(err, home.ErrRefused) || err != nil && ctx.Err() != nil {
 		return err
 	}
-	// Neither the answer nor its absence says which password the camera holds now: its proof does.
+	// Neither the answer nor its absence shows which password the camera holds now: its proof does.
 	holds, err := c.holds(ctx, s, m.To)
 	switch {
 	case err != nil || holds:

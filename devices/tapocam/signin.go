@@ -141,7 +141,7 @@ func (c *conn) greet(ctx context.Context) (greeting, error) {
 // counterTime is how long a camera that is near its lock is left alone: when it forgets wrong sign-ins is not known.
 const counterTime = time.Hour
 
-// spend counts a sign-in of which only the camera can say whether it is right. It returns home.ErrBudget where none is
+// spend counts a sign-in that only the camera can judge. It returns home.ErrBudget where none is
 // to be tried now.
 func (c *conn) spend(g greeting) error {
 	if g.max > 0 && g.max-g.tries <= margin {

@@ -11,7 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/tpap/spake2"
 )
 
-// What a device answers to the two steps of a sign-in. Whoever is on the way of plain HTTP can write these answers.
+// What a device answers to the two steps of a sign-in. Over plain HTTP an attacker on the path can write these answers.
 
 // registered is that answer on the wire.
 type registered struct {
@@ -103,15 +103,15 @@ func parseShared(raw []byte) (shared, error) {
 	return s, nil
 }
 
-// errorInfo is what a refusal says of the counter.
+// errorInfo is the counter in a refusal.
 type errorInfo struct {
 	Remain *int `json:"remainAttempts"`
 	Locked int  `json:"lockedMinute"`
 	Left   int  `json:"sec_left"`
 }
 
-// maxLock bounds the time for which a device can say that it is locked: over plain HTTP anybody on the way can say
-// so.
+// maxLock bounds the time for which a device can report that it is locked: over plain HTTP an attacker on the path
+// can write that.
 const maxLock = home.LockTime
 
 // parseLogin returns the result of a step, a refusedError, or a failure.LockedError. Where in an answer the counter
@@ -157,5 +157,5 @@ func parseLogin(raw []byte) (json.RawMessage, error) {
 	return nil, failure.ErrProtocol
 }
 
-// usualLock is for how long a device is taken to be locked that does not say for how long.
+// usualLock is the time for which a device counts as locked that does not report a time.
 const usualLock = home.LockTime

@@ -14,7 +14,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/tpap/shacrypt"
 )
 
-// form is how a device wants a password hashed before it is stretched (devices/PROTOCOLS.md, section 11.4). Three
+// form is how a device hashes a password before it is stretched (devices/PROTOCOLS.md, section 11.4). Three
 // were seen on the wire.
 type form struct {
 	shadow int // passwd_id; 0 where the device names none
@@ -81,7 +81,7 @@ func plain(s string) string {
 	return shown[:min(len(shown), 32)]
 }
 
-// credential returns the text that is stretched. It is as good as the password, and is sent to nobody.
+// credential returns the text that is stretched. It is as good as the password, and is never sent.
 func (f form) credential(k keyring.Key) (home.Secret, error) {
 	password := k.Password.Reveal()
 	switch {
@@ -103,7 +103,7 @@ func upperSHA256(s string) string {
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
-// userName is the name that every device takes, hashed as it wants. It is never the e-mail address.
+// userName is the name that every device takes, in the hash that the device uses. It is never the e-mail address.
 func userName(hash int) string {
 	if hash == 1 {
 		return upperSHA256("admin")

@@ -45,7 +45,7 @@ func (d *Driver) connect(dev home.Device) *conn {
 
 func (c *conn) close() { c.http.Close() }
 
-// statement is what the device said of the protocol when it was found; empty after a restart.
+// statement is the device's description of the protocol when it was found; empty after a restart.
 type statement struct {
 	Encrypt json.RawMessage `json:"encrypt_type"`
 	TPAP    struct {
@@ -66,7 +66,7 @@ func (s statement) cameras() bool {
 	return json.Unmarshal(s.Encrypt, &list) == nil && slices.Contains(list, "4")
 }
 
-// usesTLS reports whether the device said when it was found that it uses TLS; where it said nothing, its port
+// usesTLS reports whether the device stated TLS when it was found; without a statement, its port
 // decides.
 func usesTLS(dev home.Device) bool {
 	if tls := said(dev).TPAP.TLS; tls != nil {
@@ -91,15 +91,15 @@ type about struct {
 
 // Kinds of passcode (devices/PROTOCOLS.md, section 11.3).
 const (
-	pakeDefault  = 0 // of a device that belongs to nobody
+	pakeDefault  = 0 // of a device without an owner
 	pakePassword = 2
 	pakeIOT      = 5 // the same, on some plugs
 )
 
-// unprovisioned reports whether the device takes the passcode of one that belongs to nobody.
+// unprovisioned reports whether the device takes the passcode of a device without an owner.
 func (a about) unprovisioned() bool { return slices.Contains(a.pake, pakeDefault) }
 
-// check returns what the device demands that is not spoken.
+// check returns the demand of the device that this driver does not fulfil.
 func (a about) check() error {
 	switch {
 	case !slices.Contains(a.pake, pakePassword) && !slices.Contains(a.pake, pakeIOT):

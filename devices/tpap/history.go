@@ -16,18 +16,18 @@ import (
 const (
 	// floor is how many sign-ins are left to others: where the device would lock after so many more, none is sent.
 	floor = 4
-	// refusedTime is for how long a refused credential is not tried again while the device stores what it stored.
+	// refusedTime is for how long a refused credential is not tried again while the device's verifier is the same.
 	refusedTime = 24 * time.Hour
 )
 
-// history is what is kept of the sign-ins to a device, as far as it applies to what the device stores now.
+// history is the record of the sign-ins to a device, as far as it applies to the verifier that the device has now.
 type history struct {
 	home.SignIns
 	form form
 	anew bool // the device stores something else since
 }
 
-// candidate is a key in the form that the device wants.
+// candidate is a key in the form that the device uses.
 type candidate struct {
 	keyring.Key
 	credential home.Secret
@@ -42,7 +42,7 @@ func historyOf(kept home.SignIns, r registration, owner string) history {
 	moved := kept.Owner != "" && owner != "" && kept.Owner != owner
 	anew := kept.Verifier != verifier || moved
 	if anew {
-		// The counter stays: whoever can change what the device says could lock it with a new salt for each attempt.
+		// The counter stays: an attacker who can change the device's answers could lock it with a new salt for each attempt.
 		kept = home.SignIns{Verifier: verifier, Left: kept.Left, LastRefused: kept.LastRefused}
 	}
 	if owner != "" {
@@ -51,7 +51,7 @@ func historyOf(kept home.SignIns, r registration, owner string) history {
 	return history{kept, r.form, anew}
 }
 
-// nearLock returns home.ErrBudget where the device said within a day that it locks soon.
+// nearLock returns home.ErrBudget where the device reported within a day that it locks soon.
 func nearLock(kept home.SignIns, now time.Time) error {
 	soon := kept.Left != nil && *kept.Left <= floor && now.Sub(kept.LastRefused) < refusedTime
 	if !soon || !kept.Accepted.IsZero() {
@@ -60,7 +60,7 @@ func nearLock(kept home.SignIns, now time.Time) error {
 	return errNearLock(*kept.Left, kept.LastRefused, now)
 }
 
-// errNearLock is the error of a device that locks soon. One that stores what it stored is looked at once a day.
+// errNearLock is the error of a device that locks soon. While its verifier is the same it is probed once a day.
 func errNearLock(left int, refused, now time.Time) error {
 	until := refused.Add(refusedTime)
 	if !until.After(now) {
@@ -128,7 +128,7 @@ func without(refused []home.Refusal, c candidate) []home.Refusal {
 	return slices.DeleteFunc(slices.Clone(refused), func(r home.Refusal) bool { return r.Credential == c.credential })
 }
 
-// refuse returns the history after the device refused a credential, and said how many more it takes (nil where it did
+// refuse returns the history after the device refused a credential, and stated how many more it takes (nil where it did
 // not).
 func (h history) refuse(c candidate, left *int, now time.Time) history {
 	others := without(h.Refused, c)

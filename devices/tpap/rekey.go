@@ -14,7 +14,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
-// errOrder is the failure of a move that nobody ordered.
+// errOrder is the failure of a move without an order of the owner.
 var errOrder = fmt.Errorf("%w: no command is known that gives a TPAP device another password", home.ErrRefused)
 
 // Rekey tries the commands of the older protocols inside a session, where the owner ordered it (m.Try): that a device
@@ -67,7 +67,7 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 		return err
 	}
 	s.end()
-	// Neither the answer nor its absence says which credential the device holds now.
+	// Neither the answer nor its absence shows which credential the device holds now.
 	return conn.verify(ctx, m, code)
 }
 

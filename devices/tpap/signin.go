@@ -143,9 +143,9 @@ func (c *conn) share(ctx context.Context, r registration, next candidate) (*sess
 // errRefused is the failure of a device that refused a credential.
 var errRefused = fmt.Errorf("%w: it refused the credential", home.ErrNotOpened)
 
-// refusedError is a refusal, with what the device said of its counter and what was tried.
+// refusedError is a refusal, with the device's counter and the credential that was tried.
 type refusedError struct {
-	left    *int // wrong sign-ins before it locks; nil where it did not say
+	left    *int // wrong sign-ins before it locks; nil where it did not state that
 	history history
 	next    candidate
 }

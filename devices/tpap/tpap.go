@@ -3,7 +3,7 @@
 //
 // Nothing can be compared offline: a sign-in tries one credential, and the device counts it. So a probe tries one, of
 // a bound device only; refusals are remembered; and none is sent to a device that would lock soon. What an attempt
-// reveals to whoever answers is one guess: a false device can test with it whether that one password is the right
+// reveals to the host that answers is one guess: a false device can test with it whether that one password is the right
 // one, and nothing else.
 //
 // No command is known that gives such a device another password. Those of the older protocols are tried when the

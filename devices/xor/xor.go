@@ -1,5 +1,5 @@
 // Package xor holds the cipher and the framing of the Kasa protocol on port 9999. The cipher hides nothing from
-// anybody: it has no key of its own, and whoever listens can read along.
+// an eavesdropper: it has no secret key.
 //
 // Over UDP a datagram is one sealed body. Over TCP a body has its length before it.
 package xor
@@ -15,7 +15,7 @@ import (
 // start is what the first byte is mixed with; every later one is mixed with the sealed byte before it.
 const start = 171
 
-// ErrSize says that a frame is longer than its reader or its header allows.
+// ErrSize is the error for a frame that is longer than its reader or its header allows.
 var ErrSize = errors.New("frame is too long")
 
 // Seal returns plain as it goes over the wire. It leaves plain as it was.
@@ -29,7 +29,7 @@ func Seal(plain []byte) []byte {
 	return sealed
 }
 
-// Open returns what Seal was given. Every input opens to something: only its reader can tell garbage.
+// Open returns what Seal was given. Every input opens to some text: only its reader can recognise garbage.
 func Open(sealed []byte) []byte {
 	plain := make([]byte, len(sealed))
 	k := byte(start)

@@ -81,7 +81,7 @@ func Damaged(path string, err error) error {
 	}
 }
 
-// health is what the pages of a sound file tell.
+// health is the result of reading all pages of a sound file.
 type health struct {
 	size, free int64 // bytes
 	spare      bool  // both meta pages are valid
@@ -213,7 +213,7 @@ func tempFile(path string) (string, error) {
 	return f.Name(), f.Close()
 }
 
-// sweep removes what a crash left of files that never became whole. The caller holds the lock on path.
+// sweep removes files that a crash left unfinished. The caller holds the lock on path.
 func sweep(path string) {
 	dir := filepath.Dir(path)
 	entries, err := os.ReadDir(dir)

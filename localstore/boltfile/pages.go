@@ -37,7 +37,7 @@ const (
 
 var order = binary.NativeEndian
 
-// meta is what the newest valid meta page says.
+// meta is the content of the newest valid meta page.
 type meta struct {
 	pageSize               int64
 	root, free, pages, txn uint64

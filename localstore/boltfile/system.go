@@ -8,7 +8,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// systemErrors are the causes outside the file, each with what a person can do about it.
+// systemErrors are the causes outside the file, each with its hint for a person.
 var systemErrors = []struct {
 	errno       syscall.Errno
 	cause, hint string

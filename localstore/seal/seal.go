@@ -67,7 +67,7 @@ func (k Key) Open(box []byte, context string) ([]byte, error) {
 // Credential is the name of the systemd credential that holds the key: any 32 bytes or more.
 const Credential = "rekeyd-vault"
 
-// Source says where a key comes from.
+// Source is where a key comes from.
 type Source struct {
 	File       string      // the key file; made with a random key where it is missing and the data is new
 	Passphrase home.Secret // used instead, where given; File then holds salt and parameters, and no secret
@@ -81,7 +81,7 @@ type keyFile struct {
 	Memory uint32 `json:"memory,omitempty"` // KiB
 }
 
-// Load returns the key. fresh says that there is no data yet which another key could have sealed: only then is a key
+// Load returns the key. fresh means that there is no data yet that another key could have sealed: only then is a key
 // made. A key that is missing or wrong is home.ErrNewKey in a home.Error with a hint.
 func (s Source) Load(fresh bool) (Key, error) {
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && s.Passphrase.IsZero() {

@@ -99,7 +99,7 @@ func (r *Responder) run() {
 	}
 }
 
-// Set changes what r answers for, and tells nobody.
+// Set changes what r answers for, and announces nothing.
 func (r *Responder) Set(services ...Service) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package nettest gives a test a network of its own, so that what it multicasts is heard by nobody else, and what
-// others multicast not by it. Only tests and benchmarks import it.
+// Package nettest gives a test a network of its own: its multicast reaches no other process, and that of others does
+// not reach the test. Only tests and benchmarks import it.
 package nettest
 
 import (
@@ -123,7 +123,7 @@ func Loopback(t testing.TB) net.Interface {
 }
 
 // Link makes an Ethernet interface that takes multicast, up, with the addresses given ("10.9.0.1/24"). What is sent on
-// it is heard by this namespace alone. Only for a test that is InNamespace.
+// it reaches this namespace only. Only for a test that is InNamespace.
 func Link(t testing.TB, name string, addrs ...string) net.Interface {
 	t.Helper()
 	run(t, "ip", "link", "add", name, "type", "veth", "peer", "name", name+"p")

@@ -190,7 +190,7 @@ func ephemeral() scalar {
 	return reduce(wide[:])
 }
 
-// m and n are M and N of RFC 9383, section 4, for P-256: points of which nobody knows a logarithm.
+// m and n are M and N of RFC 9383, section 4, for P-256: points whose discrete logarithm is unknown.
 var (
 	m = constant("02886e2f97ace46e55ba9dd7242579f2993b64e16ef3dcab95afd497333d8fa12f")
 	n = constant("03d8bbd6c639c62937b04d997f38c3770719c629d7014d49a24b4f98baa1292b49")

@@ -1,5 +1,5 @@
 // Package vectors has exchanges of TPAP with all their intermediate values, computed by programs that others wrote:
-// vectors.txt says which. Only tests import it.
+// vectors.txt names them. Only tests import it.
 package vectors
 
 import (
