@@ -18,6 +18,7 @@ type owner struct {
 	later   bool      // devices that prove a password are bound by themselves
 	bound   map[home.DeviceID]bool
 	leftOut map[home.DeviceID]bool // unbound by the owner
+	held    map[home.DeviceID]bool // found to hold a password of the account
 	rank    map[home.DeviceID]home.ProofRank
 	fresh   map[home.DeviceID]time.Time  // end of the factory-fresh consent
 	clear   map[home.DeviceID]clearAt    // the cleartext consent
@@ -32,7 +33,7 @@ type clearAt struct {
 
 func newOwner() owner {
 	return owner{
-		bound: map[home.DeviceID]bool{}, leftOut: map[home.DeviceID]bool{}, rank: map[home.DeviceID]home.ProofRank{},
+		bound: map[home.DeviceID]bool{}, leftOut: map[home.DeviceID]bool{}, held: map[home.DeviceID]bool{}, rank: map[home.DeviceID]home.ProofRank{},
 		fresh: map[home.DeviceID]time.Time{},
 		clear: map[home.DeviceID]clearAt{}, moveAll: map[home.DeviceID]home.Epoch{},
 	}
@@ -41,12 +42,13 @@ func newOwner() owner {
 func (o owner) clone() owner {
 	o.at = time.Now()
 	o.bound, o.rank, o.fresh = maps.Clone(o.bound), maps.Clone(o.rank), maps.Clone(o.fresh)
-	o.leftOut = maps.Clone(o.leftOut)
+	o.leftOut, o.held = maps.Clone(o.leftOut), maps.Clone(o.held)
 	o.clear, o.moveAll = maps.Clone(o.clear), maps.Clone(o.moveAll)
 	return o
 }
 
-// found takes a finding into account: a proof is a floor for the next ones, and ends the factory-fresh consent.
+// found takes a finding into account: a proof is a floor for the next ones, and ends the factory-fresh consent. A factory
+// credential where the device held a password may be another device's: it is no floor without the consent.
 func (o owner) found(id home.DeviceID, f home.Finding) {
 	if o.later && !o.leftOut[id] && f.Rank == home.ProvesFirst && f.Match == home.Ours {
 		o.bound[id] = true
@@ -56,10 +58,13 @@ func (o owner) found(id home.DeviceID, f home.Finding) {
 	}
 	switch f.Verdict.State {
 	case home.Current, home.Stale:
+		o.held[id] = o.held[id] || f.Verdict.Epoch != 0
 		delete(o.fresh, id)
 		o.rank[id] = max(o.rank[id], f.Rank)
 	case home.Default:
-		o.rank[id] = max(o.rank[id], f.Rank)
+		if !o.held[id] || time.Now().Before(o.fresh[id]) {
+			o.rank[id] = max(o.rank[id], f.Rank)
+		}
 	}
 }
 
@@ -72,6 +77,7 @@ func (o owner) bind(id home.DeviceID) {
 func (o owner) unbind(id home.DeviceID) {
 	o.leftOut[id] = true
 	delete(o.bound, id)
+	delete(o.held, id)
 	delete(o.rank, id)
 	delete(o.fresh, id)
 	delete(o.clear, id)
