@@ -50,13 +50,14 @@ func (s *silence) Probe(ctx context.Context, d home.Device, c home.Candidates) (
 	return home.Finding{Match: home.Unknown, Device: d, Verdict: home.Verdict{State: home.Unreachable}}, nil
 }
 
-// announce sights n devices that never answer; at gives the address of each.
-func (s *silence) announce(n int, at func(i int) netip.Addr) {
+// announce sights n devices that never answer; at gives the address of each. They claim to be at others, too.
+func (s *silence) announce(n int, at func(i int) netip.Addr, others ...netip.AddrPort) {
 	var all []home.Sighting
 	for i := range n {
 		all = append(all, home.Sighting{
 			Source: "iot-udp", Protocol: home.IOT, Keys: []string{fmt.Sprintf("mac:0a0000%06x", i)}, Kind: home.Plug,
 			Name: fmt.Sprintf("silent %d", i), Addr: netip.AddrPortFrom(at(i), 9999), Match: home.Unknown, At: time.Now(),
+			AlsoAt: others,
 		})
 	}
 	s.sightings <- all
@@ -66,6 +67,7 @@ func (s *silence) announce(n int, at func(i int) netip.Addr) {
 func TestSilentAnnouncementsDoNotDelayTheHouse(t *testing.T) {
 	for name, at := range map[string]func(int) netip.Addr{
 		"many addresses": func(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 10, byte(i >> 8), byte(i)}) },
+		"one other":      func(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 11, byte(i >> 8), byte(i)}) },
 		"one address":    func(int) netip.Addr { return netip.MustParseAddr("127.10.0.1") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,8 +82,12 @@ func TestSilentAnnouncementsDoNotDelayTheHouse(t *testing.T) {
 					time.Sleep(time.Second)
 					h.bind(front)
 					time.Sleep(time.Second)
+					var others []netip.AddrPort
+					if name == "one other" {
+						others = []netip.AddrPort{netip.MustParseAddrPort("127.10.0.1:9999")}
+					}
 					for range 3 { // the flood goes on: each sighting of a silent device would schedule it anew
-						s.announce(3000, at)
+						s.announce(3000, at, others...)
 						time.Sleep(20 * time.Second)
 					}
 					h.begin(2)

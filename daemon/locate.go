@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -18,7 +19,7 @@ func (r *Rekeyer) locate(ctx context.Context, t *task) (home.Finding, error) {
 	elsewhere := *t
 	for _, at := range t.device.AlsoAt {
 		elsewhere.device.Addr = at
-		g, err := elsewhere.probe(ctx)
+		g, err := r.probeElsewhere(ctx, elsewhere)
 		if ctx.Err() != nil {
 			break // the first finding is true all the same
 		}
@@ -35,6 +36,26 @@ func (r *Rekeyer) locate(ctx context.Context, t *task) (home.Finding, error) {
 		return g, nil
 	}
 	return f, nil
+}
+
+// probeElsewhere probes the device of t at one of its other addresses. The address of an unbound device that is taken,
+// or did not answer lately, counts as silent: see unbound.
+func (r *Rekeyer) probeElsewhere(ctx context.Context, t task) (home.Finding, error) {
+	if t.subject.Bound() {
+		return t.probe(ctx)
+	}
+	addr := t.device.Addr.Addr()
+	r.mu.Lock()
+	ok := r.unbound.enter(addr, time.Now())
+	r.mu.Unlock()
+	if !ok {
+		return home.Finding{Match: home.Unknown, Device: t.device, Verdict: home.Verdict{State: home.Unreachable}}, nil
+	}
+	f, err := t.probe(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unbound.leave(addr, f.Verdict.State != home.Unreachable, time.Now())
+	return f, err
 }
 
 // astray reports whether a device that is found so may be elsewhere: nothing answers, another device does, or a

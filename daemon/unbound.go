@@ -100,10 +100,31 @@ func (u *unbound) pop(now time.Time) (id home.DeviceID, addr netip.Addr, ok bool
 	return "", addr, false
 }
 
-// done ends the job at an address. Answered is false where nothing answered there.
+// done ends a job and leaves its address.
 func (u *unbound) done(addr netip.Addr, answered bool, now time.Time) {
-	a := u.addrs[addr]
 	u.busy--
+	u.leave(addr, answered, now)
+}
+
+// enter takes another address for a job that runs; ok is false where the address is taken, or must not be probed yet.
+func (u *unbound) enter(addr netip.Addr, now time.Time) (ok bool) {
+	a := u.addrs[addr]
+	if a == nil {
+		a = &address{}
+		u.addrs[addr] = a
+	}
+	if a.busy || now.Before(a.free) {
+		return false
+	}
+	a.busy = true
+	u.due[0].remove(addr)
+	u.due[1].remove(addr)
+	return true
+}
+
+// leave frees an address. Answered is false where nothing answered there.
+func (u *unbound) leave(addr netip.Addr, answered bool, now time.Time) {
+	a := u.addrs[addr]
 	a.busy = false
 	if a.misses++; answered {
 		a.misses = 0
