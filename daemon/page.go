@@ -54,7 +54,9 @@ func render(s Status) string {
 	var b strings.Builder
 	b.WriteString(pageHead)
 	if s.Account == "" {
-		b.WriteString("<p>Not signed in. Run: <code>rekeyd login EMAIL</code>. ")
+		b.WriteString("<p>Not signed in. With the account of the Kasa and Tapo apps, run: " +
+			"<code>rekeyd login EMAIL --provider tplink</code>; without such an account, run: " +
+			"<code>rekeyd register EMAIL</code>. ")
 	} else {
 		fmt.Fprintf(&b, "<p>Account %s, password number %d. ", text(s.Account), s.Epoch)
 	}

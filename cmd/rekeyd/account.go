@@ -137,6 +137,11 @@ followed only after you have confirmed its address: whoever is there gets the ne
 		}
 		warnPlain(c, link.base)
 		if pw.IsZero() {
+			// A link that has expired is reported before a password is typed for it.
+			token := map[string]string{"token": link.token.Reveal()}
+			if err := client.Call(c.Context(), home.Secret{}, "resetInfo", token, nil); err != nil {
+				return app.AccountError("reset the password", err)
+			}
 			if pw, err = readPassword(c, "New password for your account at "+hostOf(link.base), true); err != nil {
 				return err
 			}
@@ -161,10 +166,12 @@ followed only after you have confirmed its address: whoever is there gets the ne
 	return c
 }
 
-// emailOrPair is cobra.PositionalArgs of login.
+var errEmailOrPair = errors.New("give the e-mail address of the account, or --pair")
+
+// emailOrPair is cobra.PositionalArgs of login. Without both, login asks for the address.
 func emailOrPair(c *cobra.Command, as []string) error {
-	if pair, _ := c.Flags().GetBool("pair"); pair != (len(as) == 0) || len(as) > 1 {
-		return errors.New("give the e-mail address of the account, or --pair")
+	if pair, _ := c.Flags().GetBool("pair"); pair && len(as) > 0 || len(as) > 1 {
+		return errEmailOrPair
 	}
 	return nil
 }
@@ -232,15 +239,22 @@ standard input. It is no argument, as other users of this machine can see those.
 		key := "password"
 		var secret home.Secret
 		var err error
+		if !*pair {
+			email, ok := "", false
+			if len(as) == 1 {
+				email = as[0]
+			} else if email, ok = askLine(c, "E-mail address of your account"); !ok || email == "" {
+				return terminal.Usage(c, errEmailOrPair)
+			}
+			in["email"] = email
+		}
 		switch {
 		case *pair:
 			key = "pairing"
 			secret, err = readPairing(c, "Pairing word")
 		case *code:
-			in["email"] = as[0]
 			secret, in["code"], err = readPasswordAndCode(c)
 		default:
-			in["email"] = as[0]
 			secret, err = readPassword(c, "Password", false)
 		}
 		if err != nil {

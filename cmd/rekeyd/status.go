@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -34,7 +35,7 @@ func newStatus() *cobra.Command {
 			return terminal.PrintJSON(w, s)
 		}
 		if s.Account == "" {
-			fmt.Fprintln(w, "Not signed in. Run: rekeyd login EMAIL")
+			fmt.Fprintln(w, "Not signed in.", app.FirstStep)
 		} else {
 			at := ""
 			if s.Provider == home.TPLink {

@@ -16,6 +16,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
@@ -267,5 +268,45 @@ func TestResetAsksBeforeItFollowsALinkElsewhere(t *testing.T) {
 				t.Errorf("it ended with %d and showed %q; %q arrived", code, shown, got.String()[before:])
 			}
 		})
+	}
+}
+
+// TestADeadLinkIsReportedBeforeAPasswordIsAskedFor: a password typed for a used link would be typed for nothing.
+func TestADeadLinkIsReportedBeforeAPasswordIsAskedFor(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"error_code":%d,"msg":"the link was used"}`, v1.LinkExpired)
+	}))
+	defer srv.Close()
+	x := newTerminal(t)
+	cmd := x.start("reset", "--account-url", srv.URL)
+	x.asked("(not shown): ")
+	x.types("TOKEN\n")
+	code, shown := x.ended(cmd)
+	if code != exitFailed || strings.Contains(shown, "New password") || !strings.Contains(shown, "ask for a new one with") {
+		t.Errorf("it ended with %d and showed %q", code, shown)
+	}
+}
+
+// TestLoginAsksForTheAddress runs login as the hints name it, without an address.
+func TestLoginAsksForTheAddress(t *testing.T) {
+	t.Parallel()
+	if !nettest.InNamespace(t) {
+		return
+	}
+	const password = "first-Horse-Battery"
+	r := newRig(t, "plug:klap2=1")
+	r.start()
+	r.await("daemon", time.Minute, answers)
+	if out, err := r.rekeyd(password, "register", rigEmail, "--password-stdin"); err != nil {
+		t.Fatalf("register: %s", out)
+	}
+	x := newTerminal(t)
+	cmd := x.start("--state", r.state, "login")
+	x.shows("E-mail address of your account: ")
+	x.types(rigEmail + "\n")
+	x.asked("Password: ")
+	x.types(password + "\n")
+	if code, shown := x.ended(cmd); code != exitOK || !strings.Contains(shown, "This hub is signed in") {
+		t.Errorf("it ended with %d and showed %q", code, shown)
 	}
 }

@@ -172,6 +172,10 @@ func (h *Hub) updateAccount() error {
 	return err
 }
 
+// FirstStep is the hint for an owner whose hub is not signed in.
+const FirstStep = "With the account of the Kasa and Tapo apps, run: rekeyd login EMAIL --provider tplink; without such an " +
+	"account, run: rekeyd register EMAIL"
+
 // Engine returns the engine of the hub.
 func (h *Hub) Engine() *daemon.Rekeyer { return h.engine }
 
@@ -228,6 +232,9 @@ func (h *Hub) parts() []part {
 		}
 		h.o.Log.Info("rekeyd runs", "version", h.o.Version, "hub", h.identity.Name, "state", h.o.State,
 			"page", h.PageURL(), "account", h.AccountURL(), "certificate", h.addresses().Fingerprint)
+		if _, err := h.store.Account(); errors.Is(err, home.ErrNoAccount) {
+			h.o.Log.Info("this hub is not signed in", "hint", FirstStep)
+		}
 		return serve(ctx)
 	}
 	all := []part{
