@@ -42,6 +42,8 @@ type Addresses struct {
 	PublicURL string `json:"public_url,omitempty"`
 	// Fingerprint is the SHA-256 of the certificate of this hub's ports, in hexadecimal digits; empty without TLS.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// MailDir is where the account service writes its mails when it has no mail server; not on the page's port.
+	MailDir string `json:"mail_dir,omitempty"`
 }
 
 // Login is what an owner gives to sign this hub in to their account.
@@ -132,7 +134,7 @@ func compare(list []home.Listed, rows []Row) []home.Listed {
 // PublicStatus returns the house as every local user may see it: the e-mail address of the account is masked.
 func (f *Face) PublicStatus() (Status, error) {
 	s, err := f.Status()
-	s.Account = mask(s.Account)
+	s.Account, s.MailDir = mask(s.Account), ""
 	return s, err
 }
 

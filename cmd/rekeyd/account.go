@@ -34,14 +34,17 @@ func newRegister() *cobra.Command {
 			return err
 		}
 		params := map[string]string{"email": as[0], "password": pw.Reveal(), "appType": app.Web.AppType}
-		if err := client.Call(c.Context(), home.Secret{}, "register", params, nil); err != nil {
+		var sent struct{ Mailed bool }
+		mails := watchMails(at)
+		if err := client.Call(c.Context(), home.Secret{}, "register", params, &sent); err != nil {
 			return app.AccountError("register "+as[0], err)
 		}
-		fmt.Fprintln(
-			c.OutOrStdout(),
-			"Registered. If a mail comes, open its link or run: rekeyd activate.",
-			"Then sign this hub in with: rekeyd login "+as[0],
-		)
+		fmt.Fprintln(c.OutOrStdout(), "Registered.")
+		if sent.Mailed {
+			mails.report(c, as[0])
+			fmt.Fprintln(c.OutOrStdout(), "Open the link in the mail, or run: rekeyd activate")
+		}
+		fmt.Fprintln(c.OutOrStdout(), "Then sign this hub in with: rekeyd login "+as[0])
 		return nil
 	}
 	return c
@@ -84,7 +87,8 @@ func newForgot() *cobra.Command {
 		Use: "forgot EMAIL", Short: "Ask for the mail that resets a forgotten password",
 		Args: terminal.Args(cobra.ExactArgs(1)),
 		Long: `Ask for the mail that resets a forgotten password, as the "Forgot password" of an app or the
-website does. The answer is the same whether or not there is an account of that address.`,
+website does. The answer is the same whether or not there is an account of that address; only the user who can
+read the mails of a daemon without a mail server sees the path of the mail.`,
 	}
 	addAccountFlag(c)
 	door := c.Flags().String("door", "web", "through which door: kasa, tpcamera or web")
@@ -93,11 +97,13 @@ website does. The answer is the same whether or not there is an account of that 
 		if err != nil {
 			return terminal.Usage(c, err)
 		}
-		client, err := clientOf(c, accountOf(c).url)
+		at := accountOf(c)
+		client, err := clientOf(c, at.url)
 		if err != nil {
 			return err
 		}
 		params := map[string]string{"email": as[0], "appType": d.AppType}
+		mails := watchMails(at)
 		if err := client.Call(c.Context(), home.Secret{}, "getResetPasswordEmail", params, nil); err != nil {
 			return app.AccountError("ask for the mail", err)
 		}
@@ -105,6 +111,7 @@ website does. The answer is the same whether or not there is an account of that 
 			c.OutOrStdout(),
 			"If there is an account of that address, a mail is on its way. Open its link, or run: rekeyd reset",
 		)
+		mails.report(c, as[0])
 		return nil
 	}
 	return c

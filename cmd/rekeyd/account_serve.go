@@ -225,7 +225,7 @@ func (m *accountOptions) apply(o *app.ServiceOptions) (err error) {
 	if abs, err := filepath.Abs(dir); err == nil { // the log names it, and its reader may be in another directory
 		dir = abs
 	}
-	folder := mail.Folder{Dir: dir, From: m.from}
+	folder := mail.Folder{Dir: dir, From: m.from, Log: o.Log}
 	if m.smtp == "" {
 		o.Log.Info("mail goes to files", "dir", dir)
 		o.Mail = folder

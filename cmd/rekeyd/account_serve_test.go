@@ -44,7 +44,9 @@ func TestThePolicyInTheHelpIsTheDefault(t *testing.T) {
 func TestMailGoesWhereTheFlagsName(t *testing.T) {
 	state := t.TempDir()
 	const from = "rekeyd@localhost.localdomain"
-	files := func(dir string) mail.Mailer { return mail.Folder{Dir: dir, From: from} }
+	log := &said{}
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	files := func(dir string) mail.Mailer { return mail.Folder{Dir: dir, From: from, Log: logger} }
 	for _, c := range []struct {
 		flags     string
 		over      bool        // SMTP
@@ -55,10 +57,10 @@ func TestMailGoesWhereTheFlagsName(t *testing.T) {
 		{"--smtp smtp://127.0.0.1:1", true, nil, nil},
 		{"--smtp smtp://127.0.0.1:1 --mail-dir /srv/post", true, nil, files("/srv/post")},
 	} {
-		cmd, log := &cobra.Command{}, &said{}
+		cmd := &cobra.Command{}
 		m := accountFlags(cmd, "listen", "base-url")
 		ok(t, cmd.ParseFlags(strings.Fields(c.flags)))
-		o := app.ServiceOptions{State: state, Log: slog.New(slog.NewTextHandler(log, nil))}
+		o := app.ServiceOptions{State: state, Log: logger}
 		ok(t, errors.Join(m.check(), m.apply(&o)))
 		_, over := o.Mail.(*mail.SMTP)
 		if over != c.over || !over && o.Mail != c.in || o.GivenUp != c.after {
@@ -66,7 +68,7 @@ func TestMailGoesWhereTheFlagsName(t *testing.T) {
 		}
 		for _, m := range []mail.Mailer{c.in, c.after} {
 			if f, ok := m.(mail.Folder); ok && !strings.Contains(log.String(), "dir="+f.Dir) {
-				t.Errorf("%q: the terminal does not say where: %s", c.flags, log)
+				t.Errorf("%q: the log does not name the folder: %s", c.flags, log)
 			}
 		}
 	}

@@ -27,20 +27,21 @@ type accountService struct {
 	url    string // may pin a certificate
 	public string // begins the links in its mails
 	given  bool   // the command line names it
+	mails  string // folder of its mails on this machine; empty where it has a mail server
 }
 
 // accountOf returns the account service that the command line names, or that the daemon on this machine uses.
 func accountOf(c *cobra.Command) accountService {
 	if u, _ := c.Flags().GetString("account-url"); u != "" {
 		public, _, _ := strings.Cut(u, "#")
-		return accountService{u, public, true}
+		return accountService{url: u, public: public, given: true}
 	}
 	var s daemon.Status
 	err := dialHub(stateOf(c)).call(c.Context(), http.MethodGet, "/v1/status", nil, &s)
 	if err != nil || s.AccountURL == "" {
 		return accountService{url: defaultAccountURL, public: defaultAccountURL}
 	}
-	return accountService{url: s.AccountURL, public: s.PublicURL}
+	return accountService{url: s.AccountURL, public: s.PublicURL, mails: s.MailDir}
 }
 
 // clientOf returns a client of the account service at a URL.

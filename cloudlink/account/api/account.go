@@ -52,7 +52,8 @@ func (c *call) register() (result, error) {
 	if err := c.read(&p, "email", "password"); err != nil {
 		return nil, err
 	}
-	return nil, c.s.Register(c.ctx, p.Email, p.Password, account.DoorOf(p.AppType), c.lang, c.from)
+	err := c.s.Register(c.ctx, p.Email, p.Password, account.DoorOf(p.AppType), c.lang, c.from)
+	return result{"mailed": c.s.NeedsActivation()}, err
 }
 
 func (c *call) activate() (result, error) {

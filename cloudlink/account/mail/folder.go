@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -13,6 +14,7 @@ import (
 type Folder struct {
 	Dir  string
 	From string // address
+	Log  *slog.Logger // receives the path of each file; nil for none
 }
 
 // Send writes the file; it is there whole or not at all.
@@ -24,8 +26,12 @@ func (f Folder) Send(_ context.Context, m Mail) error {
 	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	if err := atomicfile.Write(filepath.Join(f.Dir, m.ID+".eml"), msg, 0o600); err != nil {
+	path := filepath.Join(f.Dir, m.ID+".eml")
+	if err := atomicfile.Write(path, msg, 0o600); err != nil {
 		return fmt.Errorf("mail: %w", err)
+	}
+	if f.Log != nil {
+		f.Log.Info("mail written to a file", "file", path)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
@@ -210,6 +211,9 @@ func (h *Hub) addresses() daemon.Addresses {
 	}
 	if own {
 		p.PublicURL = s.BaseURL()
+		if folder, ok := s.o.Mail.(mail.Folder); ok {
+			p.MailDir = folder.Dir
+		}
 	}
 	return p
 }
