@@ -39,10 +39,7 @@ func newSystemd(t *testing.T) *systemd {
 	ok(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &systemd{t: t, dir: dir, bin: filepath.Join(dir, "rekeyd")}
-	build := exec.Command("go", "build", "-o", s.bin, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	build(t, s.bin)
 	for _, name := range []string{"state", "credentials"} {
 		ok(t, os.Mkdir(filepath.Join(dir, name), 0o700))
 	}

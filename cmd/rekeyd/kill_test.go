@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,6 +58,15 @@ func (s *said) String() string {
 
 const rigEmail = "anna@example.org"
 
+// build builds the program at path.
+func build(t testing.TB, path string, flags ...string) {
+	t.Helper()
+	cmd := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", path, "."})...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+}
+
 func newRig(t testing.TB, count string) *rig {
 	t.Helper()
 	specs, err := sim.ParseCount(count)
@@ -73,10 +83,7 @@ func newRigOf(t testing.TB, specs []sim.Spec) *rig {
 		bin:   filepath.Join(t.TempDir(), "rekeyd"),
 		state: filepath.Join(t.TempDir(), "st"),
 	}
-	build := exec.Command("go", "build", "-o", r.bin, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	build(t, r.bin)
 	var err error
 	r.house, err = sim.New(sim.Options{Announce: true, Log: slog.New(slog.DiscardHandler)}, specs)
 	ok(t, err)
