@@ -25,8 +25,8 @@ A device that proves that it holds a password of yours is moved to the newest on
 never had an owner, can prove nothing: it receives your password only because you named it, within 24 hours.
 
 With --all --later, a device that is switched on later is bound by itself where it proves a password of yours, in a
-protocol in which a device proves itself first. Whoever knows an old password of yours could play such a device and receive
-the new one: after you reported that somebody may know it, such devices wait for you.
+protocol in which a device proves itself first. Whoever knows an old password of yours could play such a device and
+receive the new one: after you reported that somebody may know it, such devices wait for you.
 
 Devices of the protocols "iot" and "smart-aes", and old cameras, receive the password nearly in the clear: every
 program on your network can read it, and whoever takes the address of such a device receives it. They are moved only if
@@ -121,8 +121,8 @@ func orderLater(c *cobra.Command, on bool) error {
 		return err
 	}
 	if on {
-		fmt.Fprintln(c.OutOrStdout(), "from now on a device that proves a password of yours is bound by itself; to end that: "+
-			"rekeyd bind --later=false")
+		fmt.Fprintln(c.OutOrStdout(), "from now on a device that proves a password of yours is bound by itself; "+
+			"to end that: rekeyd bind --later=false")
 	} else {
 		fmt.Fprintln(c.OutOrStdout(), "devices are bound by your order only")
 	}

@@ -34,7 +34,7 @@ func (m mailFolder) files() []string {
 	if m.dir == "" {
 		return nil
 	}
-	all, _ := filepath.Glob(filepath.Join(m.dir, "*.eml")) // the pattern is well-formed but for odd folders, which show none
+	all, _ := filepath.Glob(filepath.Join(m.dir, "*.eml")) // the name of a folder may be no pattern: it has no mails then
 	return all
 }
 

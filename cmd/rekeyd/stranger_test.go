@@ -37,8 +37,8 @@ func (r *received) bytes() []byte {
 }
 
 // Findings 2 and 4 of issue 9: the owner allows passwords in the clear for a plug and for a camera of old firmware.
-// Devices of the same protocols that nobody bound, among them a neighbour's camera, which states its owner in the longer
-// answer only, receive nothing that is derived from a password: in no sweep, after no start, by no order for another.
+// Unbound devices of the same protocols, among them a neighbour's camera, which states its owner in the longer answer
+// only, receive nothing that is derived from a password: in no sweep, after no start, by no order for another.
 func TestAStrangerReceivesNothingForTheConsentOfAnother(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {

@@ -282,7 +282,8 @@ func TestADeadLinkIsReportedBeforeAPasswordIsAskedFor(t *testing.T) {
 	x.asked("(not shown): ")
 	x.types("TOKEN\n")
 	code, shown := x.ended(cmd)
-	if code != exitFailed || strings.Contains(shown, "New password") || !strings.Contains(shown, "ask for a new one with") {
+	asked, reported := strings.Contains(shown, "New password"), strings.Contains(shown, "ask for a new one with")
+	if code != exitFailed || asked || !reported {
 		t.Errorf("it ended with %d and showed %q", code, shown)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // Folder is a Mailer that writes each mail into a folder, as an .eml file, for a house without a mail server.
 type Folder struct {
 	Dir  string
-	From string // address
+	From string       // address
 	Log  *slog.Logger // receives the path of each file; nil for none
 }
 

@@ -174,8 +174,8 @@ func (h *Hub) updateAccount() error {
 }
 
 // FirstStep is the hint for an owner whose hub is not signed in.
-const FirstStep = "With the account of the Kasa and Tapo apps, run: rekeyd login EMAIL --provider tplink; without such an " +
-	"account, run: rekeyd register EMAIL"
+const FirstStep = "With the account of the Kasa and Tapo apps, run: rekeyd login EMAIL --provider tplink; " +
+	"without such an account, run: rekeyd register EMAIL"
 
 // Engine returns the engine of the hub.
 func (h *Hub) Engine() *daemon.Rekeyer { return h.engine }
