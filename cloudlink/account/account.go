@@ -121,8 +121,7 @@ func (s *Service) Now() time.Time { return s.o.Now().UTC().Round(0) }
 // MailQueued is poked when a mail was queued.
 func (s *Service) MailQueued() <-chan struct{} { return s.mails }
 
-// Run sends the mails that were asked for, deletes what has expired, and gives back the memory of logins, until ctx
-// ends.
+// Run queues requested mails, deletes expired records, and returns the memory of logins to the system, until ctx ends.
 func (s *Service) Run(ctx context.Context) {
 	var parts sync.WaitGroup
 	parts.Go(func() { s.forgottenLoop(ctx) })

@@ -12,7 +12,7 @@ func (s *Service) AccountOf(name string) (string, bool) {
 	return "", false
 }
 
-// Holds tells whether a hub holds a device of its account. It is for the broker.
+// Holds returns whether a hub holds a device of its account. It is for the broker.
 func (s *Service) Holds(hub, device string) bool {
 	m, err := s.st.Member(hub)
 	if err != nil {

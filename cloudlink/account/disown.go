@@ -9,7 +9,7 @@ import (
 // states the effects). The errors are those of a reset's link.
 func (s *Service) Disown(token string) error {
 	err := ErrEpoch
-	for errors.Is(err, ErrEpoch) { // somebody who has the password changes it again meanwhile
+	for errors.Is(err, ErrEpoch) { // an intruder changed the password again meanwhile
 		err = s.disown(token)
 	}
 	if errors.Is(err, ErrUsed) {

@@ -25,7 +25,7 @@ func DoorOf(appType string) string {
 	return DoorWeb
 }
 
-// IsDoor tells that s is the name of a door.
+// IsDoor returns whether s is the name of a door.
 func IsDoor(s string) bool { return s == DoorKasa || s == DoorTPCamera || s == DoorWeb }
 
 // Codes of our own, beside the vendor's.
@@ -34,7 +34,7 @@ const (
 	NotActivated v1.Code = -20691 // the password is right, the account is not activated yet
 )
 
-// Refused is an answer with a code. Its text is for people, and says nothing that the code does not.
+// Refused returns an error with a code of the API. Its text is for people, and adds nothing to the code.
 func Refused(code v1.Code, text string) error { return &v1.Error{Code: code, Message: text} }
 
 var (

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Drops logs what is dropped or refused, by reason: at Warn the first, the second, the fourth, so that a flood does not
-// fill the log, and at Debug the others.
+// Drops logs dropped messages and refused requests, by reason: at Warn the first, the second, the fourth, so that a
+// flood does not fill the log, and at Debug the others.
 type Drops struct {
 	log *slog.Logger
 

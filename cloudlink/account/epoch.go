@@ -28,8 +28,8 @@ type Begun struct {
 	Ticket  string // for Watch
 }
 
-// begin begins an epoch, in one transaction of the store. What a crash after that loses is repeated: notices at every
-// connect, grants to whoever asks. Errors: ErrEpoch, ErrUsed.
+// begin begins an epoch, in one transaction of the store. A crash after that loses nothing: notices are published again
+// at every connect, and members ask for missed grants. Errors: ErrEpoch, ErrUsed.
 func (s *Service) begin(c change) (Begun, error) {
 	next, err := home.Epoch(c.account.Epoch).Next()
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *Service) begin(c change) (Begun, error) {
 	a.Hash, a.Secret = home.NewSecret(c.phc), home.SecretBytes(wire.NewNonce())
 	a.Notice = s.id.SignNotice(wire.Notice{
 		Account: a.ID, Epoch: a.Epoch, At: now.UnixMilli(), Cause: c.cause, Via: c.door, Prev: c.account.Notice.Hash(),
-		Exposed: c.exposed || c.account.Closed, // "this was not me": whoever set the password before knows it
+		Exposed: c.exposed || c.account.Closed, // "this was not me": the intruder knows the old password
 	})
 	if a.Notice.Exposed {
 		a.TerminalsSince = a.Epoch

@@ -7,7 +7,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Changes wakes those who watch an account. They read for themselves what has changed.
+// Changes wakes the watchers of an account, who then read its state.
 type Changes struct {
 	mu sync.Mutex // guards by
 	by map[string]map[chan struct{}]bool
@@ -76,15 +76,14 @@ func (n *News) Take() []string {
 	return all
 }
 
-// Report is what a hub publishes about a device. It is shown, and decides nothing: on a foreign broker anybody can
-// publish it.
+// Report is a hub's report about a device. It is only shown: on a foreign broker every client can publish one.
 type Report struct {
 	Name    string     `json:"name"`
 	Verdict home.State `json:"verdict"`
 	Since   time.Time  `json:"since"`
 }
 
-// Presence is what a hub publishes about itself.
+// Presence is a hub's report about itself.
 type Presence struct {
 	Online bool   `json:"online"`
 	Boot   uint64 `json:"boot,string"`
@@ -135,7 +134,7 @@ func (r *Reports) device(account, device string) Report {
 	return r.devices[reported{account, device}]
 }
 
-// Online tells that a member has not reported to be offline. A native device reports nothing of that: it is asked.
+// Online returns whether a member has not reported to be offline. Native devices do not report it, and are asked.
 func (r *Reports) Online(name string) bool {
 	if !IsHub(name) {
 		return true

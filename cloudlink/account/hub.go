@@ -71,8 +71,8 @@ func (s *Service) pair(a Account, password home.Secret) (pairing.Pairing, error)
 	return p, s.st.AddPairing(offer, Event{At: now, What: "pairing made"})
 }
 
-// Enrol makes a member of the account a. A mail reports a hub that is new there to the owner, with the link "this was
-// not me": whoever guessed the password must not add one unseen. The errors are those of Members.Enrol.
+// Enrol makes a member of the account a. A mail reports a new hub to the owner, with the link "this was not me": an
+// intruder must not add one unseen. The errors are those of Members.Enrol.
 func (s *Service) Enrol(a Account, e Enrolment) error {
 	if m := e.Member; m.IsHub() {
 		token := rand.Text()
@@ -99,8 +99,7 @@ type DeviceInfo struct {
 	Since    time.Time  // of Verdict
 }
 
-// Shown tells whether a device is shown at a door: cameras of the NC class at tpCamera only, as the vendor does;
-// others everywhere.
+// Shown returns whether a door shows a device: cameras of the NC class only tpCamera, as at the vendor; others all.
 func Shown(model, door string) bool {
 	return door == DoorTPCamera || !strings.HasPrefix(strings.ToUpper(model), "NC")
 }

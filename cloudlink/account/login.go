@@ -115,7 +115,7 @@ func newToken(account string) string { return account + "-" + rand.Text() }
 // that is shown as a token finds no session, and a token that is shown as a cookie finds none either.
 func cookieKey(cookie string) string { return "cookie-" + hashed(cookie) }
 
-// Login is what an app signs in with.
+// Login is the request of an app or browser to sign in.
 type Login struct {
 	Email, Password string
 	Door, Terminal  string

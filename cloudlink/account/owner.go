@@ -23,7 +23,7 @@ type Owner struct {
 func (s *Service) Owner(token string) (*Owner, error) { return s.owner(token, hashed(token)) }
 
 // OwnerOfCookie returns the owner whose session's cookie this is. Error: v1.TokenExpired. A browser sends a cookie of
-// 127.0.0.1 to every port there, so whoever listens on one can read it: it is no token of the API.
+// 127.0.0.1 to every port there, so any program that listens there can read it: it is no token of the API.
 func (s *Service) OwnerOfCookie(cookie string) (*Owner, error) {
 	return s.owner(cookie, cookieKey(cookie))
 }
@@ -68,8 +68,7 @@ func (o *Owner) Lang() string { return o.a.Lang }
 // Devices returns the account's devices, each with its hub's report.
 func (o *Owner) Devices() ([]DeviceInfo, error) { return o.s.devices(o.a) }
 
-// Sees tells whether a device is of the account, and shown at the session's door. It returns the ID in its exact
-// letter case.
+// Sees returns whether the account has a device and the session's door shows it, and the ID in its exact letter case.
 func (o *Owner) Sees(device string) (id string, ok bool, err error) {
 	d, err := o.s.st.Device(o.a.ID, strings.ToLower(device))
 	if errors.Is(err, home.ErrNotFound) {
@@ -101,9 +100,8 @@ func (o *Owner) Hubs() ([]Hub, error) { return o.s.Hubs(o.a.ID) }
 // History returns the history of the account, the newest first.
 func (o *Owner) History() ([]Event, error) { return o.s.st.History(o.a.ID) }
 
-// Pair makes a word that lets one hub into the account, once, for Policy.PairingLife. The password is asked for
-// again: whoever finds a browser signed in shall not add a hub, and the hub needs the password for devices that are
-// new.
+// Pair makes a word that lets one hub into the account, once, for Policy.PairingLife. It needs the password again: a
+// browser left signed in must not be enough to add a hub, and the hub needs the password for new devices.
 func (o *Owner) Pair(ctx context.Context, password, from string) (pairing.Pairing, error) {
 	a, err := o.s.Authenticate(ctx, o.a.Email, password, Visitor{From: from, entry: o.sess.Entry})
 	if err != nil {
@@ -160,9 +158,8 @@ func (o *Owner) SetLanguage(lang string) error {
 	return o.s.st.SetLanguage(o.a.ID, lang)
 }
 
-// Watch returns a function that reads what the ticket of a Begun shows, and a channel that is readable after a change
-// until stop is called. ok is false for a ticket that is unknown, too old, or of a password that was changed again
-// since.
+// Watch returns a function that reads the progress behind the ticket of a Begun, and a channel that is readable after a
+// change until stop is called. ok is false for a ticket that is forged, expired, or of an epoch that has ended.
 func (s *Service) Watch(word string) (look func() (Progress, bool), changed <-chan struct{}, stop func(), ok bool) {
 	t, ok := s.readTicket(word)
 	if !ok {

@@ -61,8 +61,8 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	return h.phc(salt, argon2.IDKey([]byte(password), salt, h.p.HashTime, h.p.HashMemory, hashThreads, hashSize)), nil
 }
 
-// verify tells whether the password is that of the hash, and whether the hash was made with other parameters than
-// those of now. An empty hash takes the same time, and is nobody's.
+// verify returns whether the password matches the hash, and whether the hash has other parameters than the policy. An
+// empty hash takes the same time and matches no password.
 func (h *hasher) verify(ctx context.Context, phc, password string) (ok, outdated bool, err error) {
 	if phc == "" {
 		phc = h.dummy

@@ -9,7 +9,7 @@ import (
 )
 
 // perKeyLimit admits a few of each key at the same time. The others wait in the queue of their key, so a flood with one
-// key delays nobody with another.
+// key does not delay another key.
 type perKeyLimit struct {
 	width int
 
@@ -26,7 +26,7 @@ func newPerKeyLimit(width int) *perKeyLimit {
 	return &perKeyLimit{width: width, by: map[string]*keySlots{}}
 }
 
-// enter waits for a slot until ctx ends. Whoever enters must leave.
+// enter waits for a slot until ctx ends. Each call of enter needs one of leave.
 func (l *perKeyLimit) enter(ctx context.Context, key string) error {
 	l.mu.Lock()
 	x := l.by[key]

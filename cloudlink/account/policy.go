@@ -15,7 +15,7 @@ import (
 // Policy has the limits of the service that an operator can set. Each has a name in the policy's file (json) and a
 // range (from, to); file is the least that a file can set, where tests use less.
 type Policy struct {
-	// Activation says that a link in a mail opens a new account.
+	// Activation states that a link in a mail opens a new account.
 	Activation bool `json:"activation"`
 
 	ResetLife   time.Duration `json:"reset_life" from:"1s" to:"24h"` // of the link in a reset mail
@@ -57,7 +57,7 @@ const (
 // hashers is how many passwords are hashed at once; each needs Policy.HashMemory.
 func hashers() int { return min(4, runtime.GOMAXPROCS(0)) }
 
-// DefaultPolicy returns OWASP's Forgot Password Cheat Sheet and NIST SP 800-63B, within what the devices can hold.
+// DefaultPolicy follows OWASP's Forgot Password Cheat Sheet and NIST SP 800-63B, within what the devices can hold.
 func DefaultPolicy() Policy {
 	return Policy{
 		Activation: true,
@@ -113,7 +113,7 @@ func parse(f reflect.StructField, end string) int64 {
 	return n
 }
 
-// ParsePolicy reads a policy from JSON, like {"reset_life": "15m", "login_failures": 10}. What is not there stays as in
+// ParsePolicy reads a policy from JSON, like {"reset_life": "15m", "login_failures": 10}. Other limits are those of
 // DefaultPolicy. The error names every mistake.
 func ParsePolicy(raw []byte) (Policy, error) {
 	p := DefaultPolicy()

@@ -13,12 +13,13 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// NeedsActivation tells that a new account is opened by the link in a mail only.
+// NeedsActivation returns whether a new account is opened by the link in a mail only.
 func (s *Service) NeedsActivation() bool { return s.o.Policy.Activation }
 
 // Register makes an account, with its first epoch. Where accounts have to be activated, it stores the registration
 // until the link in its mail is opened. The answer for an address that has an account is the same; its owner gets a
-// mail that says so. lang is a tag of package language, from a network address as Network returns it. The errors are
+// mail that reports the attempt. lang is a tag of package language, from a network address as Network returns it. The
+// errors are
 // *v1.Error, of v1.InvalidEmail, v1.BadNewPassword (then Weakness has the reason), EmailTaken, and v1.RateLimit for
 // an address that registers too often.
 func (s *Service) Register(ctx context.Context, email, password, door, lang, from string) error {
@@ -33,8 +34,7 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 		return Refused(v1.RateLimit, "Too many registrations from this address: try again later")
 	}
 	if s.o.Policy.Activation {
-		// What is done for an address that has an account is other than for one that has none: the answer comes when both
-		// are done.
+		// The work differs between an address with an account and one without. The answer comes after the longer of both.
 		answer := time.Now().Add(s.o.Policy.ForgotAnswer)
 		defer func() { wait(ctx, time.Until(answer)) }()
 	}
@@ -98,8 +98,8 @@ func (s *Service) create(r Registration, use string) error {
 	return nil
 }
 
-// Activate ends a registration: who has the token reads the mail of the address. It makes the account with the
-// password of this registration; others of the address are void from then on. Error: v1.LinkExpired.
+// Activate makes the account of a registration, with the password of that registration: the token proves that its
+// holder reads the address's mail. Other registrations of the address become void. Error: v1.LinkExpired.
 func (s *Service) Activate(token string) error {
 	r, err := s.st.Registration(hashed(canonical(token)))
 	if err == nil && s.Now().After(r.Expires) {
@@ -114,7 +114,7 @@ func (s *Service) Activate(token string) error {
 	return err
 }
 
-// registered tells whether the password is that of the newest registration of an address.
+// registered returns whether the password is that of the newest registration of an address.
 func (s *Service) registered(ctx context.Context, email, password string) (bool, error) {
 	r, err := s.st.NewestRegistration(email)
 	if errors.Is(err, home.ErrNotFound) || err == nil && s.Now().After(r.Expires) {

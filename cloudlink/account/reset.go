@@ -87,7 +87,7 @@ func (s *Service) mayMail(key string, now time.Time) bool {
 	return s.pauses.take(key, now) && s.forgots.take(key, now)
 }
 
-// canonical is a token as it was mailed, from what a person typed.
+// canonical returns a typed token as it was mailed.
 func canonical(token string) string {
 	return strings.ToUpper(strings.Map(func(r rune) rune {
 		if r == '-' || r <= ' ' {
@@ -113,7 +113,7 @@ func (s *Service) linkOf(token, purpose string) (MailLink, Account, error) {
 	return l, a, err
 }
 
-// Link is what a mailed token is for.
+// Link is the purpose of a mailed token.
 type Link struct {
 	Email string
 	Door  string
@@ -121,8 +121,8 @@ type Link struct {
 	Hubs  []Hub
 }
 
-// LinkOf returns what a mailed token is for, and uses nothing up. The errors are *v1.Error, of v1.LinkExpired and
-// v1.CannotReset.
+// LinkOf returns the purpose of a mailed token, which it does not use up. The errors are *v1.Error, of v1.LinkExpired
+// and v1.CannotReset.
 func (s *Service) LinkOf(token, purpose string) (Link, error) {
 	l, a, err := s.linkOf(token, purpose)
 	if err != nil {
@@ -132,16 +132,16 @@ func (s *Service) LinkOf(token, purpose string) (Link, error) {
 	return Link{Email: a.Email, Door: l.Door, Lang: a.Lang, Hubs: hubs}, err
 }
 
-// Choices are what an owner decides with a new password.
+// Choices are the owner's decisions beside a new password.
 type Choices struct {
 	LeaveOut []string // hubs that are removed
-	// Exposed says that somebody else may know the old password: hubs ask before they move devices. It is always so
+	// Exposed states that somebody else may know the old password: hubs ask before they move devices. It is always so
 	// after "this was not me".
 	Exposed bool
 }
 
-// Reset sets a new password with the token of a reset mail, and begins an epoch. Nobody is signed in by it: the owner
-// signs in with the new password. The errors are *v1.Error, of v1.LinkExpired, v1.CannotReset and v1.BadNewPassword
+// Reset sets a new password with the token of a reset mail, and begins an epoch. It is no sign-in: the owner signs
+// in with the new password. The errors are *v1.Error, of v1.LinkExpired, v1.CannotReset and v1.BadNewPassword
 // (then Weakness returns which).
 func (s *Service) Reset(ctx context.Context, token, password string, with Choices) (Begun, error) {
 	l, a, err := s.linkOf(token, PurposeReset)

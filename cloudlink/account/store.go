@@ -10,10 +10,10 @@ import (
 )
 
 // Store keeps the state of the account service. Each method is one transaction: it happens whole or not at all, it
-// checks its conditions inside, and several instances of the service can share one store. Whatever is secret in it is
-// sealed on disk.
+// checks its conditions inside, and several instances of the service can share one store. Secrets are sealed on
+// disk.
 //
-// Package storetest is what every store must pass. A lookup of what is not there returns home.ErrNotFound.
+// Every store must pass package storetest. A lookup without a result returns home.ErrNotFound.
 type Store interface {
 	Accounts
 	Registrations
@@ -131,7 +131,7 @@ type Members interface {
 	AccountsOfNative(device string) ([]string, error)
 	// RemoveHub removes a hub with the devices that it holds; home.ErrNotFound when the account has no such hub.
 	RemoveHub(account, hub string, e Event) error
-	// Hello records what a member reports at its connect.
+	// Hello records a member's report at its connect.
 	Hello(member string, boot uint64, clock time.Duration) error
 	// Acknowledge records that the grant of the newest epoch is on the member's disk. Errors: ErrReplayed; ErrEpoch when
 	// the account's epoch is another; ErrMembers when the member's sealing key is another than the one that is replaced;
@@ -184,7 +184,7 @@ type Devices interface {
 	View(member string, ids []string) (MemberView, error)
 }
 
-// MemberView is what is known of a member at one instant.
+// MemberView is a member with its account and devices at one instant.
 type MemberView struct {
 	Member  Member
 	Account Account

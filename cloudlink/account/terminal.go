@@ -29,7 +29,7 @@ const terminalGuesses = 5
 // terminalLife is how long a cookie is good after the login.
 const terminalLife = 365 * 24 * time.Hour
 
-// knownTerminal is what a cookie states: its terminal signed in to the account at an epoch.
+// knownTerminal is the content of a cookie: its terminal signed in to the account at an epoch.
 type knownTerminal struct {
 	account string
 	epoch   uint64
@@ -43,7 +43,8 @@ func (k knownTerminal) cookie(id *wire.Identity, terminal string) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(id.MAC("terminal", k.account, terminal, text))
 }
 
-// readTerminalCookie returns what a cookie states; ok is false for one that this service has not made for the terminal.
+// readTerminalCookie returns the content of a cookie; ok is false for one that this service has not made for the
+// terminal.
 func (s *Service) readTerminalCookie(terminal, cookie string) (k knownTerminal, ok bool) {
 	parts := strings.Split(cookie, ".")
 	if len(parts) != 5 || len(cookie) > 256 {

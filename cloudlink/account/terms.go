@@ -30,7 +30,7 @@ func (a Account) recipient() mail.Recipient {
 	return mail.Recipient{Account: a.ID, Email: a.Email, Lang: a.Lang}
 }
 
-// Registration is an account that nobody has activated yet. An address can have several: each link activates its own.
+// Registration is an account before its activation. An address can have several: each link activates its own.
 type Registration struct {
 	Key     string // hash of the token in the mail
 	Account string // ID of the account that it becomes
@@ -96,7 +96,7 @@ type Member struct {
 	Clock   time.Duration // its own clock, milliseconds since that start, minus this service's Unix time
 }
 
-// IsHub tells that a member's name is that of a hub.
+// IsHub returns whether a member's name is that of a hub.
 func IsHub(name string) bool { return strings.HasPrefix(name, string(wire.RoleHub)+"-") }
 
 // SealKey returns the public key to which grants for the member are sealed.
@@ -107,7 +107,7 @@ func (m Member) SealKey() []byte {
 	return m.Keys.Seal
 }
 
-// IsHub tells that the member is a hub.
+// IsHub returns whether the member is a hub.
 func (m Member) IsHub() bool { return IsHub(m.Name) }
 
 // Device is a device that a hub has bound. It is one of its account: another account can have one of the same ID.
@@ -122,7 +122,7 @@ type Device struct {
 	Revision uint64
 }
 
-// Native tells that the device speaks the link itself: then it is a member of the same name, once it has enrolled.
+// Native returns whether the device speaks the link itself. Once enrolled, it is a member of the same name.
 func (d Device) Native() bool { return d.Protocol == string(home.Native) }
 
 // Grant gives a member the secrets of an epoch, sealed to it.

@@ -11,8 +11,8 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
-// ticket shows how the devices come back to whoever has just reset a password, and nothing else: a reset signs nobody
-// in. Nothing of it is kept: every instance of the service can check it.
+// ticket lets the browser that has just reset a password show the progress of the devices, and nothing else: a reset is
+// no sign-in. The service keeps no ticket, so every instance can check one.
 type ticket struct {
 	account string
 	epoch   uint64

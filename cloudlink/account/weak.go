@@ -54,7 +54,7 @@ func (s *Service) weak(why Weak) error {
 	return &weakPassword{Refused(v1.BadNewPassword, text), why}
 }
 
-// checkPassword says what is wrong with a new password; empty when nothing is.
+// checkPassword returns what is wrong with a new password; empty when nothing is.
 func (p Policy) checkPassword(password, email string) Weak {
 	if len(password) < p.PasswordMin || len(password) > MaxPassword ||
 		strings.ContainsFunc(password, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -77,8 +77,8 @@ func (p Policy) checkPassword(password, email string) Weak {
 	return ""
 }
 
-// isCommon tells whether a password, in lower case, is among those that every list begins with: one piece repeated, a
-// run of the keyboard or the alphabet, a common word with digits behind it.
+// isCommon returns whether a password, in lower case, is at the top of every list of common ones: one piece repeated, a
+// run of the keyboard or the alphabet, a common word followed by digits.
 func isCommon(low string) bool {
 	for n := 1; n <= len(low)/3; n++ {
 		if strings.HasPrefix(strings.Repeat(low[:n], len(low)/n+1), low) {

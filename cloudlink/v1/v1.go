@@ -56,7 +56,7 @@ const (
 type Error struct {
 	Code    Code
 	Message string
-	Result  json.RawMessage // what came beside it, where something did; not for people
+	Result  json.RawMessage // beside the error, where the server sent one; not for people
 }
 
 func (e *Error) Error() string {
@@ -179,7 +179,7 @@ func (c *Client) Call(ctx context.Context, token home.Secret, method string, par
 	switch {
 	case out.Code != nil:
 		code = *out.Code
-	case len(out.Result) == 0: // JSON of somebody else's
+	case len(out.Result) == 0: // JSON of another service
 		return fmt.Errorf("%s: answered with status %d and no error code: %w", method, resp.StatusCode, home.ErrUnavailable)
 	}
 	if code == 0 && len(out.Result) > 0 { // an error can also come nested

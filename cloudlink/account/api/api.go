@@ -10,7 +10,7 @@
 // account. modifyCloudPassword takes a token, too: with it, a locked account changes its password. Its exposed?: bool
 // states that somebody else may know the old password; without it, as from the vendor's apps, nobody else does.
 //
-// Names of our own, where none of the vendor's is known (token in the query where it says so):
+// Methods of our own, where none of the vendor's is known ("token": it is in the query):
 //
 //	register       {email, password, appType?}                 {}          -20200, -20615, EmailTaken
 //	activate       {token}                                     {}          -20673
@@ -165,7 +165,7 @@ func (c *call) do(method string) (result, error) {
 	return nil, account.Refused(v1.InvalidInput, "Unknown method")
 }
 
-// read reads the parameters into p; names says which have to be there.
+// read reads the parameters into p; names are the required ones.
 func (c *call) read(p any, names ...string) error {
 	var all map[string]json.RawMessage
 	if len(c.params) > 0 && json.Unmarshal(c.params, &all) != nil {
@@ -189,7 +189,7 @@ func (c *call) read(p any, names ...string) error {
 	return nil
 }
 
-// parameter returns how a parameter is spelled, whatever its letter case; empty for one that is none of ours.
+// parameter returns the exact spelling of a parameter in any letter case; empty for an unknown one.
 func parameter(name string) string {
 	for _, p := range [...]string{
 		"appType", "cloudUserName", "cloudPassword", "terminalUUID", "refreshTokenNeeded", "refreshToken", "email",

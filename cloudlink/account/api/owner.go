@@ -84,7 +84,7 @@ func (c *call) unbindDevice(o *account.Owner) (result, error) {
 }
 
 // passthrough relays an app's request to a device, and returns the device's answer. A device that refuses has answered.
-// Whoever has only a token gives no device away: a request that changes the owner needs a fresh session.
+// A request that changes the device's owner needs a fresh session: a token alone gives no device away.
 func (c *call) passthrough(o *account.Owner) (result, error) {
 	var p struct{ DeviceID, RequestData string }
 	if err := c.read(&p, "deviceId", "requestData"); err != nil {

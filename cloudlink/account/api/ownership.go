@@ -16,7 +16,7 @@ import (
 // one of ownerWords is. The commands are in devices/PROTOCOLS.md.
 func changesOwner(request []byte) bool { return searchOwner(string(request), 0) }
 
-// ownerWords are what the names of such commands contain: bind, unbind and set_server_url of IOT; set_qs_info and
+// ownerWords are parts of the names of such commands: bind, unbind and set_server_url of IOT; set_qs_info and
 // device_reset of SMART; changeAdminPassword of cameras; reset of all.
 var ownerWords = []string{"bind", "serverurl", "sefserver", "qsinfo", "reset", "factory", "adminpassword"}
 

@@ -20,7 +20,7 @@
 //	mail           due, number         sealed mailRecord; due in Unix milliseconds
 //	history        account / number    a bucket of eventRecords for each account
 //
-// A token stands as its hash. Numbers are 8 bytes, big-endian. What is sealed is sealed with the key in account.key,
+// A token is stored as its hash. Numbers are 8 bytes, big-endian. Boxes are sealed with the key in account.key,
 // with a systemd credential, or with a passphrase.
 package boltstore
 
@@ -63,7 +63,7 @@ var (
 	mailsKey = []byte("mails")
 )
 
-// Store is the file, and the key that seals what is secret in it. It holds nothing else: a read costs microseconds.
+// Store is the file, and the key that seals its secrets. It caches nothing: a read costs microseconds.
 type Store struct {
 	file *boltfile.File
 	key  seal.Key

@@ -103,7 +103,7 @@ func (s *Store) bind(tx *bbolt.Tx, m memberRecord, d account.Device, old deviceR
 	}
 	key := under(r.Account, []byte(r.ID))
 	native := isNative(r)
-	same := native && isNative(old) // what it enrolled with stays
+	same := native && isNative(old) // the secret of its enrolment stays
 	if !native && len(old.Secret) > 0 {
 		secret, err := s.binding(old)
 		same = err == nil && secret.Equal(d.Secret)

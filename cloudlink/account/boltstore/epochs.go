@@ -49,8 +49,7 @@ func (s *Store) BeginEpoch(t account.EpochChange) error {
 			if err != nil {
 				return err
 			}
-			// A grant to a key that the member has replaced meanwhile could be opened by a copy of the old one, and by nobody
-			// else.
+			// The member replaced its key meanwhile: only a copy of the old one could open this grant.
 			if !ok || !bytes.Equal(g.Seal, m.member().SealKey()) {
 				return account.ErrMembers
 			}

@@ -112,7 +112,7 @@ func (s *Store) PostponeMail(q mail.Queued, due time.Time) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		key := mailKey(q.Due, q.Number)
 		if tx.Bucket(bktMail).Get(key) == nil {
-			return nil // the claim has expired, and somebody else has it
+			return nil // the claim has expired, and another sender has it
 		}
 		again := q
 		again.Due = due

@@ -87,8 +87,8 @@ func (s *Store) RemoveHub(id, hub string, e account.Event) error {
 	})
 }
 
-// expel deletes a member with what it holds, its grants, and the pairing that it used: it must not come back by a
-// repeated enrolment.
+// expel deletes a member, its devices, its grants, and the pairing that it used: without that, a repeated enrolment
+// would restore it.
 func expel(tx *bbolt.Tx, m memberRecord) error {
 	if account.IsHub(m.Name) {
 		var held []deviceRecord
@@ -115,7 +115,7 @@ func expel(tx *bbolt.Tx, m memberRecord) error {
 // clockStep is the least change of a member's clock that is worth a commit.
 const clockStep = time.Second
 
-// Hello records what a member reports at its connect. It writes only what has changed.
+// Hello records a member's report at its connect. Without a change it writes nothing.
 func (s *Store) Hello(name string, boot uint64, clock time.Duration) error {
 	m, err := s.Member(name)
 	if err != nil || m.Boot == boot && (m.Clock-clock).Abs() < clockStep {

@@ -38,7 +38,7 @@ func create(tx *bbolt.Tx, buckets ...string) error {
 	return errors.Join(errs...)
 }
 
-// pendingRegistrations (format 2) turns accounts that nobody has activated into registrations.
+// pendingRegistrations (format 2) turns accounts that were not activated into registrations.
 func pendingRegistrations(tx *bbolt.Tx) error {
 	if err := create(tx, "pending", "newest"); err != nil {
 		return err

@@ -16,8 +16,8 @@ func (s *Store) LastSeq(member string) (uint64, error) {
 	})
 }
 
-// once does what a member's message asks for, and records the answer. The same message again is answered with that,
-// an older one refused. The zero Said is no member's.
+// once makes the change of a member's message, and records the answer. The same message again gets the recorded
+// answer, an older one ErrReplayed. The zero Position is the owner's.
 func (s *Store) once(pos account.Position, do func(*bbolt.Tx) ([]wire.Outcome, error)) ([]wire.Outcome, error) {
 	return boltfile.Update(s.file, func(tx *bbolt.Tx) ([]wire.Outcome, error) {
 		if pos == (account.Position{}) {

@@ -63,7 +63,7 @@ func dropUnusedPairings(tx *bbolt.Tx, id string) error {
 	return dropPairings(tx, func(p pairingRecord) bool { return p.Account == id && p.Used == "" })
 }
 
-// usePairing marks a pairing as used by a hub, and tells whether nobody had used it.
+// usePairing marks a pairing as used by a hub, and returns whether it was unused.
 func usePairing(tx *bbolt.Tx, name string, m account.Member) (unused bool, err error) {
 	p, ok, err := boltfile.Get[pairingRecord](tx.Bucket(bktPairings), []byte(name))
 	switch {

@@ -10,7 +10,7 @@ func English() *Texts {
 	return &Texts{Tag: "en", Name: "English", Mail: englishMail(), Site: englishSite()}
 }
 
-// englishTime is an instant as English writes it. In UTC, and says so: who reads it may be anywhere.
+// englishTime writes an instant in English, in UTC and with that name: the reader may be in any time zone.
 func englishTime(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
 
 // englishMany is "1 device", "2 devices".

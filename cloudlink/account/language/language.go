@@ -1,5 +1,5 @@
-// Package language holds what the account service says to people, in each language that it speaks: on its pages and
-// in its mails. Every text of a language stands in that language's files and nowhere else; a language that lacks one
+// Package language has the texts of the account service for people, in each of its languages: on its pages and in its
+// mails. Every text of a language stands in that language's files and nowhere else; a language that lacks one
 // does not pass the tests.
 package language
 
@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Texts is everything that is said in one language.
+// Texts are all texts of one language.
 type Texts struct {
 	Tag  string // BCP 47, for lang attributes and Content-Language
 	Name string // of the language, in itself
@@ -20,7 +20,7 @@ type Texts struct {
 // all holds the languages, the default first. They are built at the first use and never change.
 var all = sync.OnceValue(func() []*Texts { return []*Texts{English(), Russian()} })
 
-// All returns every language, the default first. The texts are shared: nobody writes to them.
+// All returns every language, the default first. The texts are shared and never written to.
 func All() []*Texts { return all() }
 
 // Of returns the language with the tag, English when there is none.

@@ -2,7 +2,7 @@ package language
 
 import "time"
 
-// Mail is what mails say.
+// Mail has the texts of mails.
 type Mail struct {
 	Reset    func(door string, life time.Duration) Letter
 	Activate func(life time.Duration) Letter
@@ -13,10 +13,10 @@ type Mail struct {
 	Footer   string
 }
 
-// Letter is what one mail says. A line of text is a paragraph.
+// Letter has the texts of one mail. A line of text is a paragraph.
 type Letter struct {
 	Subject string
 	Before  []string // the link
-	Link    string   // what it does, in a few words
+	Link    string   // its effect, in a few words
 	After   []string
 }

@@ -10,7 +10,7 @@ func Russian() *Texts {
 	return &Texts{Tag: "ru", Name: "Русский", Mail: russianMail(), Site: russianSite()}
 }
 
-// russianTime is an instant as Russian writes it. In UTC, and says so: who reads it may be anywhere.
+// russianTime writes an instant in Russian, in UTC and with that name: the reader may be in any time zone.
 func russianTime(t time.Time) string {
 	months := [...]string{
 		"января", "февраля", "марта", "апреля", "мая", "июня", "июля", "августа", "сентября", "октября", "ноября", "декабря",

@@ -2,8 +2,8 @@ package language
 
 import "time"
 
-// Site is what pages say. A map's texts are found by the words of the account service; a word that has none is shown
-// as it is.
+// Site has the texts of pages. A map's texts are found by the words of the account service; a word that has none is
+// shown as it is.
 type Site struct {
 	Account, Skip                               string // of the frame
 	Devices, Hubs, Sessions, Password, History  string // of the navigation, and the titles of those pages

@@ -33,7 +33,7 @@ func (l Letters) Activate(to Recipient, token string, now time.Time, life time.D
 	return compose(t, to, t.Mail.Activate(life), l.BaseURL+"/activate", token, now, life)
 }
 
-// Taken is the letter to the owner of an address that somebody wanted to register again.
+// Taken is the letter to the owner of an address that was registered again.
 func (l Letters) Taken(to Recipient, now time.Time) Mail {
 	t := language.Of(to.Lang)
 	return compose(t, to, t.Mail.Taken(), l.BaseURL+"/forgot", "", now, 24*time.Hour)

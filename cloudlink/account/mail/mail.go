@@ -29,7 +29,7 @@ type Mailer interface {
 	Send(context.Context, Mail) error
 }
 
-// ErrNever is what a Mailer returns for a mail that was refused for good.
+// ErrNever is the error of a Mailer for a mail that was refused for good.
 var ErrNever = errors.New("refused for good")
 
 // Queued is a mail in the queue.

@@ -91,7 +91,7 @@ func (s *SMTP) Send(ctx context.Context, m Mail) error {
 		}
 		return fmt.Errorf("mail: %w: %w", home.ErrUnavailable, coded(err))
 	}
-	_ = c.Quit() // it is taken, whatever comes now
+	_ = c.Quit() // the mail is accepted, an error of QUIT changes nothing
 	return nil
 }
 
@@ -110,7 +110,7 @@ func hand(c *smtp.Client, to string, msg []byte) error {
 	return w.Close()
 }
 
-// coded leaves of an error of the server its code: what it says may repeat the mail, or a password.
+// coded reduces an error of the server to its code: its text may repeat the mail or a password.
 func coded(err error) error {
 	if e, ok := errors.AsType[*smtp.SMTPError](err); ok {
 		return fmt.Errorf("the server answered %d", e.Code)
@@ -153,7 +153,7 @@ func (s *SMTP) dial(ctx context.Context) (*smtp.Client, error) {
 	return c, nil
 }
 
-// signIn says who sends, where there is a password to say it with.
+// signIn authenticates the sender, where there is a password.
 func (s *SMTP) signIn(c *smtp.Client) error {
 	if s.auth == nil {
 		return nil

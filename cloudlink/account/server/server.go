@@ -44,7 +44,7 @@ type Server struct {
 	api   http.Handler
 }
 
-// New checks o, all of it. It connects to nothing and answers nobody: Run and Handler do.
+// New checks o, all of it. It neither connects nor listens: Run and Handler do.
 func New(o Options) (*Server, error) {
 	s, err := build(o)
 	if err != nil && o.Store != nil {

@@ -82,7 +82,7 @@ func mailsAreClaimedWhenTheyAreDue(r *rig) {
 	if len(rest) != 1 || rest[0].ID == first[0].ID || !next.Equal(start.Add(time.Minute)) {
 		r.Fatalf("%d claimed, the next at %v", len(rest), next)
 	}
-	// A claim that nobody ended runs out, with the mail's name as it was.
+	// A claim that was not ended expires, with the mail's name as it was.
 	again, _ := claim(start.Add(2*time.Minute), 9)
 	if len(again) != 2 {
 		r.Fatalf("%d claimed after the claims ran out", len(again))

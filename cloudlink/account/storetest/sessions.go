@@ -71,5 +71,5 @@ func whatHasExpiredIsSwept(r *rig) {
 		}
 	}
 	r.must(second(r.s.Session("anna", "late")))
-	r.begin(a) // the swept link is missed by nobody
+	r.begin(a) // a swept link breaks no later change
 }
