@@ -54,24 +54,27 @@ func (s *Store) Members(id string) ([]account.Member, error) {
 func (s *Store) Notices(after string, n int) ([]wire.Notice, error) {
 	return boltfile.View(s.file, func(tx *bbolt.Tx) (ns []wire.Notice, err error) {
 		c := tx.Bucket(bktHouses).Cursor()
-		behind := func(id string) []byte { return []byte(id + "0") } // "0" follows "/", which ends the account in a key
 		k, _ := c.First()
 		if after != "" {
 			k, _ = c.Seek(behind(after))
 		}
-		for ; k != nil && len(ns) < n && err == nil; k, _ = c.Seek(behind(after)) {
-			after = before(k)
+		for k != nil && len(ns) < n && err == nil {
+			id := before(k)
 			var a accountRecord
-			if a, err = find[accountRecord](tx, bktAccounts, []byte(after)); err != nil {
+			if a, err = find[accountRecord](tx, bktAccounts, []byte(id)); err != nil {
 				break
 			}
-			var notice wire.Notice
-			notice, err = wire.ParseNotice([]byte(a.Notice))
-			ns = append(ns, notice)
+			var newest wire.Notice
+			newest, err = wire.ParseNotice([]byte(a.Notice))
+			ns = append(ns, newest)
+			k, _ = c.Seek(behind(id))
 		}
 		return ns, err
 	})
 }
+
+// behind returns the first possible key of an index behind those of an account: "0" follows "/".
+func behind(id string) []byte { return []byte(id + "0") }
 
 // RemoveHub removes a hub with the devices that it holds.
 func (s *Store) RemoveHub(id, hub string, e account.Event) error {
