@@ -39,11 +39,17 @@ func TestAnAccountAtTheVendorsCloudCountsItsPasswords(t *testing.T) {
 	if es, _ := s.Errands(10); len(es) != 0 {
 		t.Errorf("nobody is told of %v", es)
 	}
+	if err := s.BindLater(a.ID, true); err != nil {
+		t.Fatal(err)
+	}
 	if e := enrol("two"); e != 2 {
 		t.Errorf("another password: epoch %d", e)
 	}
 	if b, _ := s.Binding("mac-1"); b.Verdict.State != home.Stale || b.Verdict.Epoch != 1 {
 		t.Errorf("after that: %+v", b.Verdict)
+	}
+	if now, err := s.Account(); err != nil || !now.BindLater {
+		t.Errorf("the owner's order to bind later ended: %v", err)
 	}
 	cs, err := s.Credentials(a.ID)
 	if err != nil || len(cs) != 2 || cs[0].Password.Reveal() != "two" || cs[1].Epoch != 1 {
