@@ -204,6 +204,7 @@ func (f *Face) Private() http.Handler {
 	return mux
 }
 
+// show adds the calls that change nothing. status decides whether the e-mail address is masked.
 func (f *Face) show(mux *http.ServeMux, status func() (Status, error)) {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		s, err := status()
@@ -257,6 +258,7 @@ func ask[In any](mux *http.ServeMux, name string, do func(context.Context, In) (
 	})
 }
 
+// login has the hub sign in to an account. Its caller waits at most 30 seconds.
 func (f *Face) login(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		AccountURL string `json:"account_url"`
@@ -285,6 +287,7 @@ func (f *Face) login(w http.ResponseWriter, r *http.Request) {
 	answer(w, struct{}{})
 }
 
+// read decodes the one JSON value of a request, of at most 1 MiB, into a struct that has all of its fields.
 func read(w http.ResponseWriter, r *http.Request, into any) error {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 	d.DisallowUnknownFields()
@@ -297,6 +300,7 @@ func read(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
+// answer sends v as JSON.
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v) // the client has gone
@@ -311,6 +315,7 @@ type Refusal struct {
 	Code   string        `json:"code,omitempty"` // the sentinel; see home.ErrorCode
 }
 
+// refuse answers with a Refusal.
 func refuse(w http.ResponseWriter, err error) {
 	out := Refusal{Op: "answer", Error: err.Error(), Hint: home.HintOf(err), Code: home.ErrorCode(err)}
 	if e, ok := errors.AsType[*home.Error](err); ok {

@@ -66,6 +66,7 @@ func (r *Rekeyer) allowExposed(a home.Account, ids []home.DeviceID) error {
 	return r.o.Ledger.Consent(consents)
 }
 
+// cleartext changes the consents of bound devices, and probes these devices at once.
 func (r *Rekeyer) cleartext(ids []home.DeviceID, change func(*home.Consents, home.Device)) error {
 	hint := "bind it with: rekeyd bind --allow-cleartext-bind DEVICE"
 	if err := r.bound("allow passwords in the clear", hint, ids); err != nil {

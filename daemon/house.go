@@ -114,6 +114,7 @@ func stored(h home.House) map[home.DeviceID]sight {
 	return sights
 }
 
+// keySet returns the keys as a set.
 func keySet(keys []string) map[string]bool {
 	set := make(map[string]bool, len(keys))
 	for _, k := range keys {
@@ -122,6 +123,7 @@ func keySet(keys []string) map[string]bool {
 	return set
 }
 
+// sortRows sorts rows by kind and name.
 func sortRows(rows []Row) { slices.SortFunc(rows, compareRows) }
 
 // compareRows orders rows by kind and name.

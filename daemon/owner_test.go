@@ -33,8 +33,8 @@ type clearAt struct {
 
 func newOwner() owner {
 	return owner{
-		bound: map[home.DeviceID]bool{}, leftOut: map[home.DeviceID]bool{}, held: map[home.DeviceID]bool{}, rank: map[home.DeviceID]home.ProofRank{},
-		fresh: map[home.DeviceID]time.Time{},
+		bound: map[home.DeviceID]bool{}, leftOut: map[home.DeviceID]bool{}, held: map[home.DeviceID]bool{},
+		rank: map[home.DeviceID]home.ProofRank{}, fresh: map[home.DeviceID]time.Time{},
 		clear: map[home.DeviceID]clearAt{}, moveAll: map[home.DeviceID]home.Epoch{},
 	}
 }
@@ -47,8 +47,8 @@ func (o owner) clone() owner {
 	return o
 }
 
-// found takes a finding into account: a proof is a floor for the next ones, and ends the factory-fresh consent. A factory
-// credential where the device held a password may be another device's: it is no floor without the consent.
+// found takes a finding into account: a proof is a floor for the next ones, and ends the factory-fresh consent. A
+// factory credential where the device held a password may be another device's: it is no floor without the consent.
 func (o owner) found(id home.DeviceID, f home.Finding) {
 	if o.later && !o.leftOut[id] && f.Rank == home.ProvesFirst && f.Match == home.Ours {
 		o.bound[id] = true

@@ -50,6 +50,7 @@ func (f *Face) page(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(render(s))) // an error means that the client has gone
 }
 
+// render returns the page as HTML without scripts: one table row a device.
 func render(s Status) string {
 	var b strings.Builder
 	b.WriteString(pageHead)

@@ -19,6 +19,7 @@ func (r *Rekeyer) Relay(ctx context.Context, id home.DeviceID, request []byte) (
 	return answer, nil
 }
 
+// relay is Relay without the wrapping of errors.
 func (r *Rekeyer) relay(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
 	if err := r.acquire(ctx, id); err != nil {
 		return nil, err

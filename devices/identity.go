@@ -19,6 +19,7 @@ const (
 	maxKey  = 400
 )
 
+// rank returns the position of the key's class: 0 for the strongest.
 func rank(k string) int {
 	class, _, _ := strings.Cut(k, ":")
 	if i := slices.Index(classes, class); i >= 0 {

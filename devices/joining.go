@@ -117,6 +117,7 @@ func (r *Roster) rootOf(k string, x *key) string {
 	return ""
 }
 
+// addrsOf returns all addresses of a sighting.
 func addrsOf(s home.Sighting) []netip.Addr {
 	all := slices.Clone(s.Addrs)
 	if s.Addr.IsValid() {

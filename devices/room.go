@@ -74,6 +74,7 @@ func (r *Roster) forgetOldest(names []string, n int, touched map[string]bool) {
 	}
 }
 
+// forget removes a face, and its goodbye.
 func (r *Roster) forget(name string, f *face, touched map[string]bool) {
 	delete(r.faces, name)
 	delete(r.gone, bye(f.Sighting))

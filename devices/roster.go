@@ -56,6 +56,7 @@ type face struct {
 	first         time.Time // when it was first seen
 }
 
+// device is a group of faces that are one device, under its strongest key.
 type device struct {
 	root  string
 	keys  []string
@@ -64,6 +65,7 @@ type device struct {
 	heard bool         // its protocol is known: it is more than announced
 }
 
+// shown is a device as it was last reported.
 type shown struct {
 	home.Device
 	here bool
@@ -90,6 +92,7 @@ func (r *Roster) See(list []home.Sighting) []home.Device {
 	return r.see(list)
 }
 
+// see is See with r.mu held.
 func (r *Roster) see(list []home.Sighting) []home.Device {
 	touched := map[string]bool{} // keys
 	for _, s := range list {

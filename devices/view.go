@@ -72,6 +72,7 @@ func (r *Roster) neighbour(d *device) *device {
 	return p
 }
 
+// kind returns the kind of the first face that shows one, home.Other where none does.
 func (r *Roster) kind(d *device) home.Kind {
 	for _, f := range r.ranked(d) {
 		if f.Kind != "" && f.Kind != home.Other {
@@ -115,6 +116,7 @@ func (r *Roster) ranked(ds ...*device) []*face {
 	return all
 }
 
+// falseFirst orders false before true.
 func falseFirst(a, b bool) int {
 	switch {
 	case a == b:
@@ -247,6 +249,7 @@ func (r *Roster) Here(id home.DeviceID) bool {
 	return ok && v.here
 }
 
+// find returns the device of an ID, by any of its keys.
 func (r *Roster) find(id home.DeviceID) (shown, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

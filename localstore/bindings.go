@@ -25,6 +25,7 @@ func (s *Store) Bind(id home.AccountID, ds []home.Device) error {
 	})
 }
 
+// bind makes the binding of a device with its binding secret. A device that is bound keeps both.
 func (s *Store) bind(tx *bbolt.Tx, id home.AccountID, d home.Device) error {
 	if d.ID == "" {
 		return errors.New("bind: a device without an ID")
@@ -118,6 +119,7 @@ func (s *Store) Consent(consents map[home.DeviceID]home.Consents) error {
 // LeftOut returns the hardware keys of the devices that the owner unbound and did not bind again.
 func (s *Store) LeftOut() ([]string, error) { return boltfile.View(s.file, leftOut) }
 
+// leftOut returns the hardware keys of the devices that the owner unbound.
 func leftOut(tx *bbolt.Tx) (keys []string, err error) {
 	b := tx.Bucket(bLeftOut)
 	if b == nil {
@@ -135,6 +137,7 @@ func (s *Store) Binding(id home.DeviceID) (home.Binding, error) {
 	return boltfile.View(s.file, func(tx *bbolt.Tx) (home.Binding, error) { return binding(tx, id) })
 }
 
+// binding returns the binding of a device, home.ErrNotFound where it is not bound.
 func binding(tx *bbolt.Tx, id home.DeviceID) (home.Binding, error) {
 	b, ok, err := bindings.get(tx, string(id))
 	if err == nil && !ok {

@@ -95,6 +95,7 @@ func spent(tx *bbolt.Tx, id home.DeviceID) ([]time.Time, error) {
 // manyBudgets is how many devices are counted before those whose day has passed are forgotten.
 const manyBudgets = 256
 
+// sweepBudget deletes the counts of devices whose sign-ins are older than a day, once there are many.
 func sweepBudget(tx *bbolt.Tx) error {
 	b := tx.Bucket(bBudget)
 	if b.Stats().KeyN < manyBudgets {

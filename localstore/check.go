@@ -71,6 +71,7 @@ func checkBindings(tx *bbolt.Tx) error {
 	return nil
 }
 
+// checkVault opens every sealed record.
 func (s *Store) checkVault(tx *bbolt.Tx) error {
 	return tx.Bucket(bVault).ForEach(func(k, box []byte) error {
 		if _, err := s.key.Open(box, "vault/"+string(k)); err != nil {

@@ -34,6 +34,7 @@ func (s *Store) EnrolCloud(
 	return r.epoch, r.stale, err
 }
 
+// enrolCloud begins an epoch where the password is another one than the newest in the vault.
 func (s *Store) enrolCloud(
 	tx *bbolt.Tx,
 	a home.Account,
@@ -80,6 +81,7 @@ func (s *Store) enrolCloud(
 	return r, errors.Join(recordBegun(tx, a.Epoch, r.stale), s.putSession(tx, a.ID, session))
 }
 
+// putSession writes the session at the vendor's cloud, sealed.
 func (s *Store) putSession(tx *bbolt.Tx, id home.AccountID, c home.CloudSession) error {
 	plain, err := json.Marshal(sessionRecord{c.URL, c.Token.Reveal(), c.Refresh.Reveal()})
 	if err != nil {

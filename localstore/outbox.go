@@ -46,6 +46,7 @@ func enqueue(tx *bbolt.Tx, e home.Errand) error {
 	return queue.put(tx, string(n), e)
 }
 
+// dequeue deletes the waiting errand of this kind for the device, where there is one.
 func dequeue(tx *bbolt.Tx, k home.ErrandKind, d home.DeviceID) error {
 	key := errandKey(k, d)
 	n := bytes.Clone(outboxIndex(tx).Get(key))

@@ -58,6 +58,7 @@ func (s *Store) Observe(id home.DeviceID, v home.Verdict, rank home.ProofRank, a
 	})
 }
 
+// write records the binding after a probe, with the events and the sign-in that follow from it.
 func (o observation) write(tx *bbolt.Tx, v home.Verdict, at time.Time) error {
 	if err := bindings.put(tx, string(o.is.Device), o.is); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 // (testdata/format-N.db) and its expectation in TestEveryFormatIsReadFieldByField. Fields may be added freely; a
 // reader of an older file finds their zero values.
 
+// accountRecord is the account of the hub.
 type accountRecord struct {
 	ID          string   `json:"ID"`
 	Provider    string   `json:"Provider,omitempty"`
@@ -53,6 +54,7 @@ type verdictRecord struct {
 	Detail string    `json:"Detail"`
 }
 
+// bindingRecord is home.Binding. Its consents are flat, as they were added one by one.
 type bindingRecord struct {
 	Device      string        `json:"Device"`
 	Account     string        `json:"Account"`
@@ -100,6 +102,7 @@ func (r bindingRecord) home() home.Binding {
 	}
 }
 
+// deviceRecord is where a bound device was last seen. The fields of its last sighting that expire are not in it.
 type deviceRecord struct {
 	ID       string         `json:"ID"`
 	Name     string         `json:"Name"`
@@ -167,6 +170,7 @@ func (r errandRecord) home() home.Errand {
 	}
 }
 
+// eventRecord is one line of the history.
 type eventRecord struct {
 	At     time.Time `json:"at"`
 	What   string    `json:"what"`

@@ -56,6 +56,7 @@ func (s *Store) Remember(id home.AccountID, cs []home.Credential) (added int, er
 	})
 }
 
+// putRemembered writes an earlier password without an epoch, sealed.
 func (s *Store) putRemembered(tx *bbolt.Tx, id home.AccountID, c home.Credential) error {
 	n, err := tx.Bucket(bVault).NextSequence()
 	if err != nil {

@@ -33,6 +33,7 @@ func (s *Store) SealingKeys() ([]home.SealingKey, error) {
 	return boltfile.View(s.file, s.sealingKeys)
 }
 
+// sealingKeys opens the list of sealing keys, the newest first.
 func (s *Store) sealingKeys(tx *bbolt.Tx) ([]home.SealingKey, error) {
 	box := bytes.Clone(tx.Bucket(bHub).Get(sealingName))
 	if box == nil {
@@ -82,6 +83,7 @@ func (s *Store) KeepSealingKey(seed home.Secret) error {
 	})
 }
 
+// putSealingKeys replaces the list of sealing keys, sealed.
 func (s *Store) putSealingKeys(tx *bbolt.Tx, keys []home.SealingKey) error {
 	rs := make([]sealingRecord, len(keys))
 	for i, k := range keys {

@@ -34,6 +34,7 @@ func (s *Store) SignIns(id home.DeviceID) (home.SignIns, error) {
 	return boltfile.View(s.file, func(tx *bbolt.Tx) (home.SignIns, error) { return s.signIns(tx, id) })
 }
 
+// signIns opens the record of a device. A box under another key than its own does not open.
 func (s *Store) signIns(tx *bbolt.Tx, id home.DeviceID) (home.SignIns, error) {
 	key := signInsKey(id)
 	box := bytes.Clone(tx.Bucket(bVault).Get(key))
@@ -67,6 +68,7 @@ func (s *Store) SaveSignIns(id home.DeviceID, kept home.SignIns) error {
 	})
 }
 
+// putSignIns writes the record of a device, sealed: it contains credentials that were refused.
 func (s *Store) putSignIns(tx *bbolt.Tx, id home.DeviceID, kept home.SignIns) error {
 	r := signInsRecord{
 		Verifier: kept.Verifier, Owner: kept.Owner, Accepted: kept.Accepted.Reveal(), LastRefused: kept.LastRefused,

@@ -18,6 +18,7 @@ func credKey(id home.AccountID, e home.Epoch) []byte {
 	return append(credPrefix(id), boltfile.Key(uint64(e))...)
 }
 
+// putCredential writes the credential of an epoch, sealed; nothing where the vault has the same.
 func (s *Store) putCredential(tx *bbolt.Tx, id home.AccountID, c home.Credential) error {
 	held, err := s.getCredential(tx, id, c.Epoch)
 	if err != nil || held == c {
@@ -31,6 +32,7 @@ func (s *Store) putCredential(tx *bbolt.Tx, id home.AccountID, c home.Credential
 	return tx.Bucket(bVault).Put(key, s.key.Seal(plain, "vault/"+string(key)))
 }
 
+// openCredential opens a sealed credential. Its epoch is the end of its key.
 func (s *Store) openCredential(key, box []byte) (home.Credential, error) {
 	plain, err := s.key.Open(box, "vault/"+string(key))
 	if err != nil {
@@ -61,6 +63,7 @@ func (s *Store) Credentials(id home.AccountID) ([]home.Credential, error) {
 	return boltfile.View(s.file, func(tx *bbolt.Tx) ([]home.Credential, error) { return s.credentials(tx, id) })
 }
 
+// credentials returns the account's credentials: newest epoch first, then those without an epoch.
 func (s *Store) credentials(tx *bbolt.Tx, id home.AccountID) ([]home.Credential, error) {
 	var cs []home.Credential
 	prefix := credPrefix(id)

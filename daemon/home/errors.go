@@ -53,6 +53,7 @@ type Error struct {
 	Hint   string // one sentence in the imperative; may be empty
 }
 
+// Error returns operation, device and cause, and not the hint.
 func (e *Error) Error() string {
 	s := e.Op
 	if e.Device != "" {

@@ -27,7 +27,7 @@ func (b *book) enterAddrs(records []record, n *network, index int, now time.Time
 		if r.flush {
 			flushed[h] |= family(a)
 		}
-		b.hearAddr(h, a, r.ttl, now)
+		b.enterAddr(h, a, r.ttl, now)
 	}
 	for h, families := range flushed {
 		for at := range h.addrs {
@@ -41,6 +41,7 @@ func (b *book) enterAddrs(records []record, n *network, index int, now time.Time
 	}
 }
 
+// family returns the bit of an address family: IPv4, IPv6 of one link, other IPv6.
 func family(a netip.Addr) uint8 {
 	switch {
 	case a.Is4():
@@ -51,7 +52,9 @@ func family(a netip.Addr) uint8 {
 	return 4
 }
 
-func (b *book) hearAddr(h *host, a netip.Addr, ttl uint32, now time.Time) {
+// enterAddr enters an address of a host. A goodbye (TTL 0) only puts the address in doubt: another interface of the
+// host may still have it.
+func (b *book) enterAddr(h *host, a netip.Addr, ttl uint32, now time.Time) {
 	at := slices.IndexFunc(h.addrs, func(x hostAddr) bool { return x.Addr == a })
 	switch {
 	case at >= 0 && ttl == 0:

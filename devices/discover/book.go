@@ -41,6 +41,7 @@ type book struct {
 	goodbyes  []home.Sighting // not yet reported
 }
 
+// instance is one announced service, with the records that are known of it.
 type instance struct {
 	name, raw  string // raw as it came
 	typ        string // "_hap._tcp"
@@ -59,6 +60,7 @@ type instance struct {
 	reportedIn int // the sweep in which it was last reported
 }
 
+// host is the target of SRV records, with its addresses.
 type host struct {
 	raw     string
 	addrs   []hostAddr // in the order of their arrival
@@ -92,6 +94,7 @@ func (a *asking) asked(now time.Time) {
 	a.tries++
 }
 
+// newBook returns an empty book. count receives the reason for each record that is dropped.
 func newBook(limit int, count func(string)) *book {
 	return &book{
 		limit: limit, count: count,
@@ -154,6 +157,7 @@ func (b *book) instance(raw string, now time.Time) *instance {
 	return i
 }
 
+// enterService enters a PTR, SRV or TXT record. A goodbye of PTR or SRV removes the instance.
 func (b *book) enterService(r record, now time.Time) {
 	name := r.raw
 	if r.kind == dns.TypePTR {
@@ -191,6 +195,7 @@ func (b *book) enterService(r record, now time.Time) {
 // maxTXT is how many bytes of a TXT record are kept: RFC 6763, 6.2, has none longer than 1300.
 const maxTXT = 1300
 
+// short cuts a TXT record at maxTXT bytes.
 func short(txt []string) []string {
 	n := 0
 	for i, s := range txt {
@@ -208,6 +213,8 @@ func (b *book) touch(i *instance) {
 	}
 }
 
+// refresh records that the instance was announced in this sweep. Its lifetime is that of its SRV record (lasts), before
+// one is known that of its PTR record.
 func (i *instance) refresh(sweep int, ttl uint32, now time.Time, lasts bool) {
 	if i.seenIn != sweep {
 		i.asking = asking{}
@@ -218,6 +225,7 @@ func (i *instance) refresh(sweep int, ttl uint32, now time.Time, lasts bool) {
 	}
 }
 
+// link adds the instance to its host.
 func (b *book) link(i *instance, raw string) {
 	h := b.hosts[i.host]
 	if h == nil {
@@ -227,6 +235,7 @@ func (b *book) link(i *instance, raw string) {
 	h.of[i] = struct{}{}
 }
 
+// unlink removes the instance from its host, and a host without instances from the book.
 func (b *book) unlink(i *instance) {
 	if h := b.hosts[i.host]; h != nil {
 		delete(h.of, i)

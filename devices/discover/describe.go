@@ -58,6 +58,7 @@ var serviceTypes = map[string]reader{
 	"_dkapi._tcp":       maker("Daikin", home.Other, "", ""),
 }
 
+// native reads the announcement of a device that speaks the link protocol (cloudlink/PROTOCOL.md).
 func native(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	id := strings.ToLower(txt["id"])
 	if id == "" || len(id) > 100 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
@@ -72,6 +73,7 @@ func native(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	return true
 }
 
+// homekit reads HomeKit's TXT record: id is the key, ci the category.
 func homekit(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	if id := nameplate.Digits(txt["id"], 12); id != "" {
 		s.Keys = append(s.Keys, "hap:"+id) // looks like a hardware address, and is none
@@ -90,6 +92,7 @@ func homekit(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	return true
 }
 
+// matter reads a commissioned or commissionable Matter node. DT is its device type.
 func matter(s *home.Sighting, a Announcement, txt map[string]string) bool {
 	// A Matter node's host name is its hardware address; one on Thread has 16 digits and none that others know it by.
 	label, _, _ := strings.Cut(a.Host, ".")
@@ -139,6 +142,7 @@ func ncModel(name string) string {
 	return strings.ToUpper(name[:n])
 }
 
+// hue reads a Hue bridge.
 func hue(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	// A bridge id is the hardware address with fffe in its middle.
 	if id := nameplate.Digits(txt["bridgeid"], 16); id != "" && id[6:10] == "fffe" {
@@ -148,6 +152,7 @@ func hue(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	return true
 }
 
+// miio reads a Xiaomi device by its instance name, which begins with the model.
 func miio(s *home.Sighting, a Announcement, _ map[string]string) bool {
 	s.Model, _, _ = strings.Cut(nameplate.Text(a.Instance), "_")
 	switch m := strings.ToLower(s.Model); {
@@ -161,6 +166,7 @@ func miio(s *home.Sighting, a Announcement, _ map[string]string) bool {
 	return true
 }
 
+// hwenergy reads a HomeWizard device.
 func hwenergy(s *home.Sighting, _ Announcement, txt map[string]string) bool {
 	s.Model = nameplate.Text(txt["product_type"])
 	addMAC(s, txt["serial"])

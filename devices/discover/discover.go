@@ -40,6 +40,7 @@ func (d *Discovery) Counts() map[string]uint64 {
 // quiet is how long a reason for dropping is not logged again.
 const quiet = 10 * time.Minute
 
+// count counts a drop by its reason, and logs the reason once in a while.
 func (d *Discovery) count(what string) {
 	d.mu.Lock()
 	d.counts[what]++
@@ -97,6 +98,7 @@ func (d *Discovery) prepare() {
 	}
 }
 
+// names returns the names of the interfaces, for the log.
 func names(n *network) []string {
 	var all []string
 	for _, i := range n.interfaces {
@@ -120,6 +122,7 @@ func (r *run) awaitNetwork(ctx context.Context, old *network) *network {
 	return awaitNetwork(ctx, r.o.Interfaces, r.o.Pace.Poll, old, func() { r.count("interfaces could not be listed") })
 }
 
+// awaitNetwork polls the interfaces until they differ from old, or ctx ends.
 func awaitNetwork(
 	ctx context.Context, list func() ([]net.Interface, error), poll time.Duration, old *network, failed func(),
 ) *network {

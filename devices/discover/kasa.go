@@ -34,6 +34,7 @@ func (kasa) Datagrams() [][]byte {
 		`"smartlife.iot.common.cloud":{"get_info":{}},"smartlife.cam.ipcamera.cloud":{"get_info":{}}}`))}
 }
 
+// kasaReply is the answer of a device on port 9999, as far as it is read.
 type kasaReply struct {
 	System struct {
 		Info kasaInfo `json:"get_sysinfo"`
@@ -64,6 +65,7 @@ type kasaCloud struct {
 
 var errNoReply = errors.New("not a reply to this probe")
 
+// Read implements Probe.
 func (kasa) Read(reply []byte) (home.Sighting, error) {
 	var r kasaReply
 	if err := json.Unmarshal(xor.Open(reply), &r); err != nil {
@@ -103,6 +105,7 @@ func (kasa) Read(reply []byte) (home.Sighting, error) {
 	return s, nil
 }
 
+// kasaKind derives the kind from the type and the model that the device states.
 func kasaKind(i kasaInfo) home.Kind {
 	model := strings.ToUpper(i.Model)
 	switch typ := strings.ToUpper(cmp.Or(i.Type, i.MicType)); {

@@ -103,6 +103,7 @@ func (l *listener) run(ctx context.Context, receive func(msg []byte, index int),
 	l.close()
 }
 
+// close ends the readers.
 func (l *listener) close() {
 	if l.v4 != nil {
 		_ = l.v4.Close()
@@ -112,6 +113,7 @@ func (l *listener) close() {
 	}
 }
 
+// read passes on mDNS packets from allowed interfaces and subnets until the socket is closed.
 func read(
 	from func([]byte) (n, index int, dst net.IP, src net.Addr, err error), n *network, receive func([]byte, int),
 	count func(string),
@@ -189,6 +191,7 @@ func (l *listener) sendAll(ctx context.Context, packets [][]byte) {
 // packetPause is how long to wait between two packets: a burst would drown the answers.
 const packetPause = 5 * time.Millisecond
 
+// send multicasts a packet on every interface, in each address family that was joined.
 func (l *listener) send(b []byte) {
 	for _, i := range l.net.interfaces {
 		if l.v4 != nil {

@@ -19,6 +19,7 @@ type prefix struct {
 	index int
 }
 
+// look returns the allowed interfaces that are up, with their subnets.
 func look(list func() ([]net.Interface, error)) (*network, error) {
 	all, err := list()
 	if err != nil {

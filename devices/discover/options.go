@@ -31,6 +31,7 @@ type Pace struct {
 
 const defaultLimit = 8192
 
+// complete checks o, all of it, and fills in the defaults.
 func (o Options) complete() (Options, error) {
 	var errs []error
 	if o.Interfaces == nil {

@@ -21,6 +21,7 @@ func newOutbox() *outbox {
 	return &outbox{waiting: map[string]home.Sighting{}, filled: make(chan struct{}, 1)}
 }
 
+// put adds sightings, each in place of an older one of the same source and weakest key.
 func (o *outbox) put(list []home.Sighting) {
 	if len(list) == 0 {
 		return
@@ -36,6 +37,7 @@ func (o *outbox) put(list []home.Sighting) {
 	}
 }
 
+// run passes the waiting sightings to see, one batch at a time, until ctx ends.
 func (o *outbox) run(ctx context.Context, see func([]home.Sighting)) {
 	for {
 		select {

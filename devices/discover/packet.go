@@ -64,6 +64,7 @@ func walk(msg []byte) (records []record, bad int, err error) {
 	return records, bad, nil
 }
 
+// take returns the record in the form of the book; ok is false for types and classes that are not used.
 func take(rr dns.RR, raw string) (record, bool) {
 	h := rr.Header()
 	r := record{name: strings.ToLower(raw), raw: raw, kind: h.Rrtype, ttl: h.Ttl, flush: h.Class&0x8000 != 0}

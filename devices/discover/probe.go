@@ -58,6 +58,7 @@ func (r *run) ready() bool {
 	})
 }
 
+// sendProbe sends one probe to the broadcast addresses, to hosts that answered before, and to the targets.
 func (r *run) sendProbe(ctx context.Context, c *ipv4.PacketConn, n *network, p Probe) {
 	questions := p.Datagrams()
 	to := func(a netip.Addr, index int) {
@@ -89,6 +90,7 @@ func (r *run) sendProbe(ctx context.Context, c *ipv4.PacketConn, n *network, p P
 // targetBurst is how many targets are probed without a pause.
 const targetBurst = 32
 
+// readReplies reads replies until the socket is closed. A reply counts from a probe's port and an allowed subnet only.
 func (r *run) readReplies(c *ipv4.PacketConn, n *network) {
 	b := make([]byte, 9000)
 	for {
@@ -128,6 +130,7 @@ func (r *run) readReplies(c *ipv4.PacketConn, n *network) {
 	}
 }
 
+// mayReply reports whether a host may be believed to be where its reply came from.
 func (r *run) mayReply(n *network, a netip.Addr, index int) bool {
 	if r.targets.contain(a) {
 		return true
@@ -147,6 +150,7 @@ type replies struct {
 	of    map[string]*reply // by source and weakest key
 }
 
+// reply is the newest sighting of one device that answers probes.
 type reply struct {
 	home.Sighting
 	from       uint16 // the port from which it came

@@ -30,6 +30,7 @@ func (t tapo) prepare() { t.key.make() }
 // ready reports whether the longer question is asked.
 func (t tapo) ready() bool { return t.key.public() != "" }
 
+// Datagrams implements Probe: the short question, and the long one once there is a key for it.
 func (t tapo) Datagrams() [][]byte {
 	all := [][]byte{packet(0, nil)}
 	if pem := t.key.public(); pem != "" {

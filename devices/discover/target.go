@@ -84,6 +84,7 @@ func (t Target) size() int {
 
 var errManyTargets = fmt.Errorf("more than %d addresses are targets", maxTargets)
 
+// checkTargets checks that the targets are not more than the limits allow.
 func checkTargets(all []Target) error {
 	n := 0
 	for _, t := range all {
