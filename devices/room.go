@@ -44,7 +44,14 @@ func (r *Roster) room(s home.Sighting, touched map[string]bool) bool {
 	return len(r.faces) < maxFaces
 }
 
-// isOfHouse reports whether one of the keys is that of a bound device.
+// OfHouse reports whether one of the keys is that of a bound device.
+func (r *Roster) OfHouse(keys []string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.isOfHouse(keys)
+}
+
+// isOfHouse is OfHouse with r.mu held.
 func (r *Roster) isOfHouse(keys []string) bool {
 	return slices.ContainsFunc(keys, func(k string) bool { return r.bound.owner[k] != "" })
 }

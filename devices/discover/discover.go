@@ -68,6 +68,9 @@ func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 	r := &run{Discovery: d, out: out, wake: make(chan struct{}, 1)}
 	r.book = newBook(d.o.Limit, d.count)
 	r.replies = newReplies(d.o.Limit, d.count)
+	if d.o.House != nil {
+		r.replies.house = d.o.House
+	}
 	r.targets = &targets{all: d.o.Targets, count: d.count, named: map[string][]netip.Addr{}}
 	r.book.targeted = r.targets.contain
 	var now *network

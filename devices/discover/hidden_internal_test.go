@@ -36,6 +36,25 @@ func TestAHiddenOwnerIsKeptFromSweepToSweep(t *testing.T) {
 	}
 }
 
+// A flood of replies fills the table. Replies of bound devices are passed on all the same, and take no room.
+func TestRepliesOfTheHousePassAFullTable(t *testing.T) {
+	counts := map[string]int{}
+	r := newReplies(2, func(what string) { counts[what]++ })
+	r.house = func(keys []string) bool { return keys[0] == "mac:50c7bf000001" }
+	r.begin()
+	plug := func(mac string) home.Sighting {
+		return home.Sighting{
+			Source: "iot-udp", Keys: []string{"mac:" + mac}, Protocol: home.IOT, Addr: netip.MustParseAddrPort("127.0.0.9:9999"),
+		}
+	}
+	for _, mac := range []string{"0a0000000001", "0a0000000002", "0a0000000003"} {
+		r.enter(plug(mac), 9999)
+	}
+	if _, ok := r.enter(plug("50c7bf000001"), 9999); !ok || len(r.of) != 2 || counts["reply beyond limit"] != 1 {
+		t.Errorf("passed on: %t, %d replies kept, dropped %v", ok, len(r.of), counts)
+	}
+}
+
 // Nobody may guess a camera's password before the longer question was answered, or had the time of a whole sweep: the
 // key for that question takes a router some seconds.
 func TestACameraThatMayHideItsOwnerIsHeldBack(t *testing.T) {

@@ -17,7 +17,9 @@ type Options struct {
 	Targets    []Target // where devices are that no broadcast reaches
 	Pace       Pace
 	Limit      int // service instances kept, and probed devices; default 8192. What comes beyond is dropped and counted
-	Log        *slog.Logger
+	// House reports whether one of the keys is that of a bound device, whose replies pass a full table. It may be nil.
+	House func(keys []string) bool
+	Log   *slog.Logger
 }
 
 // Pace is how often to look. Zero fields take their defaults. Times between sweeps are jittered by a tenth.

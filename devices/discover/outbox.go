@@ -9,8 +9,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// outbox keeps sightings until their reader has time: the newest of each thing, so it never grows beyond the number of
-// devices.
+// outbox keeps sightings until their reader has time: the newest of each thing.
 type outbox struct {
 	mu      sync.Mutex // guards waiting
 	waiting map[string]home.Sighting
@@ -21,6 +20,9 @@ func newOutbox() *outbox {
 	return &outbox{waiting: map[string]home.Sighting{}, filled: make(chan struct{}, 1)}
 }
 
+// maxWaiting bounds the sightings that wait. It is reached only by a flood under the keys of bound devices.
+const maxWaiting = 4 * defaultLimit
+
 // put adds sightings, each in place of an older one of the same source and weakest key.
 func (o *outbox) put(list []home.Sighting) {
 	if len(list) == 0 {
@@ -28,7 +30,10 @@ func (o *outbox) put(list []home.Sighting) {
 	}
 	o.mu.Lock()
 	for _, s := range list {
-		o.waiting[s.Source+" "+s.Keys[len(s.Keys)-1]] = s
+		key := s.Source + " " + s.Keys[len(s.Keys)-1]
+		if _, known := o.waiting[key]; known || len(o.waiting) < maxWaiting {
+			o.waiting[key] = s
+		}
 	}
 	o.mu.Unlock()
 	select {

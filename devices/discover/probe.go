@@ -143,6 +143,7 @@ func (r *run) mayReply(n *network, a netip.Addr, index int) bool {
 type replies struct {
 	limit int
 	count func(string)
+	house func(keys []string) bool // see Options.House
 
 	mu    sync.Mutex // guards what follows
 	sweep int
@@ -170,7 +171,9 @@ type otherReply struct {
 const maxOthers = 4
 
 func newReplies(limit int, count func(string)) *replies {
-	return &replies{limit: limit, count: count, of: map[string]*reply{}}
+	return &replies{
+		limit: limit, count: count, of: map[string]*reply{}, house: func([]string) bool { return false },
+	}
 }
 
 func (r *replies) begin() {
@@ -202,6 +205,8 @@ func (r *replies) enter(s home.Sighting, from uint16) (_ home.Sighting, ok bool)
 	key := s.Source + " " + s.Keys[len(s.Keys)-1]
 	old := r.of[key]
 	switch {
+	case old == nil && len(r.of) >= r.limit && r.house(s.Keys):
+		return s, true // it takes no room: what it hides matters before it is bound only
 	case old == nil && len(r.of) >= r.limit:
 		r.count("reply beyond limit")
 		return s, false

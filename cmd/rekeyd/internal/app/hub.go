@@ -130,7 +130,9 @@ func (h *Hub) openCloud() error {
 
 // openEngine makes discovery, the drivers, the engine and its API.
 func (h *Hub) openEngine() error {
+	roster := devices.NewRoster()
 	d, err := discover.New(discover.Options{
+		House:      roster.OfHouse,
 		Interfaces: h.interfaces(), Targets: h.o.Targets, Pace: h.o.Pace, Log: h.o.Log.With("part", "discover"),
 	})
 	if err != nil {
@@ -141,7 +143,7 @@ func (h *Hub) openEngine() error {
 		return err
 	}
 	h.engine, err = daemon.New(daemon.Options{
-		Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: ds,
+		Ledger: h.store, Roster: roster, Discovery: d, Drivers: ds,
 		Log: h.o.Log.With("part", "engine"), Wake: h.link.Wake,
 		Changed: h.publish, Parallel: h.o.Parallel,
 	})
