@@ -106,8 +106,10 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 			}
 			// A script reads this line: with port 0 it is the only place that has the port.
 			fmt.Fprintln(c.OutOrStdout(), "account service:", s.URL())
-			o.Log.Info("account service runs", "version", version, "state", o.State, "url", s.BaseURL(),
-				"certificate", s.Fingerprint())
+			o.Log.Info("account service runs", "version", version, "state", o.State, "url", s.BaseURL())
+			if o.TLS != nil {
+				o.Log.Info("every port has TLS", "certificate", o.TLS.Fingerprint)
+			}
 		}()
 		if err := s.Run(c.Context()); err != nil {
 			return err

@@ -74,7 +74,7 @@ func (v *visit) header() {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Content-Language", v.tag)
 	h.Set("Vary", "Accept-Language")
-	if v.w.secure {
+	if v.w.strict { // it holds for all ports of the host: with a port of its own, a hub may have other services
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
+	"net/url"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
@@ -30,6 +30,7 @@ type Site struct {
 	log    *slog.Logger
 	live   chan struct{} // a slot for each page that follows progress
 	secure bool          // people reach it over https
+	strict bool          // the whole host is this website: browsers may use https for all of it
 }
 
 //go:embed page.css
@@ -52,9 +53,14 @@ func New(o Options) (*Site, error) {
 	if o.Service == nil || o.Log == nil {
 		return nil, errors.New("website: service and log are needed")
 	}
+	base, err := url.Parse(o.Service.BaseURL())
+	if err != nil {
+		return nil, err
+	}
+	secure := base.Scheme == "https"
 	return &Site{
 		s: o.Service, api: o.API, names: o.Names, log: o.Log, live: make(chan struct{}, maxLive),
-		secure: strings.HasPrefix(o.Service.BaseURL(), "https://"),
+		secure: secure, strict: secure && base.Port() == "",
 	}, nil
 }
 

@@ -237,7 +237,10 @@ func (h *Hub) parts() []part {
 			return nil
 		}
 		h.o.Log.Info("rekeyd runs", "version", h.o.Version, "hub", h.identity.Name, "state", h.o.State,
-			"page", h.PageURL(), "account", h.AccountURL(), "certificate", h.addresses().Fingerprint)
+			"page", h.PageURL(), "account", h.AccountURL())
+		if h.o.TLS != nil {
+			h.o.Log.Info("every port has TLS", "certificate", h.o.TLS.Fingerprint)
+		}
 		if _, err := h.store.Account(); errors.Is(err, home.ErrNoAccount) {
 			h.o.Log.Info("this hub is not signed in", "hint", FirstStep)
 		}

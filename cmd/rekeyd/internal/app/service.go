@@ -142,14 +142,6 @@ func (s *Service) hubURL(base string) string {
 // URL returns where this machine reaches the service, with the fingerprint of its certificate.
 func (s *Service) URL() string { return s.o.TLS.url("http", "https", s.listener.dialable()) }
 
-// Fingerprint returns the SHA-256 of the certificate of the ports; empty without TLS.
-func (s *Service) Fingerprint() string {
-	if s.o.TLS == nil {
-		return ""
-	}
-	return s.o.TLS.Fingerprint
-}
-
 // BaseURL returns the service's URL as people reach it.
 func (s *Service) BaseURL() string { return s.account.BaseURL() }
 
