@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
@@ -87,10 +88,14 @@ func (s *Service) mayMail(key string, now time.Time) bool {
 	return s.pauses.take(key, now) && s.forgots.take(key, now)
 }
 
-// canonical returns a typed token as it was mailed.
+// canonical returns a token as it was mailed, from what a person typed or pasted: the whole link, other spaces, hyphens
+// of any kind, invisible characters.
 func canonical(token string) string {
+	if _, after, ok := strings.Cut(token, "#t="); ok {
+		token = strings.TrimSuffix(strings.TrimSpace(after), ">")
+	}
 	return strings.ToUpper(strings.Map(func(r rune) rune {
-		if r == '-' || r <= ' ' {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Pd, unicode.Cf) {
 			return -1
 		}
 		return r
