@@ -105,7 +105,7 @@ func TestAStrangerReceivesNothingForTheConsentOfAnother(t *testing.T) {
 	r.await("daemon", time.Minute, answers)
 	run(first, "register", rigEmail, "--password-stdin")
 	run(first, "login", rigEmail, "--password-stdin")
-	r.await("every device asked", time.Minute, asked)
+	r.await("every device asked", 2*time.Minute, asked)
 	run("", "bind", "--allow-cleartext-bind", string(lamp.ID()), string(yard.ID()))
 	two := func(e home.Epoch) func(daemon.Status) bool {
 		return func(s daemon.Status) bool {

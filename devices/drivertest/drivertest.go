@@ -64,7 +64,7 @@ type Subject struct {
 	Reports home.State
 }
 
-// check is one promise. It returns what is wrong.
+// check is one promise. It returns an error where the driver breaks it.
 type check struct {
 	name string
 	run  func(*bench) error

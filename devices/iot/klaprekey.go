@@ -20,6 +20,8 @@ func (d *KLAP) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }
 
+// rekey unbinds the device in the session of its old credential, binds it with the new one, and has it prove the new
+// one.
 func (d *KLAP) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
 		return failure.ErrNoPassword

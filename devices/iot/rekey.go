@@ -72,6 +72,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }
 
+// rekey unbinds a device that the account owns, and binds it with the new credential.
 func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
 		return failure.ErrNoPassword

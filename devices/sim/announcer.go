@@ -68,6 +68,7 @@ func newAnnouncer(on *net.Interface, devices []*Device, log *slog.Logger) (*anno
 	return c, nil
 }
 
+// loopback returns the loopback interface, on which devices are announced.
 func loopback() (*net.Interface, error) {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -84,7 +85,7 @@ func loopback() (*net.Interface, error) {
 // Close closes the socket, without goodbyes.
 func (c *announcer) Close() error { return c.raw.Close() }
 
-// run announces what is on, answers until ctx ends, and says goodbye.
+// run announces the devices that are on, answers until ctx ends, and sends goodbyes.
 func (c *announcer) run(ctx context.Context) {
 	var parts sync.WaitGroup
 	parts.Go(func() { c.answer(ctx) })
@@ -137,6 +138,7 @@ func (c *announcer) send(m *dns.Msg, to net.Addr) {
 	time.Sleep(20 * time.Microsecond)
 }
 
+// answer answers mDNS questions until ctx ends.
 func (c *announcer) answer(ctx context.Context) {
 	b := make([]byte, 9000)
 	for {

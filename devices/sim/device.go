@@ -31,10 +31,11 @@ type Device struct {
 // protocol makes the devices of one protocol. A new one is a file with one of these and the body that it builds, and a
 // line in protocolOf.
 type protocol struct {
-	check func(Spec) error // what is wrong with a spec, by field, beyond what is for all protocols
+	check func(Spec) error // reports errors of a spec, by field, beyond those of all protocols
 	build func(Options, Spec, *slog.Logger) body
 }
 
+// protocolOf returns the maker of devices of a protocol, or an error that lists the protocols.
 func protocolOf(p home.Protocol) (protocol, error) {
 	switch p {
 	case home.IOT:
@@ -68,7 +69,7 @@ func protocolOf(p home.Protocol) (protocol, error) {
 	return protocol{}, fmt.Errorf("field %q: protocol %q: want one of %s", "protocol", p, strings.Join(names, ", "))
 }
 
-// body is what is inside a device. What it knows survives being switched off. All but plug are called only after the
+// body is the inside of a device. Its state survives being switched off. All but plug are called only after the
 // first plug.
 type body interface {
 	id() home.DeviceID
@@ -90,7 +91,7 @@ type (
 	member interface {
 		epochs() (held, signedIn home.Epoch)
 	}
-	// broadcastAnswerer answers what is broadcast to port 9999.
+	// broadcastAnswerer answers broadcasts to port 9999.
 	broadcastAnswerer interface {
 		answerBroadcast(ctx context.Context, r request, from netip.AddrPort)
 	}
@@ -249,6 +250,7 @@ func (d *Device) run(ctx context.Context) {
 	}
 }
 
+// serve serves the device until it is switched off or ctx ends.
 func (d *Device) serve(ctx context.Context, o *outlet) {
 	ctx, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup

@@ -74,6 +74,7 @@ func (d *iot) holds() (string, home.Secret) {
 	return d.account.username, d.account.password
 }
 
+// hold replaces the account of the device, as its app does.
 func (d *iot) hold(username string, password home.Secret) {
 	d.mu.Lock()
 	d.account = account{username: username, password: password, bound: username != "", turn: d.account.turn + 1}
@@ -242,6 +243,7 @@ func (d *iot) bind(ctx context.Context, username string, password home.Secret) a
 	return noServer
 }
 
+// unbind removes the account of the device.
 func (d *iot) unbind() any {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -61,6 +61,7 @@ func (m model) metered() bool {
 	return strings.Contains(feature, "ENE")
 }
 
+// schedule answers the two reads of the schedule that libraries make.
 func (d *iot) schedule(_ context.Context, method string, _ json.RawMessage) any {
 	switch method {
 	case "get_next_action":
@@ -71,6 +72,7 @@ func (d *iot) schedule(_ context.Context, method string, _ json.RawMessage) any 
 	return d.model.noMember()
 }
 
+// clock answers reads of the time.
 func (d *iot) clock(_ context.Context, method string, _ json.RawMessage) any {
 	if method != "get_time" {
 		return d.model.noMember()
@@ -110,7 +112,7 @@ func (l light) valid() bool {
 		l.ColorTemp >= 0 && l.ColorTemp <= 9000 && l.Brightness >= 0 && l.Brightness <= 100 && len(l.Mode) < 64
 }
 
-// lightState returns the fields of a light_state; d.mu is held. A bulb that is off nests what it was.
+// lightState returns the fields of a light_state; d.mu is held. A bulb that is off nests its last state.
 func (d *iot) lightState() map[string]any {
 	fields := map[string]any{
 		"hue": d.light.Hue, "saturation": d.light.Saturation, "color_temp": d.light.ColorTemp,
@@ -123,6 +125,7 @@ func (d *iot) lightState() map[string]any {
 	return fields
 }
 
+// lighting answers the lighting service of bulbs.
 func (d *iot) lighting(_ context.Context, method string, args json.RawMessage) any {
 	d.mu.Lock()
 	defer d.mu.Unlock()

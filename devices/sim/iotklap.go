@@ -138,6 +138,7 @@ func (s *iotKLAPSocket) serve(ctx context.Context) {
 	signing.Wait()
 }
 
+// statement is the answer to a discovery probe on port 20002.
 func (d *iotKLAP) statement() tdpStatement {
 	username, _ := d.holds()
 	typ := "IOT.SMARTPLUGSWITCH"

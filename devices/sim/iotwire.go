@@ -23,6 +23,7 @@ const (
 // request is what one message asks: methods with their arguments, by module.
 type request map[string]map[string]json.RawMessage
 
+// parseRequest reads a request: methods by module.
 func parseRequest(raw []byte) (request, error) {
 	var r request
 	if err := json.Unmarshal(raw, &r); err != nil {
@@ -68,6 +69,7 @@ func (d *iot) answer(ctx context.Context, r request) []byte {
 	return raw
 }
 
+// system answers the module "system".
 func (d *iot) system(method string, args json.RawMessage) any {
 	switch method {
 	case "get_sysinfo":
@@ -169,7 +171,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// converse answers what comes over one connection, and closes it at what is no request.
+// converse answers the requests of one connection, and closes it at anything else.
 func (s *iotSocket) converse(ctx context.Context, c net.Conn) {
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()

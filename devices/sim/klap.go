@@ -43,6 +43,7 @@ type klapSession struct {
 // maxSessions is how many a device keeps.
 const maxSessions = 8
 
+// auth is the hash that the device keeps in place of its pair: MD5 in version 1, SHA-1 and SHA-256 in version 2.
 func (k *klap) auth(username, password string) []byte {
 	if k.v1 {
 		u, p := md5.Sum([]byte(username)), md5.Sum([]byte(password))
@@ -107,6 +108,7 @@ func (k *klap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// first answers handshake1: with its own random bytes, and the proof of the pair that the device holds.
 func (k *klap) first(w http.ResponseWriter, local []byte) {
 	if k.defect(ThirdPartyOff) {
 		w.WriteHeader(http.StatusForbidden)
@@ -157,6 +159,7 @@ func (k *klap) session(r *http.Request) (string, *klapSession) {
 	return c.Value, k.sessions[c.Value]
 }
 
+// second answers handshake2: a client with a wrong proof loses its session.
 func (k *klap) second(w http.ResponseWriter, r *http.Request, proof []byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -174,6 +177,7 @@ func (k *klap) second(w http.ResponseWriter, r *http.Request, proof []byte) {
 	s.seq = int32(binary.BigEndian.Uint32(hashOf([]byte("iv"), s.local, s.remote, s.auth)[28:]))
 }
 
+// request answers one request of a session. Sequence numbers are checked as real devices do.
 func (k *klap) request(w http.ResponseWriter, r *http.Request, body []byte) {
 	k.mu.Lock()
 	id, s := k.session(r)
@@ -202,6 +206,7 @@ func (k *klap) request(w http.ResponseWriter, r *http.Request, body []byte) {
 	_, _ = w.Write(s.seal(k.answer(r.Context(), plain)))
 }
 
+// mode returns the cipher of the session at its present sequence number.
 func (s *klapSession) mode(f func(cipher.Block, []byte) cipher.BlockMode) cipher.BlockMode {
 	b, err := aes.NewCipher(hashOf([]byte("lsk"), s.local, s.remote, s.auth)[:16])
 	if err != nil {
@@ -211,6 +216,7 @@ func (s *klapSession) mode(f func(cipher.Block, []byte) cipher.BlockMode) cipher
 	return f(b, binary.BigEndian.AppendUint32(iv, uint32(s.seq)))
 }
 
+// sign returns the signature of a sealed message.
 func (s *klapSession) sign(sealed []byte) []byte {
 	return hashOf(hashOf([]byte("ldk"), s.local, s.remote, s.auth)[:28],
 		binary.BigEndian.AppendUint32(nil, uint32(s.seq)), sealed)

@@ -7,7 +7,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Line is what is printed of a device, so that others can test against it: its password, too.
+// Line is a device as it is printed for other test programs, its password included.
 type Line struct {
 	ID       home.DeviceID `json:"id"`
 	Kind     home.Kind     `json:"kind"`

@@ -14,7 +14,7 @@ const (
 	unique   = dns.ClassINET | 1<<15 // no other host has such a record (RFC 6762, 10.2)
 )
 
-// announcement is what is announced of one device.
+// announcement is the mDNS service of one device.
 type announcement struct {
 	instance, service, host string // service and host with ".local."
 	addr                    netip.Addr

@@ -12,6 +12,7 @@ import (
 // signInTime bounds one sign-in to the cloud.
 const signInTime = 10 * time.Second
 
+// signIn signs the device in to its cloud with a pair, as the real firmware does after each bind.
 func (d *iot) signIn(ctx context.Context, username string, password home.Secret) error {
 	if d.spec.has(Offline) {
 		return fmt.Errorf("sign in to the cloud: %w", home.ErrUnavailable)

@@ -2,7 +2,7 @@
 // protocol's true port, announced by mDNS where asked. It serves the demo, the tests, and users who try a
 // program against devices that are not at hand (rekeyd simulate).
 //
-// What a device says and how it fails is that of real ones as far as it is known: devices/PROTOCOLS.md, section 4.
+// Answers and failures are those of real devices as far as these are known: devices/PROTOCOLS.md, section 4.
 // Nothing of it leaves the machine.
 package sim
 
@@ -139,7 +139,7 @@ func (h *House) Devices() []*Device { return h.devices }
 // Running returns a channel that is closed once every part of Run has been started.
 func (h *House) Running() <-chan struct{} { return h.running }
 
-// Run has the devices answer until ctx ends. It is called once. It says goodbye for those that were announced and are
+// Run has the devices answer until ctx ends. It is called once. It sends goodbyes for those that were announced and are
 // on, and closes the house.
 func (h *House) Run(ctx context.Context) error {
 	var parts sync.WaitGroup

@@ -63,6 +63,7 @@ func checkSmart(s Spec) error {
 	return checkDefects(s.Defects, smartDefects())
 }
 
+// newSmart makes a SMART device behind KLAP 2 or smart-aes.
 func newSmart(s Spec, log *slog.Logger) *smart {
 	if s.Model == "" {
 		s.Model = map[home.Kind]string{home.Plug: "P110", home.Switch: "S500D", home.Bulb: "L530"}[s.Kind]

@@ -111,6 +111,7 @@ func (p *securePass) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// passSays writes an answer of the outer protocol, which is not encrypted.
 func passSays(w http.ResponseWriter, code int, result map[string]any) {
 	out := map[string]any{"error_code": code}
 	if result != nil {
@@ -123,6 +124,7 @@ func passSays(w http.ResponseWriter, code int, result map[string]any) {
 	_, _ = w.Write(raw)
 }
 
+// handshake answers with the key and the first block of a new session, sealed to the client's RSA key.
 func (p *securePass) handshake(w http.ResponseWriter, pem string) {
 	text, ok := strings.CutPrefix(pem, "-----BEGIN PUBLIC KEY-----\n")
 	text, ok2 := strings.CutSuffix(text, "\n-----END PUBLIC KEY-----\n")
@@ -152,6 +154,7 @@ func (p *securePass) handshake(w http.ResponseWriter, pem string) {
 	passSays(w, 0, map[string]any{"key": sealed})
 }
 
+// request answers an encrypted request. Without the token of a login only login_device is accepted.
 func (p *securePass) request(w http.ResponseWriter, r *http.Request, sealed []byte) {
 	c, err := r.Cookie("TP_SESSIONID")
 	p.mu.Lock()
@@ -197,7 +200,7 @@ func (p *securePass) request(w http.ResponseWriter, r *http.Request, sealed []by
 	passSays(w, 0, map[string]any{"response": s.seal(json.RawMessage(p.answer(r.Context(), plain)))})
 }
 
-// login checks a pair, in the one form that this firmware knows. While it is locked it takes none, and does not say
+// login checks a pair, in the one form that this firmware knows. While it is locked it takes none, and does not state
 // why.
 func (p *securePass) login(username, plain, hashed []byte) (token string, code int) {
 	hex1 := func(s string) []byte {
@@ -232,6 +235,7 @@ func (s *passSession) block() cipher.Block {
 	return b
 }
 
+// open decrypts a request.
 func (s *passSession) open(sealed []byte) ([]byte, bool) {
 	if len(s.key) == 0 || len(sealed) == 0 || len(sealed)%16 != 0 {
 		return nil, false
@@ -245,6 +249,7 @@ func (s *passSession) open(sealed []byte) ([]byte, bool) {
 	return plain[:len(plain)-pad], true
 }
 
+// seal encrypts an answer.
 func (s *passSession) seal(v any) []byte {
 	plain, err := json.Marshal(v)
 	if err != nil {

@@ -78,7 +78,7 @@ type specJSON struct {
 }
 
 // ReadHouse reads a JSON list of devices, each an object with the fields of specJSON, of which kind and protocol must
-// be there. It refuses what it does not know.
+// be there. It refuses unknown fields.
 func ReadHouse(r io.Reader) ([]Spec, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxHouse+1))
 	if err != nil {
@@ -106,6 +106,7 @@ func ReadHouse(r io.Reader) ([]Spec, error) {
 	return specs, errors.Join(errs...)
 }
 
+// readSpec reads one device of a house file.
 func readSpec(raw json.RawMessage) (Spec, error) {
 	var j specJSON
 	d := json.NewDecoder(strings.NewReader(string(raw)))
@@ -156,7 +157,7 @@ func (s Spec) hardware(made net.HardwareAddr) net.HardwareAddr {
 	return made
 }
 
-// check returns what is wrong with a spec, by field.
+// check returns the errors of a spec, by field.
 func (s Spec) check() error {
 	var errs []error
 	p, err := protocolOf(s.Protocol)

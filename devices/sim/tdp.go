@@ -38,7 +38,7 @@ type discoverable interface {
 	statement() tdpStatement
 }
 
-// tdpStatement is what a device says of itself, and what it says to those only who give a key.
+// tdpStatement is the description that a device answers, and the part of it that only clients with a key receive.
 type tdpStatement struct {
 	port   uint16
 	open   map[string]any
@@ -136,7 +136,7 @@ func hide(key *rsa.PublicKey, what map[string]any) (map[string]any, error) {
 	return map[string]any{"sym_schm": "AES", "key": enc(sealed), "data": enc(plain)}, nil
 }
 
-// statement is what all these devices say.
+// statement returns the fields that all these devices state.
 func statement(s Spec, mac net.HardwareAddr, typ, model, username string) map[string]any {
 	id := md5.Sum([]byte("device " + mac.String()))
 	return map[string]any{
@@ -177,7 +177,7 @@ func (d *smart) statement() tdpStatement {
 		encrypt = "AES"
 	}
 	if d.spec.has(Lv1) {
-		lv = 0 // such a device does not say
+		lv = 0 // such a device states none
 	}
 	open["mgt_encrypt_schm"] = webScheme(encrypt, webPort(home.KLAP2.Port()), lv)
 	return tdpStatement{port: tdpPort, open: open}

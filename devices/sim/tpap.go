@@ -30,7 +30,7 @@ type tpap struct {
 	mu       sync.Mutex // guards what follows
 	guard    guard
 	verifier verifier
-	begun    *exchange // the last sign-in that was begun: a share does not say to which it belongs
+	begun    *exchange // the last sign-in that was begun: a share does not name its sign-in
 	sessions map[string]*tpapSession
 	ended    time.Time // when the last session ended, for a device that needs a rest
 }
@@ -42,7 +42,7 @@ type unit interface {
 	told() []string
 }
 
-// verifier is what is stored of a password.
+// verifier is a password as the device stores it.
 type verifier struct {
 	of   pair
 	salt []byte
@@ -158,7 +158,7 @@ func (d *tpap) plug() (socket, error) {
 	return plugWeb(at, d, t)
 }
 
-// about is what a device says of this protocol when it is looked for, and when it is asked.
+// about is the device's description of this protocol, in discovery and in answer to a request.
 func (d *tpap) about() map[string]any {
 	tls := 0
 	if d.spec.Kind == home.Camera {

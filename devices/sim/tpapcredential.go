@@ -45,7 +45,7 @@ func (d *tpap) verify() (verifier, error) {
 // crypt's.
 func prefix(salt []byte) string { return "$5$" + hex.EncodeToString(salt)[:15] + "+$" }
 
-// extraCrypt is how the device says that a password is to be hashed, nil where it does not say.
+// extraCrypt is the device's statement how a password is hashed, nil where it makes none.
 func (d *tpap) extraCrypt(salt []byte) map[string]any {
 	shadow := map[string]any{"passwd_id": 2}
 	switch {
@@ -57,7 +57,7 @@ func (d *tpap) extraCrypt(salt []byte) map[string]any {
 	return map[string]any{"type": "password_shadow", "params": shadow}
 }
 
-// credential is what this firmware makes of what it holds: section 11.4.
+// credential is the form in which this firmware stores its password: section 11.4.
 func (d *tpap) credential(of pair, salt []byte) (string, error) {
 	password := of.password.Reveal()
 	switch {

@@ -90,6 +90,7 @@ type tpapLogin struct {
 	}
 }
 
+// login answers the steps of a sign-in: discover, pake_register, pake_share.
 func (d *tpap) login(raw []byte) any {
 	var q tpapLogin
 	refused := map[string]any{"error_code": d.code(camBadShape, -1008)}
@@ -109,6 +110,7 @@ func (d *tpap) login(raw []byte) any {
 	return refused
 }
 
+// register answers the first step of SPAKE2+ with the device's share.
 func (d *tpap) register(q tpapLogin) any {
 	username, _ := d.unit.holds()
 	admin := md5.Sum([]byte("admin"))
@@ -143,6 +145,7 @@ func (d *tpap) register(q tpapLogin) any {
 	return map[string]any{"error_code": 0, "result": result}
 }
 
+// share answers the second step. A wrong proof of the client is a wrong sign-in, and counts.
 func (d *tpap) share(q tpapLogin) any {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -95,6 +95,7 @@ func (d *AES) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }
 
+// rekey signs in with the old credential, sets the new one, and signs in with the new one.
 func (d *AES) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
 		return failure.ErrNoPassword
