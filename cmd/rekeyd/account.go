@@ -195,8 +195,8 @@ rekeyd status prints there:
 
   rekeyd login EMAIL --account-url https://HOST:7354#sha256=FINGERPRINT
 
-With --provider tplink it is an account at TP-Link's own cloud, that of the Kasa and Tapo apps. That cloud tells
-this hub no new password: after a reset give it once, with the same command. Where it asks for a second factor
+With --provider tplink it is an account at TP-Link's own cloud, that of the Kasa and Tapo apps. That cloud does
+not report a new password: after a reset give it once, with the same command. Where it asks for a second factor
 it sends a code by e-mail, which is asked for on the terminal. With --code-stdin it is the line after the password on
 standard input. It is no argument, as other users of this machine can see those.`,
 	}

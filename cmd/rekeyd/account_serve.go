@@ -38,10 +38,10 @@ func newAccountServe() *cobra.Command {
 		Use: "serve", Short: "Run the account service, with its website and API, without a house",
 		Args: terminal.Args(cobra.NoArgs),
 		Long: `Run the account service on its own: its website, its API, and the MQTT broker that its hubs meet
-at. The first line on standard output says where it is. A hub elsewhere is started with
+at. The first line on standard output is its URL. A hub elsewhere is started with
 rekeyd run --account-url URL  and signed in with  rekeyd login EMAIL. Hubs on other machines have to reach
 the broker: --broker-listen opens it to them, and they find it at the host of --base-url, or where
---hub-broker says.
+--hub-broker names it.
 
 Mail goes over --smtp, or to files in --mail-dir; with both, files are what --smtp did not take.
 

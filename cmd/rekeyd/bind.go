@@ -213,7 +213,7 @@ func newRekey() *cobra.Command {
 		Use:   "rekey [DEVICE…]",
 		Short: "Look at devices now, all that are not current where none is named, and move those that can be",
 		Long: `Look at devices now, whatever pause they are in, all that are not current where none is named,
-and move those that can be moved. rekeyd does that by itself; this is for whoever does not want to wait.
+and move those that can be moved. rekeyd does that by itself; this command does it at once.
 
 After you reported that somebody else may know your old password, a device that proves an old one waits: whoever knows
 that password and takes the device's address would receive the new one. Name the devices that are safe, or give --all.`,

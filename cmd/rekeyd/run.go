@@ -30,7 +30,7 @@ func newRun() *cobra.Command {
 		Use: "run", Short: "Run the daemon: find devices, and keep those that are bound on the newest password",
 		Args: terminal.Args(cobra.NoArgs),
 		Long: `Run the daemon. It looks for devices on the interfaces given (every multicast interface that is
-up, loopback left out), and brings its own account service and MQTT broker unless it is told of others.
+up, loopback left out), and runs its own account service and MQTT broker unless others are named.
 Devices in another subnet, which no broadcast reaches, are found at their --target.
 
 Mail of the embedded account service goes over --smtp, or to files in --mail-dir; with both, files are what

@@ -60,7 +60,7 @@ func simulated(count, house, username, password string) ([]sim.Spec, error) {
 	case (count == "") == (house == ""):
 		return nil, errors.New("say what devices, with --count or with --house")
 	case house != "" && (username != "" || password != ""):
-		return nil, errors.New("--username and --password go with --count: a house file says it for each device")
+		return nil, errors.New("--username and --password go with --count: a house file has them for each device")
 	case house != "":
 		f, err := os.Open(house)
 		if err != nil {
