@@ -191,7 +191,7 @@ func (r *Rekeyer) take(now time.Time, n int) (next time.Time, jobs []job) {
 			m.repeat = true
 		}
 		if j.unbound {
-			r.unbound.done(j.addr, true, now)
+			r.unbound.cancel(j.addr)
 		}
 	}
 	return now.Add(time.Hour), jobs // the end of a job pokes

@@ -100,6 +100,13 @@ func (u *unbound) pop(now time.Time) (id home.DeviceID, addr netip.Addr, ok bool
 	return "", addr, false
 }
 
+// cancel takes back a pop: the job does not begin.
+func (u *unbound) cancel(addr netip.Addr) {
+	u.busy--
+	u.addrs[addr].busy = false
+	u.plan(addr)
+}
+
 // done ends a job and leaves its address.
 func (u *unbound) done(addr netip.Addr, answered bool, now time.Time) {
 	u.busy--
