@@ -14,6 +14,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// newRegister returns the command that registers an account, over the JSON API of the account service. No daemon is
+// needed, except to find the service.
 func newRegister() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "register EMAIL",
@@ -50,6 +52,8 @@ func newRegister() *cobra.Command {
 	return c
 }
 
+// newActivate returns the command that activates a registered account. The link names the service, unless it is the one
+// of the daemon on this machine.
 func newActivate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "activate", Short: "Activate a registered account with the link from the mail", Args: noSecrets("the link"),
@@ -82,6 +86,8 @@ not show it; --stdin reads it from standard input. It is no argument: other user
 	return c
 }
 
+// newForgot returns the command that asks for a reset mail. The service answers the same for every address, after the
+// same time.
 func newForgot() *cobra.Command {
 	c := &cobra.Command{
 		Use: "forgot EMAIL", Short: "Ask for the mail that resets a forgotten password",
@@ -117,6 +123,8 @@ read the mails of a daemon without a mail server sees the path of the mail.`,
 	return c
 }
 
+// newReset returns the command that sets a new password with a mailed link. It sends the password only to the
+// configured service, or to one that the person has confirmed: a forged mail can lead elsewhere.
 func newReset() *cobra.Command {
 	c := &cobra.Command{
 		Use: "reset", Short: "Set a new password with the link, or the code, from the mail", Args: noSecrets("the link"),
@@ -183,6 +191,8 @@ func emailOrPair(c *cobra.Command, as []string) error {
 	return nil
 }
 
+// newLogin returns the command that signs the hub in. The daemon does it, not this process: the credential goes through
+// the control socket and stays in the daemon's vault.
 func newLogin() *cobra.Command {
 	c := &cobra.Command{
 		Use: "login [EMAIL]", Short: "Sign this hub in to an account", Args: terminal.Args(emailOrPair),

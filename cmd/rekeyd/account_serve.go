@@ -20,6 +20,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// newAccount returns the parent of account serve. The owner's own commands stand one level higher, because a hub with
+// an embedded service needs them too.
 func newAccount() *cobra.Command {
 	c := &cobra.Command{
 		Use: "account", Short: "The account service on its own", Args: terminal.Args(cobra.NoArgs),
@@ -33,6 +35,7 @@ The commands of an account's owner are one step higher: register, activate, logi
 	return c
 }
 
+// newAccountServe returns the command that runs the account service without a hub.
 func newAccountServe() *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the account service, with its website and API, without a house",
@@ -157,6 +160,7 @@ func accountFlags(c *cobra.Command, listenFlag, baseFlag string) *accountOptions
 	return m
 }
 
+// log returns the logger of the program, on standard error.
 func (m *accountOptions) log(c *cobra.Command) *slog.Logger {
 	level := slog.LevelInfo
 	if m.verbose {

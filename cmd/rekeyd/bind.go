@@ -15,6 +15,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// newBind returns the command that binds devices and records the owner's consents. Binding sends no password: the
+// engine moves devices later, as the rule of daemon/DESIGN.md, section 6, allows.
 func newBind() *cobra.Command {
 	c := &cobra.Command{
 		Use: "bind DEVICE…", Short: "Bind devices to your account, so that they are kept on its newest password",
@@ -192,6 +194,7 @@ func inCommand(rows []daemon.Row) []string {
 	return names
 }
 
+// newUnbind returns the command that removes bindings, with their consents. bind --all leaves such devices out.
 func newUnbind() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "unbind DEVICE…",
@@ -208,6 +211,7 @@ func newUnbind() *cobra.Command {
 	return c
 }
 
+// newRekey returns the command that has the engine probe and move devices now.
 func newRekey() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rekey [DEVICE…]",

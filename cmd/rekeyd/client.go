@@ -23,6 +23,7 @@ type hub struct {
 	http  *http.Client
 }
 
+// dialHub returns a client of the daemon whose state is in this directory. It connects with each call.
 func dialHub(state string) *hub {
 	var d net.Dialer
 	return &hub{state: state, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{
@@ -82,6 +83,7 @@ func (h *hub) call(ctx context.Context, method, path string, in, out any) error 
 	return nil
 }
 
+// errNotRunning is home.ErrUnavailable with the state directory, which may be the wrong one.
 func errNotRunning(state string) error {
 	return fmt.Errorf("it does not run with the state in %s: %w", state, home.ErrUnavailable)
 }

@@ -17,6 +17,7 @@ import (
 // manyPasswords is how many lines are read; the vault takes fewer.
 const manyPasswords = 100
 
+// newImport returns the command that adds earlier passwords to the vault. They have no epoch: their order is unknown.
 func newImport() *cobra.Command {
 	c := &cobra.Command{
 		Use: "import", Short: "Add earlier passwords of your account that you remember", Args: terminal.Args(cobra.NoArgs),

@@ -17,6 +17,8 @@ import (
 // fileFlags are the options of rekeyd run that name a file which it reads at its start.
 var fileFlags = []string{"broker-password-file", "passphrase-file", "policy", "smtp-password-file", "tls"}
 
+// newInstall returns the command that writes what a service manager needs. It starts nothing: the commands for that are
+// printed, so that the owner sees them.
 func newInstall() *cobra.Command {
 	c := &cobra.Command{
 		Use: "install [-- OPTION...]", Short: "Have systemd, or OpenWrt, start the daemon at every boot",

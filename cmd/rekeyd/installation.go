@@ -62,6 +62,8 @@ func (i *installation) binary(printOnly bool) (string, error) {
 	return "", &home.Error{Op: "install", Err: fmt.Errorf(place.reason, filepath.Dir(path)), Hint: hint}
 }
 
+// systemd writes the unit and the key of the vault, or prints the unit. The key is a systemd credential: only root and
+// the running unit can read it.
 func (i *installation) systemd(printOnly bool) error {
 	state := filepath.Join(i.root, supervisor.SystemdState)
 	_, err := os.Stat(filepath.Join(state, "vault.key"))

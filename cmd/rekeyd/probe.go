@@ -14,6 +14,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// newProbe returns the command that probes devices now. A probe changes nothing; where the protocol needs a sign-in, it
+// counts against the device's budget.
 func newProbe() *cobra.Command {
 	c := &cobra.Command{
 		Use: "probe [DEVICE…]", Short: "Ask devices which password they hold, and change nothing",

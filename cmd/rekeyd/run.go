@@ -25,6 +25,7 @@ const (
 	defaultBroker  = "127.0.0.1:7355"
 )
 
+// newRun returns the daemon: a hub, and the account service with its broker unless --account-url names another one.
 func newRun() *cobra.Command {
 	c := &cobra.Command{
 		Use: "run", Short: "Run the daemon: find devices, and keep those that are bound on the newest password",

@@ -17,6 +17,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// newStatus returns the command that prints the account and the bound devices. It works without a daemon, from the
+// store.
 func newStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "Show the account, the link, and how far every bound device is",
@@ -66,6 +68,7 @@ func newStatus() *cobra.Command {
 	return c
 }
 
+// newDevices returns the command that prints every device that was found, bound or not.
 func newDevices() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "devices",
@@ -121,6 +124,7 @@ func printListed(w io.Writer, s daemon.Status) error {
 	return err
 }
 
+// newHistory returns the command that prints the events of the hub. It works without a daemon, from the store.
 func newHistory() *cobra.Command {
 	c := &cobra.Command{Use: "history", Short: "Show what happened, newest first", Args: terminal.Args(cobra.NoArgs)}
 	asJSON := c.Flags().Bool("json", false, "print a JSON list")
@@ -164,6 +168,7 @@ func newHistory() *cobra.Command {
 	return c
 }
 
+// newVersion returns the command that prints the version.
 func newVersion() *cobra.Command {
 	c := &cobra.Command{Use: "version", Short: "Print the version", Args: terminal.Args(cobra.NoArgs)}
 	asJSON := c.Flags().Bool("json", false, "print a JSON object")

@@ -296,6 +296,7 @@ func (h *Hub) states() []cloudlink.DeviceState {
 	return states
 }
 
+// stateOfRow returns the published state of a device: no e-mail address, no address, no secret.
 func stateOfRow(r daemon.Row) cloudlink.DeviceState {
 	return cloudlink.DeviceState{
 		ID: string(

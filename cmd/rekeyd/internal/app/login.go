@@ -88,6 +88,8 @@ func (h *Hub) expose() error {
 	return h.store.Expose(a.ID, next)
 }
 
+// enrol enrols the hub with a pairing word. password is zero for a word from the account's page: the service then sends
+// the newest credential in a grant, where it has it.
 func (h *Hub) enrol(ctx context.Context, p pairing.Pairing, email string, password home.Secret) error {
 	if err := h.link.Enrol(ctx, p, email, password); err != nil {
 		return err

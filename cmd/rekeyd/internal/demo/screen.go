@@ -27,6 +27,7 @@ type screen struct {
 	n     int
 }
 
+// newScreen returns a screen that draws on a terminal, and prints plain lines to anything else.
 func newScreen(w io.Writer, verbose bool) *screen {
 	f, ok := w.(*os.File)
 	return &screen{w: w, live: ok && !verbose && term.IsTerminal(int(f.Fd()))}
@@ -88,6 +89,7 @@ func (s *screen) end() {
 	s.erase()
 }
 
+// table prints devices for good: it is not redrawn.
 func (s *screen) table(rows []daemon.Row) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -36,6 +36,8 @@ type stage struct {
 	show    *screen
 }
 
+// newStage makes the daemon with its account service and the mailbox, all on loopback, with state in a temporary
+// directory. build adds the house.
 func newStage(o demoOptions) (_ *stage, err error) {
 	s := &stage{o: o, log: slog.New(slog.DiscardHandler), changed: make(chan struct{}, 1)}
 	if o.verbose {

@@ -220,6 +220,7 @@ func (s *stage) forget(ctx context.Context, client *v1.Client) (string, error) {
 	return link, err
 }
 
+// reset sets the new password with a mailed link, as the page of a door does.
 func (s *stage) reset(ctx context.Context, link string, pw home.Secret) error {
 	base, token, err := app.SplitLink(link)
 	if err != nil {
