@@ -9,12 +9,11 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// After a reset of a large house one full sign-in follows another. The next one is read, proven and signed while the
-// service works on the one before. It is sent when that one is answered, and discarded where anything else was signed
+// After a reset of a large house one sign-in follows another. The one behind a full one is read, proven and signed while
+// the service works on that. It is sent when the full one is answered, and discarded where anything else was signed
 // since, or the epoch is another: its errands are still in the store.
 
-// prepare signs the sign-in that follows sent, where a whole batch waits. Fewer devices are sent later, with those that
-// come until then.
+// prepare signs the sign-in that follows a full one, of the errands that wait behind it.
 func (l *Link) prepare(now time.Time, a home.Account, sent *request) error {
 	if sent.kind != home.ErrandSignIn {
 		return nil
@@ -26,25 +25,22 @@ func (l *Link) prepare(now time.Time, a home.Account, sent *request) error {
 		taken[keyOf(e)] = true
 	}
 	full, refused := len(sent.errands) == size, l.requestsRefused
-	n := len(l.deferred) + len(taken) + size
 	l.mu.Unlock()
 	if !full {
 		return nil
 	}
-	waiting, err := l.o.Store.Errands(n)
+	waiting, err := l.o.Store.ErrandsAfter(sent.last, size)
 	if err != nil {
 		return err
 	}
-	batch := l.pick(now, slices.DeleteFunc(waiting, func(e home.Errand) bool { return taken[keyOf(e)] }))
+	batch, last := l.pick(now, slices.DeleteFunc(waiting, func(e home.Errand) bool { return taken[keyOf(e)] }))
 	devices := slices.Sorted(maps.Keys(batch))
-	if len(devices) < size {
+	if len(devices) == 0 || last.Kind != sent.kind || uint64(last.Epoch) != sent.epoch {
 		return nil
 	}
-	lead := batch[devices[0]]
-	if lead.Kind != sent.kind || uint64(lead.Epoch) != sent.epoch {
-		return nil
+	r := &request{
+		kind: last.Kind, account: sent.account, service: sent.service, epoch: sent.epoch, errands: batch, last: last,
 	}
-	r := &request{kind: lead.Kind, account: sent.account, service: sent.service, epoch: sent.epoch, errands: batch}
 	k, err := l.signInKeys(a, r, devices)
 	if err != nil || !k.complete() || len(k.bindings) < len(devices) {
 		return err

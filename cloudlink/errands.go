@@ -37,14 +37,15 @@ func (l *Link) sendErrands(now time.Time, a home.Account) error {
 		return err
 	}
 	waiting = slices.DeleteFunc(waiting, func(e home.Errand) bool { return committing[keyOf(e)] })
-	batch := l.pick(now, waiting)
+	batch, last := l.pick(now, waiting)
 	if len(batch) == 0 {
 		return nil
 	}
 	devices := slices.Sorted(maps.Keys(batch))
-	lead := batch[devices[0]]
-	r := &request{kind: lead.Kind, account: string(a.ID), service: serviceOf(a), epoch: uint64(lead.Epoch), errands: batch}
-	send := messages[string(lead.Kind)].send
+	r := &request{
+		kind: last.Kind, account: string(a.ID), service: serviceOf(a), epoch: uint64(last.Epoch), errands: batch, last: last,
+	}
+	send := messages[string(last.Kind)].send
 	if send == nil {
 		return l.o.Store.Answered(slices.Collect(maps.Values(batch))) // of a version that knew more
 	}
@@ -73,24 +74,20 @@ func (l *Link) batch(k home.ErrandKind) int {
 	return wire.MaxDevices
 }
 
-// pick returns the oldest errand that is not deferred, with others of its kind and epoch.
-func (l *Link) pick(now time.Time, waiting []home.Errand) map[string]home.Errand {
+// pick returns the oldest errand that is not deferred, with others of its kind and epoch, and the last of these.
+func (l *Link) pick(now time.Time, waiting []home.Errand) (batch map[string]home.Errand, last home.Errand) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	batch := map[string]home.Errand{}
-	var lead home.Errand
+	batch = make(map[string]home.Errand, len(waiting))
 	for _, e := range waiting {
 		if now.Before(l.deferred[keyOf(e)].until) {
 			continue
 		}
-		if len(batch) == 0 {
-			lead = e
-		}
-		if e.Kind == lead.Kind && e.Epoch == lead.Epoch && len(batch) < l.batch(e.Kind) {
-			batch[string(e.Device)] = e
+		if len(batch) == 0 || e.Kind == last.Kind && e.Epoch == last.Epoch && len(batch) < l.batch(e.Kind) {
+			batch[string(e.Device)], last = e, e
 		}
 	}
-	return batch
+	return batch, last
 }
 
 // rest defers errands that the service refused: for a second, then longer each time, up to ten minutes.

@@ -46,6 +46,8 @@ type Epochs interface {
 // Outbox holds the errands: what the service has not acknowledged yet.
 type Outbox interface {
 	Errands(max int) ([]home.Errand, error) // oldest first
+	// ErrandsAfter returns those behind the one of e's kind and device; from the oldest on where none of it waits.
+	ErrandsAfter(e home.Errand, max int) ([]home.Errand, error)
 	Queue([]home.Errand) error
 	Answered([]home.Errand) error
 	// SignedIn records sessions.

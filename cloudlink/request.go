@@ -20,6 +20,7 @@ type request struct {
 	service  string
 	epoch    uint64
 	errands  map[string]home.Errand // by device; those still to be answered
+	last     home.Errand            // of them in the store's order
 	proofs   map[string][]byte      // of a sign-in, by device: the service's, as it has to be
 	seal     home.Secret            // of an acknowledgement and an enrolment: seed of the sealing key that it announces
 	raw      []byte                 // as it was signed: a repetition is the same bytes

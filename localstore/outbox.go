@@ -90,10 +90,17 @@ func (s *Store) Queue(es []home.Errand) error {
 var errEnough = errors.New("enough")
 
 // Errands returns up to n waiting errands, oldest first.
-func (s *Store) Errands(n int) ([]home.Errand, error) {
-	return boltfile.View(s.file, func(tx *bbolt.Tx) ([]home.Errand, error) {
-		var es []home.Errand
-		err := boltfile.Each(queue.bucket(tx), nil, func(_ []byte, r errandRecord) error {
+func (s *Store) Errands(n int) ([]home.Errand, error) { return s.ErrandsAfter(home.Errand{}, n) }
+
+// ErrandsAfter returns up to n errands that wait behind the one of e's kind and device, oldest first; where none of it
+// waits, from the oldest on.
+func (s *Store) ErrandsAfter(e home.Errand, n int) ([]home.Errand, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (es []home.Errand, err error) {
+		var from []byte
+		if at := outboxIndex(tx).Get(errandKey(e.Kind, e.Device)); at != nil {
+			from = boltfile.Key(boltfile.Number(at) + 1)
+		}
+		err = boltfile.From(queue.bucket(tx), from, func(_ []byte, r errandRecord) error {
 			if len(es) >= n {
 				return errEnough
 			}

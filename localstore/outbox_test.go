@@ -41,6 +41,17 @@ func TestErrandsWaitInOrderUntilAnswered(t *testing.T) {
 	if es, err := s.Errands(0); err != nil || len(es) != 0 {
 		t.Fatalf("%v, %v", es, err)
 	}
+	for i, after := range first { // by kind and device: the third was replaced
+		if es, err := s.ErrandsAfter(after, 9); err != nil || len(es) != len(first)-1-i {
+			t.Fatalf("after %v: %v, %v", after, es, err)
+		}
+	}
+	if es, err := s.ErrandsAfter(first[0], 1); err != nil || len(es) != 1 || es[0] != first[1] {
+		t.Fatalf("one after the first: %v, %v", es, err)
+	}
+	if es, err := s.ErrandsAfter(e(home.ErrandBind, back, 0, 0), 9); err != nil || len(es) != len(first) {
+		t.Fatalf("after one that does not wait: %v, %v", es, err)
+	}
 	// What was replaced since it was sent stays; so does one of the same epoch that was queued later.
 	must(t, s.Answered(first))
 	equal(t, "waiting", errands(t, s), []string{"sign-in " + string(front) + " 2"})

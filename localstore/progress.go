@@ -173,11 +173,13 @@ func (s *Store) Retry(ids []home.DeviceID) error {
 // A device that does not hold the epoch, or is not bound any more, is skipped.
 func (s *Store) SignedIn(id home.AccountID, e home.Epoch, ids []home.DeviceID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
-		if _, err := accountOf(tx, id); err != nil {
+		a, err := accountOf(tx, id)
+		if err != nil {
 			return err
 		}
 		for _, d := range ids {
-			if queuedAt(tx, home.ErrandSignIn, d) <= e {
+			// No sign-in of a later epoch than the account's is ever queued, so most errands need not be read.
+			if a.Epoch <= e || queuedAt(tx, home.ErrandSignIn, d) <= e {
 				if err := dequeue(tx, home.ErrandSignIn, d); err != nil {
 					return err
 				}

@@ -68,7 +68,8 @@ func TestASessionEndsItsErrandInTheSameTransaction(t *testing.T) {
 	if left() != 1 {
 		t.Fatal("no sign-in waits")
 	}
-	must(t, s.Queue([]home.Errand{{Kind: home.ErrandSignIn, Device: front, Epoch: 2}}))
+	must(t, fillBegin(s, 2))
+	must(t, observeErr(s, front, home.Verdict{State: home.Current, Epoch: 2}))
 	must(t, s.SignedIn(acct, 1, []home.DeviceID{front}))
 	if left() != 1 {
 		t.Error("the session of epoch 1 ended the errand of epoch 2")

@@ -266,6 +266,13 @@ func (m *memory) Errands(n int) ([]home.Errand, error) {
 	return es[:min(n, len(es))], nil
 }
 
+func (m *memory) ErrandsAfter(e home.Errand, n int) ([]home.Errand, error) {
+	es := m.read().Errands
+	i := slices.IndexFunc(es, func(o home.Errand) bool { return o.Kind == e.Kind && o.Device == e.Device })
+	es = es[i+1:]
+	return es[:min(n, len(es))], nil
+}
+
 func (m *memory) Queue(es []home.Errand) error {
 	return m.change(func(s *state) error {
 		for _, e := range es {

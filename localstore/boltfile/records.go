@@ -37,8 +37,17 @@ func Get[T any](b *bbolt.Bucket, key []byte) (v T, ok bool, err error) {
 // Each calls do with every record whose key begins with prefix, in the order of the keys. do must not change the
 // bucket; an error ends the walk.
 func Each[T any](b *bbolt.Bucket, prefix []byte, do func(key []byte, v T) error) error {
+	return walk(b, prefix, prefix, do)
+}
+
+// From is Each for the records from a key on.
+func From[T any](b *bbolt.Bucket, key []byte, do func(key []byte, v T) error) error {
+	return walk(b, key, nil, do)
+}
+
+func walk[T any](b *bbolt.Bucket, from, prefix []byte, do func(key []byte, v T) error) error {
 	c := b.Cursor()
-	for k, raw := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, raw = c.Next() {
+	for k, raw := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, raw = c.Next() {
 		if raw == nil {
 			continue // a bucket
 		}
