@@ -23,7 +23,7 @@ import (
 
 // newestFormat is the number of migrations. testdata has a file of each format, made with fill by the program of its
 // time.
-const newestFormat = 4
+const newestFormat = 5
 
 var makeGolden = flag.Bool("golden", false, "write the golden file of the newest format, where there is none")
 

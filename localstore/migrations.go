@@ -59,6 +59,14 @@ var migrations = []func(*bbolt.Tx) error{
 		return err
 	},
 	consentPerBinding,
+	// Format 5: a binding leaves out what is zero.
+	func(tx *bbolt.Tx) error {
+		bound, err := bindings.all(tx)
+		for _, b := range bound {
+			err = errors.Join(err, bindings.put(tx, string(b.Device), b))
+		}
+		return err
+	},
 }
 
 // consentPerBinding is format 4: the consent to passwords in the clear was one for the whole account. Where it was

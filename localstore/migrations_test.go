@@ -1,6 +1,7 @@
 package localstore
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"path/filepath"
@@ -83,6 +84,20 @@ var cases = []struct {
 				if c.Protocol != want || want != "" && c.Addr.String() != "192.0.2.7" || !b.Consents.FreshUntil.IsZero() {
 					t.Errorf("%s has the consents %+v", b.Device, b.Consents)
 				}
+			}
+		},
+	},
+	{
+		before: func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte("bindings")).Put([]byte("a"), []byte(
+				`{"Device":"a","CloudEpoch":0,"Verdict":{"State":"stale","Detail":""},"Tries":2,"Next":"0001-01-01T00:00:00Z"}`,
+			))
+		},
+		after: func(t *testing.T, tx *bbolt.Tx) {
+			b, _, err := bindings.get(tx, "a")
+			raw := tx.Bucket([]byte("bindings")).Get([]byte("a"))
+			if err != nil || b.Tries != 2 || b.Verdict.State != home.Stale || bytes.Contains(raw, []byte("Next")) {
+				t.Errorf("%+v, %v, from %s", b, err, raw)
 			}
 		},
 	},

@@ -49,24 +49,25 @@ func (r accountRecord) home() home.Account {
 
 type verdictRecord struct {
 	State  string    `json:"State"`
-	Epoch  uint64    `json:"Epoch"`
-	Until  time.Time `json:"Until"`
-	Detail string    `json:"Detail"`
+	Epoch  uint64    `json:"Epoch,omitzero"`
+	Until  time.Time `json:"Until,omitzero"`
+	Detail string    `json:"Detail,omitzero"`
 }
 
-// bindingRecord is home.Binding. Its consents are flat, as they were added one by one.
+// bindingRecord is home.Binding. Its consents are flat, as they were added one by one. It leaves out what is zero, as
+// most of it is: a house writes all of its bindings twice at each epoch.
 type bindingRecord struct {
 	Device      string        `json:"Device"`
 	Account     string        `json:"Account"`
-	DeviceEpoch uint64        `json:"DeviceEpoch"`
-	CloudEpoch  uint64        `json:"CloudEpoch"`
+	DeviceEpoch uint64        `json:"DeviceEpoch,omitzero"`
+	CloudEpoch  uint64        `json:"CloudEpoch,omitzero"`
 	Verdict     verdictRecord `json:"Verdict"`
 	Since       time.Time     `json:"Since"`
-	Tries       int           `json:"Tries"`
-	Next        time.Time     `json:"Next"`
-	Moved       time.Time     `json:"Moved"`
-	Locked      time.Time     `json:"Locked"`
-	Reverts     int           `json:"Reverts"`
+	Tries       int           `json:"Tries,omitzero"`
+	Next        time.Time     `json:"Next,omitzero"`
+	Moved       time.Time     `json:"Moved,omitzero"`
+	Locked      time.Time     `json:"Locked,omitzero"`
+	Reverts     int           `json:"Reverts,omitzero"`
 	ProofRank   uint8         `json:"ProofRank,omitempty"`
 
 	FreshUntil        time.Time  `json:"FreshUntil,omitzero"`
