@@ -17,7 +17,7 @@ type readStore struct {
 	reads chan int // how many devices each
 }
 
-func (r readStore) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Secret, error) {
+func (r readStore) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Key, error) {
 	secrets, err := r.Store.BindingSecrets(ids)
 	r.reads <- len(ids)
 	return secrets, err

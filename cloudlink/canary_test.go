@@ -93,7 +93,7 @@ func TestNoSecretIsOnTheBrokerOrInALog(t *testing.T) {
 	bs, err := b.store.BindingSecrets(b.devices)
 	must(t, err)
 	for d, s := range bs {
-		secrets["the binding secret of "+string(d)] = s.Reveal()
+		secrets["the binding secret of "+string(d)] = string(s.Reveal())
 	}
 	mu.Lock()
 	defer mu.Unlock()

@@ -27,7 +27,7 @@ func (l *Link) sendBind(now time.Time, a home.Account, r *request, devices []str
 	b := &wire.Bind{Account: r.account}
 	var plain []byte
 	for _, d := range bound {
-		secret := []byte(secrets[d.ID].Reveal())
+		secret := secrets[d.ID].Reveal()
 		if d.Protocol == home.Native {
 			secret = make([]byte, 32) // a native device brings its own
 		}
@@ -94,7 +94,7 @@ func (l *Link) sendSignIn(now time.Time, a home.Account, r *request, devices []s
 type signInKeys struct {
 	nonce    []byte // the service's
 	secret   home.Secret
-	bindings map[home.DeviceID]home.Secret // of those devices that are bound
+	bindings map[home.DeviceID]home.Key // of those devices that are bound
 }
 
 func (k signInKeys) complete() bool { return !k.secret.IsZero() && len(k.nonce) > 0 }

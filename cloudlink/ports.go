@@ -23,7 +23,7 @@ type Vault interface {
 	// Account returns home.ErrNoAccount before the member has joined one.
 	Account() (home.Account, error)
 	Credentials(home.AccountID) ([]home.Credential, error) // newest first
-	BindingSecrets([]home.DeviceID) (map[home.DeviceID]home.Secret, error)
+	BindingSecrets([]home.DeviceID) (map[home.DeviceID]home.Key, error)
 	// Bound returns those of the devices that are bound, for the service to list them.
 	Bound([]home.DeviceID) ([]home.Device, error)
 	// ProofRanks returns the strongest proof recorded for the binding of each; 0 for none yet.

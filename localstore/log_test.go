@@ -53,7 +53,7 @@ func TestNoSecretIsSaid(t *testing.T) {
 	works(err)
 	bound, err := s.BindingSecrets([]home.DeviceID{"mac-1"})
 	works(err)
-	secrets = append(secrets, keys.Sign.Reveal(), keys.Seal.Reveal(), bound["mac-1"].Reveal())
+	secrets = append(secrets, keys.Sign.Reveal(), keys.Seal.Reveal(), string(bound["mac-1"].Reveal()))
 	held, err := s.Credentials("a")
 	works(err)
 	for _, v := range []any{s, keys, held, bound} {

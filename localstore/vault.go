@@ -163,9 +163,9 @@ func neededEpochs(tx *bbolt.Tx) (needed map[home.Epoch]bool, ok bool, err error)
 func bindKey(id home.DeviceID) []byte { return []byte("bind/" + string(id)) }
 
 // BindingSecrets returns the binding secrets of those devices that are bound.
-func (s *Store) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Secret, error) {
-	return boltfile.View(s.file, func(tx *bbolt.Tx) (map[home.DeviceID]home.Secret, error) {
-		secrets := make(map[home.DeviceID]home.Secret, len(ids))
+func (s *Store) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Key, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (map[home.DeviceID]home.Key, error) {
+		secrets := make(map[home.DeviceID]home.Key, len(ids))
 		for _, id := range ids {
 			key := bindKey(id)
 			box := tx.Bucket(bVault).Get(key)
@@ -176,7 +176,7 @@ func (s *Store) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Secr
 			if err != nil {
 				return nil, err
 			}
-			secrets[id] = home.SecretBytes(plain)
+			secrets[id] = home.KeyBytes(plain)
 		}
 		return secrets, nil
 	})

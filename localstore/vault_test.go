@@ -112,7 +112,7 @@ func TestNoSecretIsInTheClear(t *testing.T) {
 	secrets, err := s.BindingSecrets([]home.DeviceID{front})
 	must(t, err)
 	canaries["signing seed"], canaries["sealing seed"] = keys.Sign.Reveal(), keys.Seal.Reveal()
-	canaries["binding secret"] = secrets[front].Reveal()
+	canaries["binding secret"] = string(secrets[front].Reveal())
 	var copied bytes.Buffer
 	must(t, s.Snapshot(&copied))
 	must(t, s.Close())

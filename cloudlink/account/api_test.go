@@ -108,7 +108,7 @@ func TestCamerasOfTheNCClassAreForTheirOwnApp(t *testing.T) {
 	c.register()
 	token := c.signIn()
 	hub, _ := c.hub(c.pair(token))
-	secrets := []home.Secret{home.SecretBytes(wire.NewSeed()), home.SecretBytes(wire.NewSeed())}
+	secrets := []home.Key{home.KeyBytes(wire.NewSeed()), home.KeyBytes(wire.NewSeed())}
 	hub.bind(
 		[]wire.Device{
 			{ID: "cam", Kind: "camera", Protocol: "nc", Model: "NC250"},

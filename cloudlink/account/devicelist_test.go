@@ -16,12 +16,12 @@ func TestDevicesAreListedAsTheVendorListsThem(t *testing.T) {
 	hub, _ := c.hub(c.pair(token))
 	want := map[string]string{}
 	var ds []wire.Device
-	var secrets []home.Secret
+	var secrets []home.Key
 	add := func(p home.Protocol, k home.Kind, deviceType string) {
 		id := string(p) + "-" + string(k)
 		want[id] = deviceType
 		ds = append(ds, wire.Device{ID: id, Kind: string(k), Protocol: string(p), Name: "lämp " + id})
-		secrets = append(secrets, home.SecretBytes(wire.NewSeed()))
+		secrets = append(secrets, home.KeyBytes(wire.NewSeed()))
 	}
 	for _, p := range []home.Protocol{home.KLAP2, home.SmartAES, home.TapoCam, home.TPAP} {
 		add(p, home.Plug, "SMART.TAPOPLUG")

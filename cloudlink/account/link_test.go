@@ -156,7 +156,7 @@ func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
 	raw, id = hub.raw(&wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}})
 	hub.publish(raw)
 	want[*wire.Receipt](t, hub.next(id))
-	other.bind([]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Secret{gs[0].secret})
+	other.bind([]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Key{gs[0].secret})
 	hub.publish(raw)
 	if r := want[*wire.Receipt](t, hub.next(id)); len(r.Refused) != 0 {
 		t.Errorf("repeated: %+v", r)
@@ -317,7 +317,7 @@ func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 
 	// Both accounts can bind a device of the same ID. To each it is its own.
 	bound := other.bind(
-		[]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Secret{home.SecretBytes(wire.NewSeed())},
+		[]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Key{home.KeyBytes(wire.NewSeed())},
 	)
 	if r := want[*wire.Receipt](t, bound); len(r.Refused) != 0 {
 		t.Errorf("binding was blocked by another account: %+v", r)
@@ -333,7 +333,7 @@ func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 
 	// Another hub of the same account takes a device over, and then the first no longer speaks for it.
 	second, _ := c.hub(c.pair(token))
-	taken := second.bind([]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Secret{gs[0].secret})
+	taken := second.bind([]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Key{gs[0].secret})
 	if r := want[*wire.Receipt](t, taken); len(r.Refused) != 0 {
 		t.Fatalf("not taken over: %+v", r)
 	}
@@ -350,9 +350,9 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 	token := c.signIn()
 	hub, _ := c.hub(c.pair(token))
 	cam := c.member(wire.RoleDevice, hub.account)
-	binding := home.SecretBytes(wire.NewSeed())
+	binding := home.KeyBytes(wire.NewSeed())
 	enrol := func() wire.Body {
-		sealed, err := c.s.Identity().Keys.SealTo(wire.SecretInfo(hub.account, cam.id.Name), []byte(binding.Reveal()))
+		sealed, err := c.s.Identity().Keys.SealTo(wire.SecretInfo(hub.account, cam.id.Name), binding.Reveal())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,15 +361,15 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 		return cam.next(id)
 	}
 	refusedWith(t, enrol(), wire.CodeUnknown) // no hub has bound it
-	zeroes := home.SecretBytes(make([]byte, 32))
+	zeroes := home.KeyBytes(make([]byte, 32))
 	camera := []wire.Device{{ID: cam.id.Name, Kind: "camera", Protocol: "native"}}
-	if r := want[*wire.Receipt](t, hub.bind(camera, []home.Secret{zeroes})); len(r.Refused) > 0 {
+	if r := want[*wire.Receipt](t, hub.bind(camera, []home.Key{zeroes})); len(r.Refused) > 0 {
 		t.Fatal(r.Refused)
 	}
 	plugs := []wire.Device{
 		{ID: "plug-0", Kind: "plug", Protocol: "native"}, {ID: "plug-1", Kind: "plug", Protocol: "iot"},
 	}
-	if r := want[*wire.Receipt](t, hub.bind(plugs, []home.Secret{zeroes, zeroes})); len(r.Refused) != 2 {
+	if r := want[*wire.Receipt](t, hub.bind(plugs, []home.Key{zeroes, zeroes})); len(r.Refused) != 2 {
 		t.Fatal("devices without keys or secret were bound")
 	}
 	e := want[*wire.Enrolled](t, enrol())

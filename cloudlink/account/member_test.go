@@ -228,10 +228,10 @@ func (c *cloud) hub(w pairing.Pairing) (*by, home.Secret) {
 
 type gadget struct {
 	id     string
-	secret home.Secret
+	secret home.Key
 }
 
-func (m *by) bind(devices []wire.Device, secrets []home.Secret) wire.Body {
+func (m *by) bind(devices []wire.Device, secrets []home.Key) wire.Body {
 	m.t.Helper()
 	var plain []byte
 	for _, s := range secrets {
@@ -250,11 +250,11 @@ func (m *by) plugs(prefix string, n int) []gadget {
 	var gs []gadget
 	for len(gs) < n {
 		var ds []wire.Device
-		var ss []home.Secret
+		var ss []home.Key
 		for len(gs) < n && len(ds) < 256 {
 			g := gadget{
 				prefix + string(rune('a'+len(gs)/676%26)) + string(rune('a'+len(gs)/26%26)) + string(rune('a'+len(gs)%26)),
-				home.SecretBytes(wire.NewSeed()),
+				home.KeyBytes(wire.NewSeed()),
 			}
 			gs, ss = append(gs, g), append(ss, g.secret)
 			ds = append(ds, wire.Device{ID: g.id, Kind: "plug", Protocol: "iot", Name: "a plug"})

@@ -230,7 +230,7 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 		"reset token":    mailed,
 		"pairing secret": w.Secret.Reveal(), "pairing": w.Reveal(), "first epoch secret": secret.Reveal(),
 		"second epoch secret": in.Secret.Reveal(),
-		"binding secret":      gs[0].secret.Reveal(), "link in the queue": "#t=", "hash": "$argon2id$",
+		"binding secret":      string(gs[0].secret.Reveal()), "link in the queue": "#t=", "hash": "$argon2id$",
 	}
 	places := c.everything()
 	places["the broker"] = []byte(c.carried.String())

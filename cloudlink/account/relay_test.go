@@ -207,7 +207,7 @@ func TestCamerasOfTheNCClassAreForTPCameraOnly(t *testing.T) {
 	hub, _ := c.hub(c.pair(c.signIn()))
 	secret := hub.plugs("plug-", 1)[0].secret
 	ds := []wire.Device{{ID: "nc-1", Kind: "camera", Protocol: "iot", Model: "NC450(UN)", Name: "door"}}
-	if r := want[*wire.Receipt](t, hub.bind(ds, []home.Secret{secret})); len(r.Refused) > 0 {
+	if r := want[*wire.Receipt](t, hub.bind(ds, []home.Key{secret})); len(r.Refused) > 0 {
 		t.Fatal(r.Refused)
 	}
 	for app, sees := range map[string]int{

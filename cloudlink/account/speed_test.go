@@ -16,9 +16,9 @@ func BenchmarkSignIn(b *testing.B) {
 	var gs []gadget
 	for part := range 8 {
 		var ds []wire.Device
-		var ss []home.Secret
+		var ss []home.Key
 		for i := range 256 {
-			g := gadget{fmt.Sprintf("mac-50c7bf%02x%04x", part, i), home.SecretBytes(wire.NewSeed())}
+			g := gadget{fmt.Sprintf("mac-50c7bf%02x%04x", part, i), home.KeyBytes(wire.NewSeed())}
 			gs, ds, ss = append(gs, g), append(ds, wire.Device{ID: g.id, Kind: "plug", Protocol: "iot"}), append(ss, g.secret)
 		}
 		want[*wire.Receipt](b, hub.bind(ds, ss))

@@ -148,8 +148,8 @@ type Members interface {
 type Enrolment struct {
 	Member  Member
 	Seq     uint64
-	Pairing string      // of a hub. An unused pairing accepts any Seq: a hub from a backup counts from there again
-	Secret  home.Secret // binding secret of a device
+	Pairing string   // of a hub. An unused pairing accepts any Seq: a hub from a backup counts from there again
+	Secret  home.Key // binding secret of a device
 	Grant   Grant
 	// At the first enrolment in the account the event is recorded, the mail queued, and the link in it stored.
 	Event  Event

@@ -114,9 +114,9 @@ func (m Member) IsHub() bool { return IsHub(m.Name) }
 type Device struct {
 	wire.Device
 	Account  string
-	Holder   string      // the hub that holds it
-	Secret   home.Secret // of the binding; zero for a device that speaks the link, until it has enrolled
-	SignedIn uint64      // the newest epoch at which it signed in; 0 for none
+	Holder   string   // the hub that holds it
+	Secret   home.Key // of the binding; zero for a device that speaks the link, until it has enrolled
+	SignedIn uint64   // the newest epoch at which it signed in; 0 for none
 	// Revision is of the record that View returned, where its member may sign the device in: SignIn need not read that
 	// record again. 0 for none; a store can leave it so.
 	Revision uint64

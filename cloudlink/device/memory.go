@@ -206,10 +206,10 @@ func (m *memory) Credentials(home.AccountID) ([]home.Credential, error) {
 	return cs, nil
 }
 
-func (m *memory) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Secret, error) {
-	secrets := map[home.DeviceID]home.Secret{}
+func (m *memory) BindingSecrets(ids []home.DeviceID) (map[home.DeviceID]home.Key, error) {
+	secrets := map[home.DeviceID]home.Key{}
 	if slices.Contains(ids, m.self) {
-		secrets[m.self] = home.SecretBytes(m.read().BindingSecret)
+		secrets[m.self] = home.KeyBytes(m.read().BindingSecret)
 	}
 	return secrets, nil
 }

@@ -52,7 +52,7 @@ func BenchmarkProofs(b *testing.B) {
 	s := wire.Attempt{
 		Account: "k3v9d2m7q4xw8z1b", Member: "hub-k3v9d2m7q4xw8z1bk3v9d2m7q4", Device: "mac-50c7bf010203", Epoch: 2,
 		MemberNonce: wire.NewNonce(), ServiceNonce: wire.NewNonce(),
-		EpochSecret: home.SecretBytes(wire.NewSeed()), BindingSecret: home.SecretBytes(wire.NewSeed()),
+		EpochSecret: home.SecretBytes(wire.NewSeed()), BindingSecret: home.KeyBytes(wire.NewSeed()),
 	}
 	b.ReportAllocs()
 	for b.Loop() {

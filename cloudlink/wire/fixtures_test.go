@@ -26,7 +26,7 @@ type cast struct {
 	email, pairing, pairSecret string
 	password                   home.Secret
 	epochSecret                home.Secret
-	plugSecret, deviceSecret   home.Secret
+	plugSecret, deviceSecret   home.Key
 	memberNonce, serviceNonce  []byte
 	probeNonce                 []byte
 	first, second              wire.Notice
@@ -58,7 +58,7 @@ func newCast(t testing.TB) *cast {
 		email: "anna@example.org", password: home.NewSecret("correct horse 7"),
 		pairing: "pairing2222222222222222222", pairSecret: "JBSWY3DPEHPK3PXPJBSWY3DPEH",
 		epochSecret: home.SecretBytes(repeated(0x11)),
-		plugSecret:  home.SecretBytes(repeated(0x22)), deviceSecret: home.SecretBytes(repeated(0x33)),
+		plugSecret:  home.KeyBytes(repeated(0x22)), deviceSecret: home.KeyBytes(repeated(0x33)),
 		memberNonce: repeated(0x44), serviceNonce: repeated(0x55), probeNonce: repeated(0x66),
 		at: 1767225600000, // 2026-01-01
 	}
@@ -108,10 +108,10 @@ func (c *cast) seal(t testing.TB) map[string]sealing {
 		},
 		"secrets of bind": {
 			To: c.service, Info: wire.SecretInfo(c.account, c.hub.Name),
-			Plain: append([]byte(c.plugSecret.Reveal()), make([]byte, 32)...),
+			Plain: append(repeated(0x22), make([]byte, 32)...),
 		},
 		"secret of enrol": {
-			To: c.service, Info: wire.SecretInfo(c.account, c.device.Name), Plain: []byte(c.deviceSecret.Reveal()),
+			To: c.service, Info: wire.SecretInfo(c.account, c.device.Name), Plain: c.deviceSecret.Reveal(),
 		},
 		"relay": {
 			To: c.hub, Info: wire.RelayInfo(c.account, c.service.Name, c.hub.Name, c.plug, id("relay")),

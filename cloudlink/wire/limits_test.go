@@ -198,22 +198,26 @@ func TestShortKeysAndSealsAreRefused(t *testing.T) {
 func TestTheProofsOfASignInCoverEachOfItsParts(t *testing.T) {
 	seen := map[string]string{}
 	for name, change := range map[string]func(*wire.Attempt){
-		"nothing":            func(*wire.Attempt) {},
-		"account":            func(s *wire.Attempt) { s.Account = "x" },
-		"member":             func(s *wire.Attempt) { s.Member = "x" },
-		"device":             func(s *wire.Attempt) { s.Device = "x" },
-		"request":            func(s *wire.Attempt) { s.Request = "x" },
-		"epoch":              func(s *wire.Attempt) { s.Epoch = 1 },
-		"member's nonce":     func(s *wire.Attempt) { s.MemberNonce = []byte("x") },
-		"service's nonce":    func(s *wire.Attempt) { s.ServiceNonce = []byte("x") },
-		"epoch's secret":     func(s *wire.Attempt) { s.EpochSecret = home.NewSecret("x") },
-		"binding secret":     func(s *wire.Attempt) { s.BindingSecret = home.NewSecret("x") },
-		"member and device":  func(s *wire.Attempt) { s.Member, s.Device = "xx", "" },
-		"other way":          func(s *wire.Attempt) { s.Member, s.Device = "", "xx" },
-		"both nonces":        func(s *wire.Attempt) { s.MemberNonce, s.ServiceNonce = []byte("xx"), nil },
-		"nonces other way":   func(s *wire.Attempt) { s.MemberNonce, s.ServiceNonce = nil, []byte("xx") },
-		"secrets' other way": func(s *wire.Attempt) { s.EpochSecret, s.BindingSecret = home.NewSecret("xx"), home.NewSecret("yy") },
-		"secrets one way":    func(s *wire.Attempt) { s.EpochSecret, s.BindingSecret = home.NewSecret("yy"), home.NewSecret("xx") },
+		"nothing":           func(*wire.Attempt) {},
+		"account":           func(s *wire.Attempt) { s.Account = "x" },
+		"member":            func(s *wire.Attempt) { s.Member = "x" },
+		"device":            func(s *wire.Attempt) { s.Device = "x" },
+		"request":           func(s *wire.Attempt) { s.Request = "x" },
+		"epoch":             func(s *wire.Attempt) { s.Epoch = 1 },
+		"member's nonce":    func(s *wire.Attempt) { s.MemberNonce = []byte("x") },
+		"service's nonce":   func(s *wire.Attempt) { s.ServiceNonce = []byte("x") },
+		"epoch's secret":    func(s *wire.Attempt) { s.EpochSecret = home.NewSecret("x") },
+		"binding secret":    func(s *wire.Attempt) { s.BindingSecret = home.KeyBytes([]byte("x")) },
+		"member and device": func(s *wire.Attempt) { s.Member, s.Device = "xx", "" },
+		"other way":         func(s *wire.Attempt) { s.Member, s.Device = "", "xx" },
+		"both nonces":       func(s *wire.Attempt) { s.MemberNonce, s.ServiceNonce = []byte("xx"), nil },
+		"nonces other way":  func(s *wire.Attempt) { s.MemberNonce, s.ServiceNonce = nil, []byte("xx") },
+		"secrets' other way": func(s *wire.Attempt) {
+			s.EpochSecret, s.BindingSecret = home.NewSecret("xx"), home.KeyBytes([]byte("yy"))
+		},
+		"secrets one way": func(s *wire.Attempt) {
+			s.EpochSecret, s.BindingSecret = home.NewSecret("yy"), home.KeyBytes([]byte("xx"))
+		},
 	} {
 		var s wire.Attempt
 		change(&s)

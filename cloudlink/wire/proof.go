@@ -47,18 +47,19 @@ func Equal(a, b []byte) bool { return len(a) > 0 && hmac.Equal(a, b) }
 
 // Attempt is one sign-in of one device: everything that both proofs cover.
 type Attempt struct {
-	Account, Member, Device    string
-	Request                    string // ID of the message
-	Epoch                      uint64
-	MemberNonce, ServiceNonce  []byte
-	EpochSecret, BindingSecret home.Secret // of the epoch, and of the device
+	Account, Member, Device   string
+	Request                   string // ID of the message
+	Epoch                     uint64
+	MemberNonce, ServiceNonce []byte
+	EpochSecret               home.Secret
+	BindingSecret             home.Key // of the device
 }
 
 // Proofs returns the proof of the service and that of the member. Their key takes both secrets: an old binding secret
 // without a grant is worth nothing, and neither is a grant without a binding secret. They differ by a role, so a proof
 // that is sent back to its sender is worth nothing.
 func (a Attempt) Proofs() (service, member []byte) {
-	k := derive([]byte(a.EpochSecret.Reveal()), []byte(a.BindingSecret.Reveal()),
+	k := derive([]byte(a.EpochSecret.Reveal()), a.BindingSecret.Reveal(),
 		"rekeyd/v1/sign-in-key", a.Account, a.Member, a.Device, decimal(a.Epoch))
 	m := hmac.New(sha256.New, k)
 	prove := func(role string) []byte {

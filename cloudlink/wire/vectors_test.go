@@ -177,7 +177,7 @@ func (c *cast) vectors(t testing.TB) vectors {
 		service, member := s.Proofs()
 		v.SignIns = append(v.SignIns, signInVector{
 			s.Account, s.Member, s.Device, s.Request, strconv.FormatUint(s.Epoch, 10), s.MemberNonce, s.ServiceNonce,
-			[]byte(s.EpochSecret.Reveal()), []byte(s.BindingSecret.Reveal()), service, member,
+			[]byte(s.EpochSecret.Reveal()), s.BindingSecret.Reveal(), service, member,
 		})
 	}
 	challenge := c.sealed["challenge"].Plain

@@ -33,11 +33,15 @@ func nowhere(t *testing.T, where, out string) {
 
 func TestNoVerbPrintsASecret(t *testing.T) {
 	s := home.NewSecret(canary)
+	k := home.KeyBytes([]byte(canary))
 	type inside struct{ hidden home.Secret }
+	type insideKey struct{ hidden home.Key }
 	type named home.Credential
 	values := map[string]any{
 		"a value": s, "a pointer": &s, "a field": struct{ Shown home.Secret }{s}, "a hidden field": inside{s},
 		"a pointer to a hidden field": &inside{s},
+		"a key of bytes":              k, "a field with one": struct{ Shown home.Key }{k}, "a hidden one": insideKey{k},
+		"a map of them": map[string]home.Key{"a": k}, "a pointer to a hidden one": &insideKey{k},
 		"a list": []home.Secret{
 			s,
 		}, "an array": [1]home.Secret{s}, "a map": map[string]home.Secret{"a": s}, "a key": map[home.Secret]int{s: 1},

@@ -30,7 +30,7 @@ func Get[T any](b *bbolt.Bucket, key []byte) (v T, ok bool, err error) {
 	if raw == nil {
 		return v, false, nil
 	}
-	v, err = decode[T](key, raw)
+	v, err = Decode[T](key, raw)
 	return v, err == nil, err
 }
 
@@ -51,7 +51,7 @@ func walk[T any](b *bbolt.Bucket, from, prefix []byte, do func(key []byte, v T) 
 		if raw == nil {
 			continue // a bucket
 		}
-		v, err := decode[T](k, raw)
+		v, err := Decode[T](k, raw)
 		if err == nil {
 			err = do(k, v)
 		}
@@ -103,7 +103,7 @@ func Newest[T any](b *bbolt.Bucket, limit int) ([]T, error) {
 	all := []T{}
 	c := b.Cursor()
 	for k, raw := c.Last(); k != nil && len(all) < limit; k, raw = c.Prev() {
-		v, err := decode[T](k, raw)
+		v, err := Decode[T](k, raw)
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +112,8 @@ func Newest[T any](b *bbolt.Bucket, limit int) ([]T, error) {
 	return all, nil
 }
 
-func decode[T any](key, raw []byte) (v T, err error) {
+// Decode reads a record that was found under key.
+func Decode[T any](key, raw []byte) (v T, err error) {
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return v, fmt.Errorf("record %q: %w: %w", key, home.ErrCorrupt, err)
 	}

@@ -27,23 +27,32 @@ func (r deviceRecord) device(signedIn uint64) account.Device {
 }
 
 // binding opens the binding secret of a device. Up to format 3 its box was not bound to the account.
-func (s *Store) binding(r deviceRecord) (home.Secret, error) {
-	secret, err := s.open(r.Secret, bindingPlace(r))
-	if err != nil {
-		secret, err = s.open(r.Secret, "binding/"+r.ID)
+func (s *Store) binding(r deviceRecord) (home.Key, error) {
+	if len(r.Secret) == 0 {
+		return home.Key{}, nil
 	}
-	return secret, err
+	secret, err := s.key.Open(r.Secret, bindingPlace(r))
+	if err != nil {
+		secret, err = s.key.Open(r.Secret, "binding/"+r.ID)
+	}
+	return home.KeyBytes(secret), err
 }
 
 // revision identifies the contents of a record for as long as this process runs; it is never 0.
 func (s *Store) revision(raw []byte) uint64 { return maphash.Bytes(s.seed, raw) | 1 }
 
 func (s *Store) findDevice(tx *bbolt.Tx, id, device string) (account.Device, error) {
-	r, err := find[deviceRecord](tx, bktDevices, under(id, []byte(device)))
+	key := under(id, []byte(device))
+	raw := tx.Bucket(bktDevices).Get(key)
+	if raw == nil {
+		return account.Device{}, home.ErrNotFound
+	}
+	r, err := boltfile.Decode[deviceRecord](key, raw)
 	if err != nil {
 		return account.Device{}, err
 	}
-	d := r.device(signedIn(tx, r))
+	d := r.device(boltfile.Number(tx.Bucket(bktSignIns).Get(key)))
+	d.Revision = s.revision(raw)
 	d.Secret, err = s.binding(r)
 	return d, err
 }
@@ -54,7 +63,11 @@ func signedIn(tx *bbolt.Tx, r deviceRecord) uint64 {
 
 // Device returns a device of an account.
 func (s *Store) Device(id, device string) (account.Device, error) {
-	return boltfile.View(s.file, func(tx *bbolt.Tx) (account.Device, error) { return s.findDevice(tx, id, device) })
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (account.Device, error) {
+		d, err := s.findDevice(tx, id, device)
+		d.Revision = 0 // nothing was checked
+		return d, err
+	})
 }
 
 // Devices returns an account's devices by ID, without their secrets.
@@ -113,7 +126,7 @@ func (s *Store) bind(tx *bbolt.Tx, m memberRecord, d account.Device, old deviceR
 	case same:
 		r.Secret = old.Secret
 	case !native:
-		r.Secret = s.seal(d.Secret, bindingPlace(r))
+		r.Secret = s.key.Seal(d.Secret.Reveal(), bindingPlace(r))
 		fallthrough
 	default:
 		err = tx.Bucket(bktSignIns).Delete(key)
@@ -190,14 +203,16 @@ func (s *Store) SignIn(pos account.Position, id string, epoch uint64, ds []accou
 func (s *Store) mayNotSignIn(
 	devices *bbolt.Bucket, key []byte, member string, revision uint64,
 ) (code string, err error) {
-	if raw := devices.Get(key); raw != nil && s.revision(raw) == revision {
+	raw := devices.Get(key)
+	switch {
+	case raw == nil:
+		return wire.CodeUnknown, nil
+	case s.revision(raw) == revision:
 		return "", nil
 	}
-	switch d, ok, err := boltfile.Get[deviceRecord](devices, key); {
+	switch d, err := boltfile.Decode[deviceRecord](key, raw); {
 	case err != nil:
 		return "", err
-	case !ok:
-		return wire.CodeUnknown, nil
 	case d.Holder != member && d.ID != member:
 		return wire.CodeForeign, nil
 	}
@@ -211,7 +226,7 @@ func (s *Store) View(member string, ids []string) (account.MemberView, error) {
 		if err != nil {
 			return account.MemberView{}, err
 		}
-		v := account.MemberView{Member: m.member(), Devices: map[string]account.Device{}}
+		v := account.MemberView{Member: m.member(), Devices: make(map[string]account.Device, len(ids))}
 		if v.Account, err = s.findAccount(tx, m.Account); err != nil {
 			return account.MemberView{}, err
 		}
@@ -219,8 +234,8 @@ func (s *Store) View(member string, ids []string) (account.MemberView, error) {
 			d, err := s.findDevice(tx, m.Account, id)
 			switch {
 			case err == nil:
-				if d.Holder == member || d.ID == member {
-					d.Revision = s.revision(tx.Bucket(bktDevices).Get(under(m.Account, []byte(id))))
+				if d.Holder != member && d.ID != member {
+					d.Revision = 0
 				}
 				v.Devices[id] = d
 			case !errors.Is(err, home.ErrNotFound):

@@ -77,7 +77,7 @@ func (s *Store) reportMember(tx *bbolt.Tx, a accountRecord, e account.Enrolment)
 }
 
 // putBindingSecret stores the binding secret of a native device that a hub of the account has bound.
-func (s *Store) putBindingSecret(tx *bbolt.Tx, m account.Member, secret home.Secret) error {
+func (s *Store) putBindingSecret(tx *bbolt.Tx, m account.Member, secret home.Key) error {
 	key := under(m.Account, []byte(m.Name))
 	d, err := find[deviceRecord](tx, bktDevices, key)
 	if err == nil && !isNative(d) {
@@ -86,7 +86,7 @@ func (s *Store) putBindingSecret(tx *bbolt.Tx, m account.Member, secret home.Sec
 	if err != nil {
 		return err
 	}
-	d.Secret = s.seal(secret, bindingPlace(d))
+	d.Secret = s.key.Seal(secret.Reveal(), bindingPlace(d))
 	return boltfile.Put(tx.Bucket(bktDevices), key, d)
 }
 

@@ -31,7 +31,7 @@ func (r *request) bind(b *wire.Bind) ([]wire.Body, error) {
 			continue
 		}
 		if !native {
-			dev.Secret = home.SecretBytes(secret)
+			dev.Secret = home.KeyBytes(secret)
 		}
 		ds = append(ds, dev)
 	}

@@ -102,17 +102,17 @@ func (l *Link) paired(hub string, e *wire.Enrol) (account.Pairing, []wire.Body) 
 
 // invited returns the binding secret of a native device, which is sealed for the account. A hub of that account has to
 // have bound it.
-func (l *Link) invited(name string, e *wire.Enrol) (home.Secret, []wire.Body, error) {
+func (l *Link) invited(name string, e *wire.Enrol) (home.Key, []wire.Body, error) {
 	d, err := l.st.Device(e.Account, name)
 	if errors.Is(err, home.ErrNotFound) || err == nil && !d.Native() {
-		return home.Secret{}, refuse(wire.CodeUnknown, "a hub has to bind this device first"), nil
+		return home.Key{}, refuse(wire.CodeUnknown, "a hub has to bind this device first"), nil
 	}
 	if err != nil {
-		return home.Secret{}, nil, err
+		return home.Key{}, nil, err
 	}
 	secret, err := l.id.Open(wire.SecretInfo(e.Account, name), e.Secret)
 	if err != nil || len(secret) != 32 {
-		return home.Secret{}, refuse(wire.CodeUnknown, "the binding secret cannot be opened"), nil
+		return home.Key{}, refuse(wire.CodeUnknown, "the binding secret cannot be opened"), nil
 	}
-	return home.SecretBytes(secret), nil, nil
+	return home.KeyBytes(secret), nil, nil
 }

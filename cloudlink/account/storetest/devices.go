@@ -12,7 +12,7 @@ func devicesAreScopedByAccount(r *rig) {
 	a, b := r.account("anna"), r.account("bob")
 	annas, bobs := r.hub(a), r.hub(b)
 	mine, theirs := plug("mac-50c7bf010203"), plug("mac-50c7bf010203")
-	theirs.Name, theirs.Secret = "theirs", home.NewSecret("another binding secret")
+	theirs.Name, theirs.Secret = "theirs", home.KeyBytes([]byte("another binding secret"))
 	r.bind(annas, mine)
 	r.bind(bobs, theirs)
 	refused, err := r.s.SignIn(r.message(annas), "anna", 1, named(mine.ID))
@@ -62,7 +62,7 @@ func anotherBindingSecretVoidsASignIn(r *rig) {
 	r.must(err)
 	r.equal("holder", d.Holder, second)
 	r.equal("name", d.Name, "renamed")
-	p.Secret = home.NewSecret("another binding secret")
+	p.Secret = home.KeyBytes([]byte("another binding secret"))
 	r.bind(second, p)
 	signedIn(0)
 }

@@ -110,7 +110,7 @@ func (r *rig) native(a account.Account, hub string, id *wire.Identity) account.E
 	r.bind(hub, d)
 	return account.Enrolment{
 		Member: account.Member{Name: id.Name, Account: a.ID, Keys: id.Keys, Label: "front door", At: start},
-		Seq:    1, Secret: home.NewSecret("binding secret of a native device"),
+		Seq:    1, Secret: home.KeyBytes([]byte("binding secret of a native device")),
 		Grant: account.Grant{Member: id.Name, Notice: a.Notice, Sealed: []byte("sealed")},
 		Event: account.Event{At: start, What: "device enrolled"},
 	}

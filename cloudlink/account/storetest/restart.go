@@ -57,7 +57,7 @@ func Fill(t interface {
 	must(err)
 	must(s.Enrol(account.Enrolment{
 		Member: account.Member{Name: device.Name, Account: "anna", Keys: device.Keys, Label: "camera", At: start}, Seq: 5,
-		Secret: home.NewSecret("binding secret of a native device"),
+		Secret: home.KeyBytes([]byte("binding secret of a native device")),
 		Grant:  account.Grant{Member: device.Name, Notice: a.Notice, Sealed: []byte("sealed too")},
 	}))
 	newer := []byte("a newer sealing key")

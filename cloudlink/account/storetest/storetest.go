@@ -211,7 +211,7 @@ func (r *rig) hub(a account.Account) string {
 func plug(id string) account.Device {
 	return account.Device{
 		Device: wire.Device{ID: id, Kind: "plug", Protocol: "iot", Rank: 3, Model: "HS100", Name: "lamp", MAC: "50c7bf01"},
-		Secret: home.NewSecret("binding secret of " + id),
+		Secret: home.KeyBytes([]byte("binding secret of " + id)),
 	}
 }
 
