@@ -28,6 +28,7 @@ const (
 type jws struct {
 	use     use
 	payload []byte // decoded: a JSON object
+	body    [2]int // where the member "body" of payload begins and ends; zero for none
 	input   []byte // the text before the second dot, which is signed
 	sig     []byte
 }
@@ -37,7 +38,9 @@ var b64 = base64.RawURLEncoding.Strict()
 
 // signJWS returns payload, a JSON object, signed for one use.
 func (id *Identity) signJWS(u use, payload []byte) []byte {
-	raw := b64.AppendEncode(nil, []byte(`{"alg":"EdDSA","typ":"`+string(u)+`"}`))
+	header := []byte(`{"alg":"EdDSA","typ":"` + string(u) + `"}`)
+	raw := make([]byte, 0, b64.EncodedLen(len(header)+len(payload)+ed25519.SignatureSize)+8)
+	raw = b64.AppendEncode(raw, header)
 	raw = b64.AppendEncode(append(raw, '.'), payload)
 	sig := id.sign(raw)
 	return b64.AppendEncode(append(raw, '.'), sig)
@@ -55,7 +58,8 @@ func parseJWS(raw []byte) (j jws, err error) {
 	}
 	var header []byte
 	for i, to := range []*[]byte{&header, &j.payload, &j.sig} {
-		if *to, err = b64.AppendDecode(nil, parts[i]); err != nil || bytes.ContainsAny(parts[i], "\r\n") {
+		*to, err = b64.AppendDecode(make([]byte, 0, b64.DecodedLen(len(parts[i]))), parts[i])
+		if err != nil || bytes.IndexByte(parts[i], '\r') >= 0 || bytes.IndexByte(parts[i], '\n') >= 0 {
 			return jws{}, errJWS
 		}
 	}
@@ -64,7 +68,7 @@ func parseJWS(raw []byte) (j jws, err error) {
 		len(h) != 2 || h["alg"] != "EdDSA" || h["typ"] == "" {
 		return jws{}, fmt.Errorf("%w: header", errJWS)
 	}
-	if err := checkObject(j.payload); err != nil {
+	if j.body, err = scanObject(j.payload); err != nil {
 		return jws{}, fmt.Errorf("%w: payload: %w", errJWS, err)
 	}
 	j.use, j.input = use(h["typ"]), raw[:len(parts[0])+1+len(parts[1])]
@@ -89,18 +93,32 @@ const (
 // in its object. Two readers of a duplicate member can see two values, and encoding/json ignores letter case in names:
 // both would let one signed text mean two things.
 func checkObject(raw []byte) error {
+	_, err := scanObject(raw)
+	return err
+}
+
+// scanObject is checkObject, and returns where the value of the object's own member "body" begins and ends.
+func scanObject(raw []byte) (body [2]int, err error) {
 	if !utf8.Valid(raw) || !json.Valid(raw) || bytes.TrimLeft(raw, " \t\r\n")[0] != '{' {
-		return errors.New("not a JSON object")
+		return body, errors.New("not a JSON object")
 	}
-	var open [][][]byte // the member names of each object or list that is open
+	open := make([][][]byte, 0, maxDepth) // the member names of each object or list that is open
 	for i := 0; i < len(raw); i++ {
 		switch raw[i] {
 		case '{', '[':
-			if open = append(open, nil); len(open) > maxDepth {
-				return errors.New("nested too deeply")
+			if len(open) == maxDepth {
+				return body, errors.New("nested too deeply")
 			}
-		case '}', ']':
-			open = open[:len(open)-1]
+			if open = open[:len(open)+1]; open[len(open)-1] != nil {
+				open[len(open)-1] = open[len(open)-1][:0]
+			}
+		case '}', ']', ',':
+			if len(open) == 1 && body[0] > 0 && body[1] == 0 {
+				body[1] = i
+			}
+			if raw[i] != ',' {
+				open = open[:len(open)-1]
+			}
 		case '"':
 			end := i + 1
 			for ; raw[end] != '"'; end++ {
@@ -110,22 +128,34 @@ func checkObject(raw []byte) error {
 			}
 			text := raw[i+1 : end]
 			i = end
-			if next := bytes.TrimLeft(raw[end+1:], " \t\r\n"); len(next) == 0 || next[0] != ':' {
+			if !beforeColon(raw[end+1:]) {
 				continue // a value: in valid JSON, only a name stands before a colon
 			}
 			names := &open[len(open)-1]
 			if !validMember(text) || len(*names) >= maxMembers {
-				return errors.New("a member name is malformed, or there are too many")
+				return body, errors.New("a member name is malformed, or there are too many")
 			}
 			for _, n := range *names {
 				if bytes.Equal(n, text) {
-					return errors.New("a member stands twice")
+					return body, errors.New("a member stands twice")
 				}
 			}
 			*names = append(*names, text)
+			if len(open) == 1 && string(text) == "body" {
+				body[0] = end + 1 + bytes.IndexByte(raw[end+1:], ':') + 1
+			}
 		}
 	}
-	return nil
+	return body, nil
+}
+
+func beforeColon(raw []byte) bool {
+	for _, c := range raw {
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			return c == ':'
+		}
+	}
+	return false
 }
 
 func validMember(name []byte) bool {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,28 +60,29 @@ func ParseMessage(raw []byte) (*Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("message: %w", err)
 	}
-	var m struct {
-		Message
-		Body json.RawMessage `json:"body"`
+	var m Message
+	payload, from, to := signed.payload, signed.body[0], signed.body[1]
+	envelope, body := payload, bytes.TrimSpace(payload[from:to])
+	if len(body) > 0 { // it can be large, and is read once
+		envelope = slices.Concat(payload[:from], []byte("null"), payload[to:])
 	}
-	if err := json.Unmarshal(signed.payload, &m); err != nil {
+	if err := json.Unmarshal(envelope, &m); err != nil {
 		return nil, fmt.Errorf("message: %w", err)
 	}
-	body := newBody(signed.use, m.Type)
-	if body == nil {
+	if m.Body = newBody(signed.use, m.Type); m.Body == nil {
 		return nil, fmt.Errorf("message of unknown type %q with typ %q", clip(m.Type), clip(string(signed.use)))
 	}
-	if len(m.Body) == 0 || bytes.Equal(m.Body, []byte("null")) {
+	if len(body) == 0 || string(body) == "null" {
 		return nil, fmt.Errorf("message %s: no body", m.Type)
 	}
-	if err := json.Unmarshal(m.Body, body); err != nil {
+	if err := json.Unmarshal(body, m.Body); err != nil {
 		return nil, fmt.Errorf("message %s: %w", m.Type, err)
 	}
-	m.Message.Body, m.signed = body, signed
+	m.signed = signed
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	return &m.Message, nil
+	return &m, nil
 }
 
 // Verify checks that the member with the keys k sent m, and sent it to `to`, as it was read. It returns home.ErrForged.
