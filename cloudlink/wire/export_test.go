@@ -9,6 +9,8 @@ import (
 var (
 	Encode      = encode
 	CheckObject = checkObject
+	MAC         = mac
+	Derive      = derive
 )
 
 // AllTypes returns every type of the table of messages.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -28,18 +27,36 @@ func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // mac is the proof that the holder of key computed it over parts.
 func mac(key []byte, parts ...string) []byte {
-	m := hmac.New(sha256.New, key)
-	m.Write(encode(parts...))
-	return m.Sum(nil)
+	sum := sum256(key, appendParts(make([]byte, sha256.BlockSize, 512), parts...))
+	return sum[:]
 }
 
-// derive returns a key for one purpose, from two secrets.
+// derive returns a key for one purpose, from two secrets: HKDF-SHA256 (RFC 5869) of 32 bytes, which is one block.
 func derive(secret, salt []byte, parts ...string) []byte {
-	k, err := hkdf.Key(sha256.New, secret, salt, string(encode(parts...)), keySize)
-	if err != nil {
-		panic("wire: " + err.Error()) // only for an absurd length
+	buf := make([]byte, sha256.BlockSize, 512)
+	prk := sum256(salt, append(buf, secret...))
+	key := sum256(prk[:], append(appendParts(buf, parts...), 1))
+	return key[:]
+}
+
+// sum256 is HMAC-SHA256 (RFC 2104) of the message that stands behind the first 64 bytes of buf, which it overwrites.
+// It allocates nothing: with crypto/hmac and crypto/hkdf, half of the time of a proof went to their 31 allocations.
+func sum256(key, buf []byte) [sha256.Size]byte {
+	if len(key) > sha256.BlockSize {
+		h := sha256.Sum256(key)
+		key = h[:]
 	}
-	return k
+	var outer [sha256.BlockSize + sha256.Size]byte
+	for i := range sha256.BlockSize {
+		buf[i], outer[i] = 0x36, 0x5c
+	}
+	for i, k := range key {
+		buf[i] ^= k
+		outer[i] ^= k
+	}
+	inner := sha256.Sum256(buf)
+	copy(outer[sha256.BlockSize:], inner[:])
+	return sha256.Sum256(outer[:])
 }
 
 // Equal compares two proofs in constant time.
@@ -61,12 +78,9 @@ type Attempt struct {
 func (a Attempt) Proofs() (service, member []byte) {
 	k := derive([]byte(a.EpochSecret.Reveal()), a.BindingSecret.Reveal(),
 		"rekeyd/v1/sign-in-key", a.Account, a.Member, a.Device, decimal(a.Epoch))
-	m := hmac.New(sha256.New, k)
 	prove := func(role string) []byte {
-		m.Reset()
-		m.Write(encode("rekeyd/v1/sign-in", role, a.Account, a.Member, a.Device, decimal(a.Epoch), a.Request,
-			string(a.MemberNonce), string(a.ServiceNonce)))
-		return m.Sum(nil)
+		return mac(k, "rekeyd/v1/sign-in", role, a.Account, a.Member, a.Device, decimal(a.Epoch), a.Request,
+			string(a.MemberNonce), string(a.ServiceNonce))
 	}
 	return prove("service"), prove("member")
 }

@@ -1,6 +1,10 @@
 package wire_test
 
 import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -183,6 +187,23 @@ func TestTopicsAndTheirPartsAreInverse(t *testing.T) {
 			if got, ok := wire.ParseTopic(topic); !ok || got != want {
 				t.Fatalf("%s: %+v, %t", topic, got, ok)
 			}
+		}
+	})
+}
+
+// The standard library is the reference.
+func TestProofsAreHMACAndKeysAreHKDF(t *testing.T) {
+	some := rapid.SliceOfN(rapid.Byte(), 0, 200)
+	rapid.Check(t, func(t *rapid.T) {
+		key, secret, part := some.Draw(t, "key"), some.Draw(t, "secret"), string(some.Draw(t, "part"))
+		m := hmac.New(sha256.New, key)
+		m.Write(wire.Encode(part, "b"))
+		if got, want := wire.MAC(key, part, "b"), m.Sum(nil); !bytes.Equal(got, want) {
+			t.Fatalf("HMAC of %q is %x, want %x", part, got, want)
+		}
+		want, err := hkdf.Key(sha256.New, secret, key, string(wire.Encode(part, "b")), 32)
+		if got := wire.Derive(secret, key, part, "b"); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("HKDF of %q is %x, want %x, %v", part, got, want, err)
 		}
 	})
 }

@@ -21,12 +21,9 @@ const (
 // encode joins parts so that no two lists of parts give the same bytes: each part is preceded by its length as uint32,
 // big-endian. Proofs are computed over it, and seals are bound to it. The first part names the purpose; numbers are
 // decimal.
-func encode(parts ...string) []byte {
-	size := 0
-	for _, p := range parts {
-		size += 4 + len(p)
-	}
-	b := make([]byte, 0, size)
+func encode(parts ...string) []byte { return appendParts(nil, parts...) }
+
+func appendParts(b []byte, parts ...string) []byte {
 	for _, p := range parts {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
 		b = append(b, p...)
