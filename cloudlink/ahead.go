@@ -9,9 +9,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// After a reset of a large house one sign-in follows another. The one behind a full one is read, proven and signed while
-// the service works on that. It is sent when the full one is answered, and discarded where anything else was signed
-// since, or the epoch is another: its errands are still in the store.
+// After a reset of a large house one sign-in follows another. The one behind a full one is read, proven and signed
+// while the service works on that. It is sent when the full one is answered, and discarded where anything else was
+// signed since, or the epoch is another: its errands are still in the store.
 
 // prepare signs the sign-in that follows a full one, of the errands that wait behind it.
 func (l *Link) prepare(now time.Time, a home.Account, sent *request) error {

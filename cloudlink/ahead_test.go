@@ -29,7 +29,9 @@ func TestAPreparedSignInIsSentAfterTheAnswerAndNotAfterARefusal(t *testing.T) {
 	const devices = 6
 	var ds []home.Device
 	for i := range devices {
-		ds = append(ds, home.Device{ID: home.DeviceID(fmt.Sprintf("mac-50c7bf01020%d", i)), Kind: home.Plug, Protocol: home.KLAP2})
+		ds = append(
+			ds, home.Device{ID: home.DeviceID(fmt.Sprintf("mac-50c7bf01020%d", i)), Kind: home.Plug, Protocol: home.KLAP2},
+		)
 	}
 	must(t, s.store.Bind(house1, ds))
 	s.link.Wake()

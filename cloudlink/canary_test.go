@@ -21,7 +21,8 @@ import (
 // forms returns how a secret could be written.
 func forms(s string) [][]byte {
 	return [][]byte{
-		[]byte(s), []byte(hex.EncodeToString([]byte(s))), []byte(base64.StdEncoding.EncodeToString([]byte(s))), []byte(base64.RawURLEncoding.EncodeToString([]byte(s))),
+		[]byte(s), []byte(hex.EncodeToString([]byte(s))), []byte(base64.StdEncoding.EncodeToString([]byte(s))),
+		[]byte(base64.RawURLEncoding.EncodeToString([]byte(s))),
 	}
 }
 
@@ -82,8 +83,10 @@ func TestNoSecretIsOnTheBrokerOrInALog(t *testing.T) {
 	keys, err := b.store.HubKeys()
 	must(t, err)
 	secrets := map[string]string{
-		"the first password": password, "the second password": second, "the pairing": p.Secret.Reveal(), "the session's token": h.token,
-		"the hub's signing key": keys.Sign.Reveal(), "the hub's sealing key": keys.Seal.Reveal(), "the hub's login": b.id.Login().Reveal(),
+		"the first password": password, "the second password": second, "the pairing": p.Secret.Reveal(),
+		"the session's token":   h.token,
+		"the hub's signing key": keys.Sign.Reveal(), "the hub's sealing key": keys.Seal.Reveal(),
+		"the hub's login": b.id.Login().Reveal(),
 	}
 	cs, err := b.store.Credentials(b.account)
 	must(t, err)
@@ -99,7 +102,8 @@ func TestNoSecretIsOnTheBrokerOrInALog(t *testing.T) {
 	defer mu.Unlock()
 	log.mu.Lock()
 	defer log.mu.Unlock()
-	if len(secrets) != 7+2+5 || wire.Len() < 10_000 || log.b.Len() < 1000 || !bytes.Contains(wire.Bytes(), []byte(b.devices[0])) {
+	if len(secrets) != 7+2+5 || wire.Len() < 10_000 || log.b.Len() < 1000 ||
+		!bytes.Contains(wire.Bytes(), []byte(b.devices[0])) {
 		t.Fatalf("%d secrets, %d bytes carried, %d logged: nothing to look into", len(secrets), wire.Len(), log.b.Len())
 	}
 	for what, s := range secrets {

@@ -70,12 +70,23 @@ func TestForgeriesChangeNothing(t *testing.T) {
 		send         func()
 	}{
 		{"a notice signed by another", "forged", func() { s.post(stranger.SignNotice(s.notices[2])) }},
-		{"a notice changed after it was signed", "forged", func() { s.postText(tamper(t, s.notices[2].JWS(), `"reset"`, `"changed"`)) }},
+		{
+			"a notice changed after it was signed", "forged",
+			func() { s.postText(tamper(t, s.notices[2].JWS(), `"reset"`, `"changed"`)) },
+		},
 		{"a notice of another account", "forged", func() { s.post(signed(func(n *wire.Notice) { n.Account = "account2" })) }},
 		{"a notice of an older epoch", "old", func() { s.post(s.notices[0]) }},
-		{"another notice of the same epoch", "forged", func() { s.post(signed(func(n *wire.Notice) { n.Epoch, n.Prev = 2, s.notices[0].Hash() })) }},
-		{"a notice that breaks the chain", "forged", func() { s.post(signed(func(n *wire.Notice) { n.Prev = []byte("x") })) }},
-		{"a notice of the last epoch of all", "forged", func() { s.post(signed(func(n *wire.Notice) { n.Epoch = math.MaxUint64 })) }},
+		{
+			"another notice of the same epoch", "forged",
+			func() { s.post(signed(func(n *wire.Notice) { n.Epoch, n.Prev = 2, s.notices[0].Hash() })) },
+		},
+		{
+			"a notice that breaks the chain", "forged", func() { s.post(signed(func(n *wire.Notice) { n.Prev = []byte("x") })) },
+		},
+		{
+			"a notice of the last epoch of all", "forged",
+			func() { s.post(signed(func(n *wire.Notice) { n.Epoch = math.MaxUint64 })) },
+		},
 		{"a grant signed by another", "forged", func() {
 			b, err := stranger.Sign(s.grant(3))
 			must(t, err)
@@ -87,7 +98,10 @@ func TestForgeriesChangeNothing(t *testing.T) {
 		}},
 		{"a grant for another hub", "forged", func() { m := s.grantTo(hub2.Keys, 3); m.To = hub2.Name; s.send(m) }},
 		{"a grant sealed to another hub", "forged", func() { s.send(s.grantTo(hub2.Keys, 3)) }},
-		{"a grant whose seal was flipped", "forged", func() { m := s.grant(3); m.Body.(*wire.Grant).Sealed[40] ^= 1; s.send(m) }},
+		{
+			"a grant whose seal was flipped", "forged",
+			func() { m := s.grant(3); m.Body.(*wire.Grant).Sealed[40] ^= 1; s.send(m) },
+		},
 		{"a grant of another epoch's seal", "forged", func() {
 			m := s.grant(3)
 			m.Body.(*wire.Grant).Sealed = s.grant(2).Body.(*wire.Grant).Sealed
@@ -104,12 +118,20 @@ func TestForgeriesChangeNothing(t *testing.T) {
 			s.send(m)
 		}},
 		{"an old grant", "old", func() { s.put(old) }},
-		{"a grant that came too late", "expired", func() { m := s.grant(3); m.Exp = time.Now().Add(-time.Second).UnixMilli(); s.send(m) }},
+		{
+			"a grant that came too late", "expired",
+			func() { m := s.grant(3); m.Exp = time.Now().Add(-time.Second).UnixMilli(); s.send(m) },
+		},
 		{"a sign-in without a request", "unexpected", func() {
-			s.send(&wire.Message{Re: "no-request", To: s.id.Name, Body: &wire.SignedIn{Account: house1, Epoch: 2, Devices: []wire.Proven{{ID: "mac-50c7bf000000"}}}})
+			s.send(&wire.Message{
+				Re: "no-request", To: s.id.Name,
+				Body: &wire.SignedIn{Account: house1, Epoch: 2, Devices: []wire.Proven{{ID: "mac-50c7bf000000"}}},
+			})
 		}},
 		{"another account's enrolment", "unexpected", func() {
-			s.send(&wire.Message{To: s.id.Name, Body: &wire.Enrolled{Account: "account2", Keys: stranger.Keys, Notice: s.notices[2]}})
+			s.send(&wire.Message{
+				To: s.id.Name, Body: &wire.Enrolled{Account: "account2", Keys: stranger.Keys, Notice: s.notices[2]},
+			})
 		}},
 		{"no JSON", "malformed", func() { s.put([]byte(`{"type":"grant","body":`)) }},
 		{"nothing", "malformed", func() { s.put(nil) }},
@@ -146,7 +168,8 @@ func TestForgeriesChangeNothing(t *testing.T) {
 			t.Errorf("%d lines of the history in a minute say: %s", n, what)
 		}
 	}
-	if got := s.events(); got["a message of type grant of an older epoch"] != 1 || got["a notice that the account service did not sign"] != 1 ||
+	if got := s.events(); got["a message of type grant of an older epoch"] != 1 ||
+		got["a notice that the account service did not sign"] != 1 ||
 		got["a message that cannot be read"] != 1 {
 		t.Errorf("the history tells of %v", got)
 	}
@@ -210,8 +233,9 @@ func (s *stage) signedIn(m *wire.Message, b *wire.SignIn) *wire.SignedIn {
 	answer := &wire.SignedIn{Account: house1, Epoch: b.Epoch, Nonce: wire.NewNonce()}
 	for _, d := range b.Devices {
 		service, member := wire.Attempt{
-			Account: house1, Member: s.id.Name, Device: d.ID, Request: m.ID, Epoch: b.Epoch, MemberNonce: b.MemberNonce, ServiceNonce: b.ServiceNonce,
-			EpochSecret: s.secrets[b.Epoch-1], BindingSecret: secrets[home.DeviceID(d.ID)],
+			Account: house1, Member: s.id.Name, Device: d.ID, Request: m.ID, Epoch: b.Epoch, MemberNonce: b.MemberNonce,
+			ServiceNonce: b.ServiceNonce,
+			EpochSecret:  s.secrets[b.Epoch-1], BindingSecret: secrets[home.DeviceID(d.ID)],
 		}.Proofs()
 		if !wire.Equal(member, d.Proof) {
 			t.Fatalf("the hub's proof for %s does not hold", d.ID)
@@ -229,8 +253,9 @@ func TestADeviceIsSignedInOnlyWithTheServicesProof(t *testing.T) {
 		t.Fatalf("%d devices in the request, want 4", len(b.Devices))
 	}
 	for name, wrong := range map[string]wire.Body{
-		"a receipt": &wire.Receipt{Account: house1, Epoch: 1, Notice: s.notices[0]}, "another account": &wire.SignedIn{Account: "account2", Epoch: 1},
-		"another epoch": &wire.SignedIn{Account: house1, Epoch: 2},
+		"a receipt":       &wire.Receipt{Account: house1, Epoch: 1, Notice: s.notices[0]},
+		"another account": &wire.SignedIn{Account: "account2", Epoch: 1},
+		"another epoch":   &wire.SignedIn{Account: house1, Epoch: 2},
 	} {
 		was := s.link.Counts()
 		s.answer(m, wrong)
@@ -241,7 +266,8 @@ func TestADeviceIsSignedInOnlyWithTheServicesProof(t *testing.T) {
 	answer.Devices[1].Proof = nil
 	answer.Devices[2].Proof = b.Devices[2].Proof // the hub's own, sent back
 	good := answer.Devices[3].ID
-	answer.Devices = append(answer.Devices, wire.Proven{ID: "mac-50c7bfffffff", Proof: answer.Devices[3].Proof}) // not in the request
+	// not in the request
+	answer.Devices = append(answer.Devices, wire.Proven{ID: "mac-50c7bfffffff", Proof: answer.Devices[3].Proof})
 	was := s.link.Counts()["forged"]
 	s.answer(m, answer)
 	eventually(t, time.Minute, "one device is signed in", func() bool {
@@ -266,7 +292,8 @@ func TestADeviceIsSignedInOnlyWithTheServicesProof(t *testing.T) {
 	}
 	// The others are tried again, in a new request with the new nonce.
 	m2, b2 := next[*wire.SignIn](s)
-	if len(b2.Devices) != 3 || m2.ID == m.ID || !slices.Equal(b2.ServiceNonce, answer.Nonce) || slices.Equal(b2.MemberNonce, b.MemberNonce) {
+	if len(b2.Devices) != 3 || m2.ID == m.ID || !slices.Equal(b2.ServiceNonce, answer.Nonce) ||
+		slices.Equal(b2.MemberNonce, b.MemberNonce) {
 		t.Errorf("%d devices in the next request, want 3 with new nonces", len(b2.Devices))
 	}
 }
@@ -278,7 +305,8 @@ func TestAnExpiredNonceIsReplacedAtOnce(t *testing.T) {
 	fresh := wire.NewNonce()
 	s.answer(m, &wire.Refusal{Code: wire.CodeNonce, Nonce: fresh})
 	m2, b2 := next[*wire.SignIn](s)
-	if !slices.Equal(b2.ServiceNonce, fresh) || slices.Equal(b.ServiceNonce, fresh) || m2.Seq <= m.Seq || len(b2.Devices) != 2 {
+	if !slices.Equal(b2.ServiceNonce, fresh) || slices.Equal(b.ServiceNonce, fresh) || m2.Seq <= m.Seq ||
+		len(b2.Devices) != 2 {
 		t.Fatalf("%+v after %+v", m2, m)
 	}
 	s.answer(m2, s.signedIn(m2, b2))

@@ -67,7 +67,8 @@ func TestLostAcknowledgementsLoseNothing(t *testing.T) {
 		survive(t, b, e)
 	}
 	for reason, n := range b.link.Counts() {
-		if n > 0 && reason != "replayed" && reason != "unexpected" && reason != "old" { // come twice, the second time perhaps an epoch later
+		// come twice, the second time perhaps an epoch later
+		if n > 0 && reason != "replayed" && reason != "unexpected" && reason != "old" {
 			t.Errorf("%d messages dropped as %s", n, reason)
 		}
 	}

@@ -47,7 +47,8 @@ func must(t testing.TB, err error) {
 // eventually waits until ok, for a bounded time.
 func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(within); !ok(); time.Sleep(5 * time.Millisecond) { // polls what other goroutines and sockets do
+	// polls what other goroutines and sockets do
+	for end := time.Now().Add(within); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not within %v: %s", within, what)
 		}
@@ -107,7 +108,9 @@ func openOn(t testing.TB, dir, outer string) *house {
 	if os.Getenv("LINK_LOG") != "" { // to see what a failure was about
 		h.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	h.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.service.Load().API().ServeHTTP(w, r) }))
+	h.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.service.Load().API().ServeHTTP(w, r)
+	}))
 	t.Cleanup(h.web.Close)
 	var err error
 	h.api, err = v1.New(h.web.URL)
@@ -183,7 +186,10 @@ func (h *house) login(pw string) {
 	h.t.Helper()
 	h.token = ""
 	var r struct{ Token string }
-	h.call("login", map[string]any{"appType": "Kasa_Android", "cloudUserName": email, "cloudPassword": pw, "terminalUUID": "t"}, &r)
+	h.call(
+		"login", map[string]any{"appType": "Kasa_Android", "cloudUserName": email, "cloudPassword": pw, "terminalUUID": "t"},
+		&r,
+	)
 	h.token = r.Token
 }
 

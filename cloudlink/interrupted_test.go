@@ -154,7 +154,10 @@ func TestADeviceThatStopsAfterAnyMessageGoesOn(t *testing.T) {
 		n = startNative(t, h, state)
 		n.holds(1)
 		id := n.d.ID()
-		eventually(t, time.Minute, fmt.Sprintf("stopped after %d messages, and signed in at the service", count), func() bool { return h.online()[id] })
+		eventually(
+			t, time.Minute, fmt.Sprintf("stopped after %d messages, and signed in at the service", count),
+			func() bool { return h.online()[id] },
+		)
 		n.stop()
 	}
 }

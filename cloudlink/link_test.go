@@ -43,7 +43,8 @@ func follow(t *testing.T, h *house, n int) {
 		t.Fatalf("%d devices listed, want %d", got, n)
 	}
 	for reason, n := range b.link.Counts() {
-		if n > 0 && reason != "replayed" && reason != "unexpected" { // a grant comes by itself and is asked for; an answer may cross the reconnect of an enrolment
+		// a grant comes by itself and is asked for; an answer may cross the reconnect of an enrolment
+		if n > 0 && reason != "replayed" && reason != "unexpected" {
 			t.Errorf("%d messages dropped as %s", n, reason)
 		}
 	}

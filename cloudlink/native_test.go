@@ -27,7 +27,8 @@ type native struct {
 func startNative(t *testing.T, h *house, state device.Keeper) *native {
 	t.Helper()
 	d, err := device.New(device.Options{
-		State: state, Kind: home.Plug, Model: "m", Name: "lamp", Log: h.log.With("part", "device"), Listen: "127.0.0.1:0", Unannounced: true,
+		State: state, Kind: home.Plug, Model: "m", Name: "lamp", Log: h.log.With("part", "device"), Listen: "127.0.0.1:0",
+		Unannounced: true,
 	})
 	must(t, err)
 	n := &native{t: t, d: d}
@@ -80,7 +81,8 @@ func (n *native) join(as *wire.Identity, a home.Account, brokers []string) strin
 	notice, err := wire.ParseNotice(a.NoticeJSON)
 	must(n.t, err)
 	plain, err := json.Marshal(wire.Joined{
-		Account: string(a.ID), Service: wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal}, Brokers: wire.Brokers(brokers), Notice: notice,
+		Account: string(a.ID), Service: wire.Keys{Sign: a.ServiceKey, Seal: a.ServiceSeal}, Brokers: wire.Brokers(brokers),
+		Notice: notice,
 	})
 	must(n.t, err)
 	n.tell(as, &wire.Probe{Nonce: wire.NewNonce()}) // its sealing key changes
@@ -147,7 +149,9 @@ func TestANativeDeviceFollowsByItself(t *testing.T) {
 	b.waitEpoch(3, time.Minute)
 	cs, err := b.store.Credentials(b.account)
 	must(t, err)
-	if s.Epoch != 3 || s.SignedIn != 3 || !wire.Equal(s.Held, wire.HeldProof(cs[0].EpochSecret, s.Account, string(id), 3, probe.Nonce)) {
+	if s.Epoch != 3 || s.SignedIn != 3 || !wire.Equal(s.Held, wire.HeldProof(
+		cs[0].EpochSecret, s.Account, string(id), 3, probe.Nonce,
+	)) {
 		t.Errorf("the device states epoch %d, and proves it wrongly or not at all", s.Epoch)
 	}
 

@@ -57,7 +57,9 @@ func TestTheStoresOfAnOlderVersionNeedOneLogin(t *testing.T) {
 		}
 		b.devices = append(b.devices, x.Device)
 	}
-	if want := []home.DeviceID{"mac-1c61b4350003", "mac-50c7bf350001", "mac-50c7bf350002"}; !slices.Equal(b.devices, want) {
+	if want := []home.DeviceID{
+		"mac-1c61b4350003", "mac-50c7bf350001", "mac-50c7bf350002",
+	}; !slices.Equal(b.devices, want) {
 		t.Fatalf("the devices %q are bound, want %q", b.devices, want)
 	}
 

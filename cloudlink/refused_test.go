@@ -66,10 +66,16 @@ func TestARefusedCredentialEndsTheDialling(t *testing.T) {
 			must(t, err)
 			id, err := wire.NewIdentity(wire.RoleHub, wire.NewSeed(), wire.NewSeed())
 			must(t, err)
-			must(t, store.Enrol(home.Account{ID: "a", ServiceKey: id.Keys.Sign, ServiceSeal: id.Keys.Seal, NoticeEpoch: 1}, home.Credential{}))
+			must(
+				t,
+				store.Enrol(
+					home.Account{ID: "a", ServiceKey: id.Keys.Sign, ServiceSeal: id.Keys.Seal, NoticeEpoch: 1}, home.Credential{},
+				),
+			)
 			var log lines
 			link, err := cloudlink.New(cloudlink.Options{
-				Identity: id, Store: store, Boot: 1, Log: slog.New(slog.NewTextHandler(&log, nil)), Brokers: []string{"mqtt://" + l.Addr().String()},
+				Identity: id, Store: store, Boot: 1, Log: slog.New(slog.NewTextHandler(&log, nil)),
+				Brokers: []string{"mqtt://" + l.Addr().String()},
 			})
 			must(t, err)
 			ctx, cancel := context.WithCancel(context.Background())

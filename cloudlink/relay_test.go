@@ -22,7 +22,8 @@ func (s *stage) relay(device, plain string) *wire.Message {
 	sealed, err := s.sealKey().SealTo(wire.RelayInfo(house1, s.svc.Name, s.id.Name, device, id), []byte(plain))
 	must(s.h.t, err)
 	return &wire.Message{
-		ID: id, To: s.id.Name, Body: &wire.Relay{Account: house1, Device: device, Boot: 1, Until: s.clock() + 10_000, Sealed: sealed},
+		ID: id, To: s.id.Name,
+		Body: &wire.Relay{Account: house1, Device: device, Boot: 1, Until: s.clock() + 10_000, Sealed: sealed},
 	}
 }
 
@@ -91,7 +92,8 @@ func TestARequestIsCarriedOutOnceAndNotTooLate(t *testing.T) {
 		t.Errorf("%q, carried out %d times", code, toggled.Load()-1)
 	}
 	for code, change := range map[string]func(*wire.Relay){
-		wire.CodeExpired: func(b *wire.Relay) { b.Until = s.clock() - 1000 }, wire.CodeRestarted: func(b *wire.Relay) { b.Boot++ },
+		wire.CodeExpired:   func(b *wire.Relay) { b.Until = s.clock() - 1000 },
+		wire.CodeRestarted: func(b *wire.Relay) { b.Boot++ },
 	} {
 		m := s.relay("lamp", "toggle")
 		change(m.Body.(*wire.Relay))
@@ -110,7 +112,8 @@ func TestARequestIsCarriedOutOnceAndNotTooLate(t *testing.T) {
 		t.Errorf("%q, carried out %d times", code, toggled.Load())
 	}
 	for device, want := range map[string]string{
-		"off": wire.CodeOffline, "gone": wire.CodeUnknown, "theirs": wire.CodeForeign, "busy": wire.CodeBusy, "mute": wire.CodeNotSpoken, "huge": wire.CodeBusy,
+		"off": wire.CodeOffline, "gone": wire.CodeUnknown, "theirs": wire.CodeForeign, "busy": wire.CodeBusy,
+		"mute": wire.CodeNotSpoken, "huge": wire.CodeBusy,
 	} {
 		s.send(s.relay(device, "x"))
 		if _, code, _ := s.relayed(); code != want {
@@ -140,14 +143,23 @@ func TestAForgedOrLateRequestReachesNoDevice(t *testing.T) {
 			must(t, err)
 			s.put(raw)
 		}},
-		{"one for another device than it was sealed for", "forged", func() { m := s.relay("lamp", "x"); body(m).Device = "door"; s.send(m) }},
-		{"one whose seal was in another message", "forged", func() { m := s.relay("lamp", "x"); m.ID = wire.NewID(); s.send(m) }},
+		{
+			"one for another device than it was sealed for", "forged",
+			func() { m := s.relay("lamp", "x"); body(m).Device = "door"; s.send(m) },
+		},
+		{
+			"one whose seal was in another message", "forged",
+			func() { m := s.relay("lamp", "x"); m.ID = wire.NewID(); s.send(m) },
+		},
 		{"one of another account", "forged", func() { m := s.relay("lamp", "x"); body(m).Account = "account2"; s.send(m) }},
 		{"one that is good for ever", "forged", func() { m := s.relay("lamp", "x"); body(m).Until = 1 << 60; s.send(m) }},
 		{"one before the start", "expired", func() { m := s.relay("lamp", "x"); body(m).Until = -1; s.send(m) }},
 		{"one for an earlier start", "expired", func() { m := s.relay("lamp", "x"); body(m).Boot = 0; s.send(m) }},
 		{"one that is too long", "forged", func() { s.send(s.relay("lamp", strings.Repeat("x", wire.MaxRelay+1))) }},
-		{"one that came too late", "expired", func() { m := s.relay("lamp", "x"); body(m).Until = s.clock() - 1000; s.send(m) }},
+		{
+			"one that came too late", "expired",
+			func() { m := s.relay("lamp", "x"); body(m).Until = s.clock() - 1000; s.send(m) },
+		},
 	} {
 		was := s.link.Counts()[c.reason]
 		c.send()

@@ -123,7 +123,8 @@ func TestAHubThatWasAwayGetsEveryGrant(t *testing.T) {
 	cs, err := b.store.Credentials(b.account)
 	must(t, err)
 	for i, c := range cs[:3] {
-		if e := home.Epoch(4 - i); c.Epoch != e || c.Password.Reveal() != fmt.Sprintf("number-%d-Horse-Battery", e) || c.EpochSecret.IsZero() {
+		if e := home.Epoch(4 - i); c.Epoch != e || c.Password.Reveal() != fmt.Sprintf("number-%d-Horse-Battery", e) ||
+			c.EpochSecret.IsZero() {
 			t.Errorf("epoch %d at place %d of the vault", c.Epoch, i)
 		}
 	}

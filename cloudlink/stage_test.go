@@ -63,7 +63,8 @@ func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 	var parts sync.WaitGroup
 	up := make(chan bool, 10)
 	s.conn, err = mqtt.New(mqtt.Options{
-		Brokers: []string{"mqtt://" + l.Addr().String()}, ClientID: s.svc.Name, Username: s.svc.Name, Password: s.svc.Login(), Filters: wire.Outboxes(),
+		Brokers: []string{"mqtt://" + l.Addr().String()}, ClientID: s.svc.Name, Username: s.svc.Name,
+		Password: s.svc.Login(), Filters: wire.Outboxes(),
 		Receive: s.hear, Up: func(is bool) { up <- is }, Log: quiet, MinPause: 10 * time.Millisecond,
 	})
 	must(t, err)
@@ -132,7 +133,9 @@ func (s *stage) hear(m mqtt.Message) {
 		case s.asked <- b:
 		default:
 		}
-		challenge, err := wire.Keys{Seal: seal}.SealTo(wire.ChallengeInfo(house1, got.From), s.svc.KeyChallenge(house1, got.From, seal))
+		challenge, err := wire.Keys{Seal: seal}.SealTo(
+			wire.ChallengeInfo(house1, got.From), s.svc.KeyChallenge(house1, got.From, seal),
+		)
 		if err != nil {
 			panic(err)
 		}
@@ -180,7 +183,9 @@ func (s *stage) sign(m *wire.Message) []byte {
 func (s *stage) grant(e uint64) *wire.Message { return s.grantTo(s.sealKey(), e) }
 
 func (s *stage) grantTo(k wire.Keys, e uint64) *wire.Message {
-	sealed, err := k.SealGrant(house1, s.id.Name, e, wire.Granted{Secret: s.secrets[e-1], Username: email, Password: home.NewSecret("pw")})
+	sealed, err := k.SealGrant(
+		house1, s.id.Name, e, wire.Granted{Secret: s.secrets[e-1], Username: email, Password: home.NewSecret("pw")},
+	)
 	must(s.h.t, err)
 	return &wire.Message{To: s.id.Name, Body: &wire.Grant{Notice: s.notices[e-1], Sealed: sealed}}
 }

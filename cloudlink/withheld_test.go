@@ -83,7 +83,8 @@ func TestAPairingThatNamesNoBrokerIsRefusedAtOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := b.link.Enrol(ctx, p, email, home.NewSecret(password))
-	if err == nil || errors.Is(err, home.ErrUnavailable) || strings.Contains(err.Error(), "hunter22") || time.Since(began) > 30*time.Second {
+	if err == nil || errors.Is(err, home.ErrUnavailable) || strings.Contains(err.Error(), "hunter22") ||
+		time.Since(began) > 30*time.Second {
 		t.Fatalf("%v after %v", err, time.Since(began))
 	}
 	b.enrol() // it did no harm

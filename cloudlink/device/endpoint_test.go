@@ -37,7 +37,9 @@ func must(t testing.TB, err error) {
 
 func run(t *testing.T, k device.Keeper) *device.Device {
 	t.Helper()
-	d, err := device.New(device.Options{State: k, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0", Unannounced: true})
+	d, err := device.New(device.Options{
+		State: k, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0", Unannounced: true,
+	})
 	must(t, err)
 	serve(t, d)
 	return d
@@ -131,7 +133,9 @@ func TestTheKeysSurviveARestart(t *testing.T) {
 		t.Errorf("mode %v, want 0600", st.Mode())
 	}
 	must(t, os.WriteFile(string(f), []byte(`{"SignSeed":`), 0o600))
-	_, err = device.New(device.Options{State: f, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0"})
+	_, err = device.New(device.Options{
+		State: f, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0",
+	})
 	if !errors.Is(err, home.ErrCorrupt) {
 		t.Errorf("%v, want home.ErrCorrupt", err)
 	}

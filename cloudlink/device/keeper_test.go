@@ -87,7 +87,9 @@ func TestAStateThatCannotBeSavedChangesNothing(t *testing.T) {
 	}
 	full := &brittle{}
 	full.full.Store(true)
-	if _, err := device.New(device.Options{State: full, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0"}); !errors.Is(err, errFull) {
+	if _, err := device.New(device.Options{
+		State: full, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0",
+	}); !errors.Is(err, errFull) {
 		t.Errorf("%v: a device whose keys are not kept would be another at the next start", err)
 	}
 }
@@ -145,7 +147,8 @@ func TestAFileIsReplacedAsAWhole(t *testing.T) {
 // join.
 func FuzzEndpoint(f *testing.F) {
 	d, err := device.New(device.Options{
-		State: &device.Volatile{}, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0", Unannounced: true,
+		State: &device.Volatile{}, Kind: home.Bulb, Log: slog.New(slog.DiscardHandler), Listen: "127.0.0.1:0",
+		Unannounced: true,
 	})
 	must(f, err)
 	hub, err := wire.NewIdentity(wire.RoleHub, wire.NewSeed(), wire.NewSeed())

@@ -71,7 +71,8 @@ func TestARefusedCredentialEndsTheDialling(t *testing.T) {
 			f := fakeBroker(t, code)
 			var log record
 			_, _, done := run(t, mqtt.Options{
-				Brokers: []string{strings.Replace(f.url(), "//", "//anna:hunter22@", 1)}, Log: slog.New(slog.NewTextHandler(&log, nil)),
+				Brokers: []string{strings.Replace(f.url(), "//", "//anna:hunter22@", 1)},
+				Log:     slog.New(slog.NewTextHandler(&log, nil)),
 			})
 			err := next(t, "end", done)
 			if he, ok := errors.AsType[*home.Error](err); !errors.Is(err, home.ErrCredential) || !ok || he.Hint == "" {
@@ -171,7 +172,8 @@ func TestBirthAndWill(t *testing.T) {
 	})
 	for i := 1; i <= 2; i++ {
 		c := next(t, "client", f.clients)
-		if h := c.hello; !h.WillFlag || h.WillTopic != "s" || string(h.WillMessage) != fmt.Sprint("off ", i) || !h.WillRetain || h.WillQos != 1 {
+		if h := c.hello; !h.WillFlag || h.WillTopic != "s" || string(h.WillMessage) != fmt.Sprint("off ", i) ||
+			!h.WillRetain || h.WillQos != 1 {
 			t.Errorf("will %q %q", h.WillTopic, h.WillMessage)
 		}
 		if c.hello.CleanSession || c.hello.ClientIdentifier != "me" {
@@ -190,7 +192,8 @@ func TestBirthAndWill(t *testing.T) {
 
 func TestNewChecksAllOptions(t *testing.T) {
 	_, err := mqtt.New(mqtt.Options{Brokers: []string{"http://anna:hunter22@x", "mqtt://ok"}})
-	if err == nil || !strings.Contains(err.Error(), "broker") || !strings.Contains(err.Error(), "client id") || strings.Contains(err.Error(), "hunter22") {
+	if err == nil || !strings.Contains(err.Error(), "broker") || !strings.Contains(err.Error(), "client id") ||
+		strings.Contains(err.Error(), "hunter22") {
 		t.Errorf("%v", err)
 	}
 	for in, want := range map[string]string{
@@ -200,7 +203,9 @@ func TestNewChecksAllOptions(t *testing.T) {
 			t.Errorf("%s: %v, %v, want %s", in, u, err, want)
 		}
 	}
-	for _, in := range []string{"", "h:1883", "mqtt://", "ftp://h", "mqtt://anna:hunter22@h:port", "mqtt://%zz:hunter22@h"} {
+	for _, in := range []string{
+		"", "h:1883", "mqtt://", "ftp://h", "mqtt://anna:hunter22@h:port", "mqtt://%zz:hunter22@h",
+	} {
 		if _, err := mqtt.ParseBroker(in); err == nil || strings.Contains(err.Error(), "hunter22") {
 			t.Errorf("%q: %v", in, err)
 		}

@@ -32,9 +32,10 @@ type Message struct {
 
 // Options are what New checks.
 type Options struct {
-	Brokers  []string // URLs, tried in turn: mqtt://, mqtts://, ws:// or wss://; may hold user:password@ and a fingerprint (package pin)
-	ClientID string   // also the name of the session that the broker keeps
-	Username string   // with Password, for brokers whose URL names no user
+	// URLs, tried in turn: mqtt://, mqtts://, ws:// or wss://; may hold user:password@ and a fingerprint (package pin)
+	Brokers  []string
+	ClientID string // also the name of the session that the broker keeps
+	Username string // with Password, for brokers whose URL names no user
 	Password home.Secret
 	Filters  []string         // subscribed after every connect
 	Receive  func(Message)    // called in order from one goroutine; the message is acknowledged when it returns

@@ -243,7 +243,9 @@ func TestAMessageIsAcknowledgedOnlyAfterItWasReceived(t *testing.T) {
 func TestAMessageThatIsBeingReceivedWhenAllEndsIsReceivedOnce(t *testing.T) {
 	f := fakeBroker(t, 0)
 	got, taken := make(chan string), make(chan bool)
-	_, stop, _ := run(t, mqtt.Options{Brokers: []string{f.url()}, Receive: func(m mqtt.Message) { got <- string(m.Payload); <-taken }})
+	_, stop, _ := run(
+		t, mqtt.Options{Brokers: []string{f.url()}, Receive: func(m mqtt.Message) { got <- string(m.Payload); <-taken }},
+	)
 	c := next(t, "client", f.clients)
 	c.allow(1)
 	c.publish(1, "one")

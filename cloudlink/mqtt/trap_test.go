@@ -35,7 +35,8 @@ func TestPausesBetweenDialsGrowAndAreNotTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // a refused dial takes no time, so all of it is pauses
 		log := &moments{Handler: slog.DiscardHandler}
 		c, err := mqtt.New(mqtt.Options{
-			Brokers: []string{"mqtt://" + closed.Addr().String()}, ClientID: "me", Receive: func(mqtt.Message) {}, Log: slog.New(&all{log}),
+			Brokers: []string{"mqtt://" + closed.Addr().String()}, ClientID: "me", Receive: func(mqtt.Message) {},
+			Log:      slog.New(&all{log}),
 			MinPause: time.Second, MaxPause: 16 * time.Second,
 		})
 		must(t, err)
@@ -49,7 +50,8 @@ func TestPausesBetweenDialsGrowAndAreNotTheSame(t *testing.T) {
 		for i := range log.at[1:] {
 			most := min(time.Second<<min(i, 10), 16*time.Second)
 			pause := log.at[i+1].Sub(log.at[i])
-			if pause < most/2 || pause > most+time.Second { // a dial itself takes a moment, and the bubble's clock may run meanwhile
+			// a dial itself takes a moment, and the bubble's clock may run meanwhile
+			if pause < most/2 || pause > most+time.Second {
 				t.Fatalf("pause %d is %v, want %v to %v", i, pause, most/2, most)
 			}
 			different[pause] = true
@@ -70,7 +72,10 @@ func TestAConnectionSpeaksMQTT311AndTakesNothingExactlyOnce(t *testing.T) {
 	run(t, mqtt.Options{Brokers: []string{f.url()}, Filters: []string{"a/topic", "b/topic"}})
 	c := next(t, "client", f.clients)
 	if c.hello.ProtocolVersion != 4 || c.hello.ProtocolName != "MQTT" {
-		t.Errorf("version %d of %s, want 4 of MQTT: else every refused dial is made twice", c.hello.ProtocolVersion, c.hello.ProtocolName)
+		t.Errorf(
+			"version %d of %s, want 4 of MQTT: else every refused dial is made twice", c.hello.ProtocolVersion,
+			c.hello.ProtocolName,
+		)
 	}
 	s := c.allow(1)
 	if len(s.Topics) != 2 || !bytes.Equal(s.Qoss, []byte{1, 1}) {
@@ -86,12 +91,13 @@ func TestPublishInReceiveDoesNotWaitForAnAcknowledgement(t *testing.T) {
 	up := make(chan bool, 10)
 	var conn *mqtt.Conn
 	ready := make(chan bool)
-	conn, _, _ = run(t, mqtt.Options{Brokers: []string{f.url()}, Up: func(is bool) { up <- is }, Receive: func(m mqtt.Message) {
+	answer := func(m mqtt.Message) {
 		<-ready
 		if err := conn.Publish(mqtt.Message{Topic: "answer", Payload: m.Payload}); err != nil {
 			t.Error(err)
 		}
-	}})
+	}
+	conn, _, _ = run(t, mqtt.Options{Brokers: []string{f.url()}, Up: func(is bool) { up <- is }, Receive: answer})
 	close(ready)
 	c := next(t, "client", f.clients)
 	c.allow(1)

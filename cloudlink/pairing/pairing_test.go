@@ -17,7 +17,8 @@ import (
 func some(secret string) pairing.Pairing {
 	return pairing.Pairing{
 		Name: "pair-1", Secret: home.NewSecret(secret), Account: "acc-1",
-		Service: wire.Keys{Sign: make([]byte, 32), Seal: make([]byte, 32)}, Brokers: []wire.Broker{{URL: "mqtt://127.0.0.1:7355", Fingerprint: make([]byte, 32)}}, URL: "http://127.0.0.1:7354",
+		Service: wire.Keys{Sign: make([]byte, 32), Seal: make([]byte, 32)},
+		Brokers: []wire.Broker{{URL: "mqtt://127.0.0.1:7355", Fingerprint: make([]byte, 32)}}, URL: "http://127.0.0.1:7354",
 	}
 }
 
@@ -28,7 +29,9 @@ func TestAPairingSurvivesItsWord(t *testing.T) {
 		p := some(rapid.StringMatching(`[A-Z2-7]{26,60}`).Draw(t, "secret"))
 		p.Name = rapid.StringMatching(`[a-z0-9][a-z0-9-]{0,30}`).Draw(t, "name")
 		p.Service.Sign = rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "sign")
-		p.Brokers = wire.Brokers(rapid.SliceOfN(rapid.StringMatching(`mqtts?://[a-z]{1,9}:[0-9]{1,4}`), 1, 4).Draw(t, "brokers"))
+		p.Brokers = wire.Brokers(rapid.SliceOfN(
+			rapid.StringMatching(`mqtts?://[a-z]{1,9}:[0-9]{1,4}`), 1, 4,
+		).Draw(t, "brokers"))
 		got, err := pairing.Parse(" " + p.Reveal() + "\n")
 		if err != nil || !reflect.DeepEqual(got, p) {
 			t.Fatalf("%v: %+v", err, got)
@@ -49,8 +52,12 @@ func TestAMalformedWordIsRefusedAndNotRepeated(t *testing.T) {
 		return "rekeyd-pair:" + base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(raw), from, to, 1)))
 	}
 	for _, bad := range []string{
-		"", "rekeyd-pair:", word[1:], strings.TrimPrefix(word, "rekeyd-pair:"), word[:len(word)/2], word + "!", strings.ToUpper(word),
-		again(secret, "short"), again(`"pair-1"`, `"Pair 1/#"`), again(`"acc-1"`, `""`), again(`[{"url":"mqtt://127.0.0.1:7355","fingerprint":"`+base64.StdEncoding.EncodeToString(make([]byte, 32))+`"}]`, `[]`),
+		"", "rekeyd-pair:", word[1:], strings.TrimPrefix(word, "rekeyd-pair:"), word[:len(word)/2], word + "!",
+		strings.ToUpper(word),
+		again(secret, "short"), again(`"pair-1"`, `"Pair 1/#"`), again(`"acc-1"`, `""`),
+		again(
+			`[{"url":"mqtt://127.0.0.1:7355","fingerprint":"`+base64.StdEncoding.EncodeToString(make([]byte, 32))+`"}]`, `[]`,
+		),
 		again(base64.StdEncoding.EncodeToString(make([]byte, 32)), "AAAA"),
 	} {
 		_, err := pairing.Parse(bad)

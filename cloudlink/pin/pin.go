@@ -1,6 +1,6 @@
-// Package pin ties a URL to one certificate: the fragment #sha256=HEX of a URL is the SHA-256 of the server's certificate
-// in DER. A client of such a URL accepts this certificate, whoever signed it, and no other. A fragment stays with the
-// client: it is sent to no server.
+// Package pin ties a URL to one certificate: the fragment #sha256=HEX of a URL is the SHA-256 of the server's
+// certificate in DER. A client of such a URL accepts this certificate, whoever signed it, and no other. A fragment
+// stays with the client: it is sent to no server.
 package pin
 
 import (

@@ -43,7 +43,8 @@ func TestNamesAreReadWhicheverWayTheyCome(t *testing.T) {
 
 func TestAPasswordIsNotSentWhereOthersHearIt(t *testing.T) {
 	for base, want := range map[string]bool{
-		DefaultURL: true, "http://127.0.0.1:1": true, "http://localhost": true, "http://wap.tplinkcloud.com": false, "ftp://x": false, "https://u:p@x": false, "": false,
+		DefaultURL: true, "http://127.0.0.1:1": true, "http://localhost": true, "http://wap.tplinkcloud.com": false,
+		"ftp://x": false, "https://u:p@x": false, "": false,
 	} {
 		if private(base) != want {
 			t.Errorf("%q: %v", base, !want)

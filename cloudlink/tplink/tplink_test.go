@@ -80,7 +80,9 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	v.calls = append(v.calls, q.Method)
 	answer := func(code int, result any) {
-		_ = json.NewEncoder(w).Encode(map[string]any{"error_code": code, "msg": fmt.Sprint("said of ", q.Params["cloudPassword"]), "result": result})
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"error_code": code, "msg": fmt.Sprint("said of ", q.Params["cloudPassword"]), "result": result,
+		})
 	}
 	if v.garbage {
 		_, _ = io.WriteString(w, "<html>")
@@ -150,7 +152,9 @@ func newHub(t *testing.T) *hub {
 	t.Helper()
 	h := &hub{log: &bytes.Buffer{}}
 	var err error
-	if h.store, err = localstore.Open(localstore.Options{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if h.store, err = localstore.Open(localstore.Options{
+		Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.store.Close() })
@@ -207,7 +211,10 @@ func TestAResetAtTheVendorsIsNoticedToldOnceAndAskedForOnce(t *testing.T) {
 	v, h := newVendor(t), newHub(t)
 	v.devices = []map[string]any{
 		{"deviceMac": "50C7BF010203", "alias": "Hall", "deviceModel": "HS100(EU)", "status": 1},
-		{"deviceMac": "5C-E9-31-01-02-03", "alias": "RnJvbnQgZG9vcg==", "deviceType": "SMART.TAPOPLUG", "deviceModel": "P110", "status": 0},
+		{
+			"deviceMac": "5C-E9-31-01-02-03", "alias": "RnJvbnQgZG9vcg==", "deviceType": "SMART.TAPOPLUG", "deviceModel": "P110",
+			"status": 0,
+		},
 		{"deviceMac": "none", "alias": "\x1b[2J"},
 	}
 	if e, err := h.login(t, v, "first", ""); e != 1 || err != nil {
@@ -216,7 +223,8 @@ func TestAResetAtTheVendorsIsNoticedToldOnceAndAskedForOnce(t *testing.T) {
 	h.run(t)
 	eventually(t, "the devices are listed", func() bool { list, ok := h.Listed(); return ok && len(list) == 2 })
 	list, _ := h.Listed()
-	if list[0].MAC != "50c7bf010203" || list[0].Name != "Hall" || !list[0].Online || list[1].Name != "Front door" || list[1].Online {
+	if list[0].MAC != "50c7bf010203" || list[0].Name != "Hall" || !list[0].Online || list[1].Name != "Front door" ||
+		list[1].Online {
 		t.Errorf("%+v", list)
 	}
 	// A token that has run out is renewed, without a sign-in.
@@ -229,7 +237,11 @@ func TestAResetAtTheVendorsIsNoticedToldOnceAndAskedForOnce(t *testing.T) {
 	eventually(t, "the devices are listed with the new one", func() bool { return v.count("getDeviceList") > 0 })
 	// The password is changed at the vendor's: token and refresh token end.
 	v.set(func() { v.password, v.token, v.refresh, v.calls = "second", "", "", nil })
-	eventually(t, "that is noticed and the owner told", func() bool { up, reason := h.State(); return !up && strings.Contains(reason, "rekeyd login") })
+	eventually(t, "that is noticed and the owner told", func() bool {
+		up, reason := h.State()
+		return !up &&
+			strings.Contains(reason, "rekeyd login")
+	})
 	v.count("")
 	time.Sleep(200 * time.Millisecond) // ten times as long as it would take to ask again
 	if n := v.count("login") + v.count("getDeviceList"); n != 0 {
@@ -319,7 +331,9 @@ func TestWhatTheCloudAnswersIsSaidSoThatAPersonCanAct(t *testing.T) {
 		}
 	}
 	h := newHub(t)
-	if _, err := h.Login(t.Context(), tplink.Login{URL: "ftp://x", Email: email, Password: home.NewSecret("x")}); err == nil {
+	if _, err := h.Login(t.Context(), tplink.Login{
+		URL: "ftp://x", Email: email, Password: home.NewSecret("x"),
+	}); err == nil {
 		t.Error("any URL is taken")
 	}
 	if _, err := h.Login(t.Context(), tplink.Login{Email: email}); err == nil {
@@ -364,7 +378,9 @@ func TestASessionThatEndsTakesNoNewerOneWithIt(t *testing.T) {
 	}))
 	defer slow.Close()
 	v.set(func() { v.away = slow })
-	if _, err := h.Login(t.Context(), tplink.Login{URL: slow.URL, Email: email, Password: home.NewSecret("first")}); err != nil {
+	if _, err := h.Login(t.Context(), tplink.Login{
+		URL: slow.URL, Email: email, Password: home.NewSecret("first"),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	a, _ := h.store.Account()
@@ -374,7 +390,9 @@ func TestASessionThatEndsTakesNoNewerOneWithIt(t *testing.T) {
 	h.run(t)
 	<-reached
 	v.set(func() { v.password = "second" })
-	if _, err := h.Login(t.Context(), tplink.Login{URL: slow.URL, Email: email, Password: home.NewSecret("second")}); err != nil {
+	if _, err := h.Login(t.Context(), tplink.Login{
+		URL: slow.URL, Email: email, Password: home.NewSecret("second"),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	close(held)

@@ -104,7 +104,8 @@ func (c *cast) seal(t testing.TB) map[string]sealing {
 			Plain: must(granted{[]byte(c.epochSecret.Reveal()), c.email, c.password.Reveal()}),
 		},
 		"grant to a device": {
-			To: c.device, Info: wire.GrantInfo(c.account, c.device.Name, 2), Plain: must(granted{Secret: []byte(c.epochSecret.Reveal())}),
+			To: c.device, Info: wire.GrantInfo(c.account, c.device.Name, 2),
+			Plain: must(granted{Secret: []byte(c.epochSecret.Reveal())}),
 		},
 		"secrets of bind": {
 			To: c.service, Info: wire.SecretInfo(c.account, c.hub.Name),
@@ -122,7 +123,8 @@ func (c *cast) seal(t testing.TB) map[string]sealing {
 			Plain: []byte(`{"system":{"set_relay_state":{"err_code":0}}}`),
 		},
 		"challenge": {
-			To: c.hub, Info: wire.ChallengeInfo(c.account, c.hub.Name), Plain: c.service.KeyChallenge(c.account, c.hub.Name, c.hub.Keys.Seal),
+			To: c.hub, Info: wire.ChallengeInfo(c.account, c.hub.Name),
+			Plain: c.service.KeyChallenge(c.account, c.hub.Name, c.hub.Keys.Seal),
 		},
 		"join": {To: c.device, Info: wire.JoinInfo(c.hub.Name, c.device.Name), Plain: must(c.joined())},
 	}
@@ -193,50 +195,82 @@ func (c *cast) examples() []example {
 	}
 	all := []example{
 		{"enrol", c.hub, wire.Message{Body: &wire.Enrol{
-			Account: c.account, Keys: c.hub.Keys, Name: "attic", Version: "1.0.0", Pairing: c.pairing, Proof: pair(wire.RoleHub, c.hub.Keys),
+			Account: c.account, Keys: c.hub.Keys, Name: "attic", Version: "1.0.0", Pairing: c.pairing,
+			Proof: pair(wire.RoleHub, c.hub.Keys),
 		}}},
 		{"enrolled", c.service, wire.Message{Re: id("enrol"), Body: &wire.Enrolled{
-			Account: c.account, Email: c.email, Keys: c.service.Keys, Notice: c.first, Proof: pair(wire.RoleService, c.service.Keys),
+			Account: c.account, Email: c.email, Keys: c.service.Keys, Notice: c.first,
+			Proof: pair(wire.RoleService, c.service.Keys),
 		}}},
 		{"enrol device", c.device, wire.Message{Body: &wire.Enrol{
-			Account: c.account, Keys: c.device.Keys, Name: "front door", Version: "Example 1", Secret: c.sealed["secret of enrol"].Sealed,
+			Account: c.account, Keys: c.device.Keys, Name: "front door", Version: "Example 1",
+			Secret: c.sealed["secret of enrol"].Sealed,
 		}}},
-		{"hello", c.hub, wire.Message{Body: &wire.Hello{Account: c.account, Epoch: 1, Notice: c.first, Boot: 3, Clock: 2500}}},
+		{
+			"hello", c.hub, wire.Message{Body: &wire.Hello{Account: c.account, Epoch: 1, Notice: c.first, Boot: 3, Clock: 2500}},
+		},
 		{"grant", c.service, wire.Message{
-			Re: id("hello"), Exp: c.at + 60_500 + 24*3600_000, Body: &wire.Grant{Notice: c.second, Sealed: c.sealed["grant to a hub"].Sealed},
+			Re: id("hello"), Exp: c.at + 60_500 + 24*3600_000,
+			Body: &wire.Grant{Notice: c.second, Sealed: c.sealed["grant to a hub"].Sealed},
 		}},
 		{"welcome", c.service, wire.Message{Re: id("hello"), Body: &wire.Welcome{
-			Account: c.account, Epoch: 2, Notice: c.second, Nonce: c.serviceNonce, Seal: c.hub.Keys.Seal, Challenge: c.sealed["challenge"].Sealed,
+			Account: c.account, Epoch: 2, Notice: c.second, Nonce: c.serviceNonce, Seal: c.hub.Keys.Seal,
+			Challenge: c.sealed["challenge"].Sealed,
 		}}},
-		{"ack", c.hub, wire.Message{Body: &wire.Ack{Account: c.account, Epoch: 2, Seal: c.next.Public, Proof: c.keyChange().Proof()}}},
-		{"receipt", c.service, wire.Message{Re: id("ack"), Body: &wire.Receipt{Account: c.account, Epoch: 2, Notice: c.second}}},
-		{"bind", c.hub, wire.Message{Body: &wire.Bind{Account: c.account, Secrets: c.sealed["secrets of bind"].Sealed, Devices: []wire.Device{
-			{ID: c.plug, Kind: "plug", Protocol: "iot", Rank: 1, Model: "HS100(EU)", Name: "lamp", MAC: "50c7bf010203"},
-			{ID: c.device.Name, Kind: "camera", Protocol: "native", Rank: 3, Model: "Example 1", Name: "front door"},
-		}}}},
+		{
+			"ack", c.hub,
+			wire.Message{Body: &wire.Ack{Account: c.account, Epoch: 2, Seal: c.next.Public, Proof: c.keyChange().Proof()}},
+		},
+		{
+			"receipt", c.service,
+			wire.Message{Re: id("ack"), Body: &wire.Receipt{Account: c.account, Epoch: 2, Notice: c.second}},
+		},
+		{"bind", c.hub, wire.Message{Body: &wire.Bind{
+			Account: c.account, Secrets: c.sealed["secrets of bind"].Sealed, Devices: []wire.Device{
+				{ID: c.plug, Kind: "plug", Protocol: "iot", Rank: 1, Model: "HS100(EU)", Name: "lamp", MAC: "50c7bf010203"},
+				{ID: c.device.Name, Kind: "camera", Protocol: "native", Rank: 3, Model: "Example 1", Name: "front door"},
+			},
+		}}},
 		{"unbind", c.hub, wire.Message{Body: &wire.Unbind{Account: c.account, Devices: []string{c.plug}}}},
 		{"sign in", c.hub, wire.Message{Body: &wire.SignIn{
 			Account: c.account, Epoch: 2, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce, Devices: []wire.Proven{
-				{ID: c.plug, Proof: memberProof}, {ID: c.device.Name, Proof: memberProof}, {ID: "mac-50c7bf0a0b0c", Proof: memberProof},
+				{ID: c.plug, Proof: memberProof},
+				{ID: c.device.Name, Proof: memberProof},
+				{ID: "mac-50c7bf0a0b0c", Proof: memberProof},
 			},
 		}}},
 		{"signed in", c.service, wire.Message{Re: id("sign in"), Body: &wire.SignedIn{
-			Account: c.account, Epoch: 2, Nonce: c.serviceNonce, Devices: []wire.Proven{{ID: c.plug, Proof: serviceProof}, {ID: c.device.Name}},
+			Account: c.account, Epoch: 2, Nonce: c.serviceNonce,
+			Devices: []wire.Proven{{ID: c.plug, Proof: serviceProof}, {ID: c.device.Name}},
 			Refused: []wire.Outcome{{ID: "mac-50c7bf0a0b0c", Code: wire.CodeUnknown}},
 		}}},
-		{"refusal", c.service, wire.Message{Re: id("sign in"), Body: &wire.Refusal{Code: wire.CodeNonce, Detail: "it has expired", Nonce: c.serviceNonce}}},
+		{
+			"refusal", c.service,
+			wire.Message{
+				Re: id("sign in"), Body: &wire.Refusal{Code: wire.CodeNonce, Detail: "it has expired", Nonce: c.serviceNonce},
+			},
+		},
 		{"probe", c.hub, wire.Message{To: c.device.Name, Body: &wire.Probe{Nonce: c.probeNonce}}},
 		{"statement", c.device, wire.Message{To: c.hub.Name, Re: id("probe"), Body: &wire.Statement{
-			Keys: c.device.Keys, Kind: "camera", Model: "Example 1", Name: "front door", Account: c.account, Epoch: 2, SignedIn: 2,
-			Held: wire.HeldProof(c.epochSecret, c.account, c.device.Name, 2, c.probeNonce),
+			Keys: c.device.Keys, Kind: "camera", Model: "Example 1", Name: "front door", Account: c.account, Epoch: 2,
+			SignedIn: 2,
+			Held:     wire.HeldProof(c.epochSecret, c.account, c.device.Name, 2, c.probeNonce),
 		}}},
-		{"join", c.hub, wire.Message{To: c.device.Name, Body: &wire.Join{Sign: c.hub.Keys.Sign, Sealed: c.sealed["join"].Sealed}}},
+		{
+			"join", c.hub,
+			wire.Message{To: c.device.Name, Body: &wire.Join{Sign: c.hub.Keys.Sign, Sealed: c.sealed["join"].Sealed}},
+		},
 		{"notice", c.hub, wire.Message{To: c.device.Name, Body: &wire.Passed{Notice: c.second}}},
 		{"done", c.device, wire.Message{To: c.hub.Name, Re: id("join"), Body: &wire.Done{}}},
 		{"relay", c.service, wire.Message{Body: &wire.Relay{
 			Account: c.account, Device: c.plug, Boot: 3, Until: 30_000, Sealed: c.sealed["relay"].Sealed,
 		}}},
-		{"relayed", c.hub, wire.Message{Re: id("relay"), Body: &wire.Relayed{Account: c.account, Device: c.plug, Sealed: c.sealed["relayed"].Sealed}}},
+		{
+			"relayed", c.hub,
+			wire.Message{
+				Re: id("relay"), Body: &wire.Relayed{Account: c.account, Device: c.plug, Sealed: c.sealed["relayed"].Sealed},
+			},
+		},
 	}
 	for i := range all {
 		e := &all[i]

@@ -78,7 +78,8 @@ func FuzzParseNotice(f *testing.F) {
 // FuzzParseTopic: a topic that is taken apart has a name that is one, and is what its parts give.
 func FuzzParseTopic(f *testing.F) {
 	for _, s := range []string{
-		wire.NoticeTopic("a"), wire.InboxTopic("rk-a"), wire.StateTopic("a", "b"), wire.States("a"), "rekeyd/v1/#", "rekeyd/v1/hub//inbox", "rekeyd/v1/hub/a/inbox/", "/", "",
+		wire.NoticeTopic("a"), wire.InboxTopic("rk-a"), wire.StateTopic("a", "b"), wire.States("a"), "rekeyd/v1/#",
+		"rekeyd/v1/hub//inbox", "rekeyd/v1/hub/a/inbox/", "/", "",
 	} {
 		f.Add(s)
 	}
@@ -91,8 +92,9 @@ func FuzzParseTopic(f *testing.F) {
 			return
 		}
 		made := map[string]string{
-			"notice": wire.NoticeTopic(p.Account), "state": wire.StateTopic(p.Account, p.Name), "status": wire.StatusTopic(p.Name),
-			"inbox": wire.InboxTopic(p.Name), "outbox": wire.OutboxTopic(p.Name),
+			"notice": wire.NoticeTopic(p.Account), "state": wire.StateTopic(p.Account, p.Name),
+			"status": wire.StatusTopic(p.Name),
+			"inbox":  wire.InboxTopic(p.Name), "outbox": wire.OutboxTopic(p.Name),
 		}
 		if !wire.ValidName(cmp.Or(p.Name, p.Account)) || made[p.Leaf] != s {
 			t.Fatalf("%q is %+v", s, p)

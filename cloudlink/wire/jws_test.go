@@ -41,7 +41,8 @@ func payloadOf(t testing.TB, raw []byte) []byte {
 
 func TestTheHeaderIsExactlyAlgAndTyp(t *testing.T) {
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
-	payload := `{"type":"hello","id":"a","from":"` + hub.Name + `","to":"` + svc.Name + `","at":1,"body":{"account":"acc-1","epoch":"7","boot":"1","clock":0}}`
+	payload := `{"type":"hello","id":"a","from":"` + hub.Name + `","to":"` + svc.Name +
+		`","at":1,"body":{"account":"acc-1","epoch":"7","boot":"1","clock":0}}`
 	jwk := `{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(hub.Keys.Sign) + `"}`
 	for header, want := range map[string]bool{
 		messageHeader:                                              true,
@@ -92,8 +93,10 @@ func TestATextThatIsNotStrictlyAJWSIsRefused(t *testing.T) {
 	last := strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", good[len(good)-1])
 	spare := good[:len(good)-1] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last|1])
 	for name, bad := range map[string]string{
-		"padding": good + "==", "a fourth part": good + ".", "two parts": parts[0] + "." + parts[1], "no signature": parts[0] + "." + parts[1] + ".",
-		"a space": good + " ", "a line end": good + "\n", "a line end within": parts[0] + "\n." + parts[1] + "." + parts[2],
+		"padding": good + "==", "a fourth part": good + ".", "two parts": parts[0] + "." + parts[1],
+		"no signature": parts[0] + "." + parts[1] + ".",
+		"a space":      good + " ", "a line end": good + "\n",
+		"a line end within":     parts[0] + "\n." + parts[1] + "." + parts[2],
 		"the standard alphabet": parts[0] + "." + parts[1] + ".+/" + parts[2][2:], "spare bits": spare,
 		"JSON serialization": `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
 	} {
@@ -109,7 +112,8 @@ func TestATextThatIsNotStrictlyAJWSIsRefused(t *testing.T) {
 
 func TestDuplicateAndMisspelledMembersAreRefused(t *testing.T) {
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
-	envelope := `{"type":"hello","id":"a","from":"` + hub.Name + `","to":"` + svc.Name + `","at":1,"body":{"account":"acc-1","epoch":"7","boot":"1","clock":0}}`
+	envelope := `{"type":"hello","id":"a","from":"` + hub.Name + `","to":"` + svc.Name +
+		`","at":1,"body":{"account":"acc-1","epoch":"7","boot":"1","clock":0}}`
 	replaced := func(from, to string) string { return strings.Replace(envelope, from, to, 1) }
 	deep := strings.Repeat(`{"a":`, 20) + "1" + strings.Repeat("}", 20)
 	var many strings.Builder
@@ -148,7 +152,8 @@ func TestDuplicateAndMisspelledMembersAreRefused(t *testing.T) {
 	if err != nil || m.Verify(hub.Keys, svc.Name) != nil || m.Body.(*wire.Hello).Epoch != 7 {
 		t.Fatalf("%+v, %v", m, err)
 	}
-	if m, err = wire.ParseMessage(tamper(t, raw, `{"a":1}`, `{"a":2}`)); err != nil || !errors.Is(m.Verify(hub.Keys, svc.Name), home.ErrForged) {
+	if m, err = wire.ParseMessage(tamper(t, raw, `{"a":1}`, `{"a":2}`)); err != nil ||
+		!errors.Is(m.Verify(hub.Keys, svc.Name), home.ErrForged) {
 		t.Errorf("an unknown field was changed: %v", err)
 	}
 }
@@ -174,7 +179,9 @@ func TestANoticeIsAcceptedAsANoticeOnly(t *testing.T) {
 
 // FuzzCheckObject: an object that passes reads the same into a map as into a list of members.
 func FuzzCheckObject(f *testing.F) {
-	for _, s := range []string{`{}`, `{"a":{"b":[1,"c:"]}}`, `{"a":1,"a":2}`, `{"a\u0062":1}`, ` {"a" :"\\\":"}`, `[]`, `{"a":"\ud800"}`} {
+	for _, s := range []string{
+		`{}`, `{"a":{"b":[1,"c:"]}}`, `{"a":1,"a":2}`, `{"a\u0062":1}`, ` {"a" :"\\\":"}`, `[]`, `{"a":"\ud800"}`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -30,16 +30,25 @@ func TestAFullMessageFits(t *testing.T) {
 	text := strings.Repeat("x", 256)
 	itself := func(id string) string { return id }
 	outcome := func(id string) wire.Outcome { return wire.Outcome{ID: id, Code: wire.CodeNotSpoken} }
+	device := func(id string) wire.Device {
+		return wire.Device{ID: id, Kind: "camera", Protocol: "tapocam", Rank: 3, Model: text, Name: text, MAC: "50c7bf010203"}
+	}
 	proof := func(id string) wire.Proven { return wire.Proven{ID: id, Proof: wire.NewNonce()} }
 	for _, b := range []wire.Body{
-		&wire.Bind{Account: text[:64], Secrets: make([]byte, 32*wire.MaxDevices+48), Devices: many(wire.MaxDevices, func(id string) wire.Device {
-			return wire.Device{ID: id, Kind: "camera", Protocol: "tapocam", Rank: 3, Model: text, Name: text, MAC: "50c7bf010203"}
-		})},
+		&wire.Bind{
+			Account: text[:64], Secrets: make([]byte, 32*wire.MaxDevices+48), Devices: many(wire.MaxDevices, device),
+		},
 		&wire.Unbind{Account: text[:64], Devices: many(wire.MaxDevices, itself)},
-		&wire.SignIn{Account: text[:64], MemberNonce: wire.NewNonce(), ServiceNonce: make([]byte, 40), Devices: many(wire.MaxProven, proof)},
+		&wire.SignIn{
+			Account: text[:64], MemberNonce: wire.NewNonce(), ServiceNonce: make([]byte, 40),
+			Devices: many(wire.MaxProven, proof),
+		},
 		&wire.SignedIn{Account: text[:64], Nonce: make([]byte, 40), Devices: many(wire.MaxProven, proof)},
 		&wire.SignedIn{Account: text[:64], Nonce: make([]byte, 40), Refused: many(wire.MaxProven, outcome)},
-		&wire.Receipt{Account: text[:64], Notice: svc.SignNotice(wire.Notice{Account: text[:64], Cause: text, Via: text}), Refused: many(wire.MaxDevices, outcome)},
+		&wire.Receipt{
+			Account: text[:64], Notice: svc.SignNotice(wire.Notice{Account: text[:64], Cause: text, Via: text}),
+			Refused: many(wire.MaxDevices, outcome),
+		},
 	} {
 		raw, err := hub.Sign(&wire.Message{To: svc.Name, Seq: 1<<64 - 1, Body: b})
 		if err != nil {
@@ -57,9 +66,13 @@ func TestABodyBeyondALimitIsNeitherSignedNorRead(t *testing.T) {
 	const good = "acc-1"
 	itself := func(id string) string { return id }
 	for name, b := range map[string]wire.Body{
-		"one device too many":        &wire.Unbind{Account: good, Devices: many(wire.MaxDevices+1, itself)},
-		"one too many refused":       &wire.SignedIn{Account: good, Refused: many(wire.MaxProven+1, func(id string) wire.Outcome { return wire.Outcome{ID: id} })},
-		"one sign-in too many":       &wire.SignIn{Account: good, Devices: many(wire.MaxProven+1, func(id string) wire.Proven { return wire.Proven{ID: id} })},
+		"one device too many": &wire.Unbind{Account: good, Devices: many(wire.MaxDevices+1, itself)},
+		"one too many refused": &wire.SignedIn{
+			Account: good, Refused: many(wire.MaxProven+1, func(id string) wire.Outcome { return wire.Outcome{ID: id} }),
+		},
+		"one sign-in too many": &wire.SignIn{
+			Account: good, Devices: many(wire.MaxProven+1, func(id string) wire.Proven { return wire.Proven{ID: id} }),
+		},
 		"a device twice":             &wire.SignIn{Account: good, Devices: []wire.Proven{{ID: "a"}, {ID: "b"}, {ID: "a"}}},
 		"a bound device twice":       &wire.Bind{Account: good, Devices: []wire.Device{{ID: "a"}, {ID: "a", Kind: "plug"}}},
 		"a proven device twice":      &wire.SignedIn{Account: good, Devices: []wire.Proven{{ID: "a"}, {ID: "a"}}},
@@ -76,7 +89,9 @@ func TestABodyBeyondALimitIsNeitherSignedNorRead(t *testing.T) {
 		"a line end":                 &wire.Enrol{Account: good, Name: "a\nb"},
 		"a delete":                   &wire.Enrol{Account: good, Version: "a\x7f"},
 		"a code with an escape":      &wire.Refusal{Code: "\x1b[2J"},
-		"a code of a device with it": &wire.Receipt{Account: good, Notice: wire.Notice{Account: good}, Refused: []wire.Outcome{{ID: "a", Code: "\x1b"}}},
+		"a code of a device with it": &wire.Receipt{
+			Account: good, Notice: wire.Notice{Account: good}, Refused: []wire.Outcome{{ID: "a", Code: "\x1b"}},
+		},
 		"a notice's cause with it":   &wire.Grant{Notice: wire.Notice{Account: good, Cause: "\x1b"}},
 		"a notice's door with it":    &wire.Passed{Notice: wire.Notice{Account: good, Via: "\x1b"}},
 		"a notice of nobody":         &wire.Enrolled{Account: good},
@@ -133,7 +148,8 @@ func TestABodyBeyondALimitIsNeitherSignedNorRead(t *testing.T) {
 	}
 	notice := `{"account":"acc-1","epoch":"1"}`
 	for name, raw := range map[string]string{
-		"too long": notice + strings.Repeat(" ", 4096*3/4), "of nobody": `{}`, "null": `null`, "an escape": `{"account":"a","via":"\u001b"}`, "empty": ``,
+		"too long": notice + strings.Repeat(" ", 4096*3/4), "of nobody": `{}`, "null": `null`,
+		"an escape": `{"account":"a","via":"\u001b"}`, "empty": ``,
 	} {
 		if n, err := wire.ParseNotice(svc.SignJWS(noticeHeader, raw)); err == nil {
 			t.Errorf("notice %s: was read: %+v", name, n)
@@ -143,7 +159,9 @@ func TestABodyBeyondALimitIsNeitherSignedNorRead(t *testing.T) {
 
 func TestAnErrorDoesNotRepeatALongOrBrokenType(t *testing.T) {
 	for _, typ := range []string{strings.Repeat("x", 10_000), strings.Repeat("é", 5000), `\u001b[2J`} {
-		_, err := wire.ParseMessage(identity(t, wire.RoleHub).SignJWS(messageHeader, `{"type":"`+typ+`","id":"a","from":"b","to":"c","body":{}}`))
+		_, err := wire.ParseMessage(identity(t, wire.RoleHub).SignJWS(
+			messageHeader, `{"type":"`+typ+`","id":"a","from":"b","to":"c","body":{}}`,
+		))
 		if err == nil || len(err.Error()) > 200 || strings.Contains(err.Error(), "\x1b") {
 			t.Errorf("%.20s…: %.300v", typ, err)
 		}
@@ -154,7 +172,9 @@ func TestShortKeysAndSealsAreRefused(t *testing.T) {
 	hub := identity(t, wire.RoleHub)
 	for n := range 40 {
 		short := make([]byte, n)
-		for _, k := range []wire.Keys{{Sign: short, Seal: short}, {Sign: hub.Keys.Sign, Seal: short}, {Sign: short, Seal: hub.Keys.Seal}} {
+		for _, k := range []wire.Keys{
+			{Sign: short, Seal: short}, {Sign: hub.Keys.Sign, Seal: short}, {Sign: short, Seal: hub.Keys.Seal},
+		} {
 			if name := k.Name(wire.RoleHub); len(k.Sign) != 32 && k.Is(name) {
 				t.Errorf("keys of %d and %d bytes are somebody's", len(k.Sign), len(k.Seal))
 			}
@@ -333,11 +353,14 @@ func TestTheSeedsOfAnIdentityPrintNowhere(t *testing.T) {
 			}
 		}
 		for what, v := range map[string]any{
-			"in a struct": struct{ ID *wire.Identity }{id}, "hidden": struct{ id *wire.Identity }{id}, "hidden, a copy": struct{ id wire.Identity }{*id},
-			"in a list": []*wire.Identity{id}, "deep": map[string][]struct{ id *wire.Identity }{"a": {{id}}},
+			"in a struct": struct{ ID *wire.Identity }{id}, "hidden": struct{ id *wire.Identity }{id},
+			"hidden, a copy": struct{ id wire.Identity }{*id},
+			"in a list":      []*wire.Identity{id}, "deep": map[string][]struct{ id *wire.Identity }{"a": {{id}}},
 		} {
 			out := strings.ToLower(fmt.Sprintf(verb, v))
-			for _, key := range []string{"119 119", "77777777", "0x77, 0x77", "167 167", "wwww", "120 120", "78787878", "0x78, 0x78"} {
+			for _, key := range []string{
+				"119 119", "77777777", "0x77, 0x77", "167 167", "wwww", "120 120", "78787878", "0x78, 0x78",
+			} {
 				if strings.Contains(out, key) {
 					t.Errorf("%s of an identity %s prints %s", verb, what, out)
 				}

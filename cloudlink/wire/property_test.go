@@ -21,8 +21,10 @@ import (
 )
 
 var (
-	anyName  = rapid.StringMatching(`[a-z0-9-]{1,58}`)
-	anyText  = rapid.Map(rapid.StringN(0, 60, 256), func(s string) string { return strings.ToValidUTF8(dropControls(s), "") })
+	anyName = rapid.StringMatching(`[a-z0-9-]{1,58}`)
+	anyText = rapid.Map(
+		rapid.StringN(0, 60, 256), func(s string) string { return strings.ToValidUTF8(dropControls(s), "") },
+	)
 	anyBytes = rapid.SliceOfN(rapid.Byte(), 1, 70)
 )
 
@@ -79,7 +81,9 @@ func draw(t *rapid.T, typ reflect.Type, field string, wellFormed bool) reflect.V
 		}
 	case reflect.Struct:
 		if typ == reflect.TypeFor[wire.Notice]() {
-			return reflect.ValueOf(noticeSigner.SignNotice(wire.Notice{Account: anyName.Draw(t, "notice"), Epoch: rapid.Uint64().Draw(t, "epoch")}))
+			return reflect.ValueOf(noticeSigner.SignNotice(wire.Notice{
+				Account: anyName.Draw(t, "notice"), Epoch: rapid.Uint64().Draw(t, "epoch"),
+			}))
 		}
 		for i := range typ.NumField() {
 			v.Field(i).Set(draw(t, typ.Field(i).Type, typ.Field(i).Name, wellFormed))
@@ -125,7 +129,8 @@ func TestEveryMessageSurvivesTheWire(t *testing.T) {
 					p.Nonce = rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "nonce")
 				}
 				m := &wire.Message{
-					To: svc.Name, Seq: rapid.Uint64().Draw(t, "seq"), At: rapid.Int64().Draw(t, "at"), Exp: rapid.Int64().Draw(t, "exp"), Body: body,
+					To: svc.Name, Seq: rapid.Uint64().Draw(t, "seq"), At: rapid.Int64().Draw(t, "at"),
+					Exp: rapid.Int64().Draw(t, "exp"), Body: body,
 				}
 				if rapid.Bool().Draw(t, "answers") {
 					m.Re = anyName.Draw(t, "re")
@@ -144,7 +149,9 @@ func TestEveryMessageSurvivesTheWire(t *testing.T) {
 				if err := got.Verify(hub.Keys, svc.Name); err != nil {
 					t.Fatal(err)
 				}
-				for _, k := range []wire.Keys{{}, {Seal: hub.Keys.Seal}, {Sign: hub.Keys.Sign[:5], Seal: hub.Keys.Seal}, other.Keys} {
+				for _, k := range []wire.Keys{
+					{}, {Seal: hub.Keys.Seal}, {Sign: hub.Keys.Sign[:5], Seal: hub.Keys.Seal}, other.Keys,
+				} {
 					if err := got.Verify(k, svc.Name); !errors.Is(err, home.ErrForged) {
 						t.Fatalf("under other keys: %v", err)
 					}
@@ -157,7 +164,8 @@ func TestEveryMessageSurvivesTheWire(t *testing.T) {
 func TestEveryFlippedBitOfASignedMessageIsDetected(t *testing.T) {
 	hub, svc := identity(t, wire.RoleHub), identity(t, wire.RoleService)
 	want := &wire.Message{To: svc.Name, Seq: 9, At: 5, Exp: 6, Re: "re-1", Body: &wire.Bind{
-		Account: "acc-1", Secrets: []byte("sealed"), Devices: []wire.Device{{ID: "mac-1", Kind: "plug", Protocol: "iot", Name: "lamp"}},
+		Account: "acc-1", Secrets: []byte("sealed"),
+		Devices: []wire.Device{{ID: "mac-1", Kind: "plug", Protocol: "iot", Name: "lamp"}},
 	}}
 	raw, err := hub.Sign(want)
 	if err != nil {
@@ -181,8 +189,9 @@ func TestTopicsAndTheirPartsAreInverse(t *testing.T) {
 		name := anyName.Draw(t, "name")
 		for topic, want := range map[string]wire.Topic{
 			wire.NoticeTopic(name): {Account: name, Leaf: "notice"}, wire.StatusTopic(name): {Name: name, Leaf: "status"},
-			wire.StateTopic("acc", name): {Account: "acc", Name: name, Leaf: "state"}, wire.InboxTopic(name): {Name: name, Leaf: "inbox"},
-			wire.OutboxTopic(name): {Name: name, Leaf: "outbox"},
+			wire.StateTopic("acc", name): {Account: "acc", Name: name, Leaf: "state"},
+			wire.InboxTopic(name):        {Name: name, Leaf: "inbox"},
+			wire.OutboxTopic(name):       {Name: name, Leaf: "outbox"},
 		} {
 			if got, ok := wire.ParseTopic(topic); !ok || got != want {
 				t.Fatalf("%s: %+v, %t", topic, got, ok)

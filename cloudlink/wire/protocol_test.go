@@ -82,7 +82,12 @@ func (c *cast) wanted(t testing.TB) map[string]string {
 	want["login"] = c.hub.Name + "\n" + c.hub.Login().Reveal()
 	want["names"] = c.hub.Name + "\n" + c.device.Name + "\n" + c.service.Name
 	put("status", []byte(`{"online":true,"version":"1.0.0","boot":"3"}`))
-	put("state", []byte(`{"id":"`+c.plug+`","name":"lamp","kind":"plug","verdict":"current","epoch":"2","since":"2026-01-01T00:01:09Z"}`))
+	put(
+		"state",
+		[]byte(
+			`{"id":"`+c.plug+`","name":"lamp","kind":"plug","verdict":"current","epoch":"2","since":"2026-01-01T00:01:09Z"}`,
+		),
+	)
 	return want
 }
 
@@ -115,8 +120,8 @@ func TestExamplesOfTheDocumentMatchTheCode(t *testing.T) {
 	}
 }
 
-// checkWritten checks an example that stands in the document only: a message between two of the cast, with nothing in it
-// that has to be computed. The code reads it, and writes the same text.
+// checkWritten checks an example that stands in the document only: a message between two of the cast, with nothing in
+// it that has to be computed. The code reads it, and writes the same text.
 func (c *cast) checkWritten(t *testing.T, name, payload string) {
 	t.Helper()
 	m := c.read(t, payload)
@@ -196,11 +201,20 @@ func TestSealedExamplesOpen(t *testing.T) {
 	if err != nil || g != (wire.Granted{Secret: c.epochSecret, Username: c.email, Password: c.password}) {
 		t.Errorf("grant: %v, %v", g, err)
 	}
-	if s, err := c.service.Open(wire.SecretInfo(c.account, c.device.Name), body("enrol device").(*wire.Enrol).Secret); err != nil || !bytes.Equal(s, repeated(0x33)) {
-		t.Errorf("secret of enrol: %v", err)
+	opened := func(member string, sealed []byte) []byte {
+		t.Helper()
+		plain, err := c.service.Open(wire.SecretInfo(c.account, member), sealed)
+		if err != nil {
+			t.Errorf("secrets of %s: %v", member, err)
+		}
+		return plain
 	}
-	if s, err := c.service.Open(wire.SecretInfo(c.account, c.hub.Name), body("bind").(*wire.Bind).Secrets); err != nil || !bytes.Equal(s[:32], repeated(0x22)) || len(s) != 64 {
-		t.Errorf("secrets of bind: %v", err)
+	if s := opened(c.device.Name, body("enrol device").(*wire.Enrol).Secret); !bytes.Equal(s, repeated(0x33)) {
+		t.Errorf("secret of enrol: %x", s)
+	}
+	s := opened(c.hub.Name, body("bind").(*wire.Bind).Secrets)
+	if len(s) != 64 || !bytes.Equal(s[:32], repeated(0x22)) {
+		t.Errorf("secrets of bind: %x", s)
 	}
 	raw, err := c.device.Open(wire.JoinInfo(c.hub.Name, c.device.Name), body("join").(*wire.Join).Sealed)
 	var j wire.Joined

@@ -122,7 +122,8 @@ func (h *hexed) UnmarshalText(b []byte) (err error) {
 func (c *cast) vectors(t testing.TB) vectors {
 	t.Helper()
 	v := vectors{About: []string{
-		"Vectors for ../../PROTOCOL.md. Bytes are hexadecimal, 64-bit numbers are decimal strings, json is text as it is sent.",
+		"Vectors for ../../PROTOCOL.md. Bytes are hexadecimal, 64-bit numbers are decimal strings, " +
+			"json is text as it is sent.",
 		"Made by go test ./cloudlink/wire -update, from fixed seeds. What is sealed is random and was made once.",
 	}}
 	for i, m := range []*wire.Identity{c.hub, c.device, c.service} {
@@ -160,17 +161,21 @@ func (c *cast) vectors(t testing.TB) vectors {
 		}
 		v.Messages = append(v.Messages, messageVector{e.name, string(raw)})
 	}
-	for _, name := range []string{"grant to a hub", "grant to a device", "secrets of bind", "secret of enrol", "challenge", "join", "relay", "relayed"} {
+	for _, name := range []string{
+		"grant to a hub", "grant to a device", "secrets of bind", "secret of enrol", "challenge", "join", "relay", "relayed",
+	} {
 		s := c.sealed[name]
 		v.Sealed = append(v.Sealed, sealedVector{name, s.To.Name, s.Info, s.Plain, s.Sealed})
 	}
 	for _, s := range []wire.Attempt{
 		{
-			Account: c.account, Member: c.hub.Name, Device: c.plug, Request: id("sign in"), Epoch: 2, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
+			Account: c.account, Member: c.hub.Name, Device: c.plug, Request: id("sign in"), Epoch: 2,
+			MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
 			EpochSecret: c.epochSecret, BindingSecret: c.plugSecret,
 		},
 		{
-			Account: c.account, Member: c.device.Name, Device: c.device.Name, Request: id("sign in"), Epoch: 1<<64 - 1, MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
+			Account: c.account, Member: c.device.Name, Device: c.device.Name, Request: id("sign in"), Epoch: 1<<64 - 1,
+			MemberNonce: c.memberNonce, ServiceNonce: c.serviceNonce,
 			EpochSecret: c.epochSecret, BindingSecret: c.deviceSecret,
 		},
 	} {
@@ -192,7 +197,8 @@ func (c *cast) vectors(t testing.TB) vectors {
 		wire.PairingProof(secret, wire.RoleService, c.pairing, c.hub.Name, c.service.Keys),
 	}
 	v.Held = heldVector{
-		repeated(0x11), c.account, c.device.Name, "2", c.probeNonce, wire.HeldProof(c.epochSecret, c.account, c.device.Name, 2, c.probeNonce),
+		repeated(0x11), c.account, c.device.Name, "2", c.probeNonce,
+		wire.HeldProof(c.epochSecret, c.account, c.device.Name, 2, c.probeNonce),
 	}
 	v.Login = loginVector{c.hub.Name, c.hub.Login().Reveal()}
 	return v

@@ -55,7 +55,9 @@ func TestMessageSurvivesTheWireAndShowsItsSender(t *testing.T) {
 
 func TestGrantOpensForItsMemberOnly(t *testing.T) {
 	hub, other := identity(t, wire.RoleHub), identity(t, wire.RoleHub)
-	in := wire.Granted{Secret: home.SecretBytes(wire.NewSeed()), Username: "Anna@example.org", Password: home.NewSecret(`p%"\&+`)}
+	in := wire.Granted{
+		Secret: home.SecretBytes(wire.NewSeed()), Username: "Anna@example.org", Password: home.NewSecret(`p%"\&+`),
+	}
 	sealed, err := hub.Keys.SealGrant("acc-1", hub.Name, 5, in)
 	if err != nil {
 		t.Fatal(err)
