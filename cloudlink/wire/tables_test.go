@@ -206,7 +206,8 @@ func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 	doc := readDocument(t)
 	for _, want := range []string{
 		fmt.Sprintf("%d bytes", wire.MaxMessage), fmt.Sprintf("at most %d devices", wire.MaxDevices),
-		fmt.Sprintf("sign-in and its answer %d", wire.MaxProven), "`POST " + wire.EndpointPath + "`",
+		fmt.Sprintf("sign-in and its answer %d", wire.MaxProven),
+		fmt.Sprintf("up to %d in one request", wire.MaxProven), "`POST " + wire.EndpointPath + "`",
 	} {
 		if !strings.Contains(doc, want) {
 			t.Errorf("the document does not say %q", want)
@@ -255,7 +256,7 @@ func TestEveryTypeInATableHasATableOfItsOwn(t *testing.T) {
 // Each mechanism names the test that holds it: a test that was renamed or deleted leaves a promise without one.
 func TestTheTestsThatTheDocumentNamesExist(t *testing.T) {
 	declared := map[string]bool{}
-	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
