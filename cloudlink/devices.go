@@ -157,7 +157,7 @@ func (l *Link) signedIn(r *request, _ *wire.Message, b *wire.SignedIn) error {
 		// A native device signs itself in, and has no proof for this hub: the service's signature covers the report.
 		native := strings.HasPrefix(d.ID, string(wire.RoleDevice)+"-") && d.ID != l.o.Identity.Name
 		if !(native && len(d.Proof) == 0) && !wire.Equal(proof, d.Proof) {
-			l.drop(&l.counts.forged, "the account service did not prove that it knows "+d.ID, home.ErrForged)
+			l.drop(forged, "the account service did not prove that it knows "+d.ID, home.ErrForged)
 			continue
 		}
 		devices = append(devices, d.ID)

@@ -150,13 +150,13 @@ func TestForgeriesChangeNothing(t *testing.T) {
 	before := s.picture()
 	for _, c := range cases {
 		for range 2 {
-			was := s.link.Counts()
+			was := s.dropped()
 			c.send()
-			eventually(t, time.Minute, c.name+" is "+c.reason, func() bool { return s.link.Counts()[c.reason] > was[c.reason] })
-			is := s.link.Counts()
+			eventually(t, time.Minute, c.name+" is "+c.reason, func() bool { return s.dropped()[c.reason] > was[c.reason] })
+			is := s.dropped()
 			is[c.reason]--
 			if fmt.Sprint(is) != fmt.Sprint(was) {
-				t.Errorf("%s: counted %v after %v, want one more %s", c.name, s.link.Counts(), was, c.reason)
+				t.Errorf("%s: counted %v after %v, want one more %s", c.name, s.dropped(), was, c.reason)
 			}
 			if after := s.picture(); after != before {
 				t.Fatalf("%s changed the store:\n%s\nwas\n%s", c.name, after, before)
@@ -257,9 +257,9 @@ func TestADeviceIsSignedInOnlyWithTheServicesProof(t *testing.T) {
 		"another account": &wire.SignedIn{Account: "account2", Epoch: 1},
 		"another epoch":   &wire.SignedIn{Account: house1, Epoch: 2},
 	} {
-		was := s.link.Counts()
+		was := s.dropped()
 		s.answer(m, wrong)
-		eventually(t, time.Minute, name+" is dropped", func() bool { return fmt.Sprint(s.link.Counts()) != fmt.Sprint(was) })
+		eventually(t, time.Minute, name+" is dropped", func() bool { return fmt.Sprint(s.dropped()) != fmt.Sprint(was) })
 	}
 	answer := s.signedIn(m, b)
 	answer.Devices[0].Proof[0] ^= 1
@@ -268,7 +268,7 @@ func TestADeviceIsSignedInOnlyWithTheServicesProof(t *testing.T) {
 	good := answer.Devices[3].ID
 	// not in the request
 	answer.Devices = append(answer.Devices, wire.Proven{ID: "mac-50c7bfffffff", Proof: answer.Devices[3].Proof})
-	was := s.link.Counts()["forged"]
+	was := s.dropped()["forged"]
 	s.answer(m, answer)
 	eventually(t, time.Minute, "one device is signed in", func() bool {
 		bs, err := s.store.Bindings()
@@ -287,7 +287,7 @@ func TestADeviceIsSignedInOnlyWithTheServicesProof(t *testing.T) {
 			t.Errorf("%s signed in: %t", b.Device, b.CloudEpoch == 1)
 		}
 	}
-	if n := s.link.Counts()["forged"] - was; n != 3 {
+	if n := s.dropped()["forged"] - was; n != 3 {
 		t.Errorf("%d counted as forged, want 3", n)
 	}
 	// The others are tried again, in a new request with the new nonce.

@@ -16,7 +16,7 @@ func (l *Link) notice(raw []byte) {
 	}
 	n, err := wire.ParseNotice(raw)
 	if err != nil {
-		l.drop(&l.counts.malformed, "a notice that cannot be read", err)
+		l.drop(malformed, "a notice that cannot be read", err)
 		return
 	}
 	a, err := l.o.Store.Account()
@@ -97,7 +97,7 @@ func (l *Link) grant(_ *request, m *wire.Message, g *wire.Grant) error {
 	case e < a.Epoch:
 		return fmt.Errorf("grant of epoch %d after %d: %w", e, a.Epoch, home.ErrOldEpoch)
 	case e == a.Epoch:
-		l.counts.replayed.Add(1) // doubled, or sent again because the acknowledgement was lost: acknowledge again
+		l.ignore(replayed) // doubled, or sent again because the acknowledgement was lost: acknowledge again
 		l.settle(nil)
 		return l.o.Store.Queue([]home.Errand{{Kind: home.ErrandAck, Epoch: e, At: time.Now().UTC().Round(0)}})
 	case a.Epoch != 0 && e-1 > a.Epoch && !l.answersHello(m.Re):

@@ -32,7 +32,7 @@ func TestAHostileCarrierDelaysAndNothingElse(t *testing.T) {
 			}
 			h.carrier.set(nil)
 			b.settled(3, time.Minute)
-			if f := b.link.Counts(); f["forged"]+f["malformed"] == 0 {
+			if f := b.dropped(); f["forged"]+f["malformed"] == 0 {
 				t.Errorf("nothing was found flipped: %v", f)
 			}
 			must(t, b.store.Check())
@@ -66,7 +66,7 @@ func TestLostAcknowledgementsLoseNothing(t *testing.T) {
 		b.see(e)
 		survive(t, b, e)
 	}
-	for reason, n := range b.link.Counts() {
+	for reason, n := range b.dropped() {
 		// come twice, the second time perhaps an epoch later
 		if n > 0 && reason != "replayed" && reason != "unexpected" && reason != "old" {
 			t.Errorf("%d messages dropped as %s", n, reason)

@@ -241,6 +241,7 @@ type hub struct {
 	account home.AccountID
 	devices []home.DeviceID
 	began   atomic.Int64
+	log     *dropLog
 
 	set func(*cloudlink.Options)
 }
@@ -273,8 +274,9 @@ func (b *hub) start() {
 	must(t, err)
 	boot, err := b.store.NextBoot()
 	must(t, err)
+	b.log = newDropLog(b.h.log.With("part", "link"))
 	o := cloudlink.Options{
-		Identity: b.id, Store: b.store, Boot: boot, Version: "1", Name: "hall", Log: b.h.log.With("part", "link"),
+		Identity: b.id, Store: b.store, Boot: boot, Version: "1", Name: "hall", Log: slog.New(b.log),
 		Began: func(home.Epoch) { b.began.Add(1) },
 	}
 	if b.set != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
@@ -52,7 +53,7 @@ type Link struct {
 	wake   chan struct{}
 	rejoin chan struct{}
 	orders chan order
-	counts counts
+	sent   atomic.Uint32 // requests of this start
 
 	mu              sync.Mutex // guards what follows
 	conn            *mqtt.Conn

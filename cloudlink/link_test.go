@@ -42,7 +42,7 @@ func follow(t *testing.T, h *house, n int) {
 	if got := len(h.online()); got != n {
 		t.Fatalf("%d devices listed, want %d", got, n)
 	}
-	for reason, n := range b.link.Counts() {
+	for reason, n := range b.dropped() {
 		// a grant comes by itself and is asked for; an answer may cross the reconnect of an enrolment
 		if n > 0 && reason != "replayed" && reason != "unexpected" {
 			t.Errorf("%d messages dropped as %s", n, reason)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
@@ -22,7 +21,7 @@ func (l *Link) receive(m mqtt.Message) {
 	case ok && t.Leaf == "inbox" && t.Name == l.o.Identity.Name:
 		l.inbox(m.Payload)
 	default:
-		l.drop(&l.counts.unexpected, "a message on a topic without a subscription", nil)
+		l.drop(unexpected, "a message on a topic without a subscription", nil)
 	}
 }
 
@@ -30,7 +29,7 @@ func (l *Link) receive(m mqtt.Message) {
 func (l *Link) inbox(raw []byte) {
 	m, err := wire.ParseMessage(raw)
 	if err != nil {
-		l.drop(&l.counts.malformed, "a message that cannot be read", err)
+		l.drop(malformed, "a message that cannot be read", err)
 		return
 	}
 	keys, err := l.service()
@@ -52,12 +51,12 @@ func (l *Link) inbox(raw []byte) {
 	}
 	l.mu.Unlock()
 	if m.Expired(time.Now(), r != nil) {
-		l.drop(&l.counts.expired, "a message that came too late", nil)
+		l.drop(expired, "a message that came too late", nil)
 		return
 	}
 	take := taker(m, r)
 	if take == nil {
-		l.counts.unexpected.Add(1) // late, doubled or replayed: no request waits for it
+		l.ignore(unexpected) // late, doubled or replayed: no request waits for it
 		return
 	}
 	if err := take(l, r, m); err != nil {
@@ -138,40 +137,40 @@ func enrolError(b *wire.Refusal) error {
 	return &home.Error{Op: "enrol this hub", Err: err, Hint: hint}
 }
 
-// distrust counts a message that is not acted on, by reason.
+// distrust drops a message that is not acted on, with the reason that err gives.
 func (l *Link) distrust(what string, err error) {
 	switch {
 	case errors.Is(err, home.ErrForged):
-		l.drop(&l.counts.forged, what+" that the account service did not sign", err)
+		l.drop(forged, what+" that the account service did not sign", err)
 	case errors.Is(err, home.ErrOldEpoch):
-		l.drop(&l.counts.old, what+" of an older epoch", err)
+		l.drop(old, what+" of an older epoch", err)
 	case errors.Is(err, home.ErrReplayed):
-		l.counts.replayed.Add(1)
+		l.ignore(replayed)
 	case errors.Is(err, home.ErrNoAccount):
-		l.counts.unexpected.Add(1)
+		l.ignore(unexpected)
 	default:
 		l.o.Log.Error("message not processed", "what", what, "err", err)
 	}
 }
 
-// counts are events, for metrics and tests.
-type counts struct {
-	sent                                                  atomic.Uint32
-	malformed, forged, old, replayed, expired, unexpected atomic.Uint64
-}
+// The reasons why a message is not acted on.
+const (
+	malformed  = "malformed"
+	forged     = "forged"
+	old        = "old"
+	replayed   = "replayed"
+	expired    = "expired"
+	unexpected = "unexpected"
+)
 
-// Counts returns how many messages were dropped, by reason.
-func (l *Link) Counts() map[string]uint64 {
-	return map[string]uint64{
-		"malformed": l.counts.malformed.Load(), "forged": l.counts.forged.Load(), "old": l.counts.old.Load(),
-		"replayed": l.counts.replayed.Load(), "expired": l.counts.expired.Load(), "unexpected": l.counts.unexpected.Load(),
-	}
-}
+const dropped = "message dropped"
 
-// drop counts and logs a message that is not acted on, and records it in the history, at most once a minute and reason:
-// whoever can publish must not be able to wear out the disk.
-func (l *Link) drop(n *atomic.Uint64, what string, err error) {
-	n.Add(1)
+// ignore logs a message that an honest service or broker can cause, and that changes nothing.
+func (l *Link) ignore(reason string) { l.o.Log.Debug(dropped, "reason", reason) }
+
+// drop logs a message that is not acted on, and records it in the history, at most once a minute for each kind: whoever
+// can publish must not be able to wear out the disk, or to fill the log. The others are debug messages.
+func (l *Link) drop(reason, what string, err error) {
 	now := time.Now()
 	l.mu.Lock()
 	last, known := l.recorded[what]
@@ -181,9 +180,10 @@ func (l *Link) drop(n *atomic.Uint64, what string, err error) {
 	}
 	l.mu.Unlock()
 	if again {
+		l.o.Log.Debug(dropped, "reason", reason, "what", what, "err", err)
 		return
 	}
-	l.o.Log.Warn("message dropped", "reason", what, "err", err)
+	l.o.Log.Warn(dropped, "reason", reason, "what", what, "err", err)
 	if err := l.o.Store.Record(home.Event{At: now.UTC().Round(0), What: "message refused", Detail: what}); err != nil {
 		l.o.Log.Error("history not written", "err", err)
 	}

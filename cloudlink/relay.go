@@ -47,12 +47,12 @@ func (l *Link) relay(_ *request, m *wire.Message, b *wire.Relay) error {
 	o := order{m.ID, m.From, b.Account, home.DeviceID(b.Device), nil, now.Add(time.Duration(left) * time.Millisecond)}
 	switch {
 	case b.Boot != l.o.Boot:
-		l.counts.expired.Add(1)
+		l.ignore(expired)
 		l.reply(o, &wire.Relayed{Code: wire.CodeRestarted})
 		l.askSoon() // the service does not know this start yet
 		return nil
 	case left <= 0:
-		l.drop(&l.counts.expired, "a request to a device that came too late", nil)
+		l.drop(expired, "a request to a device that came too late", nil)
 		l.reply(o, &wire.Relayed{Code: wire.CodeExpired})
 		return nil
 	case left > relayLongest.Milliseconds():
@@ -61,7 +61,7 @@ func (l *Link) relay(_ *request, m *wire.Message, b *wire.Relay) error {
 	was, known, room := l.remember(o, now)
 	switch {
 	case known: // asked before the seal, whose key may have been replaced since
-		l.counts.replayed.Add(1)
+		l.ignore(replayed)
 		if was != nil { // else it is being carried out
 			l.reply(o, was)
 		}
@@ -73,7 +73,7 @@ func (l *Link) relay(_ *request, m *wire.Message, b *wire.Relay) error {
 	o.request, err = l.Open(wire.RelayInfo(b.Account, m.From, l.o.Identity.Name, b.Device, m.ID), b.Sealed)
 	if err != nil || len(o.request) > wire.MaxRelay {
 		// The service signed it: most likely it was on its way while the sealing key was replaced.
-		l.drop(&l.counts.forged, "a request to a device that does not open", err)
+		l.drop(forged, "a request to a device that does not open", err)
 		l.finished(o, &wire.Relayed{Code: wire.CodeOldKey})
 		return nil
 	}

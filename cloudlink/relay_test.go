@@ -86,7 +86,7 @@ func TestARequestIsCarriedOutOnceAndNotTooLate(t *testing.T) {
 	for range 3 { // while it is being carried out
 		s.send(again)
 	}
-	eventually(t, time.Minute, "counted", func() bool { return s.link.Counts()["replayed"] >= 4+2 })
+	eventually(t, time.Minute, "counted", func() bool { return s.dropped()["replayed"] >= 4+2 })
 	close(slow)
 	if _, code, _ := s.relayed(); code != "" || toggled.Load() != 2 {
 		t.Errorf("%q, carried out %d times", code, toggled.Load()-1)
@@ -161,9 +161,9 @@ func TestAForgedOrLateRequestReachesNoDevice(t *testing.T) {
 			func() { m := s.relay("lamp", "x"); body(m).Until = s.clock() - 1000; s.send(m) },
 		},
 	} {
-		was := s.link.Counts()[c.reason]
+		was := s.dropped()[c.reason]
 		c.send()
-		eventually(t, time.Minute, c.name+" is "+c.reason, func() bool { return s.link.Counts()[c.reason] == was+1 })
+		eventually(t, time.Minute, c.name+" is "+c.reason, func() bool { return s.dropped()[c.reason] == was+1 })
 	}
 	honest := s.relay("lamp", "x")
 	s.send(honest)

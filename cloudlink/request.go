@@ -147,14 +147,14 @@ func (l *Link) start(now time.Time, r *request, body func(id string) wire.Body) 
 
 func (l *Link) sign(now time.Time, r *request, body func(id string) wire.Body) (err error) {
 	r.id, r.seq = wire.NewID(), l.lastSeq()+1
-	l.counts.sent.Add(1)
+	l.sent.Add(1)
 	m := &wire.Message{ID: r.id, To: r.service, Seq: r.seq, At: now.UnixMilli(), Body: body(r.id)}
 	r.raw, err = l.o.Identity.Sign(m)
 	return err
 }
 
 // lastSeq is the sequence number of the request that was signed last. Only the goroutine of plan signs requests.
-func (l *Link) lastSeq() uint64 { return l.o.Boot<<32 | uint64(l.counts.sent.Load()) }
+func (l *Link) lastSeq() uint64 { return l.o.Boot<<32 | uint64(l.sent.Load()) }
 
 // launch sends a signed request. No other waits for its answer.
 func (l *Link) launch(now time.Time, r *request) {

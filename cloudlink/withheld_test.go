@@ -16,13 +16,23 @@ import (
 func TestABrokerThatWithholdsIsNoticed(t *testing.T) {
 	t.Parallel()
 	s := play(t, func(o *cloudlink.Options) { o.Patience, o.AskEvery = 50*time.Millisecond, 50*time.Millisecond })
-	if up, why := s.link.State(); !up {
-		t.Fatalf("down from the beginning: %s", why)
-	}
+	up := func() bool { is, _ := s.link.State(); return is }
+	eventually(t, time.Minute, "the link is up", up)
 	again := s.sign(s.grant(1))
+	muted := make(chan bool, 1)
 	s.mu.Lock()
-	s.mute = func(*wire.Message) bool { return true }
+	s.mute = func(*wire.Message) bool {
+		select {
+		case muted <- true:
+		default:
+		}
+		return true
+	}
 	s.mu.Unlock()
+	<-muted // what came before is answered
+	was := s.dropped()["replayed"]
+	s.put(again)
+	eventually(t, time.Minute, "the answers of before have arrived", func() bool { return s.dropped()["replayed"] > was })
 	down := func() bool {
 		up, why := s.link.State()
 		return !up && strings.Contains(why, "does not answer")
@@ -30,7 +40,7 @@ func TestABrokerThatWithholdsIsNoticed(t *testing.T) {
 	eventually(t, time.Minute, "the link is down", func() bool { s.put(again); return down() })
 	for range 40 { // and stays down, whatever is tried meanwhile
 		s.put(again)
-		if up, _ := s.link.State(); up {
+		if up() {
 			t.Fatal("up again, though the service has said nothing new")
 		}
 		time.Sleep(10 * time.Millisecond) // lets the link try; nothing can prove that it never is
@@ -38,7 +48,7 @@ func TestABrokerThatWithholdsIsNoticed(t *testing.T) {
 	s.mu.Lock()
 	s.mute = nil
 	s.mu.Unlock()
-	eventually(t, time.Minute, "the link is up", func() bool { up, _ := s.link.State(); return up })
+	eventually(t, time.Minute, "the link is up again", up)
 }
 
 func TestAWelcomeShowsThatAGrantWasLost(t *testing.T) {

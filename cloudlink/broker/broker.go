@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync/atomic"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 
@@ -43,11 +42,8 @@ const (
 
 // Broker is an MQTT broker. Serve runs it.
 type Broker struct {
-	o      Options
-	counts counts
+	o Options
 }
-
-type counts struct{ login, publish, subscribe, stranger atomic.Uint64 }
 
 // New checks o, all of it. It starts nothing.
 func New(o Options) (*Broker, error) {
@@ -98,15 +94,6 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	}
 	_ = server.Close() // returns nil always
 	return err
-}
-
-// Counts returns how many logins, publications and subscriptions were refused, and how many clients without an account
-// came too often from one address.
-func (b *Broker) Counts() map[string]uint64 {
-	return map[string]uint64{
-		"login": b.counts.login.Load(), "publish": b.counts.publish.Load(), "subscribe": b.counts.subscribe.Load(),
-		"stranger": b.counts.stranger.Load(),
-	}
 }
 
 // quiet passes on warnings of mochi, without attributes that can hold message content: mochi logs whole packets.

@@ -317,9 +317,6 @@ func TestEachRolePublishesOnlyToItsTopics(t *testing.T) {
 			client.Disconnect(100)
 		}
 	}
-	if h.b.Counts()["publish"] == 0 {
-		t.Error("refused publications were not counted")
-	}
 }
 
 func TestNoticesAreRetainedAndMessagesOfStrangersAreNot(t *testing.T) {

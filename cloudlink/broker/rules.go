@@ -74,7 +74,7 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 		return packets.ErrUnsupportedProtocolVersion
 	}
 	if !r.belongs(string(pk.Connect.Username)) && !r.new.admit(cl.Net.Remote, time.Now()) {
-		r.b.counts.stranger.Add(1)
+		r.b.o.Log.Debug("connection of a client without an account refused", "addr", cl.Net.Remote)
 		return packets.ErrConnectionRateExceeded
 	}
 	const longest = 600 // seconds
@@ -95,7 +95,6 @@ func (r *rules) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool 
 	ok := cl.ID == name && wire.CheckLogin(name, string(pk.Connect.Password)) == nil && r.known(name) &&
 		(!pk.Connect.WillFlag || r.mayPublish(name, pk.Connect.WillTopic) && len(pk.Connect.WillPayload) <= maxRetain)
 	if !ok {
-		r.b.counts.login.Add(1)
 		r.b.o.Log.Debug("login refused", "addr", cl.Net.Remote)
 	}
 	return ok
@@ -124,7 +123,6 @@ func (r *rules) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet 
 	name := string(cl.Properties.Username)
 	for i, f := range pk.Filters {
 		if t, ok := wire.ParseTopic(f.Filter); ok && t.Leaf == "notice" && !r.mayRead(name, f.Filter) {
-			r.b.counts.subscribe.Add(1)
 			pk.Filters[i].Filter = wire.InboxTopic(name)
 		}
 	}
@@ -134,11 +132,7 @@ func (r *rules) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet 
 // OnACLCheck is called for each subscription, and for each message before it is delivered. Publications are checked by
 // OnPublish.
 func (r *rules) OnACLCheck(cl *mochi.Client, topic string, write bool) bool {
-	ok := write || r.mayRead(string(cl.Properties.Username), topic)
-	if !ok {
-		r.b.counts.subscribe.Add(1)
-	}
-	return ok
+	return write || r.mayRead(string(cl.Properties.Username), topic)
 }
 
 // OnPublish drops publications against the rules, and retains none of a client without an account.
@@ -150,7 +144,6 @@ func (r *rules) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, 
 		p.(*pace).wait() // delays this connection only
 	}
 	if !r.mayPublish(name, pk.TopicName) || retain && (len(pk.Payload) > maxRetain || !mayRetain(pk.TopicName)) {
-		r.b.counts.publish.Add(1)
 		r.b.o.Log.Debug("publication dropped", "client", name)
 		return pk, packets.CodeSuccessIgnore
 	}

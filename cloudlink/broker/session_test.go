@@ -54,7 +54,4 @@ func TestAFloodOfNewNamesFromOneAddressIsCutOff(t *testing.T) {
 		t.Errorf("%d of 100 strangers were refused", refused)
 	}
 	h.dial(t, h.hub) // a member is let in
-	if h.b.Counts()["stranger"] != uint64(refused) {
-		t.Errorf("%v", h.b.Counts())
-	}
 }
