@@ -27,10 +27,11 @@ type stage struct {
 	said    chan *wire.Message // by the hub, but for hellos and acks
 	asked   chan *wire.Hello   // by the hub
 	mute    func(m *wire.Message) bool
-	mu      sync.Mutex // guards mute, newest and seal
-	newest  int        // of notices: what answers name
-	seal    []byte     // the hub's sealing key
-	began0  time.Time  // about when the link began
+	mu      sync.Mutex        // guards mute, newest, seal and answers
+	newest  int               // of notices: what answers name
+	seal    []byte            // the hub's sealing key
+	answers map[string][]byte // of the test, by request: a repeated request gets the same again
+	began0  time.Time         // about when the link began
 }
 
 const house1 = "account1"
@@ -42,7 +43,7 @@ func (s *stage) Holds(_, _ string) bool          { return false }
 // play sets the stage: a hub that was enrolled at epoch 1 and has its grant.
 func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 	t.Helper()
-	s := &stage{said: make(chan *wire.Message, 1000), asked: make(chan *wire.Hello, 1000)}
+	s := &stage{said: make(chan *wire.Message, 1000), asked: make(chan *wire.Hello, 1000), answers: map[string][]byte{}}
 	var err error
 	s.svc, err = wire.NewIdentity(wire.RoleService, wire.NewSeed(), wire.NewSeed())
 	must(t, err)
@@ -121,9 +122,13 @@ func (s *stage) hear(m mqtt.Message) {
 		return
 	}
 	s.mu.Lock()
-	mute, newest, seal := s.mute, s.notices[s.newest], s.seal
+	mute, newest, seal, again := s.mute, s.notices[s.newest], s.seal, s.answers[got.ID]
 	s.mu.Unlock()
 	if mute != nil && mute(got) {
+		return
+	}
+	if again != nil {
+		_ = s.conn.Publish(mqtt.Message{Topic: wire.InboxTopic(got.From), Payload: again})
 		return
 	}
 	var answer wire.Body = &wire.Receipt{Account: house1, Epoch: newest.Epoch, Notice: newest}
@@ -191,7 +196,16 @@ func (s *stage) grantTo(k wire.Keys, e uint64) *wire.Message {
 }
 
 // send signs a message and puts it into the hub's inbox.
-func (s *stage) send(m *wire.Message) { s.h.t.Helper(); s.put(s.sign(m)) }
+func (s *stage) send(m *wire.Message) {
+	s.h.t.Helper()
+	raw := s.sign(m)
+	if m.Re != "" {
+		s.mu.Lock()
+		s.answers[m.Re] = raw
+		s.mu.Unlock()
+	}
+	s.put(raw)
+}
 
 func (s *stage) put(raw []byte) {
 	s.h.t.Helper()
