@@ -1,6 +1,7 @@
 package localstore
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -12,12 +13,10 @@ import (
 )
 
 // HubKeys returns the hub's seeds, which were made with the store.
-func (s *Store) HubKeys() (home.HubKeys, error) {
-	box, err := s.copyOf(bHub, keysName)
-	if err != nil {
-		return home.HubKeys{}, err
-	}
-	plain, err := s.key.Open(box, "hub/keys")
+func (s *Store) HubKeys() (home.HubKeys, error) { return boltfile.View(s.file, s.hubKeys) }
+
+func (s *Store) hubKeys(tx *bbolt.Tx) (home.HubKeys, error) {
+	plain, err := s.key.Open(bytes.Clone(tx.Bucket(bHub).Get(keysName)), "hub/keys")
 	if err != nil {
 		return home.HubKeys{}, err
 	}

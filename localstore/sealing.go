@@ -37,7 +37,7 @@ func (s *Store) SealingKeys() ([]home.SealingKey, error) {
 func (s *Store) sealingKeys(tx *bbolt.Tx) ([]home.SealingKey, error) {
 	box := bytes.Clone(tx.Bucket(bHub).Get(sealingName))
 	if box == nil {
-		keys, err := s.HubKeys()
+		keys, err := s.hubKeys(tx)
 		return []home.SealingKey{{Seed: keys.Seal}}, err
 	}
 	plain, err := s.key.Open(box, "hub/sealing")
