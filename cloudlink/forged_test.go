@@ -165,13 +165,13 @@ func TestForgeriesChangeNothing(t *testing.T) {
 	}
 	for what, n := range s.events() {
 		if n != 1 {
-			t.Errorf("%d lines of the history in a minute say: %s", n, what)
+			t.Errorf("%d lines of the history in a minute are: %s", n, what)
 		}
 	}
 	if got := s.events(); got["a message of type grant of an older epoch"] != 1 ||
 		got["a notice that the account service did not sign"] != 1 ||
 		got["a message that cannot be read"] != 1 {
-		t.Errorf("the history tells of %v", got)
+		t.Errorf("the history has %v", got)
 	}
 
 	// After all that, the honest grant is taken.
@@ -212,9 +212,9 @@ func TestAGrantThatComesTwiceIsAcknowledgedTwice(t *testing.T) {
 func (s *stage) devices(n int) {
 	s.h.t.Helper()
 	s.bind(n)
-	for told := 0; told < n; {
+	for bound := 0; bound < n; {
 		m, b := next[*wire.Bind](s)
-		told += len(b.Devices)
+		bound += len(b.Devices)
 		s.answer(m, &wire.Receipt{Account: house1, Epoch: 1, Notice: s.notices[0]})
 	}
 }

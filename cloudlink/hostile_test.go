@@ -43,7 +43,7 @@ func TestAHostileCarrierDelaysAndNothingElse(t *testing.T) {
 // survive waits for the end state and checks the promise all the while.
 func survive(t *testing.T, b *hub, e home.Epoch) {
 	t.Helper()
-	eventually(t, time.Minute, fmt.Sprintf("nothing left to tell of epoch %d", e), func() bool {
+	eventually(t, time.Minute, fmt.Sprintf("no errand left at epoch %d", e), func() bool {
 		b.honest()
 		es, err := b.store.Errands(1)
 		must(t, err)

@@ -31,7 +31,7 @@ type hub struct {
 	set func(*cloudlink.Options)
 }
 
-// hub starts a hub that belongs to nobody yet.
+// hub starts a hub without an account.
 func (h *house) hub(set func(*cloudlink.Options)) *hub {
 	h.t.Helper()
 	return h.hubOn(h.t.TempDir(), set)
@@ -148,7 +148,7 @@ func (b *hub) waitEpoch(e home.Epoch, within time.Duration) {
 	eventually(b.h.t, within, fmt.Sprintf("epoch %d", e), func() bool { return b.epoch() >= e })
 }
 
-// settled waits until both ends hold the same: every device signed in at e, nothing left to tell.
+// settled waits until both ends hold the same: every device signed in at e, no errand left.
 func (b *hub) settled(e home.Epoch, within time.Duration) {
 	b.h.t.Helper()
 	eventually(b.h.t, within, fmt.Sprintf("all devices signed in at %d", e), func() bool {
@@ -172,8 +172,8 @@ func (b *hub) settled(e home.Epoch, within time.Duration) {
 	}
 }
 
-// honest checks the promise: what the hub no longer means to tell, the service has. It may be called at any time in an
-// epoch that both have begun.
+// honest checks the promise: the service has each fact for which the hub has no errand. It may be called at any time
+// in an epoch that both have begun.
 func (b *hub) honest() {
 	t := b.h.t
 	t.Helper()
@@ -190,10 +190,10 @@ func (b *hub) honest() {
 	for _, d := range bs {
 		is, listed := on[d.Device]
 		if !waits[string(home.ErrandBind)+string(d.Device)] && !listed {
-			t.Fatalf("the hub believes that %s is bound, and the service does not list it", d.Device)
+			t.Fatalf("the hub has no errand to bind %s, and the service does not list it", d.Device)
 		}
 		if d.DeviceEpoch == e && !waits[string(home.ErrandSignIn)+string(d.Device)] && !is {
-			t.Fatalf("the hub believes that %s is signed in at %d, and it is not", d.Device, e)
+			t.Fatalf("the hub has no errand to sign %s in at %d, and it is not signed in", d.Device, e)
 		}
 		if d.CloudEpoch > d.DeviceEpoch {
 			t.Fatalf("%s is signed in at %d, and was only seen at %d", d.Device, d.CloudEpoch, d.DeviceEpoch)

@@ -67,7 +67,7 @@ func TestAHubThatStopsWhileItEnrolsIsInOrMayTryAgain(t *testing.T) {
 	}
 }
 
-// What was bound or unbound while nobody could be told is told later, whoever was stopped when.
+// What was bound or unbound without a connection is reported later, whichever end was stopped and when.
 func TestAnUnbindingReachesTheServiceWheneverAHubStops(t *testing.T) {
 	t.Parallel()
 	h := open(t, "")
@@ -98,7 +98,7 @@ func TestAnUnbindingReachesTheServiceWheneverAHubStops(t *testing.T) {
 		b.settled(1, time.Minute)
 		for _, d := range gone {
 			if _, listed := h.online()[d]; listed {
-				t.Fatalf("stopped after %d messages: %s was unbound, the hub has told so, and the service lists it", n, d)
+				t.Fatalf("stopped after %d messages: %s was unbound, the hub has reported it, and the service lists it", n, d)
 			}
 		}
 	}
@@ -189,13 +189,13 @@ func TestANoticeReachesADeviceThroughItsEndpoint(t *testing.T) {
 	other := notice
 	other.Epoch = 7
 	for _, forged := range []wire.Notice{stranger.SignNotice(notice), other} {
-		if d, ok := n.tell(b.id, &wire.Passed{Notice: forged}).(*wire.Done); !ok || d.Code != "" {
+		if d, ok := n.post(b.id, &wire.Passed{Notice: forged}).(*wire.Done); !ok || d.Code != "" {
 			t.Errorf("answered %+v", d)
 		}
 	}
 	time.Sleep(300 * time.Millisecond) // longer than it takes to follow; nothing can prove that it never does
 	if held, _ := n.d.Holds(); held != 1 {
-		t.Fatalf("it holds epoch %d without having heard of it", held)
+		t.Fatalf("it holds epoch %d without a grant", held)
 	}
 	c.set(func(d direction, p packets.ControlPacket, emit func(packets.ControlPacket)) bool {
 		if pub, ok := p.(*packets.PublishPacket); ok && d == down {
@@ -208,6 +208,6 @@ func TestANoticeReachesADeviceThroughItsEndpoint(t *testing.T) {
 	})
 	anybody, err := wire.NewIdentity(wire.RoleHub, wire.NewSeed(), wire.NewSeed())
 	must(t, err)
-	n.tell(anybody, &wire.Passed{Notice: notice}) // signed by the service: it does not matter who passes it on
+	n.post(anybody, &wire.Passed{Notice: notice}) // signed by the service: it does not matter who passes it on
 	n.holds(2)
 }

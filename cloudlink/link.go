@@ -58,7 +58,7 @@ type Link struct {
 	mu              sync.Mutex // guards what follows
 	conn            *mqtt.Conn
 	online          bool
-	heard           time.Time // when the service last answered a request
+	answeredAt      time.Time // when the service last answered a request
 	trouble         string    // why the link does not work, for people; empty when it does
 	offer           *offer
 	pending         *request             // the request that waits for its answer
@@ -139,7 +139,7 @@ func (l *Link) State() (up bool, reason string) {
 		return false, l.trouble
 	case !l.online:
 		return false, "no broker answers"
-	case l.heard.IsZero() || l.misses > 1:
+	case l.answeredAt.IsZero() || l.misses > 1:
 		return false, "the account service does not answer (if this state came from a backup, sign in again)"
 	}
 	return true, ""

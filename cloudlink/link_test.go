@@ -49,7 +49,7 @@ func follow(t *testing.T, h *house, n int) {
 		}
 	}
 	if got := b.began.Load(); got != 2 {
-		t.Errorf("told of %d epochs, want 2", got)
+		t.Errorf("Began was called for %d epochs, want 2", got)
 	}
 	must(t, b.store.Check())
 }

@@ -48,12 +48,12 @@ func startNative(t *testing.T, h *house, state device.Keeper) *native {
 	t.Cleanup(n.stop)
 	id, err := wire.NewIdentity(wire.RoleHub, wire.NewSeed(), wire.NewSeed())
 	must(t, err)
-	n.keys = n.tell(id, &wire.Probe{Nonce: wire.NewNonce()}).(*wire.Statement).Keys
+	n.keys = n.post(id, &wire.Probe{Nonce: wire.NewNonce()}).(*wire.Statement).Keys
 	return n
 }
 
-// tell posts a message to the endpoint, and returns the verified answer.
-func (n *native) tell(as *wire.Identity, b wire.Body) wire.Body {
+// post sends a message to the endpoint, and returns the verified answer.
+func (n *native) post(as *wire.Identity, b wire.Body) wire.Body {
 	n.t.Helper()
 	m := &wire.Message{To: string(n.d.ID()), At: time.Now().UnixMilli(), Body: b}
 	raw, err := as.Sign(m)
@@ -85,10 +85,10 @@ func (n *native) join(as *wire.Identity, a home.Account, brokers []string) strin
 		Notice: notice,
 	})
 	must(n.t, err)
-	n.tell(as, &wire.Probe{Nonce: wire.NewNonce()}) // its sealing key changes
+	n.post(as, &wire.Probe{Nonce: wire.NewNonce()}) // its sealing key changes
 	sealed, err := n.keys.SealTo(wire.JoinInfo(as.Name, string(n.d.ID())), plain)
 	must(n.t, err)
-	return n.tell(as, &wire.Join{Sign: as.Keys.Sign, Sealed: sealed}).(*wire.Done).Code
+	return n.post(as, &wire.Join{Sign: as.Keys.Sign, Sealed: sealed}).(*wire.Done).Code
 }
 
 func (n *native) holds(e home.Epoch) {
@@ -145,7 +145,7 @@ func TestANativeDeviceFollowsByItself(t *testing.T) {
 	n.holds(3)
 	eventually(t, time.Minute, "the service lists it as signed in", func() bool { return h.online()[id] })
 	probe := &wire.Probe{Nonce: wire.NewNonce()}
-	s := n.tell(stranger, probe).(*wire.Statement)
+	s := n.post(stranger, probe).(*wire.Statement)
 	b.waitEpoch(3, time.Minute)
 	cs, err := b.store.Credentials(b.account)
 	must(t, err)
@@ -161,7 +161,7 @@ func TestANativeDeviceFollowsByItself(t *testing.T) {
 	n.stop() // it asks at its next connect
 	n = startNative(t, h, state)
 	eventually(t, time.Minute, "the device has left", func() bool {
-		return n.tell(stranger, probe).(*wire.Statement).Account == ""
+		return n.post(stranger, probe).(*wire.Statement).Account == ""
 	})
 	if held, _ := n.d.Holds(); held != 0 {
 		t.Error("it left and still holds a secret")

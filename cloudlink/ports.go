@@ -36,7 +36,8 @@ type Epochs interface {
 	Enrol(home.Account, home.Credential) error
 	// NoteNotice records a verified notice whose grant is outstanding.
 	NoteNotice(id home.AccountID, epoch home.Epoch, hash, raw []byte) error
-	// Expose records that an epoch begins because somebody else may know an older password. It comes before the grant.
+	// Expose records that an epoch begins because an older password may be known to another person. It comes before
+	// the grant.
 	Expose(id home.AccountID, epoch home.Epoch) error
 	// BeginEpoch records a grant with all its consequences. The same grant again changes nothing.
 	BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byte) (stale int, err error)

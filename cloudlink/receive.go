@@ -47,7 +47,7 @@ func (l *Link) inbox(raw []byte) {
 		r = nil
 	}
 	if r != nil { // any other message may be a replay: it does not show that the service is there
-		l.heard, l.misses = time.Now(), 0
+		l.answeredAt, l.misses = time.Now(), 0
 	}
 	l.mu.Unlock()
 	if m.Expired(time.Now(), r != nil) {

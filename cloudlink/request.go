@@ -9,8 +9,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// request is one message to the service that waits for its answer. A member has one at a time: the service can tell by
-// the sequence number alone whether it is new or a repetition. A restart forgets it, and its errands are sent in a new
+// request is one message to the service that waits for its answer. A member has one at a time: the sequence number
+// alone shows the service whether it is new or a repetition. A restart forgets it, and its errands are sent in a new
 // one.
 type request struct {
 	id       string

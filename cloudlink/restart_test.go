@@ -117,7 +117,7 @@ func TestAHubThatWasAwayGetsEveryGrant(t *testing.T) {
 	b.settled(4, time.Minute)
 	mu.Lock()
 	if !slices.Equal(began, []home.Epoch{1, 2, 3, 4}) {
-		t.Errorf("told of %v, want each in order", began)
+		t.Errorf("began %v, want each in order", began)
 	}
 	mu.Unlock()
 	cs, err := b.store.Credentials(b.account)

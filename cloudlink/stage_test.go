@@ -16,7 +16,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// stage is a real broker on which the test itself plays the account service, so that it can say what no honest one
+// stage is a real broker on which the test itself plays the account service, so that it can send what no honest one
 // would.
 type stage struct {
 	*hub
@@ -66,7 +66,7 @@ func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 	s.conn, err = mqtt.New(mqtt.Options{
 		Brokers: []string{"mqtt://" + l.Addr().String()}, ClientID: s.svc.Name, Username: s.svc.Name,
 		Password: s.svc.Login(), Filters: wire.Outboxes(),
-		Receive: s.hear, Up: func(is bool) { up <- is }, Log: quiet, MinPause: 10 * time.Millisecond,
+		Receive: s.receive, Up: func(is bool) { up <- is }, Log: quiet, MinPause: 10 * time.Millisecond,
 	})
 	must(t, err)
 	parts.Go(func() { _ = b.Serve(ctx, l) })
@@ -91,7 +91,7 @@ func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 	select {
 	case <-s.asked: // so it listens
 	case <-time.After(time.Minute):
-		t.Fatal("the hub says no hello")
+		t.Fatal("no hello of the hub")
 	}
 	s.send(s.grant(1))
 	s.waitEpoch(1, time.Minute)
@@ -115,8 +115,8 @@ func (s *stage) quiet() bool {
 	return len(es) == 0
 }
 
-// hear answers hellos and acks as an honest service would, and keeps the rest for the test.
-func (s *stage) hear(m mqtt.Message) {
+// receive answers hellos and acks as an honest service would, and keeps the rest for the test.
+func (s *stage) receive(m mqtt.Message) {
 	got, err := wire.ParseMessage(m.Payload)
 	if err != nil {
 		return
@@ -244,7 +244,7 @@ func next[T wire.Body](s *stage) (*wire.Message, T) {
 				return m, b
 			}
 		case <-time.After(time.Minute):
-			s.h.t.Fatalf("the hub does not say %T", *new(T))
+			s.h.t.Fatalf("the hub does not send %T", *new(T))
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (h *house) serve(t *testing.T, l net.Listener) {
 
 type options func(*paho.ClientOptions)
 
-// dial connects as id; what comes is on the channel.
+// dial connects as id; the channel has the messages that it receives.
 func (h *house) dial(t *testing.T, id *wire.Identity, set ...options) (paho.Client, <-chan paho.Message) {
 	t.Helper()
 	c, in, err := h.try(id, set...)

@@ -168,7 +168,7 @@ func TestNoticesAreRetainedAndMessagesOfStrangersAreNot(t *testing.T) {
 		}
 	}
 	if len(kept) != 1 || kept[0] != "here too" {
-		t.Fatalf("kept %.50q, want only what the hub said", kept)
+		t.Fatalf("kept %.50q, want only the hub's message", kept)
 	}
 }
 
@@ -210,7 +210,7 @@ func TestARemovedMemberReceivesOnlyItsInbox(t *testing.T) {
 		t.Fatalf("got %q", m.Payload())
 	}
 	if !subscribe(t, hub, wire.NoticeTopic("ours")) {
-		t.Fatal("its connection would end, and it would never hear that it was removed")
+		t.Fatal("its connection would end before it learns that it was removed")
 	}
 	publish(t, svc, wire.InboxTopic(h.hub.Name), "end", false)
 	if m := receive(t, in); string(m.Payload()) != "end" {

@@ -82,7 +82,7 @@ func New(o Options) (*Device, error) {
 	}
 	d.link, err = cloudlink.New(cloudlink.Options{
 		Identity: id, Store: m, Boot: boot, Name: o.Name, Version: o.Model, Log: o.Log,
-		Secret: home.SecretBytes(m.s.BindingSecret), Began: o.Began, Expelled: d.leave, Relay: d.talk,
+		Secret: home.SecretBytes(m.s.BindingSecret), Began: o.Began, Expelled: d.leave, Relay: d.carryOut,
 	})
 	if err != nil {
 		return nil, err
@@ -102,8 +102,8 @@ func cmpOr(s, other string) string {
 	return s
 }
 
-// talk answers an app's request to this device.
-func (d *Device) talk(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
+// carryOut answers an app's request to this device.
+func (d *Device) carryOut(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
 	switch {
 	case id != d.ID():
 		return nil, home.ErrNotFound

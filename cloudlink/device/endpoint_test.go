@@ -108,7 +108,7 @@ func TestTheEndpointAcceptsMessagesToItselfOnly(t *testing.T) {
 
 func TestASlowClientDelaysNoOtherAtTheEndpoint(t *testing.T) {
 	d := run(t, &device.Volatile{})
-	for range 50 { // each says a little and then nothing
+	for range 50 { // each sends a little and then nothing
 		c, err := net.Dial("tcp", d.Addr().String())
 		must(t, err)
 		defer c.Close()

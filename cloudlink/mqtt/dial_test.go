@@ -86,7 +86,7 @@ func TestARefusedCredentialEndsTheDialling(t *testing.T) {
 				t.Errorf("dialled %d times more", n)
 			}
 			if all := log.b.String() + err.Error(); strings.Contains(all, "hunter22") || strings.Contains(all, "anna") {
-				t.Errorf("a credential was told: %s", all)
+				t.Errorf("a credential was logged: %s", all)
 			}
 		})
 	}

@@ -127,7 +127,7 @@ func (c *Conn) Redial() {
 }
 
 // Publish hands m to the connection. It waits while the socket takes no more, as long as the connection lasts, but not
-// for the broker's acknowledgement, which would say nothing of the other end: the other end's answer is the evidence.
+// for the broker's acknowledgement, which is no evidence of the other end: only that end's answer is.
 // It returns home.ErrUnavailable while there is no connection.
 func (c *Conn) Publish(m Message) error {
 	c.mu.Lock()
@@ -173,9 +173,9 @@ type refusal struct{}
 func (refusal) Error() string        { return "the broker refused the credential" }
 func (refusal) Is(target error) bool { return target == home.ErrCredential }
 
-// Run connects, subscribes, and hands over what comes, until ctx ends; it comes back after a lost connection, more
-// slowly each time, and tries the brokers in turn. It ends early with home.ErrCredential once every broker refused the
-// credential.
+// Run connects, subscribes, and passes messages to Receive, until ctx ends; it connects again after a lost
+// connection, more slowly each time, and tries the brokers in turn. It ends early with home.ErrCredential once every
+// broker refused the credential.
 func (c *Conn) Run(ctx context.Context) error {
 	defer c.writers.Wait()
 	pause := c.o.MinPause

@@ -25,7 +25,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// next waits for something that another goroutine tells.
+// next waits for a value of another goroutine.
 func next[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()
 	select {
@@ -45,7 +45,7 @@ type fake struct {
 	all     sync.WaitGroup
 }
 
-// client is one connection to a fake: what it says, after its CONNECT.
+// client is one connection to a fake: its packets after its CONNECT.
 type client struct {
 	t     testing.TB
 	conn  net.Conn
@@ -108,7 +108,7 @@ func (f *fake) serve(conn net.Conn, code byte) {
 	answer := packets.NewControlPacket(packets.Connack).(*packets.ConnackPacket)
 	answer.ReturnCode = code
 	err = answer.Write(conn)
-	f.clients <- c // only now: what a test says must not come before the answer
+	f.clients <- c // only now: a packet of the test must not come before the answer
 	if err != nil {
 		return
 	}
@@ -189,7 +189,7 @@ func TestASubscriptionThatIsRefusedOnceIsAskedForAgain(t *testing.T) {
 	up := make(chan bool, 10)
 	run(t, mqtt.Options{Brokers: []string{f.url()}, Up: func(is bool) { up <- is }})
 	c := next(t, "client", f.clients)
-	first := c.allow(0x91) // MQTT 5's "packet identifier in use", which mochi says to anyone
+	first := c.allow(0x91) // MQTT 5's "packet identifier in use", which mochi sends to any client
 	second := c.allow(1)
 	if first.MessageID == second.MessageID {
 		t.Error("asked for again with the same packet identifier")
@@ -230,7 +230,7 @@ func TestAMessageIsAcknowledgedOnlyAfterItWasReceived(t *testing.T) {
 		}
 		select {
 		case p := <-c.in:
-			t.Fatalf("the client says %v before %q was received", p, want)
+			t.Fatalf("the client sends %v before %q was received", p, want)
 		case <-time.After(20 * time.Millisecond): // nothing can prove that it never comes
 		}
 		taken <- true

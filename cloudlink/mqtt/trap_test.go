@@ -83,7 +83,7 @@ func TestAConnectionSpeaksMQTT311AndTakesNothingExactlyOnce(t *testing.T) {
 	}
 }
 
-// Receive says things. With paho's handlers that is how a client gets stuck: the acknowledgement that it waits for is
+// Receive publishes. With paho's handlers that is how a client gets stuck: the acknowledgement that it waits for is
 // behind the message that it handles.
 func TestPublishInReceiveDoesNotWaitForAnAcknowledgement(t *testing.T) {
 	const n = 1000 // more than any queue on the way holds
@@ -122,12 +122,12 @@ func TestPublishInReceiveDoesNotWaitForAnAcknowledgement(t *testing.T) {
 		case *packets.PubackPacket:
 			taken++
 		default:
-			t.Fatalf("the client says %v", p)
+			t.Fatalf("the client sends %v", p)
 		}
 	}
 }
 
-// deaf opens a broker that takes a client and then reads no more, with a connection to it; what Up was told comes out
+// deaf opens a broker that takes a client and then reads no more, with a connection to it; the calls of Up come out
 // of up.
 func deaf(t *testing.T) (conn *mqtt.Conn, stop func(), up chan bool) {
 	t.Helper()

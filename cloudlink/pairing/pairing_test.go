@@ -66,7 +66,7 @@ func TestAMalformedWordIsRefusedAndNotRepeated(t *testing.T) {
 			continue
 		}
 		if strings.Contains(err.Error(), secret) || len(bad) > 20 && strings.Contains(err.Error(), bad[12:20]) {
-			t.Errorf("the error tells the word: %v", err)
+			t.Errorf("the error holds the word: %v", err)
 		}
 	}
 }
@@ -75,7 +75,7 @@ func TestAPairingPrintsNoSecret(t *testing.T) {
 	p := some(secret)
 	for _, f := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		if s := fmt.Sprintf(f, p); strings.Contains(s, secret) {
-			t.Errorf("%s tells the secret", f)
+			t.Errorf("%s shows the secret", f)
 		}
 	}
 }

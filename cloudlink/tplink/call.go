@@ -12,7 +12,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// region asks in which region the account is. A cloud that does not say is taken to be in the region itself.
+// region asks in which region the account is. Without an answer, the region of base is used.
 func region(ctx context.Context, base, email string) (string, error) {
 	client, err := v1.New(base)
 	if err != nil {
@@ -32,8 +32,8 @@ func region(ctx context.Context, base, email string) (string, error) {
 	return base, nil
 }
 
-// call calls a method, once more in another region where the cloud says that the account is there. It returns where
-// it was at last.
+// call calls a method, and a second time in another region where the cloud names that as the account's. It returns
+// the URL of the last call.
 func call(ctx context.Context, base string, token home.Secret, method string, params, result any) (string, error) {
 	client, err := v1.New(base)
 	if err != nil {
@@ -60,8 +60,8 @@ func call(ctx context.Context, base string, token home.Secret, method string, pa
 	return to, client.Call(ctx, token, method, params, result)
 }
 
-// private tells that nobody on the way hears what is sent there.
-func private(base string) bool {
+// confidential returns whether requests to base can be read by no other machine: over TLS, or on this machine.
+func confidential(base string) bool {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.User != nil {
 		return false
@@ -70,8 +70,8 @@ func private(base string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
 }
 
-// sibling returns where a cloud sends its client, if that is the cloud's own: the password goes there. It has to have
-// the same scheme, and the same host, or one of the same domain.
+// sibling returns the URL to which a cloud redirects its client. ok is false unless it has the same scheme, and the
+// same host or domain: the password is sent there.
 func sibling(base, to string) (string, bool) {
 	b, err1 := url.Parse(base)
 	t, err2 := url.Parse(to)
@@ -88,8 +88,8 @@ func sibling(base, to string) (string, bool) {
 	return strings.TrimSuffix(to, "/"), same
 }
 
-// said turns what the cloud answered into an error for a person.
-func said(op string, err error) error {
+// ownerError maps a refusal of the cloud to an error with a hint for the owner.
+func ownerError(op string, err error) error {
 	e, ok := errors.AsType[*v1.Error](err)
 	if he, isHome := errors.AsType[*home.Error](err); !ok && isHome && errors.Is(err, home.ErrUnavailable) {
 		return &home.Error{
@@ -121,5 +121,5 @@ func said(op string, err error) error {
 	case v1.WrongRegion:
 		hint = "name the cloud of your region, with --account-url"
 	}
-	return &home.Error{Op: op, Err: &v1.Error{Code: e.Code}, Hint: hint} // its words may repeat what it was told
+	return &home.Error{Op: op, Err: &v1.Error{Code: e.Code}, Hint: hint} // its own text may repeat the password
 }

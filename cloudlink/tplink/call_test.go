@@ -46,7 +46,7 @@ func TestAPasswordIsNotSentWhereOthersHearIt(t *testing.T) {
 		DefaultURL: true, "http://127.0.0.1:1": true, "http://localhost": true, "http://wap.tplinkcloud.com": false,
 		"ftp://x": false, "https://u:p@x": false, "": false,
 	} {
-		if private(base) != want {
+		if confidential(base) != want {
 			t.Errorf("%q: %v", base, !want)
 		}
 	}

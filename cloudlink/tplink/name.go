@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// name is what the owner calls a device, or what it is called without that. Tapo devices' names come in base64,
-// Kasa's do not (cloudlink/account/FACTS.md, section 2.2).
+// name returns the owner's name of a device, or its model where the owner has given none. Tapo devices' names come in
+// base64, Kasa's do not (cloudlink/account/FACTS.md, section 2.2).
 func name(typ, alias, kind, model string) string {
 	if typ = strings.ToUpper(typ); strings.Contains(typ, "TAPO") || strings.HasPrefix(typ, "SMART.") {
 		if raw, err := base64.StdEncoding.DecodeString(alias); err == nil && utf8.Valid(raw) {
@@ -26,7 +26,7 @@ func name(typ, alias, kind, model string) string {
 // maxName is how much of a name is kept, in bytes.
 const maxName = 120
 
-// printable keeps what a cloud says from steering a terminal.
+// printable removes from a text of the cloud what could control a terminal.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {

@@ -2,9 +2,9 @@
 // devices, and notices that the password was changed. Facts and their sources:
 // cloudlink/account/FACTS.md, section 2.2. Nothing of it was ever tried against the vendor.
 //
-// Such a cloud grants nothing to a hub. The owner types a new password once; from there it is as with any account.
-// What could lock the account is never done by itself: a sign-in that was refused is not repeated until somebody
-// gives a password.
+// Such a cloud sends no grants to a hub: the owner types a new password once, and from there it is as with any account.
+// A sign-in that was refused is repeated only after the owner has typed a password, because refusals can lock the
+// account.
 package tplink
 
 import (
@@ -51,14 +51,14 @@ type Options struct {
 // Cloud is the vendor's cloud. It is safe for use by several goroutines.
 type Cloud struct {
 	o    Options
-	news chan struct{} // somebody has signed in
+	news chan struct{} // the owner has signed in
 
 	keeping sync.Mutex // held while a session is written: the end of an older one takes no newer one with it
 
 	mu      sync.Mutex // guards what follows
 	listed  []home.Listed
-	known   bool   // listed is what the cloud last said
-	trouble string // why it does not tell now
+	known   bool   // listed is the cloud's last answer
+	trouble string // why there is no newer one; empty when there is
 	pending second
 }
 
@@ -91,13 +91,13 @@ type Login struct {
 
 // Login signs in and has the hub follow the account. It returns the account's epoch; home.ErrCode where the cloud has
 // sent a code by e-mail with which to sign in again within ten minutes; home.ErrCredential; home.ErrUnavailable; and
-// *v1.Error of whatever else the cloud said.
+// *v1.Error of any other refusal of the cloud.
 func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 	if in.Email == "" || in.Password.IsZero() {
 		return 0, &home.Error{Op: "sign in", Err: errors.New("an e-mail address and a password are needed")}
 	}
 	base := cmp.Or(in.URL, DefaultURL)
-	if !private(base) {
+	if !confidential(base) {
 		return 0, &home.Error{
 			Op: "sign in", Err: errors.New("the cloud's address is no https URL"),
 			Hint: "give --account-url an address that begins with https:// (http:// does for this machine alone)",
@@ -111,7 +111,7 @@ func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 	if p.url != "" {
 		base = p.url
 	} else if base, err = region(ctx, base, in.Email); err != nil {
-		return 0, said("sign in", err)
+		return 0, ownerError("sign in", err)
 	}
 	if p.process != "" {
 		in.Password = p.password // what is typed with the code the cloud does not check
@@ -135,7 +135,7 @@ func (c *Cloud) Login(ctx context.Context, in Login) (home.Epoch, error) {
 		return 0, c.askCode(ctx, base, in, terminal, e)
 	}
 	if err != nil {
-		return 0, said("sign in", err)
+		return 0, ownerError("sign in", err)
 	}
 	if got.Token == "" {
 		return 0, fmt.Errorf("sign in: the cloud gave no token: %w", home.ErrUnavailable)
@@ -205,14 +205,14 @@ func (c *Cloud) askCode(ctx context.Context, base string, in Login, terminal str
 		Types   []int  `json:"supportedMFATypes"`
 	}
 	if json.Unmarshal(e.Result, &of) != nil || of.Process == "" {
-		return said("sign in", e)
+		return ownerError("sign in", e)
 	}
 	params := map[string]any{
 		"appType": appType, "cloudUserName": in.Email, "cloudPassword": in.Password.Reveal(), "terminalUUID": terminal,
 	}
 	base, err := call(ctx, base, home.Secret{}, "getEmailVC4TerminalMFA", params, nil) // a guess, as above
 	if err != nil {
-		return said("ask for the code", err)
+		return ownerError("ask for the code", err)
 	}
 	c.mu.Lock()
 	c.pending = second{in.Email, of.Process, base, in.Password, time.Now().Add(codeTime)}

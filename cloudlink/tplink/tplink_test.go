@@ -237,7 +237,7 @@ func TestAResetAtTheVendorsIsNoticedToldOnceAndAskedForOnce(t *testing.T) {
 	eventually(t, "the devices are listed with the new one", func() bool { return v.count("getDeviceList") > 0 })
 	// The password is changed at the vendor's: token and refresh token end.
 	v.set(func() { v.password, v.token, v.refresh, v.calls = "second", "", "", nil })
-	eventually(t, "that is noticed and the owner told", func() bool {
+	eventually(t, "the reason is shown to the owner", func() bool {
 		up, reason := h.State()
 		return !up &&
 			strings.Contains(reason, "rekeyd login")
@@ -248,14 +248,14 @@ func TestAResetAtTheVendorsIsNoticedToldOnceAndAskedForOnce(t *testing.T) {
 		t.Errorf("the cloud was asked %d times after it had ended the session", n)
 	}
 	events, err := h.store.History(100)
-	told := 0
+	lines := 0
 	for _, e := range events {
 		if e.What == "cloud ended the sign-in" {
-			told++
+			lines++
 		}
 	}
-	if err != nil || told != 1 {
-		t.Errorf("told %d times, %v", told, err)
+	if err != nil || lines != 1 {
+		t.Errorf("%d lines in the history, %v", lines, err)
 	}
 	// The old password is refused and begins nothing; the new one begins an epoch.
 	if _, err := h.login(t, v, "first", ""); !errors.Is(err, home.ErrCredential) || home.HintOf(err) == "" {
@@ -360,7 +360,7 @@ func TestAPasswordThatTheCloudNeverTookBeginsNoEpoch(t *testing.T) {
 	}
 }
 
-// The owner signs in while the loop is told that the old token has ended.
+// The owner signs in while the loop learns that the old token has ended.
 func TestASessionThatEndsTakesNoNewerOneWithIt(t *testing.T) {
 	v, h := newVendor(t), newHub(t)
 	held, reached := make(chan struct{}), make(chan struct{})

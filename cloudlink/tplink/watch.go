@@ -13,7 +13,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// changed is what the owner is told when the cloud takes the session no more.
+// changed is the text for the owner after the cloud has ended the session.
 const changed = "the cloud takes this hub's sign-in no more: the password was probably changed; " +
 	"give the new one once, with: rekeyd login EMAIL --provider tplink"
 
@@ -35,7 +35,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 	}
 }
 
-// look asks for the devices once, and returns when to ask again, 0 for not before somebody signs in.
+// look asks for the devices once, and returns when to ask again, 0 for not before the owner signs in.
 func (c *Cloud) look(ctx context.Context) time.Duration {
 	a, err := c.o.Store.Account()
 	if err != nil || a.Provider != home.TPLink {
@@ -66,7 +66,7 @@ func (c *Cloud) look(ctx context.Context) time.Duration {
 	return every
 }
 
-// ended tells that the cloud takes a token, or a password, no more.
+// ended returns whether err means that a token or a password is not valid any more.
 func ended(err error) (v1.Code, bool) {
 	e, ok := errors.AsType[*v1.Error](err)
 	if !ok {
@@ -79,7 +79,7 @@ func ended(err error) (v1.Code, bool) {
 	return e.Code, false
 }
 
-// refresh asks for a new token with what was given for that, once.
+// refresh exchanges the refresh token for a new token.
 func (c *Cloud) refresh(ctx context.Context, id home.AccountID, s home.CloudSession) (home.CloudSession, error) {
 	terminal, err := c.o.Store.Terminal()
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *Cloud) refresh(ctx context.Context, id home.AccountID, s home.CloudSess
 	return s, c.keep(id, was, s)
 }
 
-// keep writes down what became of a session. Where the owner has begun another meanwhile it returns home.ErrOldEpoch,
+// keep writes a changed session. Where the owner has begun another meanwhile it returns home.ErrOldEpoch,
 // and that one stays.
 func (c *Cloud) keep(id home.AccountID, was, is home.CloudSession) error {
 	c.keeping.Lock()
@@ -118,7 +118,7 @@ func (c *Cloud) keep(id home.AccountID, was, is home.CloudSession) error {
 	return c.o.Store.SaveCloudSession(id, is)
 }
 
-// end forgets a session that the cloud has ended, and has the owner told, once.
+// end deletes a session that the cloud has ended, and records that in the history.
 func (c *Cloud) end(id home.AccountID, s home.CloudSession) {
 	was := s
 	s.Token, s.Refresh = home.Secret{}, home.Secret{}
@@ -146,7 +146,7 @@ func (c *Cloud) note(list []home.Listed, trouble string) {
 	}
 }
 
-// State tells whether the cloud has told of the account's devices lately, and why not.
+// State returns whether the cloud has listed the account's devices lately, and why not.
 func (c *Cloud) State() (up bool, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -49,8 +49,8 @@ func (id *Identity) signJWS(u use, payload []byte) []byte {
 var errJWS = errors.New("not a JWS of this protocol")
 
 // parseJWS reads the form of a JWS: its three parts, a header of exactly "alg" and "typ", a JSON object as payload. A
-// header member such as "jwk" or "kid" would let the sender choose the key, so any other member is refused. verify says
-// who signed it.
+// header member such as "jwk" or "kid" would let the sender choose the key, so any other member is refused. verify
+// checks the signature.
 func parseJWS(raw []byte) (j jws, err error) {
 	parts := bytes.Split(raw, []byte("."))
 	if len(parts) != 3 {

@@ -14,7 +14,7 @@ type login struct {
 }
 
 // Login returns the password with which the member connects to the embedded broker; its name is the user name. The
-// password carries the public key that gives the name, so the broker needs to know nobody beforehand. It is as static
+// password carries the public key that gives the name, so the broker needs no list of members. It is as static
 // as any MQTT password, and lets its bearer carry messages, not sign them.
 func (id *Identity) Login() home.Secret {
 	payload, _ := json.Marshal(login{id.Name, id.Keys.Sign}) // cannot fail

@@ -33,7 +33,7 @@ func TestVectorsHoldInAnotherImplementation(t *testing.T) {
 	if out, err := check(string(vectors)); err != nil || !strings.HasSuffix(out, "checks hold\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	// A check that cannot fail would say nothing: each part, damaged, is found out.
+	// A check that cannot fail would show nothing: each part, damaged, is found out.
 	for part, marker := range map[string]string{
 		"a name": `"name": "hub-`, "an encoding": `"bytes": "`, "a message": `"name": "enrol",
       "jws": "ey`, "a hash": `"hash": "`,
@@ -48,7 +48,7 @@ func TestVectorsHoldInAnotherImplementation(t *testing.T) {
 			first = "1"
 		}
 		if out, err := check(before + marker + first + after[1:]); err == nil {
-			t.Errorf("%s was damaged, and the other implementation says: %s", part, out)
+			t.Errorf("%s was damaged, and the other implementation reports: %s", part, out)
 		}
 	}
 }

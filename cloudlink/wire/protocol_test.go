@@ -109,7 +109,7 @@ func TestExamplesOfTheDocumentMatchTheCode(t *testing.T) {
 	got := written(t)
 	for name, w := range want {
 		if got[name] != w {
-			t.Errorf("%s: the document has %q, the code says %q (go test ./cloudlink/wire -update)", name, got[name], w)
+			t.Errorf("%s: the document has %q, the code writes %q (go test ./cloudlink/wire -update)", name, got[name], w)
 		}
 	}
 	c := newCast(t)

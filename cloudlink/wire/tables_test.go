@@ -57,7 +57,7 @@ func table(t testing.TB, doc, heading string) []string {
 	return rows
 }
 
-// fields returns what the table of a struct has to say, in the order in which it is encoded.
+// fields returns the rows that the table of a struct has to have, in the order in which it is encoded.
 func fields(typ reflect.Type) []string {
 	var rows []string
 	for f := range typ.Fields() {
@@ -210,7 +210,7 @@ func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 		fmt.Sprintf("up to %d in one request", wire.MaxProven), "`POST " + wire.EndpointPath + "`",
 	} {
 		if !strings.Contains(doc, want) {
-			t.Errorf("the document does not say %q", want)
+			t.Errorf("the document does not have %q", want)
 		}
 	}
 	// What both ends keep to themselves is read where it stands.
@@ -232,8 +232,8 @@ func TestNumbersOfTheDocumentAreThoseOfTheCode(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if said, is := strings.Contains(doc, n.doc), strings.Contains(string(raw), n.code); !said || !is {
-			t.Errorf("%s has %q: %t; the document says %q: %t", n.file, n.code, is, n.doc, said)
+		if written, is := strings.Contains(doc, n.doc), strings.Contains(string(raw), n.code); !written || !is {
+			t.Errorf("%s has %q: %t; the document has %q: %t", n.file, n.code, is, n.doc, written)
 		}
 	}
 }

@@ -226,6 +226,6 @@ func TestVectorsMatchTheCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, b.Bytes()) {
-		t.Error("vectors.json is not what the code says: a change of the format, or go test ./cloudlink/wire -update is due")
+		t.Error("vectors.json differs from the code: a change of the format, or go test ./cloudlink/wire -update is due")
 	}
 }

@@ -77,7 +77,7 @@ func (r *request) enrolOnce(e *wire.Enrol) ([]wire.Body, error) {
 	return []wire.Body{enrolled, &wire.Grant{Notice: next.Grant.Notice, Sealed: next.Grant.Sealed}}, nil
 }
 
-// paired checks a hub's pairing: made by the account's owner, not too old, used by nobody else. A hub that did not get
+// paired checks a hub's pairing: made by the account's owner, not too old, used by no other hub. A hub that did not get
 // the answer may use it again.
 func (l *Link) paired(hub string, e *wire.Enrol) (account.Pairing, []wire.Body) {
 	refuse := func(detail string) (account.Pairing, []wire.Body) {
