@@ -30,7 +30,8 @@ const (
 type book struct {
 	limit    int
 	count    func(what string)
-	targeted func(netip.Addr) bool // the owner named the address; nil for none
+	targeted func(netip.Addr) bool    // the owner named the address; nil for none
+	house    func(keys []string) bool // see Options.House
 
 	mu        sync.Mutex
 	sweep     int
@@ -97,7 +98,7 @@ func (a *asking) asked(now time.Time) {
 // newBook returns an empty book. count receives the reason for each record that is dropped.
 func newBook(limit int, count func(string)) *book {
 	return &book{
-		limit: limit, count: count,
+		limit: limit, count: count, house: func([]string) bool { return false },
 		instances: map[string]*instance{}, hosts: map[string]*host{}, types: map[string]*browsing{},
 		dirty: map[*instance]struct{}{},
 	}
@@ -146,7 +147,7 @@ func (b *book) instance(raw string, now time.Time) *instance {
 	if !ok {
 		return nil
 	}
-	if len(b.instances) >= b.limit {
+	if len(b.instances) >= b.limit && !b.house([]string{instanceKey(raw, typ)}) {
 		b.count("mdns beyond limit")
 		return nil
 	}
@@ -155,6 +156,12 @@ func (b *book) instance(raw string, now time.Time) *instance {
 	b.dirty[i] = struct{}{}
 	b.news(typ, now)
 	return i
+}
+
+// instanceKey returns the key of an instance by its name as it came.
+func instanceKey(raw, typ string) string {
+	label := raw[:len(raw)-len("."+typ+".local.")]
+	return mdnsKey(unescape(label), typ)
 }
 
 // enterService enters a PTR, SRV or TXT record. A goodbye of PTR or SRV removes the instance.

@@ -29,8 +29,13 @@ func Describe(a Announcement) (home.Sighting, bool) {
 	if !t(&s, a, parseTXT(a.TXT)) {
 		return home.Sighting{}, false
 	}
-	s.Keys = append(s.Keys, "mdns:"+strings.ToLower(nameplate.Text(a.Instance)+"."+a.Type))
+	s.Keys = append(s.Keys, mdnsKey(a.Instance, a.Type))
 	return s, true
+}
+
+// mdnsKey returns the key that a device has by its announced service.
+func mdnsKey(instance, typ string) string {
+	return "mdns:" + strings.ToLower(nameplate.Text(instance)+"."+typ)
 }
 
 // reader fills in what the TXT record of its type states. It returns false for an instance of no interest.

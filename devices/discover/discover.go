@@ -69,7 +69,7 @@ func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 	r.book = newBook(d.o.Limit, d.count)
 	r.replies = newReplies(d.o.Limit, d.count)
 	if d.o.House != nil {
-		r.replies.house = d.o.House
+		r.book.house, r.replies.house = d.o.House, d.o.House
 	}
 	r.targets = &targets{all: d.o.Targets, count: d.count, named: map[string][]netip.Addr{}}
 	r.book.targeted = r.targets.contain

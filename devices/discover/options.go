@@ -17,7 +17,8 @@ type Options struct {
 	Targets    []Target // where devices are that no broadcast reaches
 	Pace       Pace
 	Limit      int // service instances kept, and probed devices; default 8192. What comes beyond is dropped and counted
-	// House reports whether one of the keys is that of a bound device, whose replies pass a full table. It may be nil.
+	// House reports whether one of the keys is that of a bound device, whose announcements and replies pass full
+	// tables. It may be nil.
 	House func(keys []string) bool
 	Log   *slog.Logger
 }

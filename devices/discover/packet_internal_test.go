@@ -62,6 +62,18 @@ func FuzzWalk(f *testing.F) {
 	})
 }
 
+// A flood of announcements fills the book. Instances of bound devices are entered all the same.
+func TestInstancesOfTheHousePassAFullBook(t *testing.T) {
+	b := newBook(2, func(string) {})
+	b.house = func(keys []string) bool { return keys[0] == "mdns:front door._rekeyd._tcp" }
+	for _, name := range []string{"a", "b", "c", `Front\ Door`} {
+		b.hint(name+"._rekeyd._tcp.local.", time.Unix(1_800_000_000, 0))
+	}
+	if len(b.instances) != 3 || b.instances[`front\ door._rekeyd._tcp.local.`] == nil {
+		t.Errorf("%d instances", len(b.instances))
+	}
+}
+
 func TestUnheardInstancesAreSuspectedThenGone(t *testing.T) {
 	b := newBook(10, func(string) {})
 	n := &network{names: map[int]string{1: "x"}}
