@@ -9,8 +9,8 @@ import (
 	"github.com/emersion/go-message/mail"
 )
 
-// letter returns a mail in the form of RFC 5322. With eightBit its text is not encoded, so that a reader of the file can
-// copy the link: our lines are short.
+// letter returns a mail in the form of RFC 5322. With eightBit its text is not encoded, so that a reader of the file
+// can copy the link: our lines are short.
 func letter(from string, m Mail, eightBit bool) ([]byte, error) {
 	if !ValidAddress(from) || !ValidAddress(m.To) || strings.ContainsAny(m.ID+m.Lang+m.Subject, "\r\n") {
 		return nil, errors.New("an address or a header is malformed")
