@@ -99,5 +99,8 @@ func (s Simulated) Holds() home.State {
 
 // holds compares the pair of the device; a Tapo camera does not store the e-mail address that goes with a password.
 func (s Simulated) holds(username string, password home.Secret) bool {
-	return s.Password().Equal(password) && (s.Username() == username || s.Protocol() == home.TapoCam)
+	if s.Protocol() == home.TapoCam {
+		username = s.Username()
+	}
+	return s.Device.Holds(username, password)
 }

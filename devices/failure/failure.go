@@ -24,6 +24,7 @@ var (
 	ErrReclassified = errors.New("its firmware speaks another protocol now: the next discovery classifies it again")
 	ErrTryLater     = errors.New("it answers, and could not do it just now")
 	ErrNoPassword   = errors.New("this hub does not know the new password")
+	ErrNoKey        = errors.New("its firmware gives no key to encrypt a password with, and encrypts nothing itself")
 	ErrNoCommand    = errors.New("no command is known that gives it a password")
 )
 
@@ -43,6 +44,7 @@ type meaning struct {
 const (
 	hintOfVerdict = "-"
 	allowHint     = "allow it with: rekeyd bind --allow-cleartext-bind DEVICE, or change its password in its own app"
+	ownAppHint    = "change the password of DEVICE in its own app, because it refuses to be moved"
 	loginHint     = "sign in with the new password, with: rekeyd login EMAIL"
 )
 
@@ -56,6 +58,7 @@ var meanings = []meaning{
 	{home.ErrUnproved, home.Mismatch, home.ErrRefused, ""},
 	{home.ErrNotBound, home.Mismatch, home.ErrRefused, ""},
 	{ErrNoCommand, home.Unsupported, home.ErrRefused, hintOfVerdict},
+	{ErrNoKey, home.Unsupported, home.ErrRefused, hintOfVerdict},
 	{ErrUncounted, home.Unsupported, home.ErrRefused, hintOfVerdict},
 	{ErrThirdParty, home.ThirdPartyOff, home.ErrRefused, hintOfVerdict},
 	{ErrReclassified, home.Unreachable, home.ErrUnreachable, ""},
@@ -123,7 +126,10 @@ func Rekey(id home.DeviceID, err error) error {
 		return fmt.Errorf("%w: %w", home.ErrBudget, err)
 	}
 	m, ok := meaningOf(err)
-	if !ok {
+	switch {
+	case !ok && errors.Is(err, home.ErrRefused):
+		m.hint = ownAppHint
+	case !ok:
 		return err
 	}
 	if m.cause != nil && !errors.Is(err, m.cause) {

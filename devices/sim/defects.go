@@ -31,6 +31,8 @@ const (
 	ThirdPartyOff Defect = "third-party-off" // Third-Party Compatibility is off
 	MD5           Defect = "md5"             // firmware that hashes passwords with MD5
 	Hashed        Defect = "hashed"          // firmware that knows only the older sign-in, with a hash
+	PEMKey        Defect = "pem-key"         // camera firmware that gives its key as PEM, as a C101 and a C460
+	DERKey        Defect = "der-key"         // camera firmware that gives its key as base64 of the DER, as clients expect
 	OneRequest    Defect = "one-request"     // firmware that ends the session after each request
 	Bare          Defect = "bare"            // firmware that does not list the components of an account change
 	Lv1           Defect = "lv1"             // firmware that expects the password, not its hash

@@ -85,6 +85,8 @@ type (
 		holds() (string, home.Secret)
 		hold(string, home.Secret)
 	}
+	// checker knows of its password only a hash.
+	checker interface{ checks(home.Secret) bool }
 	// guest has a session with a cloud.
 	guest interface{ endSession() }
 	// member knows epochs: the newest that it holds, and at which it is signed in.
@@ -142,7 +144,8 @@ func (d *Device) Username() string {
 	return u
 }
 
-// Password returns the password that the device holds, zero for none.
+// Password returns the password that the device holds, zero for none and for a camera that knows only its hash: see
+// Holds.
 func (d *Device) Password() home.Secret {
 	_, p := d.pair()
 	return p
@@ -151,7 +154,11 @@ func (d *Device) Password() home.Secret {
 // Holds reports whether the device is bound with this pair.
 func (d *Device) Holds(username string, password home.Secret) bool {
 	u, p := d.pair()
-	return u != "" && u == username && p.Equal(password)
+	holds := p.Equal(password)
+	if c, ok := d.body.(checker); ok {
+		holds = c.checks(password)
+	}
+	return u != "" && u == username && holds
 }
 
 func (d *Device) pair() (string, home.Secret) {

@@ -2,10 +2,10 @@ package sim
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net"
@@ -28,8 +28,8 @@ type tapocam struct {
 
 	mu       sync.Mutex // guards what follows
 	username string     // the account that the app has sent; no sign-in needs it
-	password home.Secret
-	before   home.Secret // what its cloud still knows; of a device that reverts
+	password camPassword
+	before   camPassword // what its cloud still knows; of a device that reverts
 	since    int         // sign-ins since that was changed
 	asked    int         // sign-ins that were begun
 	guard    guard
@@ -37,6 +37,12 @@ type tapocam struct {
 	sessions map[string]*camSession
 	methods  []string
 	third    string // of its RTSP account, which no command here changes
+}
+
+// camPassword is a password as a camera keeps it: by its hash.
+type camPassword struct {
+	hash string
+	text home.Secret // zero where it came encrypted with the vendor's key: see change
 }
 
 // dare is a sign-in that was begun.
@@ -50,7 +56,9 @@ type camSession struct {
 }
 
 func tapocamDefects() []Defect {
-	return []Defect{Flapping, Reverting, ThirdPartyOff, MD5, Hashed, Impostor, Garbled, Stubborn}
+	return []Defect{
+		Flapping, Reverting, ThirdPartyOff, MD5, Hashed, PEMKey, DERKey, Impostor, Garbled, Stubborn,
+	}
 }
 
 func checkTapocam(s Spec) error {
@@ -86,10 +94,16 @@ func (d *tapocam) announcement() announcement { return announcement{} }
 func (d *tapocam) holds() (string, home.Secret) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.password.Reveal() == factoryAdmin {
+	if d.password.hash == d.hash(home.NewSecret(factoryAdmin)) {
 		return "", home.Secret{}
 	}
-	return d.username, d.password
+	return d.username, d.password.text
+}
+
+func (d *tapocam) checks(password home.Secret) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.password.hash == d.hash(password)
 }
 
 func (d *tapocam) hold(username string, password home.Secret) {
@@ -98,7 +112,7 @@ func (d *tapocam) hold(username string, password home.Secret) {
 	if username == "" {
 		password = home.NewSecret(factoryAdmin)
 	}
-	d.username, d.password, d.before = username, password, home.Secret{}
+	d.username, d.password, d.before = username, d.made(password), camPassword{}
 	clear(d.sessions)
 	clear(d.dares)
 }
@@ -148,17 +162,14 @@ func (d *tapocam) run(method string, params json.RawMessage) (any, int) {
 			"dev_id":     "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00",
 		}}}, 0
 	case "scanApList":
-		key, err := unitKey()
-		if err != nil {
-			return nil, -1
+		scan := map[string]any{"ap_list": []any{}, "wpa3_supported": "true"}
+		switch der := unitDER(); {
+		case d.spec.has(PEMKey):
+			scan["public_key"] = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+		case d.spec.has(DERKey):
+			scan["publicKey"] = base64.StdEncoding.EncodeToString(der)
 		}
-		der, err := x509.MarshalPKIXPublicKey(key.Public())
-		if err != nil {
-			return nil, -1
-		}
-		return map[string]any{"onboarding": map[string]any{"scan": map[string]any{
-			"publicKey": base64.StdEncoding.EncodeToString(der), "ap_list": []any{},
-		}}}, 0
+		return map[string]any{"onboarding": map[string]any{"scan": scan}}, 0
 	case "changeAdminPassword":
 		return nil, d.change(params)
 	case "changeThirdAccount":

@@ -10,8 +10,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// change gives the camera another password. That it is the plain one that is sealed is a guess: sources disagree. d.mu
-// is held.
+// change gives the camera another password. That it is the plain one that is encrypted is a guess: sources disagree. A
+// camera that gives no key of its own is sent the password under the vendor's, whose private half is not known here: of
+// such a change it knows the hash. d.mu is held.
 func (d *tapocam) change(params json.RawMessage) int {
 	var p struct {
 		Users struct {
@@ -25,34 +26,49 @@ func (d *tapocam) change(params json.RawMessage) int {
 			} `json:"change_admin_password"`
 		} `json:"user_management"`
 	}
-	key, err := unitKey()
-	if err != nil || json.Unmarshal(params, &p) != nil {
+	if json.Unmarshal(params, &p) != nil {
 		return camBadFormat
 	}
 	c := p.Users.Change
 	switch {
 	case c.Type != "3" || c.Section != "root" || c.Username != "admin":
 		return camMissing
-	case c.Old != d.hash(d.password):
+	case c.Old != d.password.hash:
 		return camOldPassword
 	}
-	//lint:ignore SA1019 it is what the vendor's app seals with
-	plain, err := rsa.DecryptPKCS1v15(nil, key, c.Ciphertext)
-	d.spec.opened.add(plain)
-	if err != nil || c.New != d.hash(home.SecretBytes(plain)) {
+	next := camPassword{hash: c.New}
+	if d.spec.has(PEMKey) || d.spec.has(DERKey) {
+		next = d.made(decrypted(c.Ciphertext))
+		d.spec.opened.add([]byte(next.text.Reveal()))
+	}
+	if next.hash != c.New || len(c.New) != len(d.password.hash) || len(c.Ciphertext) < 128 {
 		return camBadFormat
 	}
 	switch {
 	case d.spec.has(Stubborn):
 		return 0 // it reports it
-	case d.spec.has(Reverting) && d.before.IsZero():
+	case d.spec.has(Reverting) && d.before.hash == "":
 		d.before, d.since = d.password, 0
 	}
-	d.password = home.SecretBytes(plain)
+	d.password = next
 	if d.username == "" {
 		d.username = "admin" // the e-mail address of its account was never sent to it
 	}
 	return 0
+}
+
+// decrypted returns what was encrypted with the key of all simulated devices, nothing where it was not.
+func decrypted(ciphertext []byte) home.Secret {
+	key, err := unitKey()
+	if err != nil {
+		return home.Secret{}
+	}
+	//lint:ignore SA1019 the vendor's app uses this padding
+	plain, err := rsa.DecryptPKCS1v15(nil, key, ciphertext)
+	if err != nil {
+		return home.Secret{}
+	}
+	return home.SecretBytes(plain)
 }
 
 // keys are what a session is sealed with.

@@ -69,6 +69,9 @@ func upperMD5(s string) string {
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
+// made is a password as this camera keeps it.
+func (d *tapocam) made(p home.Secret) camPassword { return camPassword{d.hash(p), p} }
+
 // hash is what this firmware makes of a password.
 func (d *tapocam) hash(p home.Secret) string {
 	if d.spec.has(MD5) || d.spec.has(Hashed) {
@@ -102,7 +105,7 @@ func (d *tapocam) login(raw []byte) any {
 		switch {
 		case !p.Hashed: // it knows no challenge; that it does not count this is a guess
 			return camSays(camUnauthorized, counter)
-		case p.Username != "admin" || p.Password != upperMD5(d.holding().Reveal()):
+		case p.Username != "admin" || p.Password != d.holding():
 			return d.wrong()
 		}
 		return d.in(&camSession{plain: true})
@@ -120,18 +123,18 @@ func (d *tapocam) login(raw []byte) any {
 	}
 }
 
-// holding is what the camera holds for this sign-in.
-func (d *tapocam) holding() home.Secret {
+// holding is the hash of what the camera holds for this sign-in.
+func (d *tapocam) holding() string {
 	d.asked++
-	if !d.before.IsZero() {
+	if d.before.hash != "" {
 		if d.since++; d.since >= 3 {
-			d.password, d.before = d.before, home.Secret{}
+			d.password, d.before = d.before, camPassword{}
 		}
 	}
 	if d.spec.has(Flapping) && d.asked%2 == 0 {
-		return home.NewSecret(factoryAdmin)
+		return d.hash(home.NewSecret(factoryAdmin))
 	}
-	return d.password
+	return d.password.hash
 }
 
 // challenge proves what the camera holds before the other side proves anything.
@@ -148,7 +151,7 @@ func (d *tapocam) challenge(cnonce string, data map[string]any) any {
 		clear(d.dares)
 	}
 	nonce := strings.ToUpper(hex.EncodeToString(randomBytes(8)))
-	h := d.hash(d.holding())
+	h := d.holding()
 	d.dares[cnonce] = dare{nonce, h}
 	data["nonce"], data["device_confirm"] = nonce, upperSHA(cnonce, h, nonce)+nonce+cnonce
 	data["key"] = base64.StdEncoding.EncodeToString([]byte("not used by anybody here"))

@@ -82,6 +82,16 @@ func (w *webSocket) Close() error { return errors.Join(w.s.Close(), w.l.Close())
 // unitKey is the one key of all simulated devices: to make one takes long. Certificates are made one a device.
 var unitKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
+// unitDER is the public half of unitKey in PKIX form, nothing where there is no key.
+func unitDER() []byte {
+	key, err := unitKey()
+	if err != nil {
+		return nil
+	}
+	der, _ := x509.MarshalPKIXPublicKey(key.Public()) // an RSA key has this form
+	return der
+}
+
 // selfSigned makes a certificate as a device has it.
 func selfSigned(name string, suites ...uint16) (*tls.Config, error) {
 	key, err := unitKey()

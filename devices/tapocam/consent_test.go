@@ -77,7 +77,7 @@ func TestAnothersCameraIsLeftAlone(t *testing.T) {
 			home.ErrNotOpened,
 		},
 		"ours, and cannot prove": {
-			camera("old-password", sim.Hashed), home.OwnerOf(email), home.Ours, home.Stale, 4,
+			camera("old-password", sim.Hashed, sim.DERKey), home.OwnerOf(email), home.Ours, home.Stale, 4,
 			nil,
 		},
 		"does not say, proves nothing": {camera("bobs", sim.Hashed), "", home.Unknown, home.Mismatch, 0, home.ErrNotOpened},

@@ -1,12 +1,14 @@
 package tapocam
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 
@@ -39,7 +41,7 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	if s.key.Password.Equal(m.To.Password) {
 		return nil
 	}
-	key, err := s.device.sealingKey(ctx)
+	key, err := s.device.encryptionKey(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,8 +86,15 @@ func (c *conn) holds(ctx context.Context, s signedIn, to home.Credential) (bool,
 	}
 }
 
-// sealingKey asks the camera for the key under which a password is encrypted for it.
-func (s *deviceSession) sealingKey(ctx context.Context) (*rsa.PublicKey, error) {
+// vendorKey is the key in every copy of the vendor's app: devices/PROTOCOLS.md, section 10.3. Its private half must be
+// taken as known to everybody, so that what it encrypts is as secret as the session around it.
+const vendorKey = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC4D6i0oD/Ga5qb//RfSe8MrPVIrMIGecCxkcGWGj9kxxk74qQN" +
+	"q8XUuXoy2PczQ30BpiRHrlkbtBEPeWLpq85tfubTUjhBz1NPNvWrC88uaYVGvzNpgzZOqDC35961uPTuvdUa8vztcUQjEZy16WbmetRj" +
+	"URFIiWJgFCmemyYVbQIDAQAB"
+
+// encryptionKey asks the camera for the key under which a password is encrypted for it. Most firmware gives none: there
+// it is the vendor's, and only inside a session that is encrypted with the password that the camera holds.
+func (s *deviceSession) encryptionKey(ctx context.Context) (*rsa.PublicKey, error) {
 	params := map[string]any{"onboarding": map[string]any{"scan": map[string]any{}}}
 	raw, code, err := s.call(ctx, "scanApList", params)
 	if err != nil {
@@ -94,7 +103,18 @@ func (s *deviceSession) sealingKey(ctx context.Context) (*rsa.PublicKey, error) 
 	if code != 0 {
 		return nil, fmt.Errorf("%w: code %d to the request for its key", home.ErrRefused, code)
 	}
-	return parseKey(raw)
+	key, err := parseKey(raw)
+	switch {
+	case key != nil || err != nil:
+		return key, err
+	case s.cipher == nil:
+		return nil, failure.ErrNoKey
+	}
+	der, err := base64.StdEncoding.DecodeString(vendorKey)
+	if err != nil {
+		return nil, err
+	}
+	return rsaKey(der)
 }
 
 // changePassword sends the camera the new password, encrypted with its key. That the password is encrypted, and not its
@@ -130,26 +150,43 @@ func (s *deviceSession) changePassword(
 	return code, err
 }
 
-// parseKey reads the key in the answer to scanApList. A camera that gives none receives no password: the key that
-// clients fall back on is in every copy of the app, and protects nothing.
+// errUnfitKey means that a camera gives something as its key that is none.
+var errUnfitKey = fmt.Errorf("%w: its key is none to encrypt a password with", home.ErrRefused)
+
+// parseKey reads the key in the answer to scanApList, nil where the camera gives none. It is a PEM text, or base64 of
+// the DER, under one of two names: devices/PROTOCOLS.md, section 10.3.
 func parseKey(raw []byte) (*rsa.PublicKey, error) {
 	var got struct {
 		Onboarding struct {
 			Scan struct {
-				Key []byte `json:"publicKey"`
+				Snake string `json:"public_key"`
+				Camel string `json:"publicKey"`
 			} `json:"scan"`
 		} `json:"onboarding"`
 	}
 	if json.Unmarshal(raw, &got) != nil {
 		return nil, failure.ErrProtocol
 	}
-	parsed, err := x509.ParsePKIXPublicKey(got.Onboarding.Scan.Key)
-	if err != nil {
-		return nil, fmt.Errorf("%w: it gives no key to encrypt a password with", home.ErrRefused)
+	text := cmp.Or(got.Onboarding.Scan.Snake, got.Onboarding.Scan.Camel)
+	if text == "" {
+		return nil, nil
 	}
+	if block, _ := pem.Decode([]byte(text)); block != nil {
+		return rsaKey(block.Bytes)
+	}
+	der, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errUnfitKey
+	}
+	return rsaKey(der)
+}
+
+// rsaKey returns the RSA key in PKIX form.
+func rsaKey(der []byte) (*rsa.PublicKey, error) {
+	parsed, err := x509.ParsePKIXPublicKey(der)
 	key, ok := parsed.(*rsa.PublicKey)
-	if !ok || key.N.BitLen() < 1024 || key.N.BitLen() > 4096 {
-		return nil, fmt.Errorf("%w: its key is none to encrypt a password with", home.ErrRefused)
+	if err != nil || !ok || key.N.BitLen() < 1024 || key.N.BitLen() > 4096 {
+		return nil, errUnfitKey
 	}
 	return key, nil
 }

@@ -3,13 +3,7 @@ package tapocam_test
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -125,34 +119,5 @@ func TestWhatACameraSaysInASessionIsNotTrustedEither(t *testing.T) {
 				t.Errorf("%d sign-ins are counted, and all were right", b.spent[dev.ID])
 			}
 		})
-	}
-}
-
-// A camera that gives no fit key is given no password.
-func TestNoPasswordIsSealedForAKeyThatIsNone(t *testing.T) {
-	small, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := x509.MarshalPKIXPublicKey(small.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, key := range map[string]any{
-		"none": nil, "empty": "", "rubbish": "AAAA", "another kind": base64.StdEncoding.EncodeToString(other), "a number": 7,
-	} {
-		raw, err := json.Marshal(map[string]any{"onboarding": map[string]any{"scan": map[string]any{"publicKey": key}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		told := 0
-		dev := insider(t, func(w http.ResponseWriter, seal func(string) string) {
-			told++
-			_, _ = io.WriteString(w, passed(seal(fmt.Sprintf(inner, strings.TrimSuffix(string(raw), "}")+","+me+"}"))))
-		})
-		err = driver(t, tapocam.Options{}).Rekey(t.Context(), dev, move)
-		if !errors.Is(err, home.ErrRefused) && !errors.Is(err, home.ErrUnreachable) || told != 2 {
-			t.Errorf("%s: got %v after %d requests", name, err, told)
-		}
 	}
 }

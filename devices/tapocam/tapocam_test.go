@@ -108,7 +108,9 @@ func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	for name, defects := range map[string][]sim.Defect{"firmware of today": nil, "MD5": {sim.MD5}, "older": {sim.Hashed}} {
+	for name, defects := range map[string][]sim.Defect{
+		"firmware of today": nil, "that gives a key": {sim.PEMKey}, "MD5": {sim.MD5}, "older": {sim.Hashed, sim.DERKey},
+	} {
 		t.Run(name, func(t *testing.T) {
 			drivertest.Run(t, drivertest.Subject{
 				Silent:     true,
