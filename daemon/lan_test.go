@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
@@ -129,7 +130,7 @@ func (l *lan) Rekey(_ context.Context, d home.Device, m home.Move) error {
 		p.bare++
 	}
 	if p.refuses {
-		return home.ErrRefused
+		return failure.Rekey(d.ID, home.ErrRefused)
 	}
 	if !p.lies {
 		p.holds, p.match = m.To.Epoch, home.Ours

@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,7 +131,7 @@ func TestAProbeTellsWhatWouldBeDoneAndChangesNothing(t *testing.T) {
 				t.Error("a probe moved a device")
 			}
 			must(t, h.engine.AllowCleartext([]home.DeviceID{front}))
-			if p := plans(); p[front] != "stale: would be moved from password 1 to password 2" {
+			if p := plans(); !strings.HasPrefix(p[front], "stale: ") || strings.Contains(p[front], allowFront) {
 				t.Errorf("plans %q", p)
 			}
 			if _, err := h.engine.Probe(t.Context(), []home.DeviceID{"mac-x"}); err == nil {
@@ -157,6 +158,34 @@ func TestADeviceThatCannotBeMovedIsRestartedOnceWhenAsked(t *testing.T) {
 			time.Sleep(12 * time.Hour)
 			if p := h.lan.now(front); p.boots != 1 {
 				t.Errorf("restarted %d times", p.boots)
+			}
+		})
+	})
+}
+
+func TestThePlanForADeviceThatRefusedPromisesNoMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.lan.held[front] = &played{match: home.Ours, holds: 1, refuses: true}
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			h.bind(front)
+			plan := func() string {
+				t.Helper()
+				ps, err := h.engine.Probe(t.Context(), []home.DeviceID{front})
+				must(t, err)
+				return ps[0].Plan
+			}
+			h.begin(2)
+			time.Sleep(time.Minute)
+			if p := plan(); !strings.HasPrefix(p, "nothing: it refused") || !strings.Contains(p, "its own app") {
+				t.Errorf("plan %q after a refusal", p)
+			}
+			h.lan.set(front, func(p *played) { p.refuses = false })
+			time.Sleep(time.Hour)
+			if p := plan(); p != "nothing: it holds the newest password" {
+				t.Errorf("plan %q", p)
 			}
 		})
 	})

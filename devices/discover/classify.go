@@ -154,8 +154,7 @@ func (r *tapoReply) reveal(raw []byte, fields map[string]json.RawMessage) {
 func (r *tapoReply) sighting(fields map[string]json.RawMessage) (home.Sighting, error) {
 	s := home.Sighting{
 		Source: "tapo-udp", Match: home.Unknown, Model: nameplate.Text(r.Model), Kind: tapoKind(r.Type, r.Model),
-		Owner: r.owner(),
-		Extra: extra(fields),
+		Name: nameplate.Text(r.Name), Owner: r.owner(), Extra: extra(fields),
 	}
 	s.Protocol = r.protocol()
 	s.Addr = netip.AddrPortFrom(netip.Addr{}, r.port(s.Protocol))

@@ -71,7 +71,7 @@ func packet(serial uint32, payload []byte) []byte {
 type tapoReply struct {
 	Type    string `json:"device_type"`
 	Model   string `json:"device_model"`
-	Name    string `json:"device_name"` // cameras state their model there
+	Name    string `json:"device_name"` // the owner's, of cameras
 	MAC     string `json:"mac"`
 	Owner   *string
 	Factory bool     `json:"factory_default"`
@@ -95,8 +95,9 @@ type scheme struct {
 
 // unshown are the names of fields that a sighting has in another form, or that are not to be shown. See extra.
 var unshown = map[string]bool{
-	"device_type": true, "device_model": true, "mac": true, "ip": true, "owner": true, "factory_default": true,
-	"encrypt_info": true, "http_port": true,
+	"device_type": true, "device_model": true, "device_name": true, "mac": true, "ip": true, "owner": true,
+	"factory_default": true,
+	"encrypt_info":    true, "http_port": true,
 	"connect_ssid": true, "key": true, "setup_code": true, "setup_payload": true,
 }
 

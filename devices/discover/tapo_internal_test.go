@@ -144,6 +144,10 @@ func TestRepliesAreClassified(t *testing.T) {
 			home.Camera, "",
 		},
 		{
+			`{` + mac + `,"device_type":"SMART.TAPOHUB","device_model":"H200","encrypt_type":["3"],` +
+				`"mgt_encrypt_schm":{"is_support_https":true}}`, home.TapoCam, 443, home.Other, "",
+		},
+		{
 			`{` + mac + `,"device_type":"SMART.TAPODOORBELL","device_model":"D230","encrypt_type":"3"}`, home.TapoCam, 443,
 			home.Camera, "",
 		},
@@ -203,7 +207,8 @@ func TestWhatACameraHidesIsRead(t *testing.T) {
 	ask := Tapo()[0].(tapo)
 	ask.prepare()
 	camera := func(info string) string {
-		return `{"mac":"1C-61-B4-01-02-03","device_type":"SMART.IPCAMERA","encrypt_type":["3"],` +
+		return `{"mac":"1C-61-B4-01-02-03","device_type":"SMART.IPCAMERA",` +
+			`"device_name":"Front door\u0007","encrypt_type":["3"],` +
 			`"firmware_version":"1.4.0","encrypt_info":` + info + `}`
 	}
 	const secrets = `{"owner":"720EDB77E1947F066E78E008AA59C5B3","http_port":8443,"connect_ssid":"the neighbours",` +
@@ -211,7 +216,7 @@ func TestWhatACameraHidesIsRead(t *testing.T) {
 	info := hide(t, &ask.key.key.PublicKey, secrets)
 	for range 2 { // the second time from memory
 		s, err := ask.Read(replyOf(camera(info)))
-		if err != nil || s.Owner != home.OwnerOf("test@tp-link.net") || s.Addr.Port() != 8443 {
+		if err != nil || s.Name != "Front door" || s.Owner != home.OwnerOf("test@tp-link.net") || s.Addr.Port() != 8443 {
 			t.Errorf("%+v, %v", s, err)
 		}
 		if !strings.Contains(string(s.Extra), `"sd_status":"offline"`) ||

@@ -188,7 +188,7 @@ func (d *tapocam) statement() tdpStatement {
 	username := d.username
 	d.mu.Unlock()
 	open := statement(d.spec, d.mac, "SMART.IPCAMERA", d.spec.Model, username)
-	open["device_name"], open["encrypt_type"], open["firmware_version"] = d.spec.Model, []string{"3"},
+	open["device_name"], open["encrypt_type"], open["firmware_version"] = d.spec.Name, []string{"3"},
 		"1.4.0 Build 240101 Rel.12345n"
 	open["mgt_encrypt_schm"] = map[string]any{"is_support_https": true}
 	return tdpStatement{port: tdpPort, open: open, hidden: map[string]any{

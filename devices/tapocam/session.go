@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/failure"
@@ -161,6 +162,7 @@ func (s *deviceSession) identify(ctx context.Context) (nameplate.Plate, error) {
 func parsePlate(raw []byte) (nameplate.Plate, error) {
 	type info struct {
 		MAC   string `json:"mac"`
+		Type  string `json:"device_type"`
 		Model string `json:"device_model"`
 		Alias string `json:"device_alias"`
 	}
@@ -181,5 +183,9 @@ func parsePlate(raw []byte) (nameplate.Plate, error) {
 	if mac == "" {
 		return nameplate.Plate{}, failure.ErrProtocol
 	}
-	return nameplate.New(mac, i.Alias, i.Model, home.Camera), nil
+	kind := home.Camera
+	if strings.Contains(i.Type, "HUB") { // an H200 speaks the cameras' protocol
+		kind = home.Other
+	}
+	return nameplate.New(mac, i.Alias, i.Model, kind), nil
 }

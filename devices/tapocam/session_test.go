@@ -121,3 +121,16 @@ func TestWhatACameraSaysInASessionIsNotTrustedEither(t *testing.T) {
 		})
 	}
 }
+
+func TestAHubThatSpeaksTheCamerasProtocolStaysAHub(t *testing.T) {
+	for text, want := range map[string]home.Kind{
+		"SMART.TAPOHUB": home.Other, "SMART.IPCAMERA": home.Camera, "SMART.TAPODOORBELL": home.Camera, "": home.Camera,
+	} {
+		p, ok := tapocam.ParsePlate([]byte(
+			`{"device_info":{"basic_info":{"mac":"1C-61-B4-01-02-03","device_model":"H200","device_type":"` + text + `"}}}`,
+		))
+		if got := p.Describe(home.Device{Kind: want}); !ok || got.Kind != want {
+			t.Errorf("%q is shown as %s, want %s", text, got.Kind, want)
+		}
+	}
+}
