@@ -166,6 +166,9 @@ followed only after you have confirmed its address: whoever is there gets the ne
 		}
 		params := map[string]any{"token": link.token.Reveal(), "newPassword": pw.Reveal(), "exposed": *exposed}
 		var done struct{ Hubs int }
+		var hub daemon.Status // of this machine's hub, where there is one
+		here := dialHub(stateOf(c)).call(c.Context(), http.MethodGet, "/v1/status", nil, &hub) == nil &&
+			hostOf(hub.AccountURL) == hostOf(link.base)
 		if err := client.Call(c.Context(), home.Secret{}, "resetPassword", params, &done); err != nil {
 			return app.AccountError("reset the password", err)
 		}
@@ -176,6 +179,9 @@ followed only after you have confirmed its address: whoever is there gets the ne
 			return nil
 		}
 		fmt.Fprintln(c.OutOrStdout(), "rekeyd now signs your devices in again; see: rekeyd status")
+		if *exposed && here && hub.Epoch != 0 {
+			return orderHeldAfter(c, hub.Epoch)
+		}
 		return nil
 	}
 	return c
@@ -295,7 +301,12 @@ standard input. It is no argument, as other users of this machine can see those.
 			return err
 		}
 		fmt.Fprintln(c.OutOrStdout(), "This hub is signed in. Bind your devices with: rekeyd bind --all")
-		return nil
+		if *exposed {
+			if s, err = statusOf(c); err == nil {
+				err = orderHeld(c, s)
+			}
+		}
+		return err
 	}
 	return c
 }

@@ -257,10 +257,12 @@ that password and takes the device's address would receive the new one. Name the
 		if *try {
 			what = "try"
 		}
-		if len(names) == 0 && !*restart {
-			if err := askHeld(c, all); err != nil {
+		if len(names) == 0 && !*restart && !*all {
+			s, err := statusOf(c)
+			if err != nil {
 				return err
 			}
+			*all, names = askHeld(c, s)
 		}
 		if *all {
 			what = "rekey-all"
@@ -275,29 +277,6 @@ that password and takes the device's address would receive the new one. Name the
 		return err
 	}
 	return c
-}
-
-// askHeld lists the devices that wait because somebody else may know what they hold. On a terminal it asks whether to
-// move them all.
-func askHeld(c *cobra.Command, all *bool) error {
-	s, err := statusOf(c)
-	if err != nil {
-		return err
-	}
-	held := slices.DeleteFunc(s.Devices, func(r daemon.Row) bool { return !r.Held })
-	if len(held) == 0 || *all {
-		return nil
-	}
-	*all, _ = askYes(c, fmt.Sprintf(
-		"%s: somebody else may know the password that it holds, and could answer in its place. Move all of them?",
-		strings.Join(listed(held), ", "),
-	))
-	if !*all {
-		fmt.Fprintln(c.ErrOrStderr(), "hint: these wait, because somebody else may know what they hold; "+
-			"to move those that are safe: "+
-			"rekeyd rekey "+strings.Join(inCommand(held), " ")+"; to move all: rekeyd rekey --all")
-	}
-	return nil
 }
 
 // printCosts prints a warning for each device that counts wrong passwords and locks after too many.
