@@ -46,7 +46,7 @@ func TestAStrangerReceivesNothingForTheConsentOfAnother(t *testing.T) {
 	}
 	const first, second = "first-Canary-Battery", "second-Canary-Battery"
 	pw := home.NewSecret(first)
-	older := []sim.Defect{sim.Hashed}
+	older := []sim.Defect{sim.Hashed, sim.DERKey}
 	r := newRigOf(t, []sim.Spec{
 		{Kind: home.Plug, Protocol: home.IOT, Name: "lamp", Username: rigEmail, Password: pw},
 		{Kind: home.Camera, Protocol: home.TapoCam, Name: "yard", Username: rigEmail, Password: pw, Defects: older},

@@ -92,11 +92,13 @@ func newTPAP(s Spec, log *slog.Logger) *tpap {
 		sessions: map[string]*tpapSession{},
 	}
 	if s.Kind == home.Camera {
-		inner := newTapocam(s, log)
-		inner.mac = d.mac
+		camera := s
+		camera.Defects = append([]Defect{PEMKey}, s.Defects...) // it has to know the password itself, to prove it
 		if !s.has(Crypt) {
-			inner.spec.Defects = append([]Defect{MD5}, s.Defects...)
+			camera.Defects = append(camera.Defects, MD5)
 		}
+		inner := newTapocam(camera, log)
+		inner.mac = d.mac
 		d.unit = inner
 	} else {
 		inner := &smart{spec: s, mac: d.mac, log: log, door: noDoor{}}

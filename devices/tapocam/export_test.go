@@ -58,6 +58,3 @@ func Decrypt(sealed []byte) ([]byte, error) { return (&sessionCipher{}).decrypt(
 
 // Encrypt encrypts with a key of zeros.
 func Encrypt(plain []byte) []byte { return (&sessionCipher{}).encrypt(plain) }
-
-// ParseKey reports whether the answer to scanApList has a key.
-func ParseKey(raw []byte) bool { k, err := parseKey(raw); return err == nil && k != nil }

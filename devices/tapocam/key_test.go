@@ -4,7 +4,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -90,25 +89,6 @@ func scanned(t *testing.T, scan map[string]any) string {
 		t.Fatal(err)
 	}
 	return string(raw)
-}
-
-func TestAKeyIsReadUnderBothNamesAndInBothForms(t *testing.T) {
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, text := pkix(t, small.Public())
-	for name, scan := range map[string]map[string]any{
-		"PEM": {"public_key": text, "ap_list": []any{}}, "DER": {"publicKey": der},
-		"PEM, the other name": {"publicKey": text}, "DER, the other name": {"public_key": der},
-	} {
-		if !tapocam.ParseKey([]byte(scanned(t, scan))) {
-			t.Errorf("%s: no key", name)
-		}
-	}
-	if tapocam.ParseKey([]byte(scanned(t, map[string]any{"ap_list": []any{}, "wpa3_supported": "true"}))) {
-		t.Error("a key where none is given")
-	}
 }
 
 // Something else in the place of a key is not taken for none: the camera receives no password.

@@ -1,14 +1,10 @@
 package tapocam
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 
@@ -86,12 +82,6 @@ func (c *conn) holds(ctx context.Context, s signedIn, to home.Credential) (bool,
 	}
 }
 
-// vendorKey is the key in every copy of the vendor's app: devices/PROTOCOLS.md, section 10.3. Its private half must be
-// taken as known to everybody, so that what it encrypts is as secret as the session around it.
-const vendorKey = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC4D6i0oD/Ga5qb//RfSe8MrPVIrMIGecCxkcGWGj9kxxk74qQN" +
-	"q8XUuXoy2PczQ30BpiRHrlkbtBEPeWLpq85tfubTUjhBz1NPNvWrC88uaYVGvzNpgzZOqDC35961uPTuvdUa8vztcUQjEZy16WbmetRj" +
-	"URFIiWJgFCmemyYVbQIDAQAB"
-
 // encryptionKey asks the camera for the key under which a password is encrypted for it. Most firmware gives none: there
 // it is the vendor's, and only inside a session that is encrypted with the password that the camera holds.
 func (s *deviceSession) encryptionKey(ctx context.Context) (*rsa.PublicKey, error) {
@@ -101,20 +91,9 @@ func (s *deviceSession) encryptionKey(ctx context.Context) (*rsa.PublicKey, erro
 		return nil, err
 	}
 	if code != 0 {
-		return nil, fmt.Errorf("%w: code %d to the request for its key", home.ErrRefused, code)
+		raw = nil // it may take the vendor's
 	}
-	key, err := parseKey(raw)
-	switch {
-	case key != nil || err != nil:
-		return key, err
-	case s.cipher == nil:
-		return nil, failure.ErrNoKey
-	}
-	der, err := base64.StdEncoding.DecodeString(vendorKey)
-	if err != nil {
-		return nil, err
-	}
-	return rsaKey(der)
+	return keyring.CameraKey(raw, s.cipher != nil)
 }
 
 // changePassword sends the camera the new password, encrypted with its key. That the password is encrypted, and not its
@@ -148,45 +127,4 @@ func (s *deviceSession) changePassword(
 	params := map[string]any{"user_management": map[string]any{"change_admin_password": change}}
 	_, code, err = s.call(ctx, "changeAdminPassword", params)
 	return code, err
-}
-
-// errUnfitKey means that a camera gives something as its key that is none.
-var errUnfitKey = fmt.Errorf("%w: its key is none to encrypt a password with", home.ErrRefused)
-
-// parseKey reads the key in the answer to scanApList, nil where the camera gives none. It is a PEM text, or base64 of
-// the DER, under one of two names: devices/PROTOCOLS.md, section 10.3.
-func parseKey(raw []byte) (*rsa.PublicKey, error) {
-	var got struct {
-		Onboarding struct {
-			Scan struct {
-				Snake string `json:"public_key"`
-				Camel string `json:"publicKey"`
-			} `json:"scan"`
-		} `json:"onboarding"`
-	}
-	if json.Unmarshal(raw, &got) != nil {
-		return nil, failure.ErrProtocol
-	}
-	text := cmp.Or(got.Onboarding.Scan.Snake, got.Onboarding.Scan.Camel)
-	if text == "" {
-		return nil, nil
-	}
-	if block, _ := pem.Decode([]byte(text)); block != nil {
-		return rsaKey(block.Bytes)
-	}
-	der, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, errUnfitKey
-	}
-	return rsaKey(der)
-}
-
-// rsaKey returns the RSA key in PKIX form.
-func rsaKey(der []byte) (*rsa.PublicKey, error) {
-	parsed, err := x509.ParsePKIXPublicKey(der)
-	key, ok := parsed.(*rsa.PublicKey)
-	if err != nil || !ok || key.N.BitLen() < 1024 || key.N.BitLen() > 4096 {
-		return nil, errUnfitKey
-	}
-	return key, nil
 }

@@ -29,7 +29,7 @@ var Parsers = map[string]func([]byte) error{
 	"answer":   func(raw []byte) error { _, _, err := parseAnswer(raw, true); return err },
 	"plug":     func(raw []byte) error { _, err := parsePlug(raw); return err },
 	"camera":   func(raw []byte) error { _, err := parseCamera(raw); return err },
-	"key":      func(raw []byte) error { _, err := parseKey(raw); return err },
+	"key":      func(raw []byte) error { _, err := keyring.CameraKey(raw, true); return err },
 }
 
 // CredentialOf returns the text that a device with this extra_crypt stretches.
