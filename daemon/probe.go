@@ -102,7 +102,7 @@ func plan(row Row, f home.Finding, a home.Account, terms home.Terms, trouble err
 		return "nothing: it holds the newest password"
 	case f.Match == home.Foreign:
 		return "nothing: it belongs to another account"
-	case !row.Bound && (f.Match == home.Ours || f.Match == home.Unbound):
+	case !row.Bound && v.State != home.Unsupported && (f.Match == home.Ours || f.Match == home.Unbound):
 		return "nothing: it is not bound; " + bindIt(row)
 	case v.State == home.Unreachable:
 		return "nothing now: it is moved when it is seen again"
@@ -127,9 +127,6 @@ func plan(row Row, f home.Finding, a home.Account, terms home.Terms, trouble err
 	}
 	if hint := home.HintOf(trouble); errors.Is(trouble, home.ErrRefused) && hint != "" {
 		return fmt.Sprintf("nothing: it refused the last time; %s", hint)
-	}
-	if row.Protocol.Info().Driverless {
-		return "nothing: " + home.Verdict{State: home.Unsupported}.Hint(cmp.Or(row.Name, string(row.ID)))
 	}
 	return fmt.Sprintf("would be moved from %s to password %d", old, a.Epoch)
 }

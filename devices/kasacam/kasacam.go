@@ -56,7 +56,8 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 	case home.Foreign:
 		f.Verdict = home.Verdict{State: home.ForeignHeld}
 	case home.Unbound:
-		f.Verdict = home.Verdict{State: home.Blank}
+		const detail = "it is bound to no account, and no command is known that binds it"
+		f.Verdict = home.Verdict{State: home.Unsupported, Detail: detail} // not home.Blank: that can be moved
 	case home.Ours:
 		const detail = "it is bound to the account, and does not reveal which password it holds"
 		f.Verdict = home.Verdict{State: home.Unsupported, Detail: detail}

@@ -93,7 +93,7 @@ func TestWhoseACameraSaysItIs(t *testing.T) {
 	}{
 		"the account's": {sealed(good), home.Ours, home.Unsupported},
 		"another's":     {sealed(strings.Replace(good, "ann@", "bob@", 1)), home.Foreign, home.ForeignHeld},
-		"nobody's":      {sealed(strings.Replace(good, `"binded":1`, `"binded":0`, 1)), home.Unbound, home.Blank},
+		"nobody's":      {sealed(strings.Replace(good, `"binded":1`, `"binded":0`, 1)), home.Unbound, home.Unsupported},
 		"no cloud":      {sealed(strings.Replace(good, `"get_info"`, `"get_inf"`, 1)), home.Unknown, home.Unsupported},
 		"another":       {sealed(strings.Replace(good, "01:02:03", "01:02:04", 1)), home.Unknown, home.Mismatch},
 		"in the clear":  {good, home.Ours, home.Unsupported},
