@@ -18,11 +18,11 @@ const vendorKey = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC4D6i0oD/Ga5qb//RfSe8Mr
 	"q8XUuXoy2PczQ30BpiRHrlkbtBEPeWLpq85tfubTUjhBz1NPNvWrC88uaYVGvzNpgzZOqDC35961uPTuvdUa8vztcUQjEZy16WbmetRj" +
 	"URFIiWJgFCmemyYVbQIDAQAB"
 
-// CameraKey returns the key under which a password is encrypted for a Tapo camera, from its answer to scanApList; raw is
-// nil for a camera that answers none. The key is a PEM text, or base64 of the DER, under one of two names
-// (devices/PROTOCOLS.md, section 10.3). A camera that gives none has the vendor's, which is enough only in a session that
-// is encrypted with the password that the camera holds: failure.ErrNoKey otherwise. Something else in the place of a
-// key is home.ErrRefused, and no JSON failure.ErrProtocol.
+// CameraKey returns the key under which a password is encrypted for a Tapo camera, from its answer to scanApList; raw
+// is nil for a camera that answers none. The key is a PEM text, or base64 of the DER, under one of two names
+// (devices/PROTOCOLS.md, section 10.3). A camera that gives none has the vendor's, which is enough only in a session
+// that is encrypted with the password that the camera holds: failure.ErrNoKey otherwise. Something else in the place of
+// a key is home.ErrRefused, and no JSON failure.ErrProtocol.
 func CameraKey(raw []byte, encrypted bool) (*rsa.PublicKey, error) {
 	var got struct {
 		Onboarding struct {

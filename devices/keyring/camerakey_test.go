@@ -24,7 +24,8 @@ func TestACamerasKeyIsReadUnderBothNamesAndInBothForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, text := base64.StdEncoding.EncodeToString(raw), string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: raw}))
+	der := base64.StdEncoding.EncodeToString(raw)
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: raw}))
 	read := func(scan map[string]any, encrypted bool) (*rsa.PublicKey, error) {
 		answer, err := json.Marshal(map[string]any{"onboarding": map[string]any{"scan": scan}})
 		if err != nil {
