@@ -21,7 +21,7 @@ func askHeld(c *cobra.Command, s daemon.Status) (all bool, names []string) {
 		return false, nil
 	}
 	line, _ := askLine(c, fmt.Sprintf(
-		"%s: somebody else may know the password that it holds, and could answer in its place.\n"+
+		"Somebody else may know the password that these devices hold,\nand could answer in their place: %s.\n"+
 			"Move which of them: all, none, or only these (names, separated by commas)? [none]",
 		strings.Join(listed(held), ", "),
 	))
