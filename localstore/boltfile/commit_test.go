@@ -9,24 +9,32 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-func TestCallersShareACommitAndFailAlone(t *testing.T) {
+func TestCallersShareACommitAndFailAlone(t *testing.T) { synctest.Test(t, callersShareACommit) }
+
+func callersShareACommit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	f := open(t, path)
 	const callers = 200
 	failure := errors.New("not this one")
 	var mu sync.Mutex
 	commits := map[int]bool{}
-	start := make(chan struct{})
 	var wg sync.WaitGroup
+	first := make(chan struct{}) // its transaction stays open until all the others wait
+	wg.Go(func() {
+		if err := f.Update(func(*bbolt.Tx) error { <-first; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	synctest.Wait()
 	for i := range callers {
 		wg.Go(func() {
-			<-start
 			last := 0
 			err := f.Update(func(tx *bbolt.Tx) error {
 				last = tx.ID()
@@ -60,10 +68,11 @@ func TestCallersShareACommitAndFailAlone(t *testing.T) {
 			}
 		})
 	}
-	close(start)
+	synctest.Wait()
+	close(first)
 	wg.Wait()
-	if len(commits) > callers/4 {
-		t.Errorf("%d commits for %d callers", len(commits), callers)
+	if len(commits) != 1 {
+		t.Errorf("%d commits for %d callers that waited at once", len(commits), callers)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
