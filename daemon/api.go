@@ -30,6 +30,7 @@ type FaceOptions struct {
 	Login     func(context.Context, Login) error
 	Listed    func() (list []home.Listed, ok bool) // of the vendor's cloud; nil where there is none
 	Addresses func() Addresses                     // may be nil
+	Troubles  func() []home.Trouble                // of this machine and its network; may be nil
 	Names     []string                             // of this machine, under which the page answers
 }
 

@@ -20,6 +20,9 @@ func newFace(t *testing.T, h *house, login func(context.Context, daemon.Login) e
 	f, err := daemon.NewFace(daemon.FaceOptions{
 		Engine: h.engine, Hub: "hub-1", History: h.store.History, Login: login,
 		Link: func() (bool, string) { return false, "no broker answers" },
+		Troubles: func() []home.Trouble {
+			return []home.Trouble{{What: "the disk <i> is full", Hint: "make room"}}
+		},
 	})
 	must(t, err)
 	return f
@@ -48,12 +51,16 @@ func TestPageShowsWhatDevicesCallThemselvesAsText(t *testing.T) {
 			if body := page.Body.String(); strings.Contains(body, "<script") || !strings.Contains(body, "&lt;script&gt;") {
 				t.Errorf("page:\n%s", body)
 			}
+			if body := page.Body.String(); !strings.Contains(body, "the disk &lt;i&gt; is full") ||
+				!strings.Contains(body, "make room") {
+				t.Errorf("without the trouble: page:\n%s", body)
+			}
 			if csp := page.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
 				t.Errorf("policy %q", csp)
 			}
 			var s daemon.Status
 			must(t, json.Unmarshal(get(f.Public(), "GET", "http://127.0.0.1:7353/v1/status", "").Body.Bytes(), &s))
-			if s.Link != "down" || s.Reason == "" || len(s.Devices) != 1 ||
+			if len(s.Troubles) != 1 || s.Link != "down" || s.Reason == "" || len(s.Devices) != 1 ||
 				s.Devices[0].Verdict != home.Stale && s.Devices[0].Verdict != home.Current {
 				t.Errorf("status %+v", s)
 			}

@@ -66,6 +66,9 @@ func render(s Status) string {
 		fmt.Fprintf(&b, " (%s)", text(s.Reason))
 	}
 	b.WriteString(".</p>\n")
+	for _, trouble := range s.Troubles {
+		fmt.Fprintf(&b, "<p role=\"alert\">%s.<span class=\"hint\">%s</span></p>\n", text(trouble.What), text(trouble.Hint))
+	}
 	var bound, current int
 	for _, d := range s.Devices {
 		if d.Bound {

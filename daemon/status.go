@@ -20,6 +20,8 @@ type Status struct {
 	Reason   string        `json:"reason,omitempty"`
 	// BindLater reports that devices which prove a password of the account are bound by themselves.
 	BindLater bool `json:"bind_later,omitempty"`
+	// Troubles are what stops a part of the work until a person changes it; absent for none.
+	Troubles []home.Trouble `json:"troubles,omitempty"`
 	Addresses
 	Devices []Row `json:"devices"`
 	// Unseen are devices that the vendor's cloud lists and that were not seen here; absent where its list is not known.
@@ -54,6 +56,9 @@ func (f *Face) Status() (Status, error) {
 		s.Link = "up"
 	}
 	s.Reason = reason
+	if f.o.Troubles != nil {
+		s.Troubles = f.o.Troubles()
+	}
 	if f.o.Addresses != nil {
 		s.Addresses = f.o.Addresses()
 	}

@@ -50,6 +50,12 @@ func newStatus() *cobra.Command {
 			fmt.Fprintf(w, " (%s)", s.Reason)
 		}
 		fmt.Fprintln(w)
+		for _, trouble := range s.Troubles {
+			fmt.Fprintf(w, "Trouble: %s\n", terminal.Printable(trouble.What))
+			if trouble.Hint != "" {
+				fmt.Fprintf(w, "  hint: %s\n", terminal.Printable(trouble.Hint))
+			}
+		}
 		if s.Fingerprint != "" {
 			fmt.Fprintf(w, "Certificate of this hub's ports, SHA-256: %s\n", s.Fingerprint)
 		}

@@ -126,3 +126,13 @@ func ErrorOf(code string) error {
 	}
 	return nil
 }
+
+// Trouble is a condition of this machine or its network that stops a part of the work until a person changes it. Status,
+// page and log show it.
+type Trouble struct {
+	What string `json:"what"`           // the condition, a sentence without its full stop
+	Hint string `json:"hint,omitempty"` // one sentence in the imperative
+}
+
+// TroubleOf returns err as a Trouble.
+func TroubleOf(err error) Trouble { return Trouble{What: err.Error(), Hint: HintOf(err)} }

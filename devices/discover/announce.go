@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/grandcat/zeroconf"
@@ -21,8 +20,8 @@ type HubAnnouncement struct {
 	ID      home.HubID
 	Port    uint16
 	Version string
-	// Interfaces returns the interfaces to announce on; Multicast when nil. Loopback addresses are never announced.
-	Interfaces func() ([]net.Interface, error)
+	// Interfaces are those to announce on. Loopback addresses are never announced.
+	Interfaces Interfaces
 	Poll       time.Duration // how often the interfaces are listed; 10 s when zero
 	Log        *slog.Logger
 }
@@ -32,9 +31,6 @@ type HubAnnouncement struct {
 func (a HubAnnouncement) Run(ctx context.Context) error {
 	if a.ID == "" || a.Port == 0 || a.Log == nil {
 		return errors.New("announce hub: name, port and log are required")
-	}
-	if a.Interfaces == nil {
-		a.Interfaces = Multicast
 	}
 	if a.Poll == 0 {
 		a.Poll = 10 * time.Second

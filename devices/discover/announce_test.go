@@ -60,7 +60,7 @@ func TestHubIsAnnounced(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- discover.HubAnnouncement{
-			ID: "hub-1", Port: 7353, Version: "1.2", Interfaces: discover.Named("lan0"), Poll: 50 * time.Millisecond,
+			ID: "hub-1", Port: 7353, Version: "1.2", Interfaces: discover.Interfaces{"lan0"}, Poll: 50 * time.Millisecond,
 			Log: slog.New(slog.DiscardHandler),
 		}.Run(ctx)
 	}()

@@ -93,7 +93,7 @@ func BenchmarkBrowse(b *testing.B) {
 func nothing(*testing.B) {}
 
 func browseOurs(b *testing.B, ctx context.Context, saw func(string)) {
-	d, err := discover.New(discover.Options{Interfaces: discover.Named("home0"), Probes: []discover.Probe{}})
+	d, err := discover.New(discover.Options{Interfaces: discover.Interfaces{"home0"}, Probes: []discover.Probe{}})
 	if err == nil {
 		err = d.Run(ctx, func(batch []home.Sighting) {
 			for _, s := range batch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -16,9 +15,10 @@ import (
 type Discovery struct {
 	o Options
 
-	mu     sync.Mutex // guards counts and warned
+	mu     sync.Mutex // guards the rest
 	counts map[string]uint64
 	warned map[string]time.Time
+	mdns   error // why mDNS is not available; nil while it is
 }
 
 // New checks o, all of it, and returns a Discovery. It opens nothing: Run does.
@@ -80,8 +80,10 @@ func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 			break
 		}
 		now = next
+		for _, trouble := range d.o.Interfaces.Troubles() {
+			d.o.Log.Warn("interface not usable", "trouble", trouble.What, "hint", trouble.Hint)
+		}
 		if now.empty() {
-			d.o.Log.Warn("no interface to look on")
 			continue
 		}
 		d.o.Log.Info("looking for devices", "interfaces", names(now))
@@ -90,6 +92,28 @@ func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 		}
 	}
 	return nil
+}
+
+// sharePort is the hint for the owner where another program has the port of mDNS for itself.
+const sharePort = "let the program that uses UDP port 5353 share it (avahi: disallow-other-stacks=no)"
+
+func (d *Discovery) listened(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mdns = err
+}
+
+// Troubles returns why devices cannot be found, or some of them.
+func (d *Discovery) Troubles() []home.Trouble {
+	troubles := d.o.Interfaces.Troubles()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mdns != nil {
+		troubles = append(troubles, home.Trouble{
+			What: "devices that only announce themselves are not found: mDNS is not available: " + d.mdns.Error(), Hint: sharePort,
+		})
+	}
+	return troubles
 }
 
 // prepare has the probes made ready that take a while.
@@ -127,10 +151,10 @@ func (r *run) awaitNetwork(ctx context.Context, old *network) *network {
 
 // awaitNetwork polls the interfaces until they differ from old, or ctx ends.
 func awaitNetwork(
-	ctx context.Context, list func() ([]net.Interface, error), poll time.Duration, old *network, failed func(),
+	ctx context.Context, at Interfaces, poll time.Duration, old *network, failed func(),
 ) *network {
 	for {
-		n, err := look(list)
+		n, err := look(at)
 		if err != nil {
 			failed()
 		} else if !n.same(old) {
@@ -153,10 +177,10 @@ func (r *run) on(ctx context.Context, n *network) bool {
 	defer cancel()
 
 	l, err := listen(n)
+	r.listened(err)
 	if err != nil {
 		// Another program holds the port for itself (avahi's disallow-other-stacks): the probes go on without mDNS.
-		r.o.Log.Error("mDNS is not available", "err", err,
-			"hint", "let the program that uses UDP port 5353 share it (avahi: disallow-other-stacks=no)")
+		r.o.Log.Error("mDNS is not available", "err", err, "hint", sharePort)
 		l = &listener{net: n}
 	}
 	wg.Go(func() {

@@ -104,7 +104,7 @@ func present(n int) func(map[string]home.Sighting) bool {
 }
 
 func onLoopback() discover.Options {
-	return discover.Options{Interfaces: discover.Named("lo"), Pace: quickly, Probes: []discover.Probe{}}
+	return discover.Options{Interfaces: discover.Interfaces{"lo"}, Pace: quickly, Probes: []discover.Probe{}}
 }
 
 var base = netip.MustParseAddr("127.1.0.0")
@@ -225,7 +225,7 @@ func TestForgedAnswersAreNotBelieved(t *testing.T) {
 	}
 	lan := nettest.Link(t, "lan0", "10.9.0.1/24")
 	wan := nettest.Link(t, "wan0", "198.51.100.1/24")
-	o := discover.Options{Interfaces: discover.Named("lan0"), Pace: quickly, Probes: []discover.Probe{}}
+	o := discover.Options{Interfaces: discover.Interfaces{"lan0"}, Pace: quickly, Probes: []discover.Probe{}}
 
 	outside := &discovertest.Responder{} // an address outside, told on the LAN
 	outside.Start(t, lan, discovertest.Many(1, netip.MustParseAddr("203.0.113.5"))...)

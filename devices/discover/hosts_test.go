@@ -58,7 +58,7 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 		replies[netip.AddrFrom4([4]byte{127, 0, 0, byte(10 + i)})] = xor.Seal(fmt.Appendf(nil, plugReply, i, i))
 	}
 	house := discovertest.Kasa(t, replies)
-	w := start(t, discover.Options{Interfaces: discover.Named("lo"), Pace: discover.Pace{
+	w := start(t, discover.Options{Interfaces: discover.Interfaces{"lo"}, Pace: discover.Pace{
 		Window: 100 * time.Millisecond, First: 150 * time.Millisecond, Then: 150 * time.Millisecond, Poll: time.Second,
 	}})
 	w.until(t, 30*time.Second, "five plugs, whose they are, and the garbage counted",

@@ -20,8 +20,8 @@ type prefix struct {
 }
 
 // look returns the allowed interfaces that are up, with their subnets.
-func look(list func() ([]net.Interface, error)) (*network, error) {
-	all, err := list()
+func look(at Interfaces) (*network, error) {
+	all, err := at.up()
 	if err != nil {
 		return nil, err
 	}

@@ -4,17 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 )
 
 // Options are the interfaces, the probes and the pace. The zero value looks on every multicast interface that is up,
 // loopback left out.
 type Options struct {
-	// Interfaces returns the allowed interfaces that are there now; it is asked again every Pace.Poll. Default: Multicast.
-	Interfaces func() ([]net.Interface, error)
-	Probes     []Probe  // asked beside mDNS; nil means those of Kasa and of Tapo devices, an empty slice none
-	Targets    []Target // where devices are that no broadcast reaches
+	Interfaces Interfaces // listed again every Pace.Poll
+	Probes     []Probe    // asked beside mDNS; nil means those of Kasa and of Tapo devices, an empty slice none
+	Targets    []Target   // where devices are that no broadcast reaches
 	Pace       Pace
 	Limit      int // service instances kept, and probed devices; default 8192. What comes beyond is dropped and counted
 	// House reports whether one of the keys is that of a bound device, whose announcements and replies pass full
@@ -37,9 +35,6 @@ const defaultLimit = 8192
 // complete checks o, all of it, and fills in the defaults.
 func (o Options) complete() (Options, error) {
 	var errs []error
-	if o.Interfaces == nil {
-		o.Interfaces = Multicast
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -78,34 +73,4 @@ func (o Options) complete() (Options, error) {
 		}
 	}
 	return o, errors.Join(errs...)
-}
-
-// Multicast returns every multicast interface that is up, loopback left out.
-func Multicast() ([]net.Interface, error) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list interfaces: %w", err)
-	}
-	var up []net.Interface
-	for _, i := range all {
-		if i.Flags&net.FlagUp != 0 && i.Flags&net.FlagMulticast != 0 && i.Flags&net.FlagLoopback == 0 {
-			up = append(up, i)
-		}
-	}
-	return up, nil
-}
-
-// Named returns what gives the interfaces of these names that are up: whatever their flags say, since the loopback
-// interface carries multicast without the flag. One that is not there (yet) is left out.
-func Named(names ...string) func() ([]net.Interface, error) {
-	return func() ([]net.Interface, error) {
-		var up []net.Interface
-		for _, name := range names {
-			i, err := net.InterfaceByName(name)
-			if err == nil && i.Flags&net.FlagUp != 0 {
-				up = append(up, *i)
-			}
-		}
-		return up, nil
-	}
 }

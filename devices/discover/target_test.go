@@ -45,7 +45,7 @@ func TestTargetInAnotherSubnetIsProbed(t *testing.T) {
 			nettest.Address(t, "lo", "10.20.3.9/32")
 			discovertest.Kasa(t, map[netip.Addr][]byte{netip.MustParseAddr(c.at): xor.Seal(fmt.Appendf(nil, plugReply, 1, 1))})
 			w := start(t, discover.Options{
-				Interfaces: discover.Named("home0"), Pace: quickly, Targets: targets(t, c.target),
+				Interfaces: discover.Interfaces{"home0"}, Pace: quickly, Targets: targets(t, c.target),
 				Probes: []discover.Probe{discover.Kasa()},
 			})
 			w.until(t, 30*time.Second, "the plug at its address", func(m map[string]home.Sighting) bool {
@@ -65,7 +65,7 @@ func TestReflectedAnnouncementOfATargetIsAccepted(t *testing.T) {
 	r := &discovertest.Responder{}
 	r.Start(t, lan, discovertest.Many(6, netip.MustParseAddr("10.20.0.4"))...) // 10.20.0.5 to 10.20.0.10
 	w := start(t, discover.Options{
-		Interfaces: discover.Named("home0"), Pace: quickly, Targets: targets(t, "10.20.0.6", "10.20.0.8/31"),
+		Interfaces: discover.Interfaces{"home0"}, Pace: quickly, Targets: targets(t, "10.20.0.6", "10.20.0.8/31"),
 		Probes: []discover.Probe{},
 	})
 	w.until(t, 30*time.Second, "three targets, and the others counted", func(m map[string]home.Sighting) bool {

@@ -45,14 +45,15 @@ type HubOptions struct {
 
 // Hub is the daemon of a house.
 type Hub struct {
-	o        HubOptions
-	store    *localstore.Store
-	identity *wire.Identity
-	link     *cloudlink.Link
-	vendor   *tplink.Cloud
-	engine   *daemon.Rekeyer
-	face     *daemon.Face
-	brokers  []string // that the link dials; the account's own when empty
+	o         HubOptions
+	store     *localstore.Store
+	discovery *discover.Discovery
+	identity  *wire.Identity
+	link      *cloudlink.Link
+	vendor    *tplink.Cloud
+	engine    *daemon.Rekeyer
+	face      *daemon.Face
+	brokers   []string // that the link dials; the account's own when empty
 
 	page, control *Listener
 }
@@ -131,9 +132,10 @@ func (h *Hub) openCloud() error {
 // openEngine makes discovery, the drivers, the engine and its API.
 func (h *Hub) openEngine() error {
 	roster := devices.NewRoster()
-	d, err := discover.New(discover.Options{
+	var err error
+	h.discovery, err = discover.New(discover.Options{
 		House:      roster.OfHouse,
-		Interfaces: h.interfaces(), Targets: h.o.Targets, Pace: h.o.Pace, Log: h.o.Log.With("part", "discover"),
+		Interfaces: h.o.Interfaces, Targets: h.o.Targets, Pace: h.o.Pace, Log: h.o.Log.With("part", "discover"),
 	})
 	if err != nil {
 		return err
@@ -143,7 +145,7 @@ func (h *Hub) openEngine() error {
 		return err
 	}
 	h.engine, err = daemon.New(daemon.Options{
-		Ledger: h.store, Roster: roster, Discovery: d, Drivers: ds,
+		Ledger: h.store, Roster: roster, Discovery: h.discovery, Drivers: ds,
 		Log: h.o.Log.With("part", "engine"), Wake: h.link.Wake,
 		Changed: h.publish, Parallel: h.o.Parallel,
 	})
@@ -152,7 +154,7 @@ func (h *Hub) openEngine() error {
 	}
 	h.face, err = daemon.NewFace(daemon.FaceOptions{
 		Engine: h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, History: h.store.History, Login: h.Login,
-		Listed: h.vendor.Listed, Addresses: h.addresses, Names: machineNames(),
+		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Names: machineNames(),
 	})
 	return err
 }
@@ -255,20 +257,12 @@ func (h *Hub) parts() []part {
 	}
 	if port, ok := h.page.onLAN(); ok {
 		a := discover.HubAnnouncement{
-			ID: home.HubID(h.identity.Name), Port: port, Version: h.o.Version, Interfaces: h.interfaces(),
+			ID: home.HubID(h.identity.Name), Port: port, Version: h.o.Version, Interfaces: h.o.Interfaces,
 			Log: h.o.Log.With("part", "announcement"),
 		}
 		all = append(all, part{name: "announcement", run: a.Run})
 	}
 	return all
-}
-
-// interfaces returns the list of interfaces to find devices on, and to announce the hub on.
-func (h *Hub) interfaces() func() ([]net.Interface, error) {
-	if len(h.o.Interfaces) > 0 {
-		return discover.Named(h.o.Interfaces...)
-	}
-	return discover.Multicast
 }
 
 // Close closes what NewHub opened.
