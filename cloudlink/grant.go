@@ -61,10 +61,10 @@ func (l *Link) expose(a home.Account, n wire.Notice) error {
 	return l.o.Store.Expose(a.ID, home.Epoch(n.Epoch))
 }
 
-// Heard takes a notice that came another way than through the broker: through the endpoint of a native device.
-func (l *Link) Heard(n wire.Notice) { l.notice(n.JWS()) }
+// ReceiveNotice takes a notice that came another way than through the broker: through the endpoint of a native device.
+func (l *Link) ReceiveNotice(n wire.Notice) { l.notice(n.JWS()) }
 
-// Ask has the link say hello to the service at once. It never blocks.
+// Ask has the link send a hello to the service at once. It never blocks.
 func (l *Link) Ask() { l.askSoon() }
 
 func (l *Link) askSoon() {

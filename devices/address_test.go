@@ -35,11 +35,11 @@ func TestDeviceIsShownWhereItSpokeItsProtocol(t *testing.T) {
 	where(plug, extender)
 	r.See([]home.Sighting{relayed(60, plug)})
 	where(plug, extender)
-	r.See([]home.Sighting{relayed(120)}) // the plug is not heard there any more
+	r.See([]home.Sighting{relayed(120)}) // the plug is not sighted there any more
 	where(extender)
 	r.See([]home.Sighting{relayed(180, plug)})
 	where(plug, extender)
-	r.Spoke("mac-000000000000", plug) // nobody
+	r.Spoke("mac-000000000000", plug) // of no device
 }
 
 // Where a bound device was last opened counts more than who replies first.

@@ -73,7 +73,7 @@ func (r *Roster) rebuild(group []string, roots map[string]bool) {
 				seen[name] = true
 				d := of(x.root)
 				d.faces = append(d.faces, name)
-				d.heard = d.heard || f.Protocol != ""
+				d.spoken = d.spoken || f.Protocol != ""
 				if r.here(f) {
 					d.addrs = append(d.addrs, addrsOf(f.Sighting)...)
 				}

@@ -11,7 +11,7 @@ import (
 
 const hall home.DeviceID = "mac-50c7bf000001"
 
-// flood returns n sightings of as many devices that nobody bound; keys are further keys of each.
+// flood returns n sightings of as many devices that are not bound; keys are further keys of each.
 func flood(n int, keys ...string) []home.Sighting {
 	var all []home.Sighting
 	for i := range n {

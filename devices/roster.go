@@ -58,11 +58,11 @@ type face struct {
 
 // device is a group of faces that are one device, under its strongest key.
 type device struct {
-	root  string
-	keys  []string
-	faces []string
-	addrs []netip.Addr // of those faces that are here
-	heard bool         // its protocol is known: it is more than announced
+	root   string
+	keys   []string
+	faces  []string
+	addrs  []netip.Addr // of those faces that are here
+	spoken bool         // its protocol is known: it is more than announced
 }
 
 // shown is a device as it was last reported.

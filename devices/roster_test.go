@@ -236,7 +236,7 @@ func TestABorrowedKeyDoesNotTakeOverAnAddress(t *testing.T) {
 	}
 }
 
-func TestADisputedNameJoinsNobody(t *testing.T) {
+func TestADisputedNameJoinsNoDevice(t *testing.T) {
 	a := mdns(0, "10.0.0.1:80", "mac:50c7bf010203", "mdns:x._shelly._tcp")
 	b := mdns(1, "10.0.0.2:80", "mac:50c7bf999999", "mdns:x._shelly._tcp")
 	r := devices.NewRoster()
@@ -378,7 +378,7 @@ func TestADeviceIsClassifiedAnewAtEverySighting(t *testing.T) {
 	}
 	// New firmware speaks another protocol, and has another owner by now.
 	is(sight("tapo-udp", home.KLAP2, 8080, bob, time.Minute), home.KLAP2, 8080, bob)
-	// An older one answered on port 9999 before; that holds until it has not been heard for a while.
+	// An older one answered on port 9999 before; that holds until it has not been sighted for a while.
 	r = devices.NewRoster()
 	is(sight("iot-udp", home.IOT, 9999, anna, 0), home.IOT, 9999, anna)
 	is(sight("tapo-udp", home.KLAP1, 80, anna, time.Minute), home.IOT, 9999, anna)

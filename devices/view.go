@@ -63,7 +63,7 @@ func (r *Roster) neighbour(d *device) *device {
 			if x == d {
 				continue
 			}
-			if p != nil && p != x || x.heard == d.heard {
+			if p != nil && p != x || x.spoken == d.spoken {
 				return nil
 			}
 			p = x
@@ -175,7 +175,7 @@ func (r *Roster) whole(root string) []*device {
 	switch {
 	case p == nil:
 		return []*device{d}
-	case d.heard:
+	case d.spoken:
 		return []*device{d, p}
 	}
 	return []*device{p, d}

@@ -39,9 +39,9 @@ type Options struct {
 
 	// Began is called with each epoch once the device holds it. It must not block, and may be nil.
 	Began func(home.Epoch)
-	// Talk answers a request of the owner's app over the link; nil for a device that takes no requests. It
+	// Answer answers a request of the owner's app over the link; nil for a device that takes no requests. It
 	// ends when ctx does.
-	Talk func(ctx context.Context, request []byte) ([]byte, error)
+	Answer func(ctx context.Context, request []byte) ([]byte, error)
 }
 
 // Device is a device that speaks the link.
@@ -107,10 +107,10 @@ func (d *Device) carryOut(ctx context.Context, id home.DeviceID, request []byte)
 	switch {
 	case id != d.ID():
 		return nil, home.ErrNotFound
-	case d.o.Talk == nil:
+	case d.o.Answer == nil:
 		return nil, errors.ErrUnsupported
 	}
-	return d.o.Talk(ctx, request)
+	return d.o.Answer(ctx, request)
 }
 
 // ID returns the device's name, which its keys give it.

@@ -33,7 +33,7 @@ func (d *Device) endpoint() http.Handler {
 		case *wire.Join:
 			answer = &wire.Done{Code: d.join(m, b)}
 		case *wire.Passed:
-			d.link.Heard(b.Notice) // signed by the service: anybody may pass it on
+			d.link.ReceiveNotice(b.Notice) // signed by the service: anybody may pass it on
 			d.nudged(b.Notice)
 			answer = &wire.Done{}
 		default:
@@ -54,7 +54,7 @@ func (d *Device) endpoint() http.Handler {
 // nudgePause is the least time between two hellos that a message on the LAN causes.
 const nudgePause = 5 * time.Second
 
-// nudged has the device say hello to the service, after a notice of its account, old or new, that the service has
+// nudged has the device send a hello to the service, after a notice of its account, old or new, that the service has
 // signed: it may have missed an epoch, or may be unknown there.
 func (d *Device) nudged(n wire.Notice) {
 	a, err := d.m.Account()

@@ -48,7 +48,7 @@ func ask(t *testing.T, d *device.Device, as *wire.Identity, b wire.Body) wire.Bo
 	return m.Body
 }
 
-// invite returns a join to an account of a service, over brokers that nobody runs.
+// invite returns a join to an account of a service, over brokers that are not running.
 func invite(t *testing.T, d *device.Device, hub, svc *wire.Identity, brokers ...string) *wire.Join {
 	t.Helper()
 	keys := ask(t, d, hub, &wire.Probe{Nonce: wire.NewNonce()}).(*wire.Statement).Keys

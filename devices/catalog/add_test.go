@@ -74,7 +74,7 @@ const (
 	fakeFile = "devices/fake/fake_test.go"
 )
 
-// A protocol is added in four places, and whoever forgets one is told which. The edits are an overlay of the build: the
+// A protocol is added in four places, and a test names the one that is missing. The edits are an overlay of the build: the
 // tree stays as it is.
 func TestProtocolIsAddedInFourPlaces(t *testing.T) {
 	if out, err := runWith(t, -1, true); err != nil {
@@ -82,7 +82,7 @@ func TestProtocolIsAddedInFourPlaces(t *testing.T) {
 	}
 	for i, p := range places {
 		if out, err := runWith(t, i, true); err == nil || !strings.Contains(out, p.points) {
-			t.Errorf("without %s: %v, want a test that says %q:\n%s", p.file, err, p.points, out)
+			t.Errorf("without %s: %v, want a test that names %q:\n%s", p.file, err, p.points, out)
 		}
 	}
 	const want = "devices/fake: no test calls drivertest.Run"

@@ -1,4 +1,4 @@
-// Package catalog is the list of drivers: one for each protocol of the table in daemon/home. devices/README.md says how
+// Package catalog is the list of drivers: one for each protocol of the table in daemon/home. devices/README.md states how
 // to add one.
 package catalog
 

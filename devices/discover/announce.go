@@ -58,7 +58,7 @@ func (a HubAnnouncement) Run(ctx context.Context) error {
 		}
 		a.Log.Debug("hub announced", "interfaces", names(now))
 		awaitNetwork(ctx, a.Interfaces, a.Poll, now, func() {})
-		s.Shutdown() // says goodbye
+		s.Shutdown() // sends goodbyes
 		now = nil
 		if ctx.Err() != nil {
 			return nil

@@ -19,7 +19,7 @@ type Announcement struct {
 // device that speaks the link itself, the protocol. It returns false for a type that is not in the table, and for one
 // of a type that many things share where nothing else identifies it.
 //
-// All of it is hearsay. Types and keys are those of devices/PROTOCOLS.md, section 13.2.
+// All of it is unproven. Types and keys are those of devices/PROTOCOLS.md, section 13.2.
 func Describe(a Announcement) (home.Sighting, bool) {
 	t, ok := serviceTypes[strings.ToLower(a.Type)]
 	if !ok {

@@ -227,12 +227,12 @@ func TestForgedAnswersAreNotBelieved(t *testing.T) {
 	wan := nettest.Link(t, "wan0", "198.51.100.1/24")
 	o := discover.Options{Interfaces: discover.Interfaces{"lan0"}, Pace: quickly, Probes: []discover.Probe{}}
 
-	outside := &discovertest.Responder{} // an address outside, told on the LAN
+	outside := &discovertest.Responder{} // an address outside, announced on the LAN
 	outside.Start(t, lan, discovertest.Many(1, netip.MustParseAddr("203.0.113.5"))...)
 	honest := &discovertest.Responder{}
 	two := discovertest.Many(2, netip.MustParseAddr("10.9.0.20"))
 	honest.Start(t, lan, two[1])
-	elsewhere := &discovertest.Responder{} // an address inside, told on another interface
+	elsewhere := &discovertest.Responder{} // an address inside, announced on another interface
 	three := discovertest.Many(3, netip.MustParseAddr("10.9.0.40"))
 	elsewhere.Start(t, wan, three[2])
 

@@ -55,7 +55,7 @@ func TestRepliesOfTheHousePassAFullTable(t *testing.T) {
 	}
 }
 
-// Nobody may guess a camera's password before the longer question was answered, or had the time of a whole sweep: the
+// No host may guess a camera's password before the longer question was answered, or had the time of a whole sweep: the
 // key for that question takes a router some seconds.
 func TestACameraThatMayHideItsOwnerIsHeldBack(t *testing.T) {
 	r := newReplies(10, func(string) {})

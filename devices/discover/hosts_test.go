@@ -100,8 +100,8 @@ func TestGarbageIsDroppedAndCounted(t *testing.T) {
 	r.Start(t, nettest.Loopback(t), discovertest.Many(1, base)...)
 	w := start(t, onLoopback())
 	w.until(t, 30*time.Second, "the device", present(1))
-	r.Say([]byte("garbage"))
-	r.Say([]byte("\x00\x00\x84\x00\x00\x00\xff\xff\x00\x00\x00\x00\xc0\x0c\xff"))
+	r.Multicast([]byte("garbage"))
+	r.Multicast([]byte("\x00\x00\x84\x00\x00\x00\xff\xff\x00\x00\x00\x00\xc0\x0c\xff"))
 	send(t, "224.0.0.251:5353", discovertest.Many(2, base)[1])
 	w.until(t, 30*time.Second, "all of it counted, and no device of it", func(m map[string]home.Sighting) bool {
 		c := w.Counts()
@@ -152,7 +152,7 @@ func TestZeroconfAloneMisses(t *testing.T) {
 	}
 }
 
-func TestZeroconfAloneSaysNothingOfAGoodbye(t *testing.T) {
+func TestZeroconfAloneReportsNoGoodbye(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
@@ -161,7 +161,7 @@ func TestZeroconfAloneSaysNothingOfAGoodbye(t *testing.T) {
 	r.Start(t, nettest.Loopback(t), discovertest.Many(20, base)...)
 	time.AfterFunc(150*time.Millisecond, func() { r.Leave(20) })
 	if got := len(browse(t, 400*time.Millisecond)); got != 20 {
-		t.Errorf("%d entries; 20 that came are all it tells, and of their leaving nothing", got)
+		t.Errorf("%d entries; 20 that came are all it reports, and nothing of their leaving", got)
 	}
 }
 

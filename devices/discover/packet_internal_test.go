@@ -74,27 +74,27 @@ func TestInstancesOfTheHousePassAFullBook(t *testing.T) {
 	}
 }
 
-func TestUnheardInstancesAreSuspectedThenGone(t *testing.T) {
+func TestSilentInstancesAreSuspectedThenGone(t *testing.T) {
 	b := newBook(10, func(string) {})
 	n := &network{names: map[int]string{1: "x"}}
 	n.prefixes = []prefix{{mustPrefix("10.0.0.1/24"), 1}}
 	now := time.Unix(1_800_000_000, 0)
 	b.begin()
 	b.enter(plugRecords(), n, 1, now)
-	if tell, _, _ := b.work(now); len(tell) != 1 || tell[0].Gone {
-		t.Fatalf("told %+v, want the plug", tell)
+	if report, _, _ := b.work(now); len(report) != 1 || report[0].Gone {
+		t.Fatalf("reported %+v, want the plug", report)
 	}
 	b.end(now)
 	for sweep := 1; sweep <= 6; sweep++ {
 		b.begin()
 		now = now.Add(time.Minute)
 		b.end(now)
-		tell, ask, _ := b.work(now)
+		report, ask, _ := b.work(now)
 		if asked := len(ask) > 0; sweep < 4 && asked != (sweep >= 2) {
 			t.Errorf("missed %d sweeps: asks %v, want it by name from the second on", sweep, ask)
 		}
-		if gone := len(tell) == 1 && tell[0].Gone; gone != (sweep == 4) {
-			t.Errorf("missed %d sweeps: told %+v; want it gone after the fourth, its TTL of 120 s being over", sweep, tell)
+		if gone := len(report) == 1 && report[0].Gone; gone != (sweep == 4) {
+			t.Errorf("missed %d sweeps: reported %+v; want it gone after the fourth, its TTL of 120 s being over", sweep, report)
 		}
 	}
 }

@@ -29,7 +29,7 @@ var checks = []check{
 	{"nothing happens once the context has ended", ended},
 	{"a device that answers nothing is given up when the context ends", mute},
 	{"many devices are moved at once", many},
-	{"what talks nonsense is not believed, and given up when the context ends", nonsense},
+	{"nonsense is not believed, and given up when the context ends", nonsense},
 }
 
 func blank(b *bench) error {
@@ -199,8 +199,8 @@ func nonsense(b *bench) error {
 
 // stranger puts something else at the first device's address, and checks that the driver is neither taken in nor held
 // up.
-func (b *bench) stranger(talk func(net.Conn)) error {
-	addr, stop, err := listen(talk)
+func (b *bench) stranger(serve func(net.Conn)) error {
+	addr, stop, err := listen(serve)
 	if err != nil {
 		return err
 	}

@@ -190,8 +190,8 @@ func (b *bench) hold(i int, s home.State) error {
 	return nil
 }
 
-// listen accepts connections, answers each by talk, and keeps them open until stop.
-func listen(talk func(net.Conn)) (addr netip.AddrPort, stop func(), err error) {
+// listen accepts connections, answers each by serve, and keeps them open until stop.
+func listen(serve func(net.Conn)) (addr netip.AddrPort, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return addr, nil, err
@@ -205,7 +205,7 @@ func listen(talk func(net.Conn)) (addr netip.AddrPort, stop func(), err error) {
 				break
 			}
 			open = append(open, c)
-			all.Go(func() { talk(c) })
+			all.Go(func() { serve(c) })
 		}
 		for _, c := range open {
 			_ = c.Close()

@@ -14,7 +14,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// toy is a device that listens and says who it is; what it holds is asked and changed by its pointer. Its driver can be
+// toy is a device that listens and states its identity; what it holds is asked and changed by its pointer. Its driver can be
 // broken in the ways that the suite is there to find.
 type toy struct {
 	mu     sync.Mutex // guards what follows
@@ -25,7 +25,7 @@ type toy struct {
 	opened func([]byte)
 }
 
-// receive is a request in a session that nobody else can read.
+// receive is a request in a session that no other host can read.
 func (d *toy) receive(request string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -18,7 +18,7 @@ var reporting = []check{
 	{"another device at the address is not believed and not touched", impostor},
 	{"nothing happens once the context has ended", ended},
 	{"a device that answers nothing is given up when the context ends", mute},
-	{"what talks nonsense is not believed, and given up when the context ends", nonsense},
+	{"nonsense is not believed, and given up when the context ends", nonsense},
 }
 
 // ours is the match of a device of the account.

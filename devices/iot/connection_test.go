@@ -58,8 +58,8 @@ func TestDeviceIsSpokenToOverOneConnectionWhereItKeepsIt(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var conns, asked atomic.Int32
-			talk := keeper(&asked, c.answers, plug)
-			dev := hostile(t, func(conn net.Conn, question string) { conns.Add(1); talk(conn, question) })
+			converse := keeper(&asked, c.answers, plug)
+			dev := hostile(t, func(conn net.Conn, question string) { conns.Add(1); converse(conn, question) })
 			if err := driver(t, iot.Options{}).Rekey(t.Context(), dev, move); err != nil {
 				t.Fatal(err)
 			}
@@ -84,8 +84,8 @@ func TestConnectionThatBreaksInTheMidstIsNotTakenForAnAnswer(t *testing.T) {
 	}
 }
 
-func TestWordsOfARefusalAreQuotedWhereTheyCanTellNothing(t *testing.T) {
-	for _, c := range []struct{ says, want string }{
+func TestWordsOfARefusalAreQuotedWhereTheyRevealNothing(t *testing.T) {
+	for _, c := range []struct{ errMsg, want string }{
 		{`"Account is locked, try later."`, "code -20675 (Account is locked, try later.): "},
 		{`"wrong e-mail/password"`, "code -20675 (wrong e-mail/password): "},
 		{`"no: Hunter!"`, "code -20675: "},
@@ -102,7 +102,7 @@ func TestWordsOfARefusalAreQuotedWhereTheyCanTellNothing(t *testing.T) {
 	} {
 		dev := hostile(t, func(conn net.Conn, asked string) {
 			if strings.Contains(asked, `bind"`) {
-				_, _ = conn.Write(frame(`{"cnCloud":{"unbind":{"err_code":-20675,"err_msg":` + c.says + `}}}`))
+				_, _ = conn.Write(frame(`{"cnCloud":{"unbind":{"err_code":-20675,"err_msg":` + c.errMsg + `}}}`))
 				return
 			}
 			_, _ = conn.Write(frame(good))
@@ -111,12 +111,12 @@ func TestWordsOfARefusalAreQuotedWhereTheyCanTellNothing(t *testing.T) {
 		m.To.Password = home.NewSecret("hunter")
 		err := driver(t, iot.Options{}).Rekey(t.Context(), dev, m)
 		if !errors.Is(err, home.ErrRefused) || !strings.Contains(fmt.Sprint(err), c.want) {
-			t.Errorf("%s: got %v, want %q in it", c.says, err, c.want)
+			t.Errorf("%s: got %v, want %q in it", c.errMsg, err, c.want)
 		}
 	}
 }
 
-// Some say that they are bound when they were given a pair that they could not try: that is no evidence.
+// Some state that they are bound when they were given a pair that they could not try: that is no evidence.
 func TestPasswordThatWasNeverTriedIsNotCurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var connected atomic.Int32
@@ -164,11 +164,11 @@ func TestPasswordThatWasNeverTriedIsNotCurrent(t *testing.T) {
 				}
 			}
 			time.Sleep(c.wait)
-			told := both
-			told.Recorded = c.recorded
-			f := probe(t, d, dev, told)
+			subject := both
+			subject.Recorded = c.recorded
+			f := probe(t, d, dev, subject)
 			expect(t, f, home.Ours, c.state, c.epoch)
-			if said := strings.Contains(f.Verdict.Detail, "not connected"); c.state != home.Pending && said != (c.cloud != 1) {
+			if explained := strings.Contains(f.Verdict.Detail, "not connected"); c.state != home.Pending && explained != (c.cloud != 1) {
 				t.Errorf("cloud %d: detail %q", c.cloud, f.Verdict.Detail)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
-func TestDefectiveDevicesAreToldOfAndNoneIsLost(t *testing.T) {
+func TestDefectiveDevicesAreReportedAndNoneIsLost(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -22,7 +22,7 @@ func TestDefectiveDevicesAreToldOfAndNoneIsLost(t *testing.T) {
 		state  home.State
 		rekey  error
 		after  home.State
-		again  home.State // after another rekey where the device is bound to nobody
+		again  home.State // after another rekey where the device is without an owner
 		holds  *home.Credential
 	}{
 		{sim.Mute, home.Unknown, home.Unreachable, home.ErrUnreachable, home.Unreachable, "", &oldPair},
@@ -65,7 +65,7 @@ func TestDefectiveDevicesAreToldOfAndNoneIsLost(t *testing.T) {
 	}
 }
 
-// The power may go between the unbind and the bind: what went before the device was bound to nobody is still to be
+// The power may go between the unbind and the bind: what went before the device had no owner is still to be
 // kept.
 func TestDeviceThatWasLeftUnboundGetsTheOldPasswordWhereItRefusesTheNew(t *testing.T) {
 	if !nettest.InNamespace(t) {
@@ -117,7 +117,7 @@ func TestCameraOfThisProtocolIsShownAndLeftAlone(t *testing.T) {
 	f := probe(t, d, seen(s), both)
 	expect(t, f, home.Unknown, home.Unsupported, 0)
 	if f.Device.Kind != home.Camera || !strings.HasPrefix(f.Device.Model, "EC60") {
-		t.Errorf("told %+v", f.Device)
+		t.Errorf("identity %+v", f.Device)
 	}
 	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrRefused) {
 		t.Errorf("rekey: %v", err)

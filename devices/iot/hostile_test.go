@@ -115,8 +115,8 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 			if !errors.Is(err, home.ErrUnreachable) {
 				t.Errorf("rekey: %v", err)
 			}
-			if said := fmt.Sprint(f, err); strings.Contains(said, "hello") || strings.Contains(said, email) {
-				t.Errorf("it quotes a stranger: %s", said)
+			if text := fmt.Sprint(f, err); strings.Contains(text, "hello") || strings.Contains(text, email) {
+				t.Errorf("it quotes a stranger: %s", text)
 			}
 		})
 	}
@@ -153,12 +153,12 @@ func TestUsableAnswersAreUsed(t *testing.T) {
 	}
 }
 
-// A device that lies about what it did is found out, or was what it says; one that quotes the password is not quoted.
-func TestRefusalsAreToldByTheirCode(t *testing.T) {
+// A device that lies about what it did is found out, or did what it states; one that quotes the password is not quoted.
+func TestARefusalIsNamedByItsCode(t *testing.T) {
 	for _, c := range []struct {
 		unbind, bind string
 		want         error
-		says         string
+		text         string
 	}{
 		{`{"err_code":-20600}`, "", home.ErrRefused, "unbind: code -20600"},
 		{`{"err_code":-8}`, `{"err_code":0}`, nil, ""},
@@ -184,12 +184,12 @@ func TestRefusalsAreToldByTheirCode(t *testing.T) {
 			}
 		})
 		err := driver(t, iot.Options{}).Rekey(t.Context(), dev, move)
-		if !errors.Is(err, c.want) || err != nil && !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s, %s: got %v, want %q and %v", c.unbind, c.bind, err, c.says, c.want)
+		if !errors.Is(err, c.want) || err != nil && !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s, %s: got %v, want %q and %v", c.unbind, c.bind, err, c.text, c.want)
 		}
-		if said := fmt.Sprint(err); strings.Contains(said, "password for") || strings.Contains(said, "new-password") ||
-			strings.Contains(said, email) {
-			t.Errorf("it quotes the device: %s", said)
+		if text := fmt.Sprint(err); strings.Contains(text, "password for") || strings.Contains(text, "new-password") ||
+			strings.Contains(text, email) {
+			t.Errorf("it quotes the device: %s", text)
 		}
 	}
 }
@@ -201,15 +201,15 @@ func FuzzAnswerIsReadOrRefused(f *testing.F) {
 	f.Add([]byte(`{"system":null,"cnCloud":[]}`))
 	me := home.Device{ID: "mac-50c7bf010203", Keys: []string{"mac:50c7bf010203"}, Kind: home.Plug}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		match, told, same := iot.ReadAnswer(raw, me, email)
-		if told.ID != me.ID || told.Keys[0] != me.Keys[0] {
-			t.Errorf("what was known of the device was changed: %+v", told)
+		match, read, same := iot.ReadAnswer(raw, me, email)
+		if read.ID != me.ID || read.Keys[0] != me.Keys[0] {
+			t.Errorf("what was known of the device was changed: %+v", read)
 		}
-		if same && len(told.Keys) > 2 {
-			t.Errorf("more identities than a device has: %q", told.Keys)
+		if same && len(read.Keys) > 2 {
+			t.Errorf("more identities than a device has: %q", read.Keys)
 		}
-		if len(told.Name) > 120 || strings.ContainsAny(told.Name+told.Model, "\n\r\x00\x1b") {
-			t.Errorf("unfit to print: %q, %q", told.Name, told.Model)
+		if len(read.Name) > 120 || strings.ContainsAny(read.Name+read.Model, "\n\r\x00\x1b") {
+			t.Errorf("unfit to print: %q, %q", read.Name, read.Model)
 		}
 		if match == home.Ours && !strings.Contains(strings.ToLower(string(raw)), "@") &&
 			!strings.Contains(string(raw), `\u`) {

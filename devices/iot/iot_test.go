@@ -123,7 +123,7 @@ func TestRekeyMovesEveryKindAndIsSeenToHold(t *testing.T) {
 		expect(t, f, home.Ours, home.Stale, 4)
 		if f.Device.ID != dev.ID || f.Device.Kind != s.Kind() || f.Device.Name != s.Name() || len(f.Device.Keys) != 2 ||
 			f.Device.Model == "" {
-			t.Errorf("told %+v", f.Device)
+			t.Errorf("identity %+v", f.Device)
 		}
 		if err := d.Rekey(t.Context(), dev, move); err != nil {
 			t.Fatal(err)
@@ -134,12 +134,12 @@ func TestRekeyMovesEveryKindAndIsSeenToHold(t *testing.T) {
 		expect(t, probe(t, d, dev, both), home.Ours, home.Current, 5)
 		// Another hub's driver, or this one's after a crash, has only the ledger to go by.
 		expect(t, probe(t, driver(t, iot.Options{}), dev, both), home.Ours, home.Stale, 4)
-		told := both
-		told.Recorded = 5
-		expect(t, probe(t, driver(t, iot.Options{}), dev, told), home.Ours, home.Current, 5)
+		subject := both
+		subject.Recorded = 5
+		expect(t, probe(t, driver(t, iot.Options{}), dev, subject), home.Ours, home.Current, 5)
 		// And with the next reset it is stale again, whatever the driver remembers.
-		told.Account.Epoch = 6
-		expect(t, probe(t, d, dev, told), home.Ours, home.Stale, 5)
+		subject.Account.Epoch = 6
+		expect(t, probe(t, d, dev, subject), home.Ours, home.Stale, 5)
 	}
 }
 
@@ -166,13 +166,13 @@ func TestBlankDeviceIsBoundAndForeignOneLeftAlone(t *testing.T) {
 		if !s.Holds("bob@example.org", home.NewSecret("bobs")) {
 			t.Error("another's device was touched")
 		}
-		// What was bound before it was another's says nothing of it any more.
+		// What was bound before it was another's is no fact about it any more.
 		s.Hold(email, oldPair.Password)
 		expect(t, probe(t, d, dev, both), home.Ours, home.Stale, 4)
 	}
 }
 
-func TestLetterCaseOfTheAccountIsTold(t *testing.T) {
+func TestLetterCaseOfTheAccountIsShown(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}

@@ -103,15 +103,15 @@ func TestEachVerdictOverKLAPIsFound(t *testing.T) {
 		)
 		d := klapDriver(t)
 		for i, want := range []struct {
-			match home.Match
-			state home.State
-			epoch home.Epoch
-			says  string
+			match  home.Match
+			state  home.State
+			epoch  home.Epoch
+			detail string
 		}{
 			{home.Ours, home.Current, 5, ""},
 			{home.Ours, home.Stale, 4, ""},
 			{home.Ours, home.WrongCase, 4, "lower case"},
-			{home.Foreign, home.ForeignHeld, 0, ""}, // bound to the factory's address, which is nobody's here
+			{home.Foreign, home.ForeignHeld, 0, ""}, // bound to the factory's address, which no owner has here
 			{home.Unbound, home.Blank, 0, ""},
 			{home.Unknown, home.Mismatch, 0, "none of the credentials"},
 			{home.Unknown, home.ThirdPartyOff, 0, "no other program"},
@@ -121,7 +121,7 @@ func TestEachVerdictOverKLAPIsFound(t *testing.T) {
 		} {
 			f, err := d.Probe(t.Context(), seen(ds[i]), vault)
 			if err != nil || f.Match != want.match || f.Verdict.State != want.state || f.Verdict.Epoch != want.epoch ||
-				!strings.Contains(f.Verdict.Detail, want.says) {
+				!strings.Contains(f.Verdict.Detail, want.detail) {
 				t.Errorf(
 					"%s, device %d: %s, %+v, %v; want %s, %s %d", p, i, f.Match, f.Verdict, err, want.match, want.state, want.epoch,
 				)
@@ -209,8 +209,8 @@ func TestADeviceBehindKLAPIsRestartedAndSpokenTo(t *testing.T) {
 	)
 	d := klapDriver(t)
 	mine, bobs := seen(ds[0]), seen(ds[1])
-	if err := d.Restart(t.Context(), mine, vault); err != nil || !slices.Contains(ds[0].Told(), "system.reboot") {
-		t.Errorf("%v, told %q", err, ds[0].Told())
+	if err := d.Restart(t.Context(), mine, vault); err != nil || !slices.Contains(ds[0].Commands(), "system.reboot") {
+		t.Errorf("%v, it ran %q", err, ds[0].Commands())
 	}
 	raw, err := d.Relay(t.Context(), mine, vault, []byte(`{"system":{"set_relay_state":{"state":1}}}`))
 	if err != nil || !strings.Contains(string(raw), `"err_code":0`) {

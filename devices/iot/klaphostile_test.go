@@ -23,13 +23,13 @@ import (
 
 func sumOf(parts ...[]byte) []byte { h := sha256.Sum256(bytes.Join(parts, nil)); return h[:] }
 
-// insider knows the old credential, speaks KLAP version 2, and answers what it is told to answer: say gets the request
+// insider knows the old credential, speaks KLAP version 2, and answers as the test chooses: answer gets the request
 // and returns what is sealed, or the whole body where raw.
 type insider struct {
-	say   func(request string) (answer []byte, raw bool)
-	asked int
-	user  string // whose credential it proves, with password; those of the old one where empty
-	word  string
+	answer func(request string) (answer []byte, raw bool)
+	asked  int
+	user   string // whose credential it proves, with password; those of the old one where empty
+	word   string
 
 	local, remote, auth []byte
 }
@@ -50,7 +50,7 @@ func (d *insider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		iv := binary.BigEndian.AppendUint32(bytes.Clone(sumOf([]byte("iv"), d.local, d.remote, d.auth)[:12]), uint32(seq))
 		plain := bytes.Clone(body[32:])
 		cipher.NewCBCDecrypter(block, iv).CryptBlocks(plain, plain)
-		answer, raw := d.say(string(plain[:len(plain)-int(plain[len(plain)-1])]))
+		answer, raw := d.answer(string(plain[:len(plain)-int(plain[len(plain)-1])]))
 		if raw {
 			_, _ = w.Write(answer)
 			return
@@ -84,12 +84,12 @@ func TestAHostileDeviceInsideItsKLAPSession(t *testing.T) {
 		return []byte(bound), false
 	}
 	for name, c := range map[string]struct {
-		say   func(string) ([]byte, bool)
-		state home.State
+		answer func(string) ([]byte, bool)
+		state  home.State
 	}{
 		"itself":         {honest, home.Stale},
 		"another":        {sealing(strings.Replace(itself, "00:01", "00:02", 1)), home.Mismatch},
-		"nobody":         {sealing(strings.Replace(itself, "50:C7:BF:00:00:01", "", 1)), home.Unreachable},
+		"no owner":       {sealing(strings.Replace(itself, "50:C7:BF:00:00:01", "", 1)), home.Unreachable},
 		"a code":         {sealing(`{"system":{"err_code":-1}}`), home.Unreachable},
 		"null":           {sealing(`null`), home.Unreachable},
 		"a list":         {sealing(`[]`), home.Unreachable},
@@ -110,7 +110,7 @@ func TestAHostileDeviceInsideItsKLAPSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := &insider{say: c.say}
+			d := &insider{answer: c.answer}
 			s := httptest.NewServer(d)
 			defer s.Close()
 			dev := home.Device{
@@ -135,7 +135,7 @@ func TestAHostileDeviceInsideItsKLAPSession(t *testing.T) {
 
 // TestHostileServersInPlaceOfAKLAPDevice lets all sorts of servers stand at a device's address.
 func TestHostileServersInPlaceOfAKLAPDevice(t *testing.T) {
-	says := func(b []byte) http.HandlerFunc {
+	replies := func(b []byte) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(b) }
 	}
 	for name, h := range map[string]http.HandlerFunc{
@@ -143,12 +143,12 @@ func TestHostileServersInPlaceOfAKLAPDevice(t *testing.T) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
 		},
 		"an error":       func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
-		"nothing":        says(nil),
-		"too short":      says(make([]byte, 47)),
-		"too long":       says(make([]byte, 49)),
-		"another's hash": says(make([]byte, 48)),
-		"a flood":        says(make([]byte, 1<<20)),
-		"words":          says([]byte("hello " + capital)),
+		"nothing":        replies(nil),
+		"too short":      replies(make([]byte, 47)),
+		"too long":       replies(make([]byte, 49)),
+		"another's hash": replies(make([]byte, 48)),
+		"a flood":        replies(make([]byte, 1<<20)),
+		"words":          replies([]byte("hello " + capital)),
 		"hangs up":       func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"long headers":   func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 64<<10)) },
 		"cuts its cookie": func(w http.ResponseWriter, _ *http.Request) {
@@ -189,8 +189,8 @@ func TestHostileServersInPlaceOfAKLAPDevice(t *testing.T) {
 			if rerr == nil {
 				t.Error("moved")
 			}
-			if said := fmt.Sprint(f, rerr); strings.Contains(said, "hello") || strings.Contains(said, capital) {
-				t.Errorf("it quotes: %s", said)
+			if text := fmt.Sprint(f, rerr); strings.Contains(text, "hello") || strings.Contains(text, capital) {
+				t.Errorf("it quotes: %s", text)
 			}
 			if took := time.Since(begun); took > 5*time.Second {
 				t.Errorf("took %v", took)
@@ -209,7 +209,7 @@ func TestANewSessionInAMoveProvesForItself(t *testing.T) {
 			bound := fmt.Sprintf(`{"cnCloud":{"get_info":{"err_code":0,"username":%q,"binded":%d}}}`, capital, binded)
 			var received []string
 			d := &insider{}
-			d.say = func(request string) ([]byte, bool) {
+			d.answer = func(request string) ([]byte, bool) {
 				received = append(received, request)
 				switch {
 				case strings.Contains(request, "get_sysinfo"):

@@ -29,7 +29,7 @@ type npmDevice struct {
 	Calls    []struct{ Method, Username, Password string }
 }
 
-// npmHouse plays devices until the test ends, and returns what tells of them.
+// npmHouse plays devices until the test ends, and returns their lines.
 func npmHouse(t testing.TB, dir string, devices []npmDevice) (state func() []npmDevice) {
 	t.Helper()
 	want, err := json.Marshal(devices)
@@ -57,7 +57,7 @@ func npmHouse(t testing.TB, dir string, devices []npmDevice) (state func() []npm
 	t.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
 	lines := bufio.NewScanner(out)
 	if !lines.Scan() || lines.Text() != "ready" {
-		t.Fatalf("simulator says %q, %v", lines.Text(), lines.Err())
+		t.Fatalf("simulator printed %q, %v", lines.Text(), lines.Err())
 	}
 	return func() []npmDevice {
 		t.Helper()
@@ -108,7 +108,7 @@ func TestAllElevenModelsOfAnotherSimulatorAreRekeyed(t *testing.T) {
 		case "bob@example.org":
 			expect(t, f, home.Foreign, home.ForeignHeld, 0)
 			if len(now.Calls) != 0 {
-				t.Errorf("%s: another's device was told %+v", w.Model, now.Calls)
+				t.Errorf("%s: another's device received %+v", w.Model, now.Calls)
 			}
 			continue
 		case "":
@@ -138,7 +138,7 @@ func stranger(t testing.TB, d *iot.Driver, addr string) home.Device {
 	dev := home.Device{ID: "mdns-unknown", Protocol: home.IOT, Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 9999)}
 	keys, kind := iot.IdentityAt(t.Context(), d, dev)
 	if len(keys) != 2 {
-		t.Fatalf("%s tells %v", addr, keys)
+		t.Fatalf("%s states %v", addr, keys)
 	}
 	mac := keys[slices.IndexFunc(keys, func(k string) bool { return strings.HasPrefix(k, "mac:") })]
 	dev.ID, dev.Keys, dev.Kind = home.DeviceID(strings.Replace(mac, ":", "-", 1)), keys, kind

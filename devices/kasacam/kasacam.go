@@ -5,7 +5,7 @@
 // password.
 //
 // Such a camera agrees only to ciphers with RSA key exchange. Go offers those only where they are named (since Go 1.22,
-// and still in 1.26, whatever GODEBUG=tlsrsakex says); a test has a server for each that Go has.
+// and still in 1.26, whatever GODEBUG=tlsrsakex is); a test has a server for each that Go has.
 package kasacam
 
 import (

@@ -44,7 +44,7 @@ const good = `{"system":{"get_sysinfo":{"err_code":0,"system":{"mac":"50:C7:BF:0
 
 func sealed(plain string) string { return base64.StdEncoding.EncodeToString(xor.Seal([]byte(plain))) }
 
-func says(s string) http.HandlerFunc {
+func replies(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) }
 }
 
@@ -55,7 +55,7 @@ func TestEveryCipherOfCamerasIsSpoken(t *testing.T) {
 			continue // for certificates of another kind: devices/post has the test
 		}
 		t.Run(tls.CipherSuiteName(suite), func(t *testing.T) {
-			dev := hostile(t, says(sealed(good)), suite)
+			dev := hostile(t, replies(sealed(good)), suite)
 			expect(t, probe(t, driver(t, kasacam.Options{}), dev, both), home.Ours, home.Unsupported)
 			if !strings.HasPrefix(tls.CipherSuiteName(suite), "TLS_RSA_") {
 				return
@@ -85,7 +85,7 @@ func TestAnswersAreThoseOfCameras(t *testing.T) {
 	}
 }
 
-func TestWhoseACameraSaysItIs(t *testing.T) {
+func TestTheStatedOwnerOfACamera(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string
 		match  home.Match
@@ -93,7 +93,7 @@ func TestWhoseACameraSaysItIs(t *testing.T) {
 	}{
 		"the account's": {sealed(good), home.Ours, home.Unsupported},
 		"another's":     {sealed(strings.Replace(good, "ann@", "bob@", 1)), home.Foreign, home.ForeignHeld},
-		"nobody's":      {sealed(strings.Replace(good, `"binded":1`, `"binded":0`, 1)), home.Unbound, home.Unsupported},
+		"no owner":      {sealed(strings.Replace(good, `"binded":1`, `"binded":0`, 1)), home.Unbound, home.Unsupported},
 		"no cloud":      {sealed(strings.Replace(good, `"get_info"`, `"get_inf"`, 1)), home.Unknown, home.Unsupported},
 		"another":       {sealed(strings.Replace(good, "01:02:03", "01:02:04", 1)), home.Unknown, home.Mismatch},
 		"in the clear":  {good, home.Ours, home.Unsupported},
@@ -115,25 +115,25 @@ func TestWhoseACameraSaysItIs(t *testing.T) {
 
 func TestHostileAnswersAreNoAnswers(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
-		"nothing":     says(""),
-		"null":        says("null"),
-		"no base64":   says("%%%%"),
-		"half":        says(sealed(good)[:40]),
-		"cut base64":  says(sealed(good)[:41]),
-		"list":        says("[]"),
-		"sealed null": says(sealed("null")),
-		"deep":        says(sealed(strings.Repeat(`{"system":`, 5000))),
-		"quotes":      says("hello " + email),
-		"too long":    says(strings.Repeat("A", 70<<10)),
-		"an error":    says(`{"err_code":-10008,"err_msg":"Unsupported API call."}`),
-		"no identity": says(sealed(strings.Replace(good, "50:C7:BF:01:02:03", "", 1))),
+		"nothing":     replies(""),
+		"null":        replies("null"),
+		"no base64":   replies("%%%%"),
+		"half":        replies(sealed(good)[:40]),
+		"cut base64":  replies(sealed(good)[:41]),
+		"list":        replies("[]"),
+		"sealed null": replies(sealed("null")),
+		"deep":        replies(sealed(strings.Repeat(`{"system":`, 5000))),
+		"quotes":      replies("hello " + email),
+		"too long":    replies(strings.Repeat("A", 70<<10)),
+		"an error":    replies(`{"err_code":-10008,"err_msg":"Unsupported API call."}`),
+		"no identity": replies(sealed(strings.Replace(good, "50:C7:BF:01:02:03", "", 1))),
 		"500":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		"elsewhere": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/other", http.StatusPermanentRedirect)
 		},
 		"long headers": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 64<<10)) },
 		"hangs up":     func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"less than it says": func(w http.ResponseWriter, _ *http.Request) {
+		"less than its length": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "5000")
 			_, _ = io.WriteString(w, good)
 		},
@@ -163,8 +163,8 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := probe(t, driver(t, kasacam.Options{Timeout: 300 * time.Millisecond}), hostile(t, h), both)
 			expect(t, f, home.Unknown, home.Unreachable)
-			if said := fmt.Sprint(f); strings.Contains(said, "hello") {
-				t.Errorf("it quotes a stranger: %s", said)
+			if text := fmt.Sprint(f); strings.Contains(text, "hello") {
+				t.Errorf("it quotes a stranger: %s", text)
 			}
 		})
 	}

@@ -27,7 +27,7 @@ func TestASecretIsReleasedWhereTheTermsPermitIt(t *testing.T) {
 
 // reveals lists the files of drivers that read a secret and send it nowhere.
 var reveals = []string{
-	"iot/rekey.go",       // compares what a device says with the secrets, so that it is not quoted
+	"iot/rekey.go",       // compares what a device answers with the secrets, so that it is not quoted
 	"klap/hash.go",       // compares credentials with a device's proof
 	"tapocam/hash.go",    // the same
 	"tpap/credential.go", // derives keys: the device learns whether they agree, and nothing else

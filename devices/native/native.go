@@ -105,12 +105,12 @@ func judge(s *wire.Statement, nonce []byte, id home.DeviceID, c home.Candidates)
 		// The device received the notice before this hub did. Stale schedules a move: by then the hub has it, too.
 		return home.Ours, home.Verdict{
 			State:  home.Stale,
-			Detail: fmt.Sprintf("it says that it holds epoch %d, which this hub does not know yet", s.Epoch),
+			Detail: fmt.Sprintf("it states that it holds epoch %d, which this hub does not know yet", s.Epoch),
 		}
 	}
 	return home.Ours, home.Verdict{
 		State:  home.Stale,
-		Detail: fmt.Sprintf("it says that it holds epoch %d, which this hub never knew", s.Epoch),
+		Detail: fmt.Sprintf("it states that it holds epoch %d, which this hub never knew", s.Epoch),
 	}
 }
 
@@ -143,7 +143,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 		if err := d.join(ctx, dev, s, m.Account, notice, local); err != nil && !errors.Is(err, home.ErrForeign) {
 			return err
 		}
-		if _, _, err := d.say(ctx, dev, &wire.Passed{Notice: notice}); err != nil {
+		if _, _, err := d.exchange(ctx, dev, &wire.Passed{Notice: notice}); err != nil {
 			return fmt.Errorf("%w: %w", home.ErrUnreachable, err)
 		}
 	default:
@@ -171,7 +171,7 @@ func (d *Driver) Nudge(ctx context.Context, dev home.Device, a home.Account) err
 	if err != nil {
 		return err
 	}
-	_, _, err = d.say(ctx, dev, &wire.Passed{Notice: notice})
+	_, _, err = d.exchange(ctx, dev, &wire.Passed{Notice: notice})
 	return err
 }
 
@@ -189,7 +189,7 @@ func (d *Driver) join(
 	if err != nil {
 		return err
 	}
-	answer, _, err := d.say(ctx, dev, &wire.Join{Sign: d.o.Identity.Keys.Sign, Sealed: sealed})
+	answer, _, err := d.exchange(ctx, dev, &wire.Join{Sign: d.o.Identity.Keys.Sign, Sealed: sealed})
 	if err != nil {
 		return fmt.Errorf("%w: %w", home.ErrUnreachable, err)
 	}
@@ -223,7 +223,7 @@ func (d *Driver) ask(
 	ctx context.Context, dev home.Device,
 ) (s *wire.Statement, nonce []byte, local netip.Addr, err error) {
 	nonce = wire.NewNonce()
-	m, local, err := d.say(ctx, dev, &wire.Probe{Nonce: nonce})
+	m, local, err := d.exchange(ctx, dev, &wire.Probe{Nonce: nonce})
 	if err != nil {
 		return nil, nil, local, err
 	}
@@ -240,9 +240,9 @@ func (d *Driver) ask(
 	return s, nonce, local, nil
 }
 
-// say sends a message through the device's endpoint and returns the answer, which is to that very message, and the
+// exchange sends a message through the device's endpoint and returns the answer, which is to that very message, and the
 // hub's own address on the way there.
-func (d *Driver) say(ctx context.Context, dev home.Device, b wire.Body) (*wire.Message, netip.Addr, error) {
+func (d *Driver) exchange(ctx context.Context, dev home.Device, b wire.Body) (*wire.Message, netip.Addr, error) {
 	var local netip.Addr
 	if !dev.Addr.IsValid() {
 		return nil, local, home.ErrUnreachable

@@ -54,8 +54,8 @@ func identity(t *testing.T, r wire.Role) *wire.Identity {
 	return id
 }
 
-// fake is a device that speaks through its door as cloudlink/PROTOCOL.md says. Its way to the account service is as
-// short as can be: told of an epoch by a notice that the service has signed, it has that epoch's grant.
+// fake is a device that speaks through its endpoint as in cloudlink/PROTOCOL.md. Its way to the account service is as
+// short as can be: informed of an epoch by a notice that the service has signed, it has that epoch's grant.
 type fake struct {
 	w    *world
 	id   *wire.Identity
@@ -188,7 +188,7 @@ func (f *fake) door(rw http.ResponseWriter, r *http.Request) {
 			answer = &wire.Done{Code: wire.CodeForeign}
 			break
 		}
-		if f.account == "" { // else it is told of brokers only
+		if f.account == "" { // else it receives brokers only
 			f.account, f.epoch = j.Account, home.Epoch(j.Notice.Epoch)
 		}
 	case *wire.Passed:
@@ -240,7 +240,7 @@ func TestWhatADeviceClaimsIsNotWhatItHolds(t *testing.T) {
 		"as it is":                       {func(*wire.Statement) {}, home.Stale},
 		"a newer epoch, the older proof": {func(s *wire.Statement) { s.Epoch = 2 }, home.Mismatch},
 		"no proof":                       {func(s *wire.Statement) { s.Held = nil }, home.Mismatch},
-		"an epoch nobody knows":          {func(s *wire.Statement) { s.Epoch = 9 }, home.Stale},
+		"an unknown epoch":               {func(s *wire.Statement) { s.Epoch = 9 }, home.Stale},
 		"the last epoch there is":        {func(s *wire.Statement) { s.Epoch = 1<<64 - 1 }, home.Stale},
 		"another account":                {func(s *wire.Statement) { s.Account = "acc-2" }, home.ForeignHeld},
 	} {
@@ -260,7 +260,7 @@ func TestWhatADeviceClaimsIsNotWhatItHolds(t *testing.T) {
 	}
 }
 
-// serve answers at a door as told; tamper may change the answer on its way.
+// serve answers at an endpoint as the test chooses; tamper may change the answer on its way.
 func serve(
 	t *testing.T, id *wire.Identity, answer func(*wire.Message) wire.Body, tamper func(request, answer []byte) []byte,
 ) netip.AddrPort {

@@ -95,7 +95,7 @@ func TestErrorsQuoteNothingOfTheRequest(t *testing.T) {
 		tls bool
 	}{
 		"no address":   {},
-		"nobody":       {at: netip.MustParseAddrPort("127.0.0.1:1")},
+		"no server":    {at: netip.MustParseAddrPort("127.0.0.1:1")},
 		"silent":       {at: netip.MustParseAddrPort(silent.Addr().String())},
 		"silent TLS":   {netip.MustParseAddrPort(silent.Addr().String()), true},
 		"no TLS there": {plain, true},

@@ -93,7 +93,7 @@ func (c *announcer) run(ctx context.Context) {
 	<-ctx.Done()
 	for _, d := range c.devices {
 		if d.On() {
-			c.say(message(d.body.announcement().ptr(0)))
+			c.multicast(message(d.body.announcement().ptr(0)))
 		}
 	}
 	_ = c.Close()
@@ -106,7 +106,7 @@ func (c *announcer) announce(ctx context.Context) {
 	for range 2 {
 		for _, d := range c.devices {
 			if ctx.Err() == nil && d.On() {
-				c.say(d.body.announcement().full())
+				c.multicast(d.body.announcement().full())
 			}
 		}
 		if !pause(ctx, time.Second) {
@@ -119,14 +119,14 @@ func (c *announcer) announce(ctx context.Context) {
 			return
 		case d := <-c.news:
 			if d.On() {
-				c.say(d.body.announcement().full())
+				c.multicast(d.body.announcement().full())
 			}
 		}
 	}
 }
 
-// say multicasts a message, at a pace that receivers keep up with.
-func (c *announcer) say(m *dns.Msg) { c.send(m, mdnsGroup) }
+// multicast sends a message, at a pace that receivers keep up with.
+func (c *announcer) multicast(m *dns.Msg) { c.send(m, mdnsGroup) }
 
 func (c *announcer) send(m *dns.Msg, to net.Addr) {
 	b, err := m.Pack()
@@ -162,7 +162,7 @@ func (c *announcer) answer(ctx context.Context) {
 				return
 			}
 			if asker.Port == mdnsGroup.Port {
-				c.say(m)
+				c.multicast(m)
 				continue
 			}
 			// One that asks from another port is no responder itself and receives no multicast (RFC 6762, 6.7).

@@ -78,13 +78,13 @@ func TestEveryDeviceIsFoundByMDNS(t *testing.T) {
 	}
 }
 
-// heard collects what is multicast until the test ends.
-type heard struct {
+// multicasts collects what is multicast until the test ends.
+type multicasts struct {
 	mu   sync.Mutex // guards what follows
 	seen map[string]uint32
 }
 
-func listen(t *testing.T) *heard {
+func listen(t *testing.T) *multicasts {
 	t.Helper()
 	group := &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
 	c, err := net.ListenUDP("udp4", group)
@@ -95,7 +95,7 @@ func listen(t *testing.T) *heard {
 	if err := ipv4.NewPacketConn(c).JoinGroup(&lo, group); err != nil {
 		t.Fatal(err)
 	}
-	h := &heard{seen: map[string]uint32{}}
+	h := &multicasts{seen: map[string]uint32{}}
 	var read sync.WaitGroup
 	read.Go(func() {
 		b := make([]byte, 9000)
@@ -121,20 +121,20 @@ func listen(t *testing.T) *heard {
 	return h
 }
 
-func (h *heard) ttl(name string) (uint32, bool) {
+func (h *multicasts) ttl(name string) (uint32, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ttl, ok := h.seen[name]
 	return ttl, ok
 }
 
-func (h *heard) forget() {
+func (h *multicasts) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	clear(h.seen)
 }
 
-func TestHouseAnnouncesItselfAndSaysGoodbye(t *testing.T) {
+func TestHouseAnnouncesItselfAndSendsGoodbyes(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -228,7 +228,7 @@ func TestOneShotQuestionIsAnsweredToItsAsker(t *testing.T) {
 	if m := ask(q); m.Id != q.Id || len(m.Answer) != 1 || len(m.Extra) != 3 {
 		t.Errorf("asked often: %v", m)
 	}
-	// What the asker knows is not told again: the next answer that comes is to the next question.
+	// What the asker knows is not sent again: the next answer that comes is to the next question.
 	known := new(dns.Msg).SetQuestion("_rekeyd._tcp.local.", dns.TypePTR)
 	known.Answer = []dns.RR{
 		&dns.PTR{

@@ -30,7 +30,7 @@ func broken(t *testing.T, c sim.Cloud, defect sim.Defect) *sim.Device {
 }
 
 // line is a connection to a device.
-func line(t *testing.T, d *sim.Device, wait time.Duration) (say func(string) (string, error)) {
+func line(t *testing.T, d *sim.Device, wait time.Duration) (ask func(string) (string, error)) {
 	t.Helper()
 	c, err := net.Dial("tcp", d.Addr().String())
 	if err != nil {
@@ -73,11 +73,11 @@ func TestDefectsAreWhatTheySay(t *testing.T) {
 			return ""
 		},
 		sim.Curt: func(t *testing.T, _ *cloud, d *sim.Device) string {
-			say := line(t, d, 5*time.Second)
-			if got, err := say(who); err != nil {
+			ask := line(t, d, 5*time.Second)
+			if got, err := ask(who); err != nil {
 				return got + err.Error()
 			}
-			if got, err := say(who); err == nil {
+			if got, err := ask(who); err == nil {
 				return "answered again: " + got
 			}
 			return ""
@@ -93,7 +93,7 @@ func TestDefectsAreWhatTheySay(t *testing.T) {
 		},
 		sim.Faint: func(t *testing.T, _ *cloud, d *sim.Device) string {
 			if got, err := line(t, d, 5*time.Second)(unbind); !errors.Is(err, io.EOF) || d.Username() != "" {
-				return got + ": want the connection broken and the device bound to nobody"
+				return got + ": want the connection broken and the device without an owner"
 			}
 			if got := ask(t, d, bind); code(t, got) != 0 || !holds(d, "new") {
 				return got
@@ -138,7 +138,7 @@ func TestDefectsAreWhatTheySay(t *testing.T) {
 	}
 }
 
-func TestCameraTellsWhoItIsAndTakesNoOrders(t *testing.T) {
+func TestCameraStatesItsIdentityAndTakesNoOrders(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}

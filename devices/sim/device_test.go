@@ -72,7 +72,7 @@ func TestAddressesOfOthersArePassedOver(t *testing.T) {
 	}
 }
 
-func TestTakenAddressIsToldWithAHint(t *testing.T) {
+func TestTakenAddressIsAnErrorWithAHint(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -130,7 +130,7 @@ func TestNativeDeviceKeepsItsNameOverAPowerCut(t *testing.T) {
 	}
 }
 
-func TestLineTellsAllThatAnotherProgramNeeds(t *testing.T) {
+func TestLineHasAllThatAnotherProgramNeeds(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}

@@ -55,8 +55,8 @@ func KLAP(d *Device) http.Handler {
 	return d.body.(*iotKLAP).door
 }
 
-// Told returns what is answered to an mDNS message.
-func Told(all []*Device, q *dns.Msg) []*dns.Msg { return (&announcer{devices: all}).answers(q) }
+// Answers returns the messages that answer an mDNS question.
+func Answers(all []*Device, q *dns.Msg) []*dns.Msg { return (&announcer{devices: all}).answers(q) }
 
 // CamSigned returns what a simulated camera computes of a sign-in: what it proves with, what it wants as a proof, and
 // the tag of a request.

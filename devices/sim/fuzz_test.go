@@ -75,12 +75,12 @@ func FuzzOneMessageIsAnsweredOnceADevice(f *testing.F) {
 		if q.Unpack(b) != nil {
 			return
 		}
-		told := sim.Told(all, &q)
-		if len(told) > len(all)+1 {
-			t.Errorf("%d messages for %d devices", len(told), len(all))
+		answers := sim.Answers(all, &q)
+		if len(answers) > len(all)+1 {
+			t.Errorf("%d messages for %d devices", len(answers), len(all))
 		}
 		types := 0
-		for _, m := range told {
+		for _, m := range answers {
 			if m.Answer[0].Header().Name == "_services._dns-sd._udp.local." {
 				types++
 			}
@@ -93,7 +93,7 @@ func FuzzOneMessageIsAnsweredOnceADevice(f *testing.F) {
 			}
 		}
 		if types > 1 {
-			t.Errorf("the one type is told %d times", types)
+			t.Errorf("the one type is announced %d times", types)
 		}
 	})
 }

@@ -25,16 +25,16 @@ type iot struct {
 	log   *slog.Logger
 	wake  chan struct{} // there may be something to sign in
 
-	mu        sync.Mutex // guards what follows; never held over I/O
-	account   account
-	connected bool // the cloud has taken the pair since the device was switched on
-	busy      bool // a cloud command is running
-	told      int  // counts cloud commands
-	server    string
-	alias     string
-	relay     int
-	light     light        // of a bulb
-	out       *net.UDPConn // where to answer broadcasts from; nil while off
+	mu            sync.Mutex // guards what follows; never held over I/O
+	account       account
+	connected     bool // the cloud has taken the pair since the device was switched on
+	busy          bool // a cloud command is running
+	cloudCommands int
+	server        string
+	alias         string
+	relay         int
+	light         light        // of a bulb
+	out           *net.UDPConn // where to answer broadcasts from; nil while off
 }
 
 // account is the account that a device was bound with.
@@ -197,8 +197,8 @@ var done = struct {
 // alone runs a command that no other may run beside.
 func (d *iot) alone(f func() any) any {
 	d.mu.Lock()
-	d.told++
-	if d.busy || d.spec.has(Busy) && d.told%2 == 1 {
+	d.cloudCommands++
+	if d.busy || d.spec.has(Busy) && d.cloudCommands%2 == 1 {
 		d.mu.Unlock()
 		return otherCmd
 	}

@@ -110,7 +110,7 @@ func code(t *testing.T, answer string) int {
 	return 0
 }
 
-// eventually waits for another goroutine's work, which nothing else tells of.
+// eventually waits for another goroutine's work, which nothing else reports.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for range 6000 {
@@ -257,22 +257,22 @@ func TestBroadcastIsAnsweredFromEveryDevicesOwnAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	heard := map[netip.AddrPort]bool{}
+	multicasts := map[netip.AddrPort]bool{}
 	b := make([]byte, 4096)
 	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
-	for len(heard) < 6 {
+	for len(multicasts) < 6 {
 		n, from, err := c.ReadFromUDPAddrPort(b)
 		if err != nil {
-			t.Fatalf("after %d answers: %v", len(heard), err)
+			t.Fatalf("after %d answers: %v", len(multicasts), err)
 		}
 		if got := string(xor.Open(b[:n])); !strings.Contains(got, "get_sysinfo") {
 			t.Fatalf("answered a broadcast that changes something: %s", got)
 		}
-		heard[from] = true
+		multicasts[from] = true
 	}
 	for i, d := range h.Devices() {
-		if heard[d.Addr()] != (i != 1) {
-			t.Errorf("%s answered: %t", d.Addr(), heard[d.Addr()])
+		if multicasts[d.Addr()] != (i != 1) {
+			t.Errorf("%s answered: %t", d.Addr(), multicasts[d.Addr()])
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (d *iotKLAP) hold(username string, password home.Secret) {
 	d.door.close()
 }
 
-func (d *iotKLAP) told() []string {
+func (d *iotKLAP) commands() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return append([]string{}, d.ran...)

@@ -37,7 +37,7 @@ func (n *native) plug() (socket, error) {
 	}
 	d, err := device.New(device.Options{
 		State: &n.state, Kind: n.spec.Kind, Model: model, Name: n.spec.Name, Log: n.log, Listener: l, Unannounced: true,
-		Talk: n.talk,
+		Answer: n.answer,
 	})
 	if err != nil {
 		_ = l.Close()
@@ -49,8 +49,8 @@ func (n *native) plug() (socket, error) {
 	return &nativeSocket{Listener: l, dev: d, log: n.log}, nil
 }
 
-// talk answers an app: {"set":{"on":true}} switches, and both that and {"get":{}} return the state.
-func (n *native) talk(_ context.Context, request []byte) ([]byte, error) {
+// answer answers an app: {"set":{"on":true}} switches, and both that and {"get":{}} return the state.
+func (n *native) answer(_ context.Context, request []byte) ([]byte, error) {
 	var r struct {
 		Set *struct{ On bool }
 	}

@@ -101,7 +101,7 @@ func (d *smart) hold(username string, password home.Secret) {
 	d.door.close()
 }
 
-func (d *smart) told() []string {
+func (d *smart) commands() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.methods)

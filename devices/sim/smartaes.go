@@ -20,7 +20,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// securePass is the web server of a SMART device of before KLAP: devices/PROTOCOLS.md, section 8. What it says to a
+// securePass is the web server of a SMART device of before KLAP: devices/PROTOCOLS.md, section 8. What it answers to a
 // sign-in in the form that it does not know, and while it is locked, is a guess: that a real one locks at all is one.
 type securePass struct {
 	defect func(Defect) bool
@@ -88,16 +88,16 @@ func (p *securePass) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"error_code":0,"result":{`)
 		return
 	case json.Unmarshal(body, &q) != nil:
-		passSays(w, -1003, nil)
+		passReply(w, -1003, nil)
 		return
 	case p.defect(Updated):
-		passSays(w, passMoved, nil)
+		passReply(w, passMoved, nil)
 		return
 	}
 	p.mu.Lock()
 	if p.put = p.defect(Busy) && !p.put; p.put {
 		p.mu.Unlock()
-		passSays(w, passAgain, nil)
+		passReply(w, passAgain, nil)
 		return
 	}
 	p.mu.Unlock()
@@ -107,12 +107,12 @@ func (p *securePass) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "securePassthrough":
 		p.request(w, r, q.Params.Request)
 	default:
-		passSays(w, -1002, nil)
+		passReply(w, -1002, nil)
 	}
 }
 
-// passSays writes an answer of the outer protocol, which is not encrypted.
-func passSays(w http.ResponseWriter, code int, result map[string]any) {
+// passReply writes an answer of the outer protocol, which is not encrypted.
+func passReply(w http.ResponseWriter, code int, result map[string]any) {
 	out := map[string]any{"error_code": code}
 	if result != nil {
 		out["result"] = result
@@ -132,14 +132,14 @@ func (p *securePass) handshake(w http.ResponseWriter, pem string) {
 	public, err2 := x509.ParsePKIXPublicKey(der)
 	key, ok3 := public.(*rsa.PublicKey)
 	if !ok || !ok2 || err != nil || err2 != nil || !ok3 || key.N.BitLen() != 1024 {
-		passSays(w, passBadKey, nil)
+		passReply(w, passBadKey, nil)
 		return
 	}
 	secret := randomBytes(32)
 	//lint:ignore SA1019 it is what devices seal with
 	sealed, err := rsa.EncryptPKCS1v15(rand.Reader, key, secret)
 	if err != nil {
-		passSays(w, passBadKey, nil)
+		passReply(w, passBadKey, nil)
 		return
 	}
 	p.mu.Lock()
@@ -151,7 +151,7 @@ func (p *securePass) handshake(w http.ResponseWriter, pem string) {
 	id := hex.EncodeToString(randomBytes(16))
 	p.sessions[id] = &passSession{key: secret[:16], iv: secret[16:]}
 	w.Header().Set("Set-Cookie", "TP_SESSIONID="+id+";TIMEOUT=1440")
-	passSays(w, 0, map[string]any{"key": sealed})
+	passReply(w, 0, map[string]any{"key": sealed})
 }
 
 // request answers an encrypted request. Without the token of a login only login_device is accepted.
@@ -166,7 +166,7 @@ func (p *securePass) request(w http.ResponseWriter, r *http.Request, sealed []by
 	p.mu.Unlock()
 	plain, ok := s.open(sealed)
 	if !known || !ok {
-		passSays(w, passTimeout, nil)
+		passReply(w, passTimeout, nil)
 		return
 	}
 	p.opened.add(plain)
@@ -185,11 +185,11 @@ func (p *securePass) request(w http.ResponseWriter, r *http.Request, sealed []by
 			p.mu.Unlock()
 		}
 		answer := map[string]any{"error_code": code, "result": map[string]any{"token": token}}
-		passSays(w, 0, map[string]any{"response": s.seal(answer)})
+		passReply(w, 0, map[string]any{"response": s.seal(answer)})
 		return
 	}
 	if s.token == "" || r.URL.Query().Get("token") != s.token {
-		passSays(w, passTimeout, nil)
+		passReply(w, passTimeout, nil)
 		return
 	}
 	if p.defect(OneRequest) {
@@ -197,7 +197,7 @@ func (p *securePass) request(w http.ResponseWriter, r *http.Request, sealed []by
 		delete(p.sessions, c.Value)
 		p.mu.Unlock()
 	}
-	passSays(w, 0, map[string]any{"response": s.seal(json.RawMessage(p.answer(r.Context(), plain)))})
+	passReply(w, 0, map[string]any{"response": s.seal(json.RawMessage(p.answer(r.Context(), plain)))})
 }
 
 // login checks a pair, in the one form that this firmware knows. While it is locked it takes none, and does not state

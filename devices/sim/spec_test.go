@@ -11,7 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
-func TestCountSaysHowManyOfWhich(t *testing.T) {
+func TestCountGivesTheNumberOfEachKind(t *testing.T) {
 	got, err := sim.ParseCount("plug:iot=2, Camera:Native=1")
 	if err != nil || len(got) != 3 || got[1].Kind != home.Plug || got[1].Protocol != home.IOT ||
 		got[2].Kind != home.Camera ||

@@ -123,7 +123,7 @@ func (d *tapocam) signIns() (wrong, locks int) {
 	return d.guard.wrong, d.guard.locks
 }
 
-func (d *tapocam) told() []string {
+func (d *tapocam) commands() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.methods)

@@ -51,7 +51,7 @@ func (d *tapocam) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out)
 }
 
-func camSays(code int, data map[string]any) map[string]any {
+func camReply(code int, data map[string]any) map[string]any {
 	if data == nil {
 		return map[string]any{"error_code": code}
 	}
@@ -92,19 +92,19 @@ type camLogin struct {
 func (d *tapocam) login(raw []byte) any {
 	var q camLogin
 	if json.Unmarshal(raw, &q) != nil || q.Method != "login" {
-		return camSays(camBadFormat, nil)
+		return camReply(camBadFormat, nil)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if left := d.guard.left(); left > 0 {
-		return camSays(camBlocked, map[string]any{"sec_left": int(math.Ceil(left.Seconds()))})
+		return camReply(camBlocked, map[string]any{"sec_left": int(math.Ceil(left.Seconds()))})
 	}
 	counter := map[string]any{"time": d.guard.row, "max_time": d.guard.limit}
 	switch p := q.Params; {
 	case d.spec.has(Hashed):
 		switch {
 		case !p.Hashed: // it knows no challenge; that it does not count this is a guess
-			return camSays(camUnauthorized, counter)
+			return camReply(camUnauthorized, counter)
 		case p.Username != "admin" || p.Password != d.holding():
 			return d.wrong()
 		}
@@ -142,10 +142,10 @@ func (d *tapocam) challenge(cnonce string, data map[string]any) any {
 	data["encrypt_type"] = []string{"3"}
 	if d.spec.has(ThirdPartyOff) {
 		data["encrypt_type"] = []string{"4"}
-		return camSays(camUnauthorized, data)
+		return camReply(camUnauthorized, data)
 	}
 	if len(cnonce) != 16 {
-		return camSays(camMissing, nil)
+		return camReply(camMissing, nil)
 	}
 	if len(d.dares) > 100 {
 		clear(d.dares)
@@ -162,9 +162,9 @@ func (d *tapocam) challenge(cnonce string, data map[string]any) any {
 func (d *tapocam) wrong() any {
 	d.guard.fail()
 	if left := d.guard.left(); left > 0 {
-		return camSays(camBlocked, map[string]any{"sec_left": int(math.Ceil(left.Seconds()))})
+		return camReply(camBlocked, map[string]any{"sec_left": int(math.Ceil(left.Seconds()))})
 	}
-	return camSays(camUnauthorized, map[string]any{"time": d.guard.row, "max_time": d.guard.limit})
+	return camReply(camUnauthorized, map[string]any{"time": d.guard.row, "max_time": d.guard.limit})
 }
 
 func (d *tapocam) in(s *camSession) any {
@@ -209,7 +209,7 @@ func (d *tapocam) secure(stok string, h http.Header, raw []byte) any {
 	var q camCall
 	switch {
 	case s == nil, json.Unmarshal(raw, &q) != nil:
-		return camSays(camUnauthorized, nil)
+		return camReply(camUnauthorized, nil)
 	case s.plain:
 		return d.dispatch(q)
 	}
@@ -218,13 +218,13 @@ func (d *tapocam) secure(stok string, h http.Header, raw []byte) any {
 	if q.Method != "securePassthrough" || h.Get("Seq") != number ||
 		h.Get("Tapo_tag") != upperSHA(upperSHA(s.hash, s.cnonce), string(raw), number) ||
 		json.Unmarshal(q.Params, &p) != nil {
-		return camSays(camUnauthorized, nil)
+		return camReply(camUnauthorized, nil)
 	}
 	plain, ok := s.open(p.Request)
 	d.spec.opened.add(plain)
 	// Firmware reads the first JSON value and ignores what follows: libraries that work with it pad twice (section 10.5).
 	if !ok || json.NewDecoder(bytes.NewReader(plain)).Decode(&q) != nil {
-		return camSays(camBadFormat, nil)
+		return camReply(camBadFormat, nil)
 	}
 	answer, err := json.Marshal(d.dispatch(q))
 	if err != nil {
@@ -240,7 +240,7 @@ func (d *tapocam) dispatch(q camCall) any {
 	}
 	var p struct{ Requests []camCall }
 	if json.Unmarshal(q.Params, &p) != nil {
-		return camSays(camBadFormat, nil)
+		return camReply(camBadFormat, nil)
 	}
 	answers := []any{}
 	for _, one := range p.Requests {

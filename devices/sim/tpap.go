@@ -39,7 +39,7 @@ type tpap struct {
 type unit interface {
 	holder
 	run(method string, params json.RawMessage) (any, int)
-	told() []string
+	commands() []string
 }
 
 // verifier is a password as the device stores it.
@@ -142,7 +142,7 @@ func (d *tpap) signIns() (wrong, locks int) {
 	return d.guard.wrong, d.guard.locks
 }
 
-func (d *tpap) told() []string { return d.unit.told() }
+func (d *tpap) commands() []string { return d.unit.commands() }
 
 func (d *tpap) plug() (socket, error) {
 	d.mu.Lock()
@@ -208,7 +208,7 @@ func (d *tpap) command(ctx context.Context, raw []byte) []byte {
 		return s.answer(ctx, raw)
 	}
 	var q camCall
-	answer := any(camSays(camBadShape, nil))
+	answer := any(camReply(camBadShape, nil))
 	if json.Unmarshal(raw, &q) == nil && q.Method == "multipleRequest" { // nothing else: section 11.5
 		answer = d.unit.(*tapocam).dispatch(q)
 	}

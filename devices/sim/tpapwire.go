@@ -44,17 +44,17 @@ func (d *tpap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write(out)
 			return
 		}
-		d.say(w, map[string]any{"error_code": d.code(tpapBadToken, plugBadToken)})
+		d.reply(w, map[string]any{"error_code": d.code(tpapBadToken, plugBadToken)})
 		return
 	}
 	if r.RequestURI != "/" {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	d.say(w, d.login(raw))
+	d.reply(w, d.login(raw))
 }
 
-func (d *tpap) say(w http.ResponseWriter, answer any) {
+func (d *tpap) reply(w http.ResponseWriter, answer any) {
 	out, err := json.Marshal(answer)
 	if err != nil {
 		panic("an answer of texts and numbers: " + err.Error())
@@ -195,7 +195,7 @@ func (d *tpap) wrong() any {
 	case d.spec.Kind != home.Camera:
 		return map[string]any{"error_code": plugWrong, "error_info": info}
 	case left > 0:
-		return camSays(camBlocked, map[string]any{"sec_left": int(math.Ceil(left.Seconds()))})
+		return camReply(camBlocked, map[string]any{"sec_left": int(math.Ceil(left.Seconds()))})
 	}
 	return map[string]any{"error_code": camUnauthorized, "result": map[string]any{"error_info": info}}
 }

@@ -124,10 +124,10 @@ func TestEachVerdictIsFoundOfOlderDevices(t *testing.T) {
 			for range 2 {
 				f := find(t, d, seen(p), agreedBoth, c.match, c.state, c.epoch)
 				if name == "updated" && !strings.Contains(f.Verdict.Detail, "another protocol now") {
-					t.Errorf("it says %q", f.Verdict.Detail)
+					t.Errorf("its detail is %q", f.Verdict.Detail)
 				}
 			}
-			for _, m := range p.Told() {
+			for _, m := range p.Commands() {
 				if m != "get_device_info" {
 					t.Errorf("a probe has it run %s", m)
 				}
@@ -136,9 +136,9 @@ func TestEachVerdictIsFoundOfOlderDevices(t *testing.T) {
 	}
 }
 
-// Who stands at the address is told nothing unless the owner has agreed, nor where it is another's, and the word counts
+// The host at the address receives no secret unless the owner has agreed, nor where it is another's, and the consent counts
 // at once.
-func TestNothingIsToldWithoutTheOwnersWord(t *testing.T) {
+func TestNoSecretIsSentWithoutTheOwnersConsent(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -148,7 +148,7 @@ func TestNothingIsToldWithoutTheOwnersWord(t *testing.T) {
 	vault.Terms.Cleartext, m.Terms.Cleartext = false, false
 	f := find(t, d, seen(p), vault, home.Unknown, home.Unsupported, 0)
 	if !strings.Contains(f.Verdict.Detail, "nearly in the clear") {
-		t.Errorf("it says %q", f.Verdict.Detail)
+		t.Errorf("its detail is %q", f.Verdict.Detail)
 	}
 	if err := d.Rekey(t.Context(), seen(p), m); !errors.Is(err, home.ErrRefused) ||
 		!strings.Contains(home.HintOf(err), "rekeyd bind --allow-cleartext-bind") {
@@ -160,13 +160,13 @@ func TestNothingIsToldWithoutTheOwnersWord(t *testing.T) {
 	if err := d.Rekey(t.Context(), foreign, agreedMove); !errors.Is(err, home.ErrForeign) {
 		t.Errorf("got %v", err)
 	}
-	if wrong, _ := p.SignIns(); b.calls != 0 || wrong != 0 || len(p.Told()) != 0 {
-		t.Errorf("%d sign-ins, %d wrong, it ran %q", b.calls, wrong, p.Told())
+	if wrong, _ := p.SignIns(); b.calls != 0 || wrong != 0 || len(p.Commands()) != 0 {
+		t.Errorf("%d sign-ins, %d wrong, it ran %q", b.calls, wrong, p.Commands())
 	}
 	find(t, d, seen(p), agreedBoth, home.Ours, home.Stale, 4)
 }
 
-func TestOlderDevicesAreChangedOnlyAsTheySayTheyCanBe(t *testing.T) {
+func TestOlderDevicesAreChangedOnlyByComponentsTheyList(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -174,17 +174,17 @@ func TestOlderDevicesAreChangedOnlyAsTheySayTheyCanBe(t *testing.T) {
 		spec sim.Spec
 		want error
 	}{
-		"plain firmware":              {older(email, "old-password"), nil},
-		"the password itself":         {older(email, "old-password", sim.Lv1), nil},
-		"a session for each request":  {older(email, "old-password", sim.OneRequest), nil},
-		"busy":                        {older(email, "old-password", sim.Busy), nil},
-		"in lower case":               {older(strings.ToLower(email), "old-password"), nil},
-		"lists no account":            {older(email, "old-password", sim.Bare), home.ErrRefused},
-		"says it has it, and has not": {older(email, "old-password", sim.Stubborn), home.ErrRefused},
-		"third party off":             {older(email, "old-password", sim.ThirdPartyOff), home.ErrRefused},
-		"another at the address":      {older(email, "old-password", sim.Impostor), home.ErrUnreachable},
-		"updated":                     {older(email, "old-password", sim.Updated), home.ErrUnreachable},
-		"another's":                   {older("bob@example.org", "bobs"), home.ErrNotOpened},
+		"plain firmware":                {older(email, "old-password"), nil},
+		"the password itself":           {older(email, "old-password", sim.Lv1), nil},
+		"a session for each request":    {older(email, "old-password", sim.OneRequest), nil},
+		"busy":                          {older(email, "old-password", sim.Busy), nil},
+		"in lower case":                 {older(strings.ToLower(email), "old-password"), nil},
+		"lists no account":              {older(email, "old-password", sim.Bare), home.ErrRefused},
+		"claims it has it, and has not": {older(email, "old-password", sim.Stubborn), home.ErrRefused},
+		"third party off":               {older(email, "old-password", sim.ThirdPartyOff), home.ErrRefused},
+		"another at the address":        {older(email, "old-password", sim.Impostor), home.ErrUnreachable},
+		"updated":                       {older(email, "old-password", sim.Updated), home.ErrUnreachable},
+		"another's":                     {older("bob@example.org", "bobs"), home.ErrNotOpened},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := play(t, c.spec)[0]
@@ -196,10 +196,10 @@ func TestOlderDevicesAreChangedOnlyAsTheySayTheyCanBe(t *testing.T) {
 			if moved := p.Holds(email, newPair.Password); moved != (c.want == nil) {
 				t.Errorf("it holds the new one: %t", moved)
 			}
-			told := p.Told()
-			if slices.Contains(told, "joined another network") ||
-				slices.Contains(c.spec.Defects, sim.Bare) && slices.Contains(told, "set_qs_info") {
-				t.Errorf("it was told %q", told)
+			ran := p.Commands()
+			if slices.Contains(ran, "joined another network") ||
+				slices.Contains(c.spec.Defects, sim.Bare) && slices.Contains(ran, "set_qs_info") {
+				t.Errorf("it ran %q", ran)
 			}
 			if wrong, _ := p.SignIns(); b.spent[p.ID()] < wrong {
 				t.Errorf("%d were wrong, %d spent", wrong, b.spent[p.ID()])

@@ -72,7 +72,7 @@ func TestWhatIsLikeliestIsTriedFirst(t *testing.T) {
 	}
 }
 
-// What a device said when it was found saves sign-ins, and is only a hint.
+// What a device stated in discovery saves sign-ins, and is only a hint.
 func TestTheFormThatADeviceWantsIsTriedFirst(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
@@ -81,7 +81,7 @@ func TestTheFormThatADeviceWantsIsTriedFirst(t *testing.T) {
 		t, older(email, "old-password"), older(email, "old-password", sim.Lv1), older(email, "old-password", sim.Lv1),
 	)
 	for i, c := range []struct {
-		said  home.JSON
+		extra home.JSON
 		spent int
 	}{
 		{`{"mgt_encrypt_schm":{"encrypt_type":"AES","lv":2}}`, 0},
@@ -90,7 +90,7 @@ func TestTheFormThatADeviceWantsIsTriedFirst(t *testing.T) {
 	} {
 		d, b := eager(t)
 		dev := seen(ds[i])
-		dev.Extra = c.said
+		dev.Extra = c.extra
 		for range 2 {
 			find(t, d, dev, agreedBoth, home.Ours, home.Stale, 4)
 		}
@@ -123,7 +123,7 @@ func TestNoOlderDeviceIsEverLocked(t *testing.T) {
 	} {
 		for lives, hours := range map[int]int{5: 1, 1: 5} {
 			t.Run(fmt.Sprintf("%s, %d restarts, %d hours", name, lives, hours), func(t *testing.T) {
-				p := play(t, older(email, "nobody's", defects...))[0]
+				p := play(t, older(email, "unknown", defects...))[0]
 				defer p.PowerOff()
 				vault, b := manyWrong(), purse(3)
 				for range lives { // restarts

@@ -22,7 +22,7 @@ type either interface {
 	Relay(context.Context, home.Device, home.Candidates, []byte) ([]byte, error)
 }
 
-func says(s string) http.HandlerFunc {
+func replies(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) }
 }
 
@@ -37,30 +37,30 @@ func TestHostileDevicesAreBoundedInTimeAndLength(t *testing.T) {
 		) {
 			w.WriteHeader(http.StatusInternalServerError)
 		},
-		"nothing":      says(""),
-		"a short one":  says(strings.Repeat("\x00", 47)),
-		"a long one":   says(strings.Repeat("\x00", 49)),
-		"another hash": says(strings.Repeat("\x00", 48)),
-		"too long":     says(`{"error_code":0,"x":"` + strings.Repeat("x", 70<<10) + `"}`),
-		"null":         says("null"),
-		"a list":       says("[]"),
-		"deep":         says(strings.Repeat(`{"result":`, 7000)),
-		"deep lists": says(`{"error_code":0,"result":` + strings.Repeat("[", 9000) + strings.Repeat("]",
+		"nothing":      replies(""),
+		"a short one":  replies(strings.Repeat("\x00", 47)),
+		"a long one":   replies(strings.Repeat("\x00", 49)),
+		"another hash": replies(strings.Repeat("\x00", 48)),
+		"too long":     replies(`{"error_code":0,"x":"` + strings.Repeat("x", 70<<10) + `"}`),
+		"null":         replies("null"),
+		"a list":       replies("[]"),
+		"deep":         replies(strings.Repeat(`{"result":`, 7000)),
+		"deep lists": replies(`{"error_code":0,"result":` + strings.Repeat("[", 9000) + strings.Repeat("]",
 			9000) + `}`),
-		"a big code":              says(`{"error_code":1e400}`),
-		"quotes":                  says("hello " + email),
-		"no key":                  says(`{"error_code":0,"result":{"key":""}}`),
-		"a key of another length": says(`{"error_code":0,"result":{"key":"AAAA"}}`),
-		"a key for another":       says(`{"error_code":0,"result":{"key":"` + strings.Repeat("A", 171) + `="}}`),
-		"always busy":             says(`{"error_code":1002}`),
-		"always ended":            says(`{"error_code":9999}`),
+		"a big code":              replies(`{"error_code":1e400}`),
+		"quotes":                  replies("hello " + email),
+		"no key":                  replies(`{"error_code":0,"result":{"key":""}}`),
+		"a key of another length": replies(`{"error_code":0,"result":{"key":"AAAA"}}`),
+		"a key for another":       replies(`{"error_code":0,"result":{"key":"` + strings.Repeat("A", 171) + `="}}`),
+		"always busy":             replies(`{"error_code":1002}`),
+		"always ended":            replies(`{"error_code":9999}`),
 		"a cookie that cuts": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Set-Cookie", "TP_SESSIONID=a\tb,c")
 			_, _ = w.Write(make([]byte, 48))
 		},
 		"long headers": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 64<<10)) },
 		"hangs up":     func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"less than it says": func(w http.ResponseWriter, _ *http.Request) {
+		"less than its length": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "48")
 			_, _ = w.Write(make([]byte, 20))
 		},
@@ -110,8 +110,8 @@ func TestHostileDevicesAreBoundedInTimeAndLength(t *testing.T) {
 				if _, err := d.Relay(t.Context(), dev, agreedBoth, []byte(`{}`)); err == nil {
 					t.Error("it spoke")
 				}
-				if said := fmt.Sprint(f, rerr); strings.Contains(said, "hello") || strings.Contains(said, email) {
-					t.Errorf("it quotes: %s", said)
+				if text := fmt.Sprint(f, rerr); strings.Contains(text, "hello") || strings.Contains(text, email) {
+					t.Errorf("it quotes: %s", text)
 				}
 				if took := time.Since(begun); took > 5*time.Second {
 					t.Errorf("took %v", took)

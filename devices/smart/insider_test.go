@@ -84,11 +84,11 @@ func insider(t *testing.T, answer func(method string) string) (home.Device, *[]s
 		var inner struct{ Method string }
 		_ = json.NewDecoder(bytes.NewReader(q.Params.Request)).Decode(&inner)
 		asked = append(asked, inner.Method) // one connection, one after the other
-		said := answer(inner.Method)
-		if said == "" {
-			said = sealing(`{"error_code":0,"result":{"token":"AB"}}`)
+		reply := answer(inner.Method)
+		if reply == "" {
+			reply = sealing(`{"error_code":0,"result":{"token":"AB"}}`)
 		}
-		_, _ = io.WriteString(w, said)
+		_, _ = io.WriteString(w, reply)
 	}))
 	t.Cleanup(s.Close)
 	at := netip.MustParseAddrPort(s.Listener.Addr().String())
@@ -103,7 +103,7 @@ func insider(t *testing.T, answer func(method string) string) (home.Device, *[]s
 const itself = `{"error_code":0,"result":{"mac":"5C-E9-31-00-00-01","type":"SMART.TAPOPLUG","model":"P100",` +
 	`"nickname":"RG9vcg=="}}`
 
-// One who lets everybody in can still not be taken for a device that it does not say it is, nor crash what listens to
+// One who lets everybody in can still not be taken for a device that it does not claim to be, nor crash what reads
 // it.
 func TestAHostileDeviceInsideItsSession(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -112,7 +112,7 @@ func TestAHostileDeviceInsideItsSession(t *testing.T) {
 	}{
 		"itself":           {sealing(itself), home.Stale},
 		"another":          {sealing(strings.Replace(itself, "00-01", "00-02", 1)), home.Mismatch},
-		"nobody":           {sealing(strings.Replace(itself, "5C-E9-31-00-00-01", "", 1)), home.Unreachable},
+		"no identity":      {sealing(strings.Replace(itself, "5C-E9-31-00-00-01", "", 1)), home.Unreachable},
 		"a short address":  {sealing(strings.Replace(itself, "5C-E9-31-00-00-01", "5C-E9-31", 1)), home.Unreachable},
 		"not hexadecimal":  {sealing(strings.Replace(itself, "00-01", "00-ZZ", 1)), home.Unreachable},
 		"a number":         {sealing(`{"error_code":0,"result":{"mac":7}}`), home.Unreachable},
@@ -153,7 +153,7 @@ func TestAHostileDeviceInsideItsSession(t *testing.T) {
 			}
 			if len(f.Device.Name) > 120 || len(f.Device.Model) > 120 ||
 				strings.ContainsAny(f.Device.Name, "\x01\x02\x03\x1b\n") {
-				t.Errorf("told of %q, %q", f.Device.Name, f.Device.Model)
+				t.Errorf("named %q, %q", f.Device.Name, f.Device.Model)
 			}
 			if err := d.Rekey(t.Context(), dev, agreedMove); err == nil {
 				t.Error("moved")

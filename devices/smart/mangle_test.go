@@ -56,7 +56,7 @@ func mangler(t *testing.T, d *sim.Device, f func(http.ResponseWriter, []byte)) h
 	return dev
 }
 
-// Who stands between, and can change what the device says in its session, gains no more than that it is not believed.
+// Who stands between, and can change what the device sends in its session, gains no more than that it is not believed.
 func TestWhatIsChangedOnItsWayIsNotBelieved(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return

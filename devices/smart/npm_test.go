@@ -14,21 +14,21 @@ import (
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
-// npmSaid is what a client that others wrote has learned.
-type npmSaid struct {
+// npmAnswer is what a client that others wrote has learned.
+type npmAnswer struct {
 	Mac, Nickname, Error string
 	On                   bool
 }
 
 // npmAsk has that client sign in and switch the device on.
-func npmAsk(t *testing.T, dir, transport string, d *sim.Device, username, password string) npmSaid {
+func npmAsk(t *testing.T, dir, transport string, d *sim.Device, username, password string) npmAnswer {
 	t.Helper()
 	script, err := os.ReadFile(filepath.Join("testdata", "npm", "client.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Some versions of node do not open what a handshake seals unless they are told to; others do not know that they can
-	// be told.
+	// Some versions of node do not open a sealed handshake without an option; others do not know
+	// that option.
 	for _, flags := range [][]string{nil, {"--security-revert=CVE-2023-46809"}} {
 		cmd := exec.CommandContext(
 			t.Context(),
@@ -36,17 +36,17 @@ func npmAsk(t *testing.T, dir, transport string, d *sim.Device, username, passwo
 			append(flags, "-e", string(script), "client", transport, d.Addr().Addr().String(), username, password)...)
 		cmd.Dir = dir
 		raw, err := cmd.Output()
-		var said npmSaid
+		var answer npmAnswer
 		line := raw[bytes.LastIndexByte(bytes.TrimSpace(raw), '\n')+1:]
-		if err != nil || json.Unmarshal(line, &said) != nil {
-			t.Fatalf("it says %q, %v", raw, err)
+		if err != nil || json.Unmarshal(line, &answer) != nil {
+			t.Fatalf("it printed %q, %v", raw, err)
 		}
-		if !strings.Contains(said.Error, "RSA_PKCS1_PADDING") {
-			return said
+		if !strings.Contains(answer.Error, "RSA_PKCS1_PADDING") {
+			return answer
 		}
 	}
 	nettest.Missing(t, "this node opens no handshake")
-	return npmSaid{}
+	return npmAnswer{}
 }
 
 // A client that others wrote opens the simulated devices with what they hold, and with nothing else; and with the new
@@ -63,12 +63,12 @@ func TestAClientThatOthersWroteSeesTheSame(t *testing.T) {
 		driver    either
 	}{{"klap", driver(t)}, {"secure-passthrough", d}} {
 		opens := func(password string) bool {
-			said := npmAsk(t, dir, c.transport, ds[i], email, password)
-			mac := "mac-" + strings.ToLower(strings.ReplaceAll(said.Mac, "-", ""))
-			if ok := said.Error == ""; ok && (mac != string(ds[i].ID()) || said.Nickname != ds[i].Name() || !said.On) {
-				t.Errorf("%s: told of %+v", c.transport, said)
+			answer := npmAsk(t, dir, c.transport, ds[i], email, password)
+			mac := "mac-" + strings.ToLower(strings.ReplaceAll(answer.Mac, "-", ""))
+			if ok := answer.Error == ""; ok && (mac != string(ds[i].ID()) || answer.Nickname != ds[i].Name() || !answer.On) {
+				t.Errorf("%s: learned %+v", c.transport, answer)
 			}
-			return said.Error == ""
+			return answer.Error == ""
 		}
 		if !opens("old-password") || opens("new-password") {
 			t.Errorf("%s: it does not open with what it holds, or with something else", c.transport)

@@ -29,9 +29,9 @@ func TestADeviceIsRestartedOnlyByWhoHoldsItsCredential(t *testing.T) {
 			r = aes(t, smart.AESOptions{Budget: b})
 		}
 		err := r.Restart(t.Context(), seen(d), agreedBoth)
-		if mine := i%2 == 0; mine != (err == nil) || mine != slices.Contains(d.Told(), "device_reboot") ||
+		if mine := i%2 == 0; mine != (err == nil) || mine != slices.Contains(d.Commands(), "device_reboot") ||
 			!mine && !errors.Is(err, home.ErrNotOpened) && !errors.Is(err, home.ErrForeign) && !errors.Is(err, home.ErrBudget) {
-			t.Errorf("device %d: %v, told %q", i, err, d.Told())
+			t.Errorf("device %d: %v, it ran %q", i, err, d.Commands())
 		}
 	}
 }

@@ -149,7 +149,7 @@ func TestADeviceInTheWrongCaseIsMovedToTheRightOne(t *testing.T) {
 	expect(t, d, seen(p), home.Ours, home.Current, 5)
 }
 
-func TestAChangeIsMadeOnlyAsTheDeviceSaysItCanBeMade(t *testing.T) {
+func TestAChangeUsesOnlyComponentsThatTheDeviceLists(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -162,12 +162,12 @@ func TestAChangeIsMadeOnlyAsTheDeviceSaysItCanBeMade(t *testing.T) {
 			t.Errorf("device %d: %v, want %v", i, err, want)
 		}
 	}
-	if told := ds[0].Told(); slices.Contains(told, "set_qs_info") {
-		t.Errorf("a device that lists no account was told %q", told)
+	if ran := ds[0].Commands(); slices.Contains(ran, "set_qs_info") {
+		t.Errorf("a device that lists no account ran %q", ran)
 	}
 	for _, p := range ds {
-		if slices.Contains(p.Told(), "joined another network") {
-			t.Error("a device was told to join another network")
+		if slices.Contains(p.Commands(), "joined another network") {
+			t.Error("a device joined another network")
 		}
 	}
 	if !ds[1].Password().Equal(oldPair.Password) {
@@ -182,20 +182,20 @@ func TestAProbeOfAKnownDeviceIsOneQuestion(t *testing.T) {
 	p := play(t, plug(email, "old-password"))[0]
 	d := driver(t)
 	expect(t, d, seen(p), home.Ours, home.Stale, 4)
-	was := len(p.Told())
+	was := len(p.Commands())
 	for range 5 {
 		expect(t, d, seen(p), home.Ours, home.Stale, 4)
 	}
-	if n := len(p.Told()) - was; n != 0 {
-		t.Errorf("%d commands were run, want none: the first handshake tells", n)
+	if n := len(p.Commands()) - was; n != 0 {
+		t.Errorf("%d commands were run, want none: the first handshake suffices", n)
 	}
 	moved := seen(p)
 	moved.Addr = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.99"), 80)
 	expect(t, d, moved, home.Unknown, home.Unreachable, 0)
 }
 
-// What a device says of its owner is hearsay: what it proves wins.
-func TestAnothersDeviceIsToldAsSuchWhereItProvesNothingOfOurs(t *testing.T) {
+// The owner that a device states is unproven: what it proves wins.
+func TestADeviceOfAnotherOwnerThatProvesNothingIsForeign(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/rekeyd/rekeyd/devices/tapocam"
 )
 
-// Firmware that proves nothing is told nothing unless the owner has agreed, and the word counts at once.
-func TestOlderFirmwareIsToldNothingWithoutTheOwnersWord(t *testing.T) {
+// Firmware that proves nothing receives no secret unless the owner has agreed, and the consent counts at once.
+func TestOlderFirmwareReceivesNoSecretWithoutTheOwnersConsent(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -30,8 +30,8 @@ func TestOlderFirmwareIsToldNothingWithoutTheOwnersWord(t *testing.T) {
 		!strings.Contains(home.HintOf(err), "rekeyd bind --allow-cleartext-bind") {
 		t.Errorf("got %v, %s", err, home.HintOf(err))
 	}
-	if b.calls != 0 || len(all[0].Told()) != 0 {
-		t.Errorf("%d sign-ins, it ran %q", b.calls, all[0].Told())
+	if b.calls != 0 || len(all[0].Commands()) != 0 {
+		t.Errorf("%d sign-ins, it ran %q", b.calls, all[0].Commands())
 	}
 	f = probe(t, d, seen(all[1]), vault)
 	expect(t, f, home.Ours, home.Stale, 4) // it proves what it holds
@@ -45,7 +45,7 @@ func TestOlderFirmwareIsToldNothingWithoutTheOwnersWord(t *testing.T) {
 	}
 }
 
-// What a camera says of its owner is hearsay: what it proves wins, and where it can prove nothing no sign-in is spent
+// The owner that a camera states is unproven: what it proves wins, and where it can prove nothing no sign-in is spent
 // on another's.
 func TestAnothersCameraIsLeftAlone(t *testing.T) {
 	if !nettest.InNamespace(t) {
@@ -71,7 +71,7 @@ func TestAnothersCameraIsLeftAlone(t *testing.T) {
 			camera("old-password", sim.Hashed), home.OwnerOf("bob@example.org"), home.Foreign,
 			home.ForeignHeld, 0, home.ErrForeign,
 		},
-		"nobody's, and proves none": {camera("bobs"), home.NoOwner, home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
+		"no owner, and proves none": {camera("bobs"), home.NoOwner, home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
 		"ours, and proves none": {
 			camera("bobs"), home.OwnerOf(email), home.Unknown, home.Mismatch, 0,
 			home.ErrNotOpened,
@@ -80,7 +80,7 @@ func TestAnothersCameraIsLeftAlone(t *testing.T) {
 			camera("old-password", sim.Hashed, sim.DERKey), home.OwnerOf(email), home.Ours, home.Stale, 4,
 			nil,
 		},
-		"does not say, proves nothing": {camera("bobs", sim.Hashed), "", home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
+		"states none, proves nothing": {camera("bobs", sim.Hashed), "", home.Unknown, home.Mismatch, 0, home.ErrNotOpened},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := play(t, c.spec)[0]

@@ -26,7 +26,7 @@ func TestEveryVerdictIsFoundWithoutASpentSignIn(t *testing.T) {
 		{camera("new-password"), home.Ours, home.Current, 5},
 		{camera("old-password"), home.Ours, home.Stale, 4},
 		{camera("old-password", sim.MD5), home.Ours, home.Stale, 4},
-		{camera("nobody's"), home.Unknown, home.Mismatch, 0},
+		{camera("unknown"), home.Unknown, home.Mismatch, 0},
 		{camera("admin"), home.Unbound, home.Default, 0},
 		{sim.Spec{Kind: home.Camera, Protocol: home.TapoCam}, home.Unbound, home.Default, 0},
 		{camera("old-password", sim.ThirdPartyOff), home.Unknown, home.ThirdPartyOff, 0},
@@ -41,7 +41,7 @@ func TestEveryVerdictIsFoundWithoutASpentSignIn(t *testing.T) {
 		if wrong, locks := s.SignIns(); wrong+locks != 0 || b.spent[s.ID()] != 0 {
 			t.Errorf("%s: %d wrong sign-ins, %d locks, %d spent", c.state, wrong, locks, b.spent[s.ID()])
 		}
-		for _, m := range s.Told() {
+		for _, m := range s.Commands() {
 			if m != "getDeviceInfo" {
 				t.Errorf("a probe has it run %s", m)
 			}
@@ -65,17 +65,17 @@ func TestARekeyTouchesNothingButThePassword(t *testing.T) {
 		t.Error("it does not hold the new one")
 	}
 	if want := []string{"getDeviceInfo", "scanApList", "changeAdminPassword", "getDeviceInfo"}; !slices.Equal(
-		s.Told(), want,
+		s.Commands(), want,
 	) {
-		t.Errorf("it was told %q, want %q", s.Told(), want)
+		t.Errorf("it ran %q, want %q", s.Commands(), want)
 	}
 }
 
-func TestWhatACameraSaysOfAChangeIsNotBelieved(t *testing.T) {
+func TestACamerasReportOfAChangeIsNoEvidence(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	s := play(t, camera("old-password", sim.Stubborn))[0] // says that all is well
+	s := play(t, camera("old-password", sim.Stubborn))[0] // reports success
 	d := driver(t, tapocam.Options{})
 	if err := d.Rekey(t.Context(), seen(s), move); !errors.Is(err, home.ErrRefused) {
 		t.Errorf("got %v", err)
@@ -96,19 +96,19 @@ func TestWhatTheCloudTakesBackIsFound(t *testing.T) {
 	expect(t, probe(t, d, seen(s), both), home.Ours, home.Stale, 4)
 }
 
-func TestACameraThatGoesBackAndForthIsToldAsSuchAndMoved(t *testing.T) {
+func TestACameraThatGoesBackAndForthIsReportedAndMoved(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
 	s := play(t, camera("old-password", sim.Flapping))[0]
 	d := driver(t, tapocam.Options{})
-	var told bool
+	var reported bool
 	for range 4 {
 		f := probe(t, d, seen(s), both)
 		expect(t, f, home.Ours, home.Stale, 4)
-		told = told || f.Verdict.Detail != ""
+		reported = reported || f.Verdict.Detail != ""
 	}
-	if !told {
+	if !reported {
 		t.Error("no word of it")
 	}
 	if err := d.Rekey(t.Context(), seen(s), move); err != nil || !s.Holds(email, newPair.Password) {
@@ -117,7 +117,7 @@ func TestACameraThatGoesBackAndForthIsToldAsSuchAndMoved(t *testing.T) {
 	expect(t, probe(t, d, seen(s), both), home.Ours, home.Current, 5)
 }
 
-func TestALockedCameraSaysUntilWhenAndIsLeftAlone(t *testing.T) {
+func TestALockedCameraReportsUntilWhenAndIsLeftAlone(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
@@ -159,7 +159,7 @@ func TestNoCameraIsEverLocked(t *testing.T) {
 		"older": {[]sim.Defect{sim.Hashed}, 0, 8}, "older, flapping": {[]sim.Defect{sim.Hashed, sim.Flapping}, 0, 30},
 		"older, locks after five": {[]sim.Defect{sim.Hashed}, 5, 8},
 	} {
-		for _, holds := range []string{"password-29", "nobody's"} {
+		for _, holds := range []string{"password-29", "unknown"} {
 			t.Run(name+" holds "+holds, func(t *testing.T) {
 				spec := camera(holds, c.defects...)
 				spec.Locks = c.locks
@@ -203,7 +203,7 @@ func TestTheOlderLoginIsNotTriedTwiceWithTheSame(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	s := play(t, camera("nobody's", sim.Hashed))[0]
+	s := play(t, camera("unknown", sim.Hashed))[0]
 	b := purse()
 	b.limit = 100
 	d := driver(t, tapocam.Options{Budget: b})

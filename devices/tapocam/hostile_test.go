@@ -47,30 +47,30 @@ func hostile(t *testing.T, h http.HandlerFunc) home.Device {
 const blocked = `{"error_code":-40404,"result":{"data":{"code":-40404,"sec_left":%s}}}`
 
 func TestHostileAnswersAreNoAnswers(t *testing.T) {
-	says := func(s string) http.HandlerFunc {
+	replies := func(s string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) }
 	}
 	for name, c := range map[string]struct {
 		h     http.HandlerFunc
 		state home.State
 	}{
-		"nothing": {says(""), home.Unreachable},
-		"null":    {says("null"), home.Unreachable},
-		"a list":  {says("[]"), home.Unreachable},
-		"deep":    {says(strings.Repeat(`{"result":`, 20000)), home.Unreachable},
-		"deep types": {says(`{"error_code":-40413,"result":{"data":{"encrypt_type":` + strings.Repeat("[",
+		"nothing": {replies(""), home.Unreachable},
+		"null":    {replies("null"), home.Unreachable},
+		"a list":  {replies("[]"), home.Unreachable},
+		"deep":    {replies(strings.Repeat(`{"result":`, 20000)), home.Unreachable},
+		"deep types": {replies(`{"error_code":-40413,"result":{"data":{"encrypt_type":` + strings.Repeat("[",
 			9000) + strings.Repeat("]", 9000) + `}}}`), home.Unsupported},
-		"quotes":   {says("hello " + email), home.Unreachable},
-		"too long": {says(`{"error_code":0,"x":"` + strings.Repeat("x", 70<<10) + `"}`), home.Unreachable},
-		"lets in":  {says(`{"error_code":0,"result":{"stok":"abc","start_seq":1}}`), home.Unreachable},
+		"quotes":   {replies("hello " + email), home.Unreachable},
+		"too long": {replies(`{"error_code":0,"x":"` + strings.Repeat("x", 70<<10) + `"}`), home.Unreachable},
+		"lets in":  {replies(`{"error_code":0,"result":{"stok":"abc","start_seq":1}}`), home.Unreachable},
 		"bad nonce": {
-			says(`{"error_code":-40413,"result":{"data":{"nonce":"../../x","device_confirm":"00"}}}`),
+			replies(`{"error_code":-40413,"result":{"data":{"nonce":"../../x","device_confirm":"00"}}}`),
 			home.Unreachable,
 		},
-		"long nonce": {says(`{"error_code":-40413,"result":{"data":{"nonce":"` + strings.Repeat("A",
+		"long nonce": {replies(`{"error_code":-40413,"result":{"data":{"nonce":"` + strings.Repeat("A",
 			1000) + `","device_confirm":"00"}}}`), home.Unreachable},
 		"no proof": {
-			says(`{"error_code":-40413,"result":{"data":{"nonce":"1011121314151617","device_confirm":""}}}`),
+			replies(`{"error_code":-40413,"result":{"data":{"nonce":"1011121314151617","device_confirm":""}}}`),
 			home.Mismatch,
 		},
 		"403": {
@@ -82,9 +82,9 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 			http.Redirect(w, r, "https://127.0.0.1:1/", http.StatusTemporaryRedirect)
 		}, home.Unreachable},
 		"hangs up":    {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, home.Unreachable},
-		"locked":      {says(fmt.Sprintf(blocked, "60")), home.LockedOut},
-		"for ever":    {says(fmt.Sprintf(blocked, "9223372036854775807")), home.LockedOut},
-		"in the past": {says(fmt.Sprintf(blocked, "-5")), home.LockedOut},
+		"locked":      {replies(fmt.Sprintf(blocked, "60")), home.LockedOut},
+		"for ever":    {replies(fmt.Sprintf(blocked, "9223372036854775807")), home.LockedOut},
+		"in the past": {replies(fmt.Sprintf(blocked, "-5")), home.LockedOut},
 		"long headers": {
 			func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 64<<10)) },
 			home.Unreachable,
@@ -112,7 +112,7 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 			<-r.Context().Done()
 			panic(http.ErrAbortHandler)
 		}, home.Unreachable},
-		"no count": {says(`{"error_code":-40401}`), home.Unsupported},
+		"no count": {replies(`{"error_code":-40401}`), home.Unsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
@@ -132,9 +132,9 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 			if err == nil {
 				t.Error("rekeyed")
 			}
-			if said := fmt.Sprint(f, err); strings.Contains(said, "hello") || strings.Contains(said, email) ||
-				strings.Contains(said, "stok") {
-				t.Errorf("it quotes: %s", said)
+			if text := fmt.Sprint(f, err); strings.Contains(text, "hello") || strings.Contains(text, email) ||
+				strings.Contains(text, "stok") {
+				t.Errorf("it quotes: %s", text)
 			}
 			if b.calls != 0 {
 				t.Errorf("%d sign-ins", b.calls)
@@ -177,7 +177,7 @@ func TestNoCameraIsTalkedDown(t *testing.T) {
 	}
 	for _, a := range asked {
 		if strings.Contains(a, "hashed") {
-			t.Error("it was told a password's hash")
+			t.Error("it received a password's hash")
 		}
 	}
 }

@@ -54,8 +54,8 @@ func TestThePasswordIsNotSentUnderTheVendorsKeyAlone(t *testing.T) {
 	if !errors.Is(err, home.ErrRefused) || !strings.Contains(home.HintOf(err), "in its own app") {
 		t.Errorf("got %v, hint %q", err, home.HintOf(err))
 	}
-	if slices.Contains(s.Told(), "changeAdminPassword") || !s.Holds(email, oldPair.Password) {
-		t.Errorf("it was sent %q", s.Told())
+	if slices.Contains(s.Commands(), "changeAdminPassword") || !s.Holds(email, oldPair.Password) {
+		t.Errorf("it was sent %q", s.Commands())
 	}
 }
 

@@ -54,7 +54,7 @@ const (
 	me    = `"device_info":{"basic_info":{"mac":"1C-61-B4-01-02-03","device_model":"C200","device_alias":"Door"}}`
 )
 
-func TestWhatACameraSaysInASessionIsNotTrustedEither(t *testing.T) {
+func TestAnswersOfACameraInASessionAreNotTrustedEither(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer func(w io.Writer, seal func(string) string)
 		state  home.State
@@ -110,7 +110,7 @@ func TestWhatACameraSaysInASessionIsNotTrustedEither(t *testing.T) {
 				t.Errorf("found %s, %s (%s)", f.Match, f.Verdict.State, f.Verdict.Detail)
 			}
 			if c.state == home.Stale && (f.Device.Model != "C200" || f.Device.Name != "Door" || f.Device.Kind != home.Camera) {
-				t.Errorf("told of %+v", f.Device)
+				t.Errorf("named %+v", f.Device)
 			}
 			if err := d.Rekey(t.Context(), dev, move); err == nil {
 				t.Error("rekeyed")

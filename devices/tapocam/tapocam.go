@@ -3,7 +3,7 @@
 //
 // A camera proves what it holds before this side proves anything: one answer is compared with every password of the
 // vault, hashed in both ways, without a sign-in. Only where one matches does the driver sign in, to identify the
-// camera: cameras reveal that to nobody else, and a password proves an account, not a device. That sign-in counts, too,
+// camera: cameras reveal that to no other host, and a password proves an account, not a device. That sign-in counts, too,
 // until the camera has accepted it: a camera that proves a password and then refuses it is not locked by this program.
 //
 // Older firmware knows only a sign-in with a hash of the password. There each attempt costs a sign-in, and sends

@@ -103,7 +103,7 @@ func TestWhichCredentialIsTried(t *testing.T) {
 			home.SignIns{Left: left(tpap.Floor), LastRefused: hour(100)}, false, "", home.ErrBudget,
 		},
 		"above the floor": {home.SignIns{Left: left(tpap.Floor + 1), LastRefused: now}, false, "new", nil},
-		"at the floor, said to be set up anew": {
+		"at the floor, reset by its owner": {
 			home.SignIns{Left: left(tpap.Floor), LastRefused: hour(23)}, true, "", home.ErrBudget,
 		},
 		"at the floor, set up anew a day ago": {home.SignIns{Left: left(0), LastRefused: hour(100)}, true, "new", nil},

@@ -40,7 +40,7 @@ type conn struct {
 
 func (d *Driver) connect(dev home.Device) *conn {
 	o := post.Options{TLS: usesTLS(dev), Suites: post.CameraSuites(), Timeout: d.o.Timeout}
-	return &conn{d: d, dev: dev, http: post.New(dev.Addr, o), camera: dev.Kind == home.Camera || said(dev).cameras()}
+	return &conn{d: d, dev: dev, http: post.New(dev.Addr, o), camera: dev.Kind == home.Camera || announced(dev).cameras()}
 }
 
 func (c *conn) close() { c.http.Close() }
@@ -53,7 +53,7 @@ type statement struct {
 	} `json:"tpap"`
 }
 
-func said(dev home.Device) (s statement) {
+func announced(dev home.Device) (s statement) {
 	if json.Unmarshal([]byte(dev.Extra), &s) != nil {
 		return statement{}
 	}
@@ -69,7 +69,7 @@ func (s statement) cameras() bool {
 // usesTLS reports whether the device stated TLS when it was found; without a statement, its port
 // decides.
 func usesTLS(dev home.Device) bool {
-	if tls := said(dev).TPAP.TLS; tls != nil {
+	if tls := announced(dev).TPAP.TLS; tls != nil {
 		return *tls != 0
 	}
 	switch dev.Addr.Port() {

@@ -42,7 +42,7 @@ func CredentialOf(extra string, camera bool, username, password string) (string,
 	return c.Reveal(), err
 }
 
-// Chosen returns the password that would be tried, of a plug that stores what kept says, or something else since.
+// Chosen returns the password that would be tried, of a plug that stores what kept names, or something else since.
 func Chosen(kept home.SignIns, anew bool, passwords []string, now time.Time) (string, error) {
 	var keys []keyring.Key
 	for _, p := range passwords {

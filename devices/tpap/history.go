@@ -117,7 +117,7 @@ func (h history) refused(credential home.Secret) (time.Time, bool) {
 }
 
 // accepted returns the history after the device accepted a credential. That a success resets the counter is a guess:
-// what was left is unknown then, and the next refusal says it.
+// what was left is unknown then, and the next refusal states it.
 func (h history) accepted(c candidate) history {
 	h.Accepted, h.Left = c.credential, nil
 	h.Refused = without(h.Refused, c)

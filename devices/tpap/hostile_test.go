@@ -25,8 +25,8 @@ import (
 
 // stranger is a plug that knows the old password and can answer each step as it likes.
 type stranger struct {
-	change map[string]func(map[string]any)           // of the honest result of a step
-	say    map[string]func(http.ResponseWriter) bool // in the place of an answer; false to answer all the same
+	change  map[string]func(map[string]any)           // of the honest result of a step
+	replace map[string]func(http.ResponseWriter) bool // in the place of an answer; false to answer all the same
 
 	keys   spake2.Keys
 	begun  *spake2.Responder
@@ -58,7 +58,7 @@ func (s *stranger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		step = q.Params.Step
 	}
 	s.steps = append(s.steps, step)
-	if say := s.say[step]; say != nil && say(w) {
+	if reply := s.replace[step]; reply != nil && reply(w) {
 		return
 	}
 	result := map[string]any{}
@@ -143,7 +143,7 @@ func set(key string, value any) func(map[string]any) {
 	return func(m map[string]any) { m[key] = value }
 }
 
-func says(text string) func(http.ResponseWriter) bool {
+func replies(text string) func(http.ResponseWriter) bool {
 	return func(w http.ResponseWriter) bool { _, _ = io.WriteString(w, text); return true }
 }
 
@@ -233,13 +233,13 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 		}
 	}
 	answers := map[string]func(http.ResponseWriter) bool{
-		"nothing": says(""), "null": says("null"), "list": says("[]"), "half": says(`{"error_code":0,"res`),
-		"deep":        says(strings.Repeat(`{"result":`, 20000)),
-		"deep within": says(`{"error_code":0,"result":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`),
-		"a code":      says(`{"error_code":-1}`), "no code": says(`{"result":{}}`),
-		"a text as code": says(`{"error_code":"0"}`),
-		"quotes":         says("hello " + email), "binary": says(strings.Repeat("\x00\xff{", 100)),
-		"too long": says(`{"error_code":0}` + strings.Repeat(" ", 70<<10)), "endless": endless,
+		"nothing": replies(""), "null": replies("null"), "list": replies("[]"), "half": replies(`{"error_code":0,"res`),
+		"deep":        replies(strings.Repeat(`{"result":`, 20000)),
+		"deep within": replies(`{"error_code":0,"result":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`),
+		"a code":      replies(`{"error_code":-1}`), "no code": replies(`{"result":{}}`),
+		"a text as code": replies(`{"error_code":"0"}`),
+		"quotes":         replies("hello " + email), "binary": replies(strings.Repeat("\x00\xff{", 100)),
+		"too long": replies(`{"error_code":0}` + strings.Repeat(" ", 70<<10)), "endless": endless,
 		"403":      func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusForbidden); return true },
 		"hangs up": func(http.ResponseWriter) bool { panic(http.ErrAbortHandler) },
 		"redirects": func(w http.ResponseWriter) bool {
@@ -258,10 +258,10 @@ func TestHostileAnswersAreNoAnswers(t *testing.T) {
 		},
 	}
 	for _, step := range []string{asked, registered, proved, commanded} {
-		for name, say := range answers {
+		for name, reply := range answers {
 			t.Run(step+" "+name, func(t *testing.T) {
 				t.Parallel()
-				s := &stranger{say: map[string]func(http.ResponseWriter) bool{step: say}}
+				s := &stranger{replace: map[string]func(http.ResponseWriter) bool{step: reply}}
 				f, err := patientOf(t, 400*time.Millisecond).Probe(t.Context(), s.meet(t), old())
 				expect(t, f, err, home.Unknown, home.Unreachable, 0)
 				if text := fmt.Sprint(f); strings.Contains(text, "hello") {
@@ -283,7 +283,7 @@ func TestAFalseDeviceGetsOneGuess(t *testing.T) {
 		"suspended":         `{"error_code":-40408}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &stranger{say: map[string]func(http.ResponseWriter) bool{proved: says(answer)}}
+			s := &stranger{replace: map[string]func(http.ResponseWriter) bool{proved: replies(answer)}}
 			dev, d := s.meet(t), patientOf(t, 0)
 			locked := strings.Contains(answer, "-4040") && !strings.Contains(answer, "-40401")
 			for range 3 {
@@ -306,8 +306,8 @@ func TestAFalseDeviceGetsOneGuess(t *testing.T) {
 
 // One report has the code for a wrong password at the begin of a sign-in: its counter is heeded there, too.
 func TestARefusalOfTheUserNameIsNamed(t *testing.T) {
-	s := &stranger{say: map[string]func(http.ResponseWriter) bool{
-		registered: says(`{"error_code":-2203,"error_info":{"remainAttempts":4}}`),
+	s := &stranger{replace: map[string]func(http.ResponseWriter) bool{
+		registered: replies(`{"error_code":-2203,"error_info":{"remainAttempts":4}}`),
 	}}
 	dev, d := s.meet(t), patientOf(t, 0)
 	f, err := d.Probe(t.Context(), dev, old())
@@ -322,7 +322,7 @@ func TestARefusalOfTheUserNameIsNamed(t *testing.T) {
 
 // A session that the device ended is not begun again: each sign-in could be a wrong one.
 func TestARefusedCommandIsNotRepeated(t *testing.T) {
-	s := &stranger{say: map[string]func(http.ResponseWriter) bool{commanded: says(`{"error_code":-2203}`)}}
+	s := &stranger{replace: map[string]func(http.ResponseWriter) bool{commanded: replies(`{"error_code":-2203}`)}}
 	f, err := patientOf(t, 0).Probe(t.Context(), s.meet(t), old())
 	expect(t, f, err, home.Unknown, home.Unreachable, 0)
 	if got := s.times(proved); got != 1 {

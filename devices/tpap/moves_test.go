@@ -101,7 +101,7 @@ func TestFirmwareIsUnderstoodOrNamed(t *testing.T) {
 }
 
 // The order of an owner has the commands tried that no real device is known to take; the simulated ones do, as those
-// of the older protocols. One that did not take the new password is not said to hold it.
+// of the older protocols. One that did not take the new password is not shown as holding it.
 func TestAnOrderedMoveIsProvedByASignIn(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return

@@ -35,12 +35,12 @@ func iobrokerAsk(t *testing.T, dir string, d *sim.Device, password, request stri
 		d.Addr().Addr().String(), strconv.Itoa(int(d.Addr().Port())), tls, email, password, mac, request)
 	cmd.Dir = dir
 	raw, err := cmd.Output()
-	var said iobroker
+	var reply iobroker
 	line := raw[bytes.LastIndexByte(bytes.TrimSpace(raw), '\n')+1:]
-	if err != nil || json.Unmarshal(line, &said) != nil {
-		t.Fatalf("it says %q, %v", raw, err)
+	if err != nil || json.Unmarshal(line, &reply) != nil {
+		t.Fatalf("it printed %q, %v", raw, err)
 	}
-	return said
+	return reply
 }
 
 // A client that others wrote signs in to the simulated devices with what they hold, and with nothing else. So the
@@ -72,9 +72,9 @@ func TestAClientThatOthersWroteSignsIn(t *testing.T) {
 		c.spec.Protocol = home.TPAP
 		d := play(t, c.spec)[0]
 		mac := strings.ToUpper(strings.TrimPrefix(string(d.ID()), "mac-"))
-		said := iobrokerAsk(t, dir, d, c.password, c.request)
-		if answer := strings.ReplaceAll(string(said.Answer), "-", ""); said.Error != "" || !strings.Contains(answer, mac) {
-			t.Errorf("%s: %+v, answered %s", c.spec.Kind, said, said.Answer)
+		reply := iobrokerAsk(t, dir, d, c.password, c.request)
+		if answer := strings.ReplaceAll(string(reply.Answer), "-", ""); reply.Error != "" || !strings.Contains(answer, mac) {
+			t.Errorf("%s: %+v, answered %s", c.spec.Kind, reply, reply.Answer)
 		}
 		if wrong, _ := d.SignIns(); wrong != c.wrong {
 			t.Errorf("%s: the right password cost %d attempts", c.spec.Kind, wrong)
@@ -82,17 +82,17 @@ func TestAClientThatOthersWroteSignsIn(t *testing.T) {
 		if c.spec.Username == "" {
 			continue
 		}
-		if said := iobrokerAsk(t, dir, d, "new-password", c.request); !strings.Contains(said.Error, "pake_share failed") {
-			t.Errorf("%s: a wrong password: %+v", c.spec.Kind, said)
+		if reply := iobrokerAsk(t, dir, d, "new-password", c.request); !strings.Contains(reply.Error, "pake_share failed") {
+			t.Errorf("%s: a wrong password: %+v", c.spec.Kind, reply)
 		}
 		if wrong, _ := d.SignIns(); wrong != c.wrongAttempt {
 			t.Errorf("%s: a right and a wrong password cost %d attempts", c.spec.Kind, wrong)
 		}
 		err := patient{driver(t, newDisk())}.Rekey(t.Context(), seen(d), order)
-		if said := iobrokerAsk(t, dir, d, "new-password", c.request); err != nil || said.Error != "" {
-			t.Errorf("%s: after a move (%v): %+v", c.spec.Kind, err, said)
+		if reply := iobrokerAsk(t, dir, d, "new-password", c.request); err != nil || reply.Error != "" {
+			t.Errorf("%s: after a move (%v): %+v", c.spec.Kind, err, reply)
 		}
-		if said := iobrokerAsk(t, dir, d, "old-password", c.request); said.Error == "" {
+		if reply := iobrokerAsk(t, dir, d, "old-password", c.request); reply.Error == "" {
 			t.Errorf("%s: after a move: the old password opens it", c.spec.Kind)
 		}
 	}

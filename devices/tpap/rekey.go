@@ -49,7 +49,7 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 		return err
 	}
 	if about.unprovisioned() {
-		return fmt.Errorf("%w: it belongs to nobody, and only its app can set it up", home.ErrRefused)
+		return fmt.Errorf("%w: it has no owner, and only its app can set it up", home.ErrRefused)
 	}
 	s, err := conn.signIn(ctx, about, conn.keysOfMove(m))
 	if err != nil {

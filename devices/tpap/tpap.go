@@ -80,7 +80,7 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 		return finding(ctx, f, err)
 	case about.unprovisioned():
 		f.Match, f.Device = home.Unbound, about.plate.Describe(dev)
-		f.Verdict = home.Verdict{State: home.Blank, Detail: "it offers the sign-in of a device that belongs to nobody"}
+		f.Verdict = home.Verdict{State: home.Blank, Detail: "it offers the sign-in of a device without an owner"}
 		return f, nil
 	case !c.Terms.Bound:
 		f.Device = about.plate.Describe(dev)

@@ -59,7 +59,7 @@ func driver(t *testing.T, on *disk) *tpap.Driver {
 	return d
 }
 
-// seen returns the device as discovery reports it, without what it said beside.
+// seen returns the device as discovery reports it, without its further statements.
 func seen(d *sim.Device) home.Device {
 	return home.Device{
 		ID: d.ID(), Kind: d.Kind(), Protocol: home.TPAP, Addr: d.Addr(),
@@ -155,7 +155,7 @@ func TestDriverKeepsThePromisesOfOneThatMovesByOrder(t *testing.T) {
 	}
 }
 
-// device is one simulated device that holds the old password, unless change says otherwise.
+// device is one simulated device that holds the old password, unless change replaces it.
 func device(t *testing.T, kind home.Kind, defects ...sim.Defect) *sim.Device {
 	t.Helper()
 	s := sim.Spec{Kind: kind, Protocol: home.TPAP, Username: email, Password: oldPair.Password, Defects: defects}

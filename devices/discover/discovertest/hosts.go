@@ -106,8 +106,8 @@ time.sleep(3600)
 
 func start(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func start(t testing.TB, cmd *exec.Cmd) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", cmd.Path, said.String())
+			t.Logf("%s printed:\n%s", cmd.Path, output.String())
 		}
 	})
 }

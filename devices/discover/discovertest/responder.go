@@ -115,14 +115,14 @@ func (r *Responder) Announce() {
 	}
 }
 
-// Say multicasts a packet as it is.
-func (r *Responder) Say(packet []byte) {
+// Multicast sends a packet as it is.
+func (r *Responder) Multicast(packet []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, _ = r.conn.WriteTo(packet, nil, group)
 }
 
-// Leave says goodbye (TTL 0) for the first n services and answers for them no longer.
+// Leave sends goodbyes (TTL 0) for the first n services and answers for them no longer.
 func (r *Responder) Leave(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

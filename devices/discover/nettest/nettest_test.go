@@ -48,7 +48,7 @@ func TestLinkCarriesMulticastToItself(t *testing.T) {
 	}
 	b := make([]byte, 10)
 	if n, err := in.Read(b); err != nil || string(b[:n]) != "hello" {
-		t.Errorf("heard %q, %v", b[:n], err)
+		t.Errorf("received %q, %v", b[:n], err)
 	}
 }
 
