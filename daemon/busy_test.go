@@ -19,7 +19,7 @@ func (d *slow) Relay(_ context.Context, dev home.Device, _ home.Candidates, requ
 }
 
 // Callers of one device are served in the order in which they came, one at a time; who waits too long gives up, and
-// holds nobody up.
+// delays no other.
 func TestCallersOfABusyDeviceTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-func TestWhatADeviceSaidOfItsOwnerDecidesWhereNothingElseDoes(t *testing.T) {
+func TestTheStatedOwnerDecidesWhereNothingElseDoes(t *testing.T) {
 	for _, c := range []struct {
 		owner string
 		match home.Match

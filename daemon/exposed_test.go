@@ -61,7 +61,7 @@ func TestDevicesWaitForTheirOwnerAfterAPasswordWasExposed(t *testing.T) {
 			}
 			h.holds("after an answer for one", map[home.DeviceID]home.Epoch{front: 2, back: 1})
 
-			h.begin(3) // forgotten, and known to nobody else
+			h.begin(3) // forgotten, and not exposed
 			time.Sleep(time.Minute)
 			h.holds("after the next change", map[home.DeviceID]home.Epoch{front: 3, back: 1})
 

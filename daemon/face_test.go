@@ -85,7 +85,7 @@ func TestOnlyTheOwnersSocketShowsTheEmailAddress(t *testing.T) {
 		var s daemon.Status
 		must(t, json.Unmarshal(get(f.Private(), "GET", "http://localhost/v1/status", "").Body.Bytes(), &s))
 		if s.Account != "Anna@example.org" {
-			t.Errorf("the owner's socket says %q", s.Account)
+			t.Errorf("the owner's socket shows %q", s.Account)
 		}
 	})
 }

@@ -81,7 +81,7 @@ func (h *house) drive(drivers map[home.Protocol]daemon.Driver) {
 	must(h.t, err)
 }
 
-// begin begins an epoch as the link does: on disk first, then the engine is told.
+// begin begins an epoch as the link does: on disk first, then the engine is informed.
 func (h *house) begin(e home.Epoch) {
 	h.t.Helper()
 	c := home.Credential{

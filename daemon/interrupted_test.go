@@ -79,7 +79,7 @@ func TestARestartGoesOnFromTheIntent(t *testing.T) {
 }
 
 // eager is a ledger with a link that is faster than the engine: while the engine still waits for the answer of a
-// method, what follows from it is already signed in, recorded, and told.
+// method, what follows from it is already signed in, recorded, and reported.
 type eager struct {
 	*localstore.Store
 	engine atomic.Pointer[daemon.Rekeyer]

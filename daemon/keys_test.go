@@ -102,13 +102,13 @@ func TestAStrongerKeySeenDuringAMoveStartsNoSecondJob(t *testing.T) {
 	})
 }
 
-func TestADeviceThatCannotBeMovedSaysWhyAndWhatToDo(t *testing.T) {
+func TestADeviceThatCannotBeMovedHasAReasonAndAHint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}}
 		d.refuse = &home.Error{
 			Op:   "rekey",
-			Err:  errors.New("this hub was never told the new password"),
+			Err:  errors.New("this hub never received the new password"),
 			Hint: "sign in with: rekeyd login EMAIL",
 		}
 		h.with(d)
@@ -118,7 +118,7 @@ func TestADeviceThatCannotBeMovedSaysWhyAndWhatToDo(t *testing.T) {
 			h.bind("mac-50c7bf000001")
 			time.Sleep(30 * time.Second)
 			if r := h.row("mac-50c7bf000001"); r.Hint != "sign in with: rekeyd login EMAIL" ||
-				!strings.Contains(r.Detail, "never told the new password") {
+				!strings.Contains(r.Detail, "never received the new password") {
 				t.Errorf("hint %q, detail %q", r.Hint, r.Detail)
 			}
 		})
@@ -160,8 +160,8 @@ func TestAStrongerKeySeenDuringARestartAddsNoRow(t *testing.T) {
 }
 
 // A device that was bound under two IDs, before both of its keys were seen together, is kept current under one of
-// them. The other row says so.
-func TestADeviceThatIsBoundTwiceIsMovedOnceAndItsOwnerIsTold(t *testing.T) {
+// them. The other row states that.
+func TestADeviceThatIsBoundTwiceIsMovedOnceAndReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}, refuse: home.ErrRefused}

@@ -28,10 +28,10 @@ type played struct {
 	match   home.Match
 	holds   home.Epoch
 	off     bool
-	refuses bool  // says no, and means it
-	lies    bool  // says ok, and changes nothing
+	refuses bool  // refuses, and stays as it was
+	lies    bool  // answers ok, and changes nothing
 	answer  error // what Rekey returns in the end, whatever happened
-	dumb    bool  // holds none of the credentials, and does not say whose it is
+	dumb    bool  // holds none of the credentials, and does not state its owner
 	boots   int   // restarts
 	inside  int   // calls at this moment
 	most    int

@@ -14,15 +14,15 @@ import (
 // it proves a password of the account, and was not left out.
 func TestADeviceThatIsSwitchedOnLaterIsBoundByItself(t *testing.T) {
 	for name, c := range map[string]struct {
-		device  played
-		told    bool // of a protocol without proofs
-		leftOut bool
-		off     bool // the order was withdrawn
-		bound   bool
+		device    played
+		proofless bool // of a protocol without proofs
+		leftOut   bool
+		off       bool // the order was withdrawn
+		bound     bool
 	}{
 		"it proves an older password": {device: played{match: home.Ours, holds: 1}, bound: true},
-		"it only claims the account":  {device: played{match: home.Ours, holds: 1}, told: true},
-		"it belongs to nobody":        {device: played{match: home.Unbound}},
+		"it only claims the account":  {device: played{match: home.Ours, holds: 1}, proofless: true},
+		"it has no owner":             {device: played{match: home.Unbound}},
 		"it is another account's":     {device: played{match: home.Foreign}},
 		"its owner unbound it":        {device: played{match: home.Ours, holds: 1}, leftOut: true},
 		"the order was withdrawn":     {device: played{match: home.Ours, holds: 1}, off: true},
@@ -33,7 +33,7 @@ func TestADeviceThatIsSwitchedOnLaterIsBoundByItself(t *testing.T) {
 				h.lan.held[front] = &c.device
 				sight := func() {
 					p := home.KLAP2
-					if c.told {
+					if c.proofless {
 						p = home.IOT
 					}
 					h.lan.sightings <- []home.Sighting{{

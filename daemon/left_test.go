@@ -26,7 +26,7 @@ func TestADeviceThatLeftIsShownSoAndForgottenLater(t *testing.T) {
 			d.sightings <- gone
 			time.Sleep(10 * time.Second)
 			if r := h.row("mac-50c7bf000001"); !r.Left {
-				t.Error("it said goodbye, and is shown as if it were here")
+				t.Error("it sent a goodbye, and is shown as if it were here")
 			}
 			time.Sleep(2 * time.Hour)
 			d.sightings <- sighting("mac:50c7bf000002")

@@ -69,7 +69,7 @@ func TestAddressThatSpeaksTheProtocolWins(t *testing.T) {
 				if c.moved && hs.Devices[0].Addr != plug {
 					t.Errorf("%+v: recorded at %s", c, hs.Devices[0].Addr)
 				}
-				// The extender alone is heard; then the plug is off, and nobody speaks for it.
+				// The extender alone answers; then the plug is off, and no host speaks for it.
 				seen.AlsoAt, seen.At = nil, time.Now()
 				h.lan.sightings <- []home.Sighting{seen}
 				time.Sleep(time.Second)

@@ -96,7 +96,7 @@ func TestUnboundDeviceIsNeverTouchedWithoutItsOwner(t *testing.T) {
 			time.Sleep(24 * time.Hour)
 		})
 		if h.lan.held[front].moves > 0 {
-			t.Error("a device that nobody bound was given the password")
+			t.Error("an unbound device was given the password")
 		}
 	})
 }
@@ -136,7 +136,7 @@ func TestDeviceThatWasOffIsRekeyedWhenSeen(t *testing.T) {
 	})
 }
 
-func TestWhatADeviceSaysIsNoProof(t *testing.T) {
+func TestAnAnswerOfADeviceIsNoProof(t *testing.T) {
 	for name, c := range map[string]struct {
 		p    played
 		want home.State

@@ -91,7 +91,7 @@ func TestADeviceIsLookedAtADayAfterItWasMoved(t *testing.T) {
 
 const allowFront = "allow it with: rekeyd bind --allow-cleartext-bind mac-000000000001"
 
-func TestAProbeTellsWhatWouldBeDoneAndChangesNothing(t *testing.T) {
+func TestAProbePlansTheMoveAndChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
@@ -109,7 +109,7 @@ func TestAProbeTellsWhatWouldBeDoneAndChangesNothing(t *testing.T) {
 			time.Sleep(time.Hour)
 			before := h.lan.now(front).moves
 			if before != 0 {
-				t.Errorf("told a password in the clear %d times without its owner's word", before)
+				t.Errorf("sent a password in the clear %d times without consent", before)
 			}
 			if r := h.row(front); r.Verdict != home.Stale || r.Hint != allowFront {
 				t.Errorf("shown as %s with the hint %q", r.Verdict, r.Hint)

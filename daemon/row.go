@@ -113,7 +113,7 @@ func (s sight) showAs(v home.Verdict) Row {
 func (s sight) hint(row Row, v home.Verdict, name string) string {
 	switch {
 	case s.account.ID == "" && (v.State == home.Mismatch || v.State == home.Unsupported && s.spoken):
-		return "sign in, so that its password can be told: rekeyd login EMAIL"
+		return "sign in, so that its password can be recognised: rekeyd login EMAIL"
 	case v.State == home.Unsupported && s.needsConsent(v):
 		return allowIt(home.InCommand(name))
 	case !s.bound && row.Match == home.Ours && (v.State == home.Current || v.HoldsOlder()):

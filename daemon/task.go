@@ -65,7 +65,7 @@ func (t task) probe(ctx context.Context) (home.Finding, error) {
 	}
 	f.Match = t.device.Claims(c.Account.Email)
 	if f.Match == home.Foreign && f.Verdict.State == home.Mismatch {
-		f.Verdict = home.Verdict{State: home.ForeignHeld, Detail: "so it said when it was found"}
+		f.Verdict = home.Verdict{State: home.ForeignHeld, Detail: "it stated so when it was found"}
 	}
 	return f, nil
 }

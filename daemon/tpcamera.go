@@ -9,7 +9,7 @@ import (
 
 // tpCameraOnly reports whether a device is a camera of the NC class, which works with the tpCamera app only
 // (cloudlink/account/FACTS.md, section 1). The protocol of such a camera is not known: where it is seen, its model
-// is all that tells it.
+// is the only sign of it.
 func tpCameraOnly(model string) bool {
 	rest, nc := strings.CutPrefix(strings.ToUpper(model), "NC")
 	return nc && rest != "" && rest[0] >= '0' && rest[0] <= '9'

@@ -76,7 +76,7 @@ func TestUnbindLeavesNothingButTheErrand(t *testing.T) {
 	}
 	equal(t, "errands", errands(t, s), []string{"ack  2", "bind " + string(back) + " 0", "unbind " + string(front) + " 0"})
 	must(t, s.Check())
-	bind(t, s, front) // and back: what was not yet told is not told
+	bind(t, s, front) // and back: an errand that was not sent yet is not sent
 	if slices.Contains(errands(t, s), "unbind "+string(front)+" 0") {
 		t.Fatal(errands(t, s))
 	}
@@ -136,7 +136,7 @@ func TestWhatIsSeenAgainIsNotWritten(t *testing.T) {
 	}
 	v := home.Verdict{State: home.Mismatch, Detail: strings.Repeat("é", 1<<16)}
 	if b := observe(t, s, front, v); len(b.Verdict.Detail) > 1000 {
-		t.Fatalf("%d bytes of what a device said are kept", len(b.Verdict.Detail))
+		t.Fatalf("%d bytes of a device's words are kept", len(b.Verdict.Detail))
 	}
 }
 

@@ -76,7 +76,7 @@ func TestSignInsAreCountedOnDisk(t *testing.T) {
 	})
 }
 
-// Whoever looks at the device is told when the next sign-in may be sent.
+// A view of the device shows when the next sign-in may be sent.
 func TestUsedUpSignInsSayUntilWhen(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

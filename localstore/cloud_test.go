@@ -37,7 +37,7 @@ func TestAnAccountAtTheVendorsCloudCountsItsPasswords(t *testing.T) {
 		t.Errorf("what the device proves is all that can be seen: %+v, %v", b, err)
 	}
 	if es, _ := s.Errands(10); len(es) != 0 {
-		t.Errorf("nobody is told of %v", es)
+		t.Errorf("not recorded: %v", es)
 	}
 	if err := s.BindLater(a.ID, true); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ const writers = 6
 
 func writer(i int) home.DeviceID { return home.DeviceID(fmt.Sprintf("mac-%012x", i)) }
 
-// write begins epochs and moves devices, and says a line of each change that is on disk.
+// write begins epochs and moves devices, and prints a line for each change that is on disk.
 func write(dir string) int {
 	s, err := localstore.Open(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -36,12 +36,12 @@ func write(dir string) int {
 		return 1
 	}
 	var mu sync.Mutex // guards standard output: a line is whole or not there
-	say := func(format string, args ...any) {
+	report := func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Printf(format+"\n", args...)
 	}
-	say("ready")
+	report("ready")
 	go func() {
 		for {
 			a, err := s.Account()
@@ -49,10 +49,10 @@ func write(dir string) int {
 				_, err = s.BeginEpoch(acct, credential(a.Epoch+1), fmt.Append(nil, a.Epoch+1), nil)
 			}
 			if err != nil {
-				say("error %v", err)
+				report("error %v", err)
 				return
 			}
-			say("epoch %d", a.Epoch+1)
+			report("epoch %d", a.Epoch+1)
 			time.Sleep(2 * time.Millisecond)
 		}
 	}()
@@ -72,14 +72,14 @@ func write(dir string) int {
 					continue
 				}
 				if err == nil {
-					say("intent %d %d", i, a.Epoch)
+					report("intent %d %d", i, a.Epoch)
 					var b home.Binding
 					if b, err = s.Observe(writer(i), at(home.Current, a.Epoch), 0, time.Now()); err == nil {
-						say("held %d %d", i, b.DeviceEpoch)
+						report("held %d %d", i, b.DeviceEpoch)
 					}
 				}
 				if err != nil {
-					say("error %v", err)
+					report("error %v", err)
 					return
 				}
 			}
@@ -89,7 +89,7 @@ func write(dir string) int {
 	return 0
 }
 
-func TestWhatWasSaidToBeOnDiskSurvivesAKill(t *testing.T) {
+func TestConfirmedChangesSurviveAKill(t *testing.T) {
 	dir := t.TempDir()
 	ids := make([]home.DeviceID, writers)
 	for i := range ids {
@@ -100,16 +100,16 @@ func TestWhatWasSaidToBeOnDiskSurvivesAKill(t *testing.T) {
 	if testing.Short() {
 		kills = 3
 	}
-	said := 0
+	confirmed := 0
 	for range kills {
-		said += killOnce(t, dir)
+		confirmed += killOnce(t, dir)
 	}
-	t.Logf("%d changes, %d kills", said, kills)
+	t.Logf("%d changes, %d kills", confirmed, kills)
 }
 
-// killOnce has a process write, kills it somewhere, and compares what it said with what is there. It returns how much
-// it said.
-func killOnce(t *testing.T, dir string) (said int) {
+// killOnce has a process write, kills it somewhere, and compares its lines with what is there. It returns how
+// many lines it printed.
+func killOnce(t *testing.T, dir string) (confirmed int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), writerEnv+"="+dir)
@@ -141,7 +141,7 @@ func killOnce(t *testing.T, dir string) (said int) {
 			err = errors.New(lines.Text())
 		}
 		must(t, err)
-		if said++; said == last {
+		if confirmed++; confirmed == last {
 			time.AfterFunc(moment, func() { _ = cmd.Process.Kill() })
 		}
 	}
@@ -179,10 +179,10 @@ func killOnce(t *testing.T, dir string) (said int) {
 			t.Fatalf("device %d: %+v: half an observation: %+v, %s", i, b, in, waiting)
 		}
 	}
-	return said
+	return confirmed
 }
 
-// state is all that a store tells, as text.
+// state is all that a store returns, as text.
 func state(t testing.TB, s *localstore.Store) string {
 	t.Helper()
 	a, err := s.Account()

@@ -16,11 +16,11 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
-// TestNoSecretIsSaid: not in the log, nor in an error, nor where a store is printed by mistake.
-func TestNoSecretIsSaid(t *testing.T) {
+// TestNoSecretIsLoggedOrPrinted: not in the log, nor in an error, nor where a store is printed by mistake.
+func TestNoSecretIsLoggedOrPrinted(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
-	var said bytes.Buffer
-	log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))
+	var output bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&output, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))
 	s, err := localstore.Open(localstore.Options{Dir: dir, Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestNoSecretIsSaid(t *testing.T) {
 		if err == nil {
 			t.Fatal("no error")
 		}
-		fmt.Fprintf(&said, "%v %+v %#v %s\n", err, err, err, home.HintOf(err))
+		fmt.Fprintf(&output, "%v %+v %#v %s\n", err, err, err, home.HintOf(err))
 	}
 	works := func(err error) {
 		t.Helper()
@@ -57,19 +57,19 @@ func TestNoSecretIsSaid(t *testing.T) {
 	held, err := s.Credentials("a")
 	works(err)
 	for _, v := range []any{s, keys, held, bound} {
-		fmt.Fprintf(&said, "%v %+v %#v\n", v, v, v)
+		fmt.Fprintf(&output, "%v %+v %#v\n", v, v, v)
 		log.Info("printed by mistake", "what", v)
 	}
 	works(s.Close())
 
-	// Folder and key file open to others are told of when it is opened; what is in the key file is not.
+	// Folder and key file open to others are reported when it is opened; what is in the key file is not.
 	works(os.Chmod(dir, 0o755))
 	works(os.Chmod(filepath.Join(dir, "vault.key"), 0o644))
 	s, err = localstore.Open(localstore.Options{Dir: dir, Log: log})
 	works(err)
 	works(s.Close())
-	if n := strings.Count(said.String(), "open to other users"); n != 2 {
-		t.Errorf("%d warnings, want 2:\n%s", n, said.String())
+	if n := strings.Count(output.String(), "open to other users"); n != 2 {
+		t.Errorf("%d warnings, want 2:\n%s", n, output.String())
 	}
 	_, err = localstore.Open(localstore.Options{Dir: dir, Log: log, Passphrase: home.NewSecret("CanaryPassphrase")})
 	fails(err)
@@ -87,8 +87,8 @@ func TestNoSecretIsSaid(t *testing.T) {
 			secret, hex.EncodeToString([]byte(secret)),
 			base64.RawStdEncoding.EncodeToString([]byte(secret)), strings.Trim(fmt.Sprint([]byte(secret)), "[]"),
 		} {
-			if strings.Contains(strings.ToLower(said.String()), strings.ToLower(form)) {
-				t.Errorf("secret %d was said as %q", i, form)
+			if strings.Contains(strings.ToLower(output.String()), strings.ToLower(form)) {
+				t.Errorf("secret %d was printed as %q", i, form)
 			}
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// cases say, for each migration, what is in a file of the format before it, and what must be true after it. A
+// cases state, for each migration, what is in a file of the format before it, and what must be true after it. A
 // migration without a case fails the test, and so does a case that is changed after a release: files of that format
 // are out there.
 var cases = []struct {

@@ -75,7 +75,7 @@ func kept[H any, R interface{ home() H }](t *testing.T, toDisk func(H) R, but ..
 func TestRecordsKeepEveryField(t *testing.T) {
 	kept(t, accountToDisk)
 	kept(t, bindingToDisk)
-	// In memory only: the words of a device that no part of the program reads, and addresses that are heard now or not
+	// In memory only: the words of a device that no part of the program reads, and addresses that are reachable now or not
 	// at all.
 	kept(t, deviceToDisk, "Extra", "AlsoAt")
 	kept(t, intentToDisk)

@@ -227,7 +227,7 @@ func TestHubBelongsToOneAccount(t *testing.T) {
 	wants(t, err, home.ErrNoAccount)
 	wants(t, s.Bind(acct, []home.Device{device(front)}), home.ErrNoAccount)
 	a := account(1)
-	a.Epoch = 7 // nothing is in the vault yet, whatever the caller says
+	a.Epoch = 7 // nothing is in the vault yet, whatever the caller passes
 	must(t, s.Enrol(a, credential(1)))
 	got, err := s.Account()
 	must(t, err)

@@ -65,7 +65,7 @@ func TestCredentialsAreKeptWhileADeviceNeedsThem(t *testing.T) {
 		}
 	}
 	observe(t, s, front, at(home.Stale, 2))
-	forget(1, "[6 5 4 3 2 1]") // nobody knows what back holds
+	forget(1, "[6 5 4 3 2 1]") // what back holds is unknown
 	observe(t, s, back, at(home.Stale, 5))
 	_, err := s.Intend(back, 4, 6, noon)
 	must(t, err)

@@ -45,7 +45,7 @@ func TestWhoMayReceiveAPassword(t *testing.T) {
 	}
 }
 
-func TestWhatAnOwnerIsToldOfARefusal(t *testing.T) {
+func TestARefusalNamesTheConsentThatIsMissing(t *testing.T) {
 	bound := home.Terms{Bound: true}
 	for _, c := range []struct {
 		terms home.Terms

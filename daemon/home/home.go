@@ -107,7 +107,7 @@ type Finding struct {
 	Verdict Verdict
 	Device  Device    // the identity that the device gave: ID and Keys, and Name, Model, Kind where it gives them
 	Other   bool      // another device than the one that was meant answers at its address
-	Rank    ProofRank // set by a driver whose device proves less than its protocol's row says; zero for the row's rank
+	Rank    ProofRank // set by a driver whose device proves less than its protocol's row states; zero for the row's rank
 }
 
 // ProofRank returns the rank of the conversation that led to f. Where Verdict is evidence (current, stale,

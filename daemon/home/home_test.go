@@ -64,7 +64,7 @@ func TestAnIntentListsAllThatADeviceMayHold(t *testing.T) {
 		err            error
 	}{
 		{4, 5, 6, []home.Epoch{4, 5, 6}, nil},
-		{0, 5, 6, []home.Epoch{5, 6}, nil}, // nobody knows what it holds
+		{0, 5, 6, []home.Epoch{5, 6}, nil}, // it is unknown which one it holds
 		{4, 5, 5, []home.Epoch{4, 5}, nil}, // the same again
 		{5, 5, 5, []home.Epoch{5}, nil},
 		{9, 5, 7, []home.Epoch{5, 7, 9}, nil}, // it holds what a later intent gave it
@@ -158,14 +158,14 @@ func TestAVerdictIsReadAgainstTheNewestEpoch(t *testing.T) {
 		{home.Stale, 6, 5, home.Stale},
 		{home.Stale, last, last, home.Current},
 		{home.Stale, 0, 5, home.Stale},
-		{home.Stale, 0, 0, home.Stale}, // the protocol cannot tell: never current for that
+		{home.Stale, 0, 0, home.Stale}, // the protocol cannot prove it: never current for that
 		{home.Mismatch, 5, 5, home.Mismatch},
 		{home.Unreachable, 4, 5, home.Unreachable},
 		{home.Pending, 5, 5, home.Pending},
 		{home.Blank, 0, 5, home.Blank},
 	} {
-		v := home.Verdict{State: c.state, Epoch: c.epoch, Detail: "said"}.Against(c.newest)
-		if v.State != c.want || v.Epoch != c.epoch || v.Detail != "said" {
+		v := home.Verdict{State: c.state, Epoch: c.epoch, Detail: "words"}.Against(c.newest)
+		if v.State != c.want || v.Epoch != c.epoch || v.Detail != "words" {
 			t.Errorf("%s of %d against %d: %+v, want %s", c.state, c.epoch, c.newest, v, c.want)
 		}
 		if v.HoldsOlder() != (c.want == home.Stale) {
@@ -181,7 +181,7 @@ func TestVerdictsThatSayTheSame(t *testing.T) {
 		State: home.LockedOut, Epoch: 3, Until: at.In(time.FixedZone("x", 3600)),
 		Detail: "two",
 	}); !v.Same(w) {
-		t.Error("the same moment elsewhere, told otherwise, is not the same")
+		t.Error("the same moment in another zone is not the same")
 	}
 	for _, w := range []home.Verdict{{State: home.Mismatch, Epoch: 3, Until: at}, {
 		State: home.LockedOut, Epoch: 4,
@@ -220,11 +220,11 @@ func constants(t *testing.T, file, typ string) (values []string) {
 	return values
 }
 
-func TestEveryStateThatNeedsAPersonSaysWhatToDo(t *testing.T) {
+func TestEveryStateThatNeedsAPersonHasAHint(t *testing.T) {
 	for _, s := range constants(t, "verdict.go", "State") {
 		hint := home.Verdict{State: home.State(s), Until: time.Now()}.Hint("front-door")
-		nobody := s == string(home.Current) || s == string(home.Stale)
-		if nobody != (hint == "") || strings.Contains(hint, "\n") || strings.HasSuffix(hint, ".") ||
+		unattended := s == string(home.Current) || s == string(home.Stale)
+		if unattended != (hint == "") || strings.Contains(hint, "\n") || strings.HasSuffix(hint, ".") ||
 			strings.Contains(hint, "%!") {
 			t.Errorf("%s: %q", s, hint)
 		}

@@ -58,7 +58,7 @@ func TestADeviceThatGoesBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 		"one that is ahead": {
 			{home.Current, 5, 0, home.Current, 0, 0}, {home.Current, 6, time.Second, home.Stale, 0, 0},
 		},
-		"one whose password nobody knows": {
+		"one whose password is unknown": {
 			{home.Current, 5, 0, home.Current, 0, 0}, {home.Mismatch, 0, time.Second, home.Mismatch, 0, 0},
 		},
 	} {

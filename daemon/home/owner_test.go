@@ -19,7 +19,7 @@ func TestWhatADeviceClaimsOfItsOwner(t *testing.T) {
 		{home.OwnerOf("Kasa@TP-Link.net"), "Kasa@TP-Link.net", home.Ours},
 		{home.OwnerOf("Kasa@TP-Link.net"), "kasa@tp-link.net", home.Ours}, // words begin with a capital, or are in capitals
 		{home.OwnerOf("KASA@TP-LINK.NET"), "Kasa@tp-link.net", home.Ours},
-		{home.OwnerOf("kAsA@tp-link.net"), "kasa@tp-link.net", home.Foreign}, // nobody types that
+		{home.OwnerOf("kAsA@tp-link.net"), "kasa@tp-link.net", home.Foreign}, // no owner types that
 		{home.OwnerOf("Kasa@TP-Link.com"), "kasa@tp-link.net", home.Foreign},
 		{test, "kasa@tp-link.net", home.Foreign},
 		{home.NoOwner, "kasa@tp-link.net", home.Unbound},

@@ -91,7 +91,7 @@ func TestNoLogHoldsASecret(t *testing.T) {
 		var b bytes.Buffer
 		log := slog.New(handler(&b)).With("secret", s).WithGroup("g")
 		log.Info(
-			"said",
+			"words",
 			"secret",
 			s,
 			"pointer",

@@ -12,7 +12,7 @@ func TestAFileIsReplacedAsAWhole(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "key")
 	for _, content := range []string{"first", "second and longer", ""} {
-		// What a crash left of an earlier try is in nobody's way.
+		// What a crash left of an earlier try is in no way of the next.
 		if err := os.WriteFile(path+".new", []byte("half a fi"), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -123,10 +123,10 @@ func TestFileInUseByAnotherProcessIsRefused(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	said := make([]byte, 64)
-	n, _ := out.Read(said)
-	if got := strings.TrimSpace(string(said[:n])); got != "held" {
-		t.Fatalf("other process says %q", got)
+	output := make([]byte, 64)
+	n, _ := out.Read(output)
+	if got := strings.TrimSpace(string(output[:n])); got != "held" {
+		t.Fatalf("other process printed %q", got)
 	}
 	refused(t, path, home.ErrLocked)
 	_ = in.Close()

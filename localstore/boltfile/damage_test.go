@@ -143,7 +143,7 @@ func TestFileCutShortIsRefused(t *testing.T) {
 	t.Parallel()
 	raw, path := sample(t), filepath.Join(memory(t), "b.db")
 	page := os.Getpagesize()
-	// A file may end in pages that are not in use: then nothing is missing. The longest that is refused is told by where
+	// A file may end in pages that are not in use: then nothing is missing. The longest that is refused follows from where
 	// that begins.
 	opened := 0
 	for n := 0; n < len(raw); n += page / 2 {

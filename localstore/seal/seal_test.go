@@ -66,7 +66,7 @@ func TestKeyOfWrongLengthIsRefused(t *testing.T) {
 	}
 }
 
-// load loads a key and tells which by what it seals.
+// load loads a key and identifies it by what it seals.
 func load(t *testing.T, s seal.Source, fresh bool) seal.Key {
 	t.Helper()
 	k, err := s.Load(fresh)
@@ -118,7 +118,7 @@ func TestKeyFileIsMadeOnceForItsOwner(t *testing.T) {
 	if left, _ := os.ReadDir(filepath.Dir(s.File)); len(left) != 1 {
 		t.Error("left over:", left)
 	}
-	refused(t, seal.Source{File: s.File, Passphrase: home.NewSecret("a passphrase nobody needs")}, false)
+	refused(t, seal.Source{File: s.File, Passphrase: home.NewSecret("an unused passphrase")}, false)
 	for _, bad := range []string{
 		"", "{", "{}", `{"key":"AAAA"}`, `{"salt":"AAAA","time":0,"memory":1}`,
 		`{"salt":"AAAA","time":1,"memory":4294967295}`,
