@@ -107,7 +107,7 @@ func TestMessageIsAddedInFourPlaces(t *testing.T) {
 	}
 	for i, p := range messagePlaces {
 		if out, err := withMessage(t, i); err == nil || !strings.Contains(out, p.points) {
-			t.Errorf("without %s: %v, want a test that says %q:\n%s", p.file, err, p.points, out)
+			t.Errorf("without %s: %v, want a test that names %q:\n%s", p.file, err, p.points, out)
 		}
 	}
 }

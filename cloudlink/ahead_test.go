@@ -64,8 +64,8 @@ func TestAPreparedSignInIsSentAfterTheAnswerAndNotAfterARefusal(t *testing.T) {
 	first, b := next[*wire.SignIn](s)
 	prepared("the first")
 	prepared("the second, before the first is answered")
-	if len(s.said) > 0 {
-		if m := <-s.said; m.ID != first.ID {
+	if len(s.sent) > 0 {
+		if m := <-s.sent; m.ID != first.ID {
 			t.Fatalf("%s was sent while a request had no answer", m.Type)
 		}
 	}

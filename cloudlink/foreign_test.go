@@ -30,7 +30,7 @@ func TestAHubOfOneAccountDoesNotAskToEnrolInAnother(t *testing.T) {
 	must(t, s.store.Bind(house1, []home.Device{{ID: "mac-50c7bf010203", Kind: home.Plug, Protocol: home.IOT}}))
 	s.link.Wake()
 	select {
-	case m := <-s.said:
+	case m := <-s.sent:
 		if m.Type != "bind" {
 			t.Fatalf("the hub sent %s", m.Type)
 		}

@@ -88,7 +88,7 @@ func TestARefusedCredentialEndsTheDialling(t *testing.T) {
 				up, why := link.State()
 				return !up && strings.Contains(why, "refused this hub's credential")
 			}
-			eventually(t, time.Minute, "the reason is told", refused)
+			eventually(t, time.Minute, "the reason is reported", refused)
 			if n := log.count("level=ERROR"); n != 1 {
 				t.Errorf("%d errors in the log, want 1: %s", n, log.b.String())
 			}

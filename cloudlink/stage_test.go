@@ -24,7 +24,7 @@ type stage struct {
 	conn    *mqtt.Conn
 	notices []wire.Notice      // of every epoch; the first is that of epoch 1
 	secrets []home.Secret      // likewise
-	said    chan *wire.Message // by the hub, but for hellos and acks
+	sent    chan *wire.Message // by the hub, but for hellos and acks
 	asked   chan *wire.Hello   // by the hub
 	mute    func(m *wire.Message) bool
 	mu      sync.Mutex        // guards mute, newest, seal and answers
@@ -43,7 +43,7 @@ func (s *stage) Holds(_, _ string) bool          { return false }
 // play sets the stage: a hub that was enrolled at epoch 1 and has its grant.
 func play(t *testing.T, set func(*cloudlink.Options)) *stage {
 	t.Helper()
-	s := &stage{said: make(chan *wire.Message, 1000), asked: make(chan *wire.Hello, 1000), answers: map[string][]byte{}}
+	s := &stage{sent: make(chan *wire.Message, 1000), asked: make(chan *wire.Hello, 1000), answers: map[string][]byte{}}
 	var err error
 	s.svc, err = wire.NewIdentity(wire.RoleService, wire.NewSeed(), wire.NewSeed())
 	must(t, err)
@@ -159,7 +159,7 @@ func (s *stage) receive(m mqtt.Message) {
 		s.seal = b.Seal
 		s.mu.Unlock()
 	default:
-		s.said <- got
+		s.sent <- got
 		return
 	}
 	_ = s.conn.Publish(mqtt.Message{
@@ -239,7 +239,7 @@ func next[T wire.Body](s *stage) (*wire.Message, T) {
 	s.h.t.Helper()
 	for {
 		select {
-		case m := <-s.said:
+		case m := <-s.sent:
 			if b, ok := m.Body.(T); ok {
 				return m, b
 			}

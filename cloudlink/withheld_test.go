@@ -41,7 +41,7 @@ func TestABrokerThatWithholdsIsNoticed(t *testing.T) {
 	for range 40 { // and stays down, whatever is tried meanwhile
 		s.put(again)
 		if up() {
-			t.Fatal("up again, though the service has said nothing new")
+			t.Fatal("up again, though the service has sent nothing new")
 		}
 		time.Sleep(10 * time.Millisecond) // lets the link try; nothing can prove that it never is
 	}

@@ -93,7 +93,7 @@ func TestAResetBringsEveryDeviceBackThroughEachDoor(t *testing.T) {
 			if _, online := c.online(token); online != 300 {
 				t.Fatalf("%d online, want 300", online)
 			}
-			eventually(t, "the mail that tells of it", func() bool { return c.mail.count("Your password was changed") == 1 })
+			eventually(t, "the mail about it", func() bool { return c.mail.count("Your password was changed") == 1 })
 		})
 	}
 }

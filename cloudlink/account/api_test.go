@@ -138,7 +138,7 @@ func TestCamerasOfTheNCClassAreForTheirOwnApp(t *testing.T) {
 	}
 }
 
-func TestServeEndsWithItsContextAndSaysWhatIsWrongWithOptions(t *testing.T) {
+func TestServeEndsWithItsContextAndNamesWrongOptions(t *testing.T) {
 	c := open(t, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -164,7 +164,7 @@ func TestServeEndsWithItsContextAndSaysWhatIsWrongWithOptions(t *testing.T) {
 	_, err = account.New(account.Options{BaseURL: "ftp://x", Policy: bad})
 	for _, s := range []string{"store and log", "base URL", "reset_life: 0s", "password_min: 3 is not within 6 to 32"} {
 		if err == nil || !strings.Contains(err.Error(), s) {
-			t.Errorf("error %v does not say %q", err, s)
+			t.Errorf("error %v does not contain %q", err, s)
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()

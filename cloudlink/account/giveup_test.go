@@ -32,7 +32,7 @@ func (p *picky) Send(ctx context.Context, m mail.Mail) error {
 	return p.spool.Send(ctx, m)
 }
 
-func TestAMailThatNobodyTakesIsGivenUpWithARecordAndHoldsUpNoOther(t *testing.T) {
+func TestAMailThatNoServerTakesIsGivenUpWithARecordAndDelaysNoOther(t *testing.T) {
 	post := &picky{}
 	c := openWith(t, post, nil)
 	for _, address := range []string{"gone@example.org", "slow@example.org", email} {

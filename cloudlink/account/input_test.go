@@ -31,7 +31,7 @@ var calls = []struct {
 	{"refreshToken", false, p{"appType": "Kasa_Android", "terminalUUID": "t", "refreshToken": "none"}, nil},
 	{"register", false, p{"email": "no address", "password": "short"}, p{"appType": "x"}},
 	{"activate", false, p{"token": "none"}, nil},
-	{"getResetPasswordEmail", false, p{"email": "nobody@example.org"}, p{"door": "kasa", "appType": "x"}},
+	{"getResetPasswordEmail", false, p{"email": "absent@example.org"}, p{"door": "kasa", "appType": "x"}},
 	{"resetInfo", false, p{"token": "none"}, nil},
 	{"resetPassword", false, p{"token": "none", "newPassword": second}, p{"leaveOut": []string{"hub-x"}}},
 	{
@@ -46,7 +46,7 @@ var calls = []struct {
 	{"removeHub", true, p{"hub": "hub-x"}, nil},
 }
 
-// spoilt is what a field can hold that it should not, and what the answer is then: 0 for whatever the method says of
+// spoilt is what a field can hold that it should not, and what the answer is then: 0 for whatever the method answers for
 // such a text.
 var spoilt = []struct {
 	name  string
@@ -149,7 +149,7 @@ func TestEveryFieldOfEveryCallCanBeSpoiltAndNothingIsWritten(t *testing.T) {
 				}
 				for _, leak := range []string{"canary", "json:", "strconv", "bbolt", "goroutine", ".go:"} {
 					if strings.Contains(raw, leak) {
-						t.Errorf("%s, %s is %s: the answer tells %q: %.300s", call.method, field, s.name, leak, raw)
+						t.Errorf("%s, %s is %s: the answer reveals %q: %.300s", call.method, field, s.name, leak, raw)
 					}
 				}
 			}
@@ -258,7 +258,7 @@ func TestAFloodFromOneAddressDoesNotStopAnother(t *testing.T) {
 		raw, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if !strings.Contains(string(raw), `"error_code":0`) {
-			t.Errorf("the owner was told %s", raw)
+			t.Errorf("the owner was shown %s", raw)
 		}
 		mine = append(mine, time.Since(begun))
 	}

@@ -30,9 +30,9 @@ func (c *cloud) last(page string) mail.Mail {
 	return found
 }
 
-// TestEveryMailSaysTheSameInTextAndInHTML looks at each mail in both languages.
-func TestEveryMailSaysTheSameInTextAndInHTML(t *testing.T) {
-	for lang, says := range map[string]map[string]string{
+// TestEveryMailHasTheSameTextAndHTML looks at each mail in both languages.
+func TestEveryMailHasTheSameTextAndHTML(t *testing.T) {
+	for lang, texts := range map[string]map[string]string{
 		"en": {
 			"/activate": "Somebody registered an account", "/forgot": "which has one already",
 			"/reset": "through the tpCamera app", "/notme": "If this was not you",
@@ -71,7 +71,7 @@ func TestEveryMailSaysTheSameInTextAndInHTML(t *testing.T) {
 			if code := c.reset(tokenIn.FindStringSubmatch(c.last("/reset").Text)[1], second); code != 0 {
 				t.Fatal(code)
 			}
-			for page, text := range says {
+			for page, text := range texts {
 				m := c.last(page)
 				plain := strings.Join(strings.Fields(m.Text), " ")
 				if !strings.Contains(plain, text) || m.Lang != lang || !strings.Contains(m.HTML, `<html lang="`+lang+`">`) {
@@ -96,7 +96,7 @@ func TestEveryMailSaysTheSameInTextAndInHTML(t *testing.T) {
 						t.Errorf("%s: a line of %d bytes", page, len(line))
 					}
 				}
-				// Whoever shows it asks nobody for anything.
+				// Showing it sends no request to any host.
 				for _, bad := range []string{"<img", "<link", "<script", "url(", "@import", "src="} {
 					if strings.Contains(m.HTML, bad) {
 						t.Errorf("%s: %s in the HTML", page, bad)

@@ -41,7 +41,7 @@ func TestAPairingIsUsedByOneHubAndOnce(t *testing.T) {
 	want[*wire.Enrolled](t, hub.ask(enrolment(hub.id, w))) // its answer may have been lost
 	refusedWith(t, guess.ask(enrolment(guess.id, w)), wire.CodePairing)
 
-	// A hub that was removed is not let in again by what it said before.
+	// A hub that was removed is not let in again by an earlier message.
 	if code := c.call(token, "removeHub", p{"hub": hub.id.Name}, nil); code != 0 {
 		t.Fatal(code)
 	}
@@ -107,7 +107,7 @@ func TestAnOldCopyOfAHubOpensNothingLater(t *testing.T) {
 	hub.publish(raw)
 	want[*wire.Receipt](t, hub.next(id))
 
-	// Once it was acknowledged, the service has deleted it, and tells a member from a backup so.
+	// Once it was acknowledged, the service has deleted it, and answers a member from a backup so.
 	if gs, _ := hub.hello(2); len(gs) != 0 {
 		t.Errorf("%d grants are left", len(gs))
 	}
@@ -120,7 +120,7 @@ func TestWhatIsDroppedIsCountedAndChangesNothing(t *testing.T) {
 	hub, secret := c.hub(c.pair(c.signIn()))
 	gs := hub.plugs("plug-", 2)
 	before, _ := hub.raw(&wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}})
-	hub.ask(&wire.Unbind{Account: hub.account, Devices: []string{"nobody"}})
+	hub.ask(&wire.Unbind{Account: hub.account, Devices: []string{"absent"}})
 	hub.publish(before) // an older sequence number
 	c.dropped("replayed", 1)
 	hub.publish([]byte("{not json"))
@@ -186,7 +186,7 @@ func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 			t.Errorf("answer %+v", answer)
 		}
 	}
-	unknown(gs[0].id, "nobody")
+	unknown(gs[0].id, "absent")
 	refusedWith(t, other.ask(&wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}}), wire.CodeForeign)
 	refusedWith(t, other.ask(&wire.Hello{Account: hub.account}), wire.CodeForeign)
 	if code := c.call(r.Token, "unbindDevice", p{"deviceId": gs[0].id}, nil); code != -20580 {
@@ -256,7 +256,7 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 	}
 	e := want[*wire.Enrolled](t, enrol())
 	if e.Email != "" {
-		t.Error("a device was told the e-mail address")
+		t.Error("a device received the e-mail address")
 	}
 	ask := func() (signedIn bool) {
 		t.Helper()
@@ -287,7 +287,7 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 	}
 	cam.signIn(2, in.Secret, []gadget{{cam.id.Name, binding}})
 	if !ask() {
-		t.Error("the hub is not told that it signed in")
+		t.Error("the hub has no answer that it signed in")
 	}
 
 	// A hub that the owner leaves out goes, with what it brought in.
@@ -307,7 +307,7 @@ func TestWhoeverMissedAGrantAsksForItAlsoAfterACrash(t *testing.T) {
 	hub, secret := c.hub(c.pair(c.signIn()))
 	gs := hub.plugs("plug-", 3)
 	hub.signIn(1, secret, gs)
-	hub.leave() // and hears nothing of what follows
+	hub.leave() // and receives nothing of what follows
 	for _, pw := range []string{second, password} {
 		if code := c.reset(c.forgot("kasa"), pw); code != 0 {
 			t.Fatal(code)
@@ -317,7 +317,7 @@ func TestWhoeverMissedAGrantAsksForItAlsoAfterACrash(t *testing.T) {
 	stop()
 	c.start()
 	again := c.connect(hub.id, hub.account)
-	n := again.notice(3) // said again
+	n := again.notice(3) // sent again
 	again.seq = hub.seq
 	raw, id := again.raw(&wire.Hello{Account: hub.account, Epoch: 1})
 	again.publish(raw)
@@ -330,14 +330,14 @@ func TestWhoeverMissedAGrantAsksForItAlsoAfterACrash(t *testing.T) {
 		}
 		last = in.Secret
 		if e == 3 && string(g.Notice.Hash()) != string(n.Hash()) {
-			t.Error("notice and grant tell of different epochs")
+			t.Error("notice and grant have different epochs")
 		}
 	}
 	if w := want[*wire.Welcome](t, again.next(id)); w.Epoch != 3 {
 		t.Fatalf("welcome %+v", w)
 	}
 	again.signIn(3, last, gs) // binding secrets survived, sealed
-	// What was said before the restart is known after it.
+	// A request before the restart is known after it.
 	old := &by{t: t, c: c, id: hub.id, account: hub.account, conn: again.conn, in: again.in, seq: hub.seq - 1}
 	raw, _ = old.raw(&wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}})
 	old.publish(raw)

@@ -266,7 +266,7 @@ func (m *by) plugs(prefix string, n int) []gadget {
 	return gs
 }
 
-// hello says hello, and returns the grants and the welcome that answer it.
+// hello sends a hello, and returns the grants and the welcome that answer it.
 func (m *by) hello(epoch uint64) ([]*wire.Grant, *wire.Welcome) {
 	m.t.Helper()
 	id, answer := m.asked(&wire.Hello{Account: m.account, Epoch: epoch, Boot: 1, Clock: 1000})

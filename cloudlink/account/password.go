@@ -28,9 +28,9 @@ const saltSize, hashSize = 16, 32
 
 func newHasher(p Policy) *hasher {
 	h := &hasher{p: p, slots: make(chan struct{}, hashers())}
-	nobody := make([]byte, saltSize+hashSize)
-	_, _ = rand.Read(nobody)
-	h.dummy = h.phc(nobody[:saltSize], nobody[saltSize:])
+	random := make([]byte, saltSize+hashSize)
+	_, _ = rand.Read(random)
+	h.dummy = h.phc(random[:saltSize], random[saltSize:])
 	return h
 }
 

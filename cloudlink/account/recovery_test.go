@@ -25,7 +25,7 @@ func TestALinkWorksOnceForOneOfMany(t *testing.T) {
 		t.Errorf("a link that was replaced: %d", code)
 	}
 	if code := c.reset("AAAAAAAAAAAAAAAAAAAAAAAAAA", second); code != v1.LinkExpired {
-		t.Errorf("a link of nobody: %d", code)
+		t.Errorf("an unknown link: %d", code)
 	}
 	if code := c.reset(token, "short"); code != v1.BadNewPassword {
 		t.Errorf("a bad password: %d", code) // and it uses nothing up
@@ -119,9 +119,9 @@ func TestKnownAndUnknownAddressesAreAnsweredAlike(t *testing.T) {
 		`{"method":"modifyCloudPassword","params":{"cloudUserName":"%","oldCloudPassword":"x","newCloudPassword":"y"}}`,
 	} {
 		known, took := post(strings.ReplaceAll(form, "%", email))
-		unknown, tookToo := post(strings.ReplaceAll(form, "%", "nobody@example.org"))
+		unknown, tookToo := post(strings.ReplaceAll(form, "%", "absent@example.org"))
 		if known != unknown {
-			t.Errorf("%s: %s, and for nobody %s", form, known, unknown)
+			t.Errorf("%s: %s, and for an unknown address %s", form, known, unknown)
 		}
 		if strings.Contains(form, "getReset") && (took < 60*time.Millisecond || tookToo < 60*time.Millisecond) {
 			t.Errorf("answered after %v and %v, before its instant", took, tookToo)
@@ -280,8 +280,8 @@ func TestThePagesResetAPasswordWithAndWithoutScript(t *testing.T) {
 		t.Errorf("page %q %v", body, h)
 	}
 	code, known := post("/forgot", url.Values{"email": {email}})
-	_, unknown := post("/forgot", url.Values{"email": {"nobody@example.org"}})
-	if code != http.StatusOK || known != strings.Replace(unknown, "nobody@example.org", email, 1) {
+	_, unknown := post("/forgot", url.Values{"email": {"absent@example.org"}})
+	if code != http.StatusOK || known != strings.Replace(unknown, "absent@example.org", email, 1) {
 		t.Errorf("%d %s %s", code, known, unknown)
 	}
 	typed := regexp.MustCompile(`(?m)^[A-Z2-7]{4}(-[A-Z2-7]{2,4})+$`).FindString(c.last("/reset").Text)

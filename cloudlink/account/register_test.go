@@ -77,9 +77,9 @@ func TestAThrottledRegistrationChangesNothing(t *testing.T) {
 	}
 }
 
-// TestARegistrationTellsNobodyWhetherThereIsAnAccount: whoever registers an address knows the password that they
+// TestARegistrationDoesNotRevealWhetherAnAccountExists: whoever registers an address knows the password that they
 // chose, and could learn from a login with it whether somebody else has an account.
-func TestARegistrationTellsNobodyWhetherThereIsAnAccount(t *testing.T) {
+func TestARegistrationDoesNotRevealWhetherAnAccountExists(t *testing.T) {
 	c := open(t, func(p *account.Policy) { p.Activation = true })
 	c.registerWith(password)
 	if code := c.call("", "activate", p{"token": c.mailed("Activate your account", 1)[0]}, nil); code != 0 {

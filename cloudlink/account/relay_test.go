@@ -25,7 +25,7 @@ func (c *cloud) asks(token, device, request string) <-chan passed {
 
 type passed struct {
 	code v1.Code
-	said string
+	text string
 }
 
 // opens waits for the service's request, and opens it.
@@ -94,12 +94,12 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 	hub.replies(wire.NewID(), &wire.Relayed{Account: hub.account, Device: b.Device, Code: wire.CodeOffline})
 	c.dropped("unexpected", 3)
 	hub.answers(m, b, "", response)
-	if got := <-answer; got.code != 0 || got.said != response {
+	if got := <-answer; got.code != 0 || got.text != response {
 		t.Fatalf("%+v", got)
 	}
 	for code, want := range map[string]v1.Code{
 		wire.CodeOffline: v1.DeviceOffline, wire.CodeUnknown: v1.NotBound, wire.CodeBusy: v1.Busy,
-		wire.CodeNotSpoken: v1.InvalidInput, "never-heard-of": v1.DeviceOffline,
+		wire.CodeNotSpoken: v1.InvalidInput, "unknown-code": v1.DeviceOffline,
 	} {
 		answer := c.asks(token, gs[0].id, request)
 		m, b, _ := hub.opens()
@@ -115,11 +115,11 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 	if got := <-answer; got.code != v1.DeviceOffline {
 		t.Errorf("an answer that does not open: %d", got.code)
 	}
-	unknown := p{"deviceId": "plug-nobody", "requestData": request}
+	unknown := p{"deviceId": "plug-absent", "requestData": request}
 	if code := c.call(token, "passthrough", unknown, nil); code != v1.NotBound {
 		t.Errorf("an unknown device: %d", code)
 	}
-	// A hub that is gone says so itself, by its will.
+	// A hub that is gone is reported by its own will.
 	if err := hub.conn.Publish(mqtt.Message{
 		Topic: wire.StatusTopic(hub.id.Name), Payload: []byte(`{"online":false,"boot":"9"}`), Retained: true,
 	}); err != nil {
@@ -145,8 +145,8 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 	answer = c.asks(token, gs[0].id, request)
 	m, b, _ = hub.opens()
 	hub.answers(m, b, "", response)
-	if got := <-answer; got.code != 0 || got.said != response {
-		t.Errorf("a hub of which another said that it is gone: %+v", got)
+	if got := <-answer; got.code != 0 || got.text != response {
+		t.Errorf("a hub that another one reported as gone: %+v", got)
 	}
 	if got := <-c.asks(token, gs[0].id, "{}"); got.code != v1.DeviceOffline {
 		t.Errorf("a hub that is gone: %d", got.code)
@@ -165,7 +165,7 @@ func TestARequestThatWasLostIsSentAgain(t *testing.T) {
 	hub.opened = "" // so that the same is taken again
 	again, b, _ := hub.opens()
 	if again.ID != lost.ID {
-		t.Errorf("sent again as another request: a hub could not tell that it is one")
+		t.Errorf("sent again as another request: a hub could not recognise it as one")
 	}
 	hub.answers(again, b, "", "{}")
 	if got := <-answer; got.code != 0 {

@@ -113,7 +113,7 @@ func TestALockHoldsAndEnds(t *testing.T) {
 	}
 }
 
-func TestTwoFailuresAtOnceLockNobodyOut(t *testing.T) {
+func TestTwoFailuresAtOnceLockNoOwnerOut(t *testing.T) {
 	l := newLockout(3)
 	at := time.Unix(0, 0)
 	l.failed("k", at.Add(time.Millisecond))

@@ -96,7 +96,7 @@ func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
 	other, _ := c.hub(c.pair(token))
 
 	_, w := hub.hello(1)
-	raw, id, _ := hub.request(1, secret, w.Nonce, append(gs, gadget{"nobody", gs[0].secret}), nil)
+	raw, id, _ := hub.request(1, secret, w.Nonce, append(gs, gadget{"absent", gs[0].secret}), nil)
 	hub.publish(raw)
 	before := want[*wire.SignedIn](t, hub.next(id))
 	c.clock.add(11 * time.Minute) // past the life of the nonce
@@ -120,7 +120,7 @@ func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
 		t.Errorf("%d devices, want 2", listed)
 	}
 	// An older one is a replay.
-	want[*wire.Receipt](t, hub.ask(&wire.Unbind{Account: hub.account, Devices: []string{"nobody"}}))
+	want[*wire.Receipt](t, hub.ask(&wire.Unbind{Account: hub.account, Devices: []string{"absent"}}))
 	hub.publish(raw)
 	c.dropped("replayed", 1)
 }

@@ -160,7 +160,7 @@ func (d deadServer) Send(ctx context.Context, _ mail.Mail) error {
 
 const requests = 500 // each way
 
-func TestAnswerTimesDoNotTellWhoHasAnAccount(t *testing.T) {
+func TestAnswerTimesDoNotRevealWhoHasAnAccount(t *testing.T) {
 	for name, mail := range map[string]mail.Mailer{
 		"a mail server that works": nil, "one that does not answer": deadServer{},
 		"one that refuses": deadServer{fail: true},
@@ -176,7 +176,7 @@ func TestAnswerTimesDoNotTellWhoHasAnAccount(t *testing.T) {
 				}
 			}
 			known := func(int) string { return email }
-			unknown := func(i int) string { return fmt.Sprintf("nobody-%d@example.org", i) }
+			unknown := func(i int) string { return fmt.Sprintf("absent-%d@example.org", i) }
 			measure := func() [2][]time.Duration {
 				return times(t, requests, 40, [2]func(int) (string, string){api(known), api(unknown)})
 			}
@@ -196,7 +196,7 @@ func TestAnswerTimesDoNotTellWhoHasAnAccount(t *testing.T) {
 	}
 }
 
-func TestAnswerTimesDoNotTellWhoIsThrottledLockedOrRegistered(t *testing.T) {
+func TestAnswerTimesDoNotRevealWhoIsThrottledLockedOrRegistered(t *testing.T) {
 	c := openWith(t, nil, func(p *account.Policy) {
 		// The answer hides the work where the work is done by then: half of what holds for everybody, on a busy machine.
 		p.ForgotAnswer, p.ForgotPause, p.ForgotPerHour, p.ForgotFrom = 200*time.Millisecond, time.Hour, 1, 100_000
@@ -218,11 +218,11 @@ func TestAnswerTimesDoNotTellWhoIsThrottledLockedOrRegistered(t *testing.T) {
 	for what, ways := range map[string][2]func(int) (string, string){
 		"an address that is throttled and one that is not": {
 			call("getResetPasswordEmail", `{"email":"`+email+`"}`),
-			call("getResetPasswordEmail", `{"email":"nobody-%@example.org"}`),
+			call("getResetPasswordEmail", `{"email":"absent-%@example.org"}`),
 		},
 		"signing in with a wrong password to an account and to none": {
 			call("login", `{"appType":"","cloudUserName":"`+email+`","cloudPassword":"wrong-Horse-Battery","terminalUUID":""}`),
-			call("login", `{"appType":"","cloudUserName":"nobody-%@example.org",`+
+			call("login", `{"appType":"","cloudUserName":"absent-%@example.org",`+
 				`"cloudPassword":"wrong-Horse-Battery","terminalUUID":""}`),
 		},
 		"registering an address that has an account and one that has none": {
@@ -267,10 +267,10 @@ func TestALeakOfAnswerTimesIsFound(t *testing.T) {
 				return timesOver(t, over, requests, 40, [2]func(int) (string, string){ask(one), ask(other)})
 			}, time.Millisecond)
 		}
-		if between(email, "nobody@example.org") == "" {
+		if between(email, "absent@example.org") == "" {
 			t.Error("a leak of 2 ms was not found")
 		}
-		if s := between("nobody@example.org", "no-one@example.org"); s != "" {
+		if s := between("absent@example.org", "no-one@example.org"); s != "" {
 			t.Errorf("where nothing leaks a leak was found: %s", s)
 		}
 	})

@@ -18,7 +18,7 @@ import (
 
 const third = "third-Horse-Battery"
 
-// progress reads a live page: what each event says.
+// progress reads a live page: the content of each event.
 func progress(t *testing.T, resp *http.Response) func() (said, html string) {
 	t.Helper()
 	lines := bufio.NewScanner(resp.Body)
@@ -83,7 +83,7 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 				return html
 			}
 		}
-		t.Fatalf("the live page never said %q", what)
+		t.Fatalf("the live page never showed %q", what)
 		return ""
 	}
 	if html := wants("0 of 3 devices are signed in again."); strings.Contains(html, token) {
@@ -95,7 +95,7 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 	}
 	hub.signIn(2, in.Secret, gs[:1])
 	wants("1 of 3 devices are signed in again.")
-	// What a hub says of a device is shown with what its owner can do; what nobody can read is not.
+	// The state that a hub reports of a device is shown with a hint for its owner; an unreadable one is not.
 	state := func(id, payload string) {
 		report := mqtt.Message{Topic: wire.StateTopic(hub.account, id), Payload: []byte(payload), Retained: true}
 		if err := hub.conn.Publish(report); err != nil {
@@ -136,7 +136,7 @@ func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
 	if code := c.call("", "modifyCloudPassword", change, nil); code != 0 {
 		t.Fatal(code) // by an intruder who knew the password
 	}
-	eventually(t, "the mail that tells of it", func() bool { return c.mail.count("Your password was changed") == 1 })
+	eventually(t, "the mail about it", func() bool { return c.mail.count("Your password was changed") == 1 })
 	c.mail.mu.Lock()
 	notMe := regexp.MustCompile(`/notme#t=([A-Z2-7]+)`).FindStringSubmatch(c.mail.mails[len(c.mail.mails)-1].Text)[1]
 	c.mail.mu.Unlock()

@@ -41,7 +41,7 @@ func TestNamesAreReadWhicheverWayTheyCome(t *testing.T) {
 	}
 }
 
-func TestAPasswordIsNotSentWhereOthersHearIt(t *testing.T) {
+func TestAPasswordIsNotSentWhereOthersCanReadIt(t *testing.T) {
 	for base, want := range map[string]bool{
 		DefaultURL: true, "http://127.0.0.1:1": true, "http://localhost": true, "http://wap.tplinkcloud.com": false,
 		"ftp://x": false, "https://u:p@x": false, "": false,

@@ -80,7 +80,7 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.calls = append(v.calls, q.Method)
 	answer := func(code int, result any) {
 		_ = json.NewEncoder(w).Encode(map[string]any{
-			"error_code": code, "msg": fmt.Sprint("said of ", q.Params["cloudPassword"]), "result": result,
+			"error_code": code, "msg": fmt.Sprint("about ", q.Params["cloudPassword"]), "result": result,
 		})
 	}
 	if v.garbage {

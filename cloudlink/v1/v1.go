@@ -131,7 +131,7 @@ func (c *Client) unreachable(err error) error {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
-	hint := "start it with: rekeyd run; or say where it is with --account-url"
+	hint := "start it with: rekeyd run; or give its address with --account-url"
 	_, unknown := errors.AsType[*tls.CertificateVerificationError](err)
 	if unknown || errors.Is(err, pin.ErrOther) {
 		hint = "read the fingerprint where the service runs (rekeyd status, or its first lines), and give the URL with it: " +

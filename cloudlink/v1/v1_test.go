@@ -85,12 +85,12 @@ func TestWhatIsNoAnswerIsUnavailable(t *testing.T) {
 			t.Errorf("case %d: %v, want home.ErrUnavailable", i, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "tok3n") {
-			t.Errorf("case %d tells the token: %v", i, err)
+			t.Errorf("case %d reveals the token: %v", i, err)
 		}
 	}
 }
 
-func TestErrorsTellNoToken(t *testing.T) {
+func TestErrorsRevealNoToken(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if got := r.URL.Query().Get("token"); got != token.Reveal() {
 			t.Errorf("token %q", got)
@@ -111,7 +111,7 @@ func TestErrorsTellNoToken(t *testing.T) {
 			t.Errorf("%v, want home.ErrUnavailable with a hint", err)
 		}
 		if all := fmt.Sprintf("%v %+v %q", err, he, errors.Unwrap(he)); strings.Contains(all, "tok3n") {
-			t.Errorf("the token is told: %s", all)
+			t.Errorf("the token is revealed: %s", all)
 		}
 	}
 }
@@ -124,7 +124,7 @@ func TestNewTakesURLsOnly(t *testing.T) {
 	}
 }
 
-// Whoever answers can point elsewhere, or say nothing that looks like success.
+// Whoever answers can point elsewhere, or answer nothing that looks like success.
 func TestWhatOnlyLooksLikeSuccessIsUnavailable(t *testing.T) {
 	for _, c := range []struct {
 		status int
@@ -151,7 +151,7 @@ func TestWhatOnlyLooksLikeSuccessIsUnavailable(t *testing.T) {
 func TestNoRedirectIsFollowed(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		t.Errorf("another server was told %s, and %q", r.Header.Get("Referer"), body)
+		t.Errorf("another server received %s, and %q", r.Header.Get("Referer"), body)
 		_, _ = w.Write([]byte(`{"error_code":0}`))
 	}))
 	defer elsewhere.Close()
@@ -170,7 +170,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 	}
 }
 
-// What a server says is for people's eyes, and its own affair: it must not be able to write on their terminal, or at
+// The words of a server are for people's eyes, and its own affair: it must not be able to write on their terminal, or at
 // length.
 func TestAServersMessageIsShownAsText(t *testing.T) {
 	for msg, want := range map[string]string{

@@ -64,7 +64,7 @@ func FuzzParseNotice(f *testing.F) {
 			t.Fatalf("%s became %s", raw, n.JWS())
 		}
 		if err := n.Verify(wire.Keys{}, n.Account); !errors.Is(err, home.ErrForged) {
-			t.Fatalf("nobody signed it: %v", err)
+			t.Fatalf("it is unsigned: %v", err)
 		}
 		if err := n.Follows(home.Epoch(n.Epoch), n.Hash()); err != nil {
 			t.Fatalf("does not follow itself: %v", err)
@@ -102,7 +102,7 @@ func FuzzParseTopic(f *testing.F) {
 	})
 }
 
-// FuzzCheckLogin: nobody gets in with what a member did not sign.
+// FuzzCheckLogin: no login passes that a member did not sign.
 func FuzzCheckLogin(f *testing.F) {
 	v := readVectors(f).Login
 	f.Add(v.Name, v.Password)

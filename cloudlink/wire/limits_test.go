@@ -92,19 +92,19 @@ func TestABodyBeyondALimitIsNeitherSignedNorRead(t *testing.T) {
 		"a code of a device with it": &wire.Receipt{
 			Account: good, Notice: wire.Notice{Account: good}, Refused: []wire.Outcome{{ID: "a", Code: "\x1b"}},
 		},
-		"a notice's cause with it":   &wire.Grant{Notice: wire.Notice{Account: good, Cause: "\x1b"}},
-		"a notice's door with it":    &wire.Passed{Notice: wire.Notice{Account: good, Via: "\x1b"}},
-		"a notice of nobody":         &wire.Enrolled{Account: good},
-		"a receipt's, of nobody":     &wire.Receipt{Account: good},
-		"a model with it":            &wire.Bind{Account: good, Devices: []wire.Device{{ID: "a", Model: "\x1b"}}},
-		"a statement's name with it": &wire.Statement{Name: "\x1b"},
-		"a statement's account":      &wire.Statement{Account: "A"},
-		"an enrolment with nobody":   &wire.Enrol{Name: "a"},
-		"a short nonce":              &wire.Probe{Nonce: make([]byte, 31)},
-		"a relay of no device":       &wire.Relay{Account: good},
-		"a relayed's code with it":   &wire.Relayed{Account: good, Device: "a", Code: "\x1b"},
-		"a done's code with it":      &wire.Done{Code: "\x00"},
-		"too many bytes":             &wire.Grant{Notice: wire.Notice{Account: good}, Sealed: make([]byte, wire.MaxMessage)},
+		"a notice's cause with it":    &wire.Grant{Notice: wire.Notice{Account: good, Cause: "\x1b"}},
+		"a notice's door with it":     &wire.Passed{Notice: wire.Notice{Account: good, Via: "\x1b"}},
+		"a notice without an author":  &wire.Enrolled{Account: good},
+		"a receipt without an author": &wire.Receipt{Account: good},
+		"a model with it":             &wire.Bind{Account: good, Devices: []wire.Device{{ID: "a", Model: "\x1b"}}},
+		"a statement's name with it":  &wire.Statement{Name: "\x1b"},
+		"a statement's account":       &wire.Statement{Account: "A"},
+		"an enrolment without keys":   &wire.Enrol{Name: "a"},
+		"a short nonce":               &wire.Probe{Nonce: make([]byte, 31)},
+		"a relay of no device":        &wire.Relay{Account: good},
+		"a relayed's code with it":    &wire.Relayed{Account: good, Device: "a", Code: "\x1b"},
+		"a done's code with it":       &wire.Done{Code: "\x00"},
+		"too many bytes":              &wire.Grant{Notice: wire.Notice{Account: good}, Sealed: make([]byte, wire.MaxMessage)},
 	} {
 		if raw, err := hub.Sign(&wire.Message{To: svc.Name, Body: b}); err == nil {
 			t.Errorf("%s: was signed: %.200s", name, raw)
@@ -148,7 +148,7 @@ func TestABodyBeyondALimitIsNeitherSignedNorRead(t *testing.T) {
 	}
 	notice := `{"account":"acc-1","epoch":"1"}`
 	for name, raw := range map[string]string{
-		"too long": notice + strings.Repeat(" ", 4096*3/4), "of nobody": `{}`, "null": `null`,
+		"too long": notice + strings.Repeat(" ", 4096*3/4), "no author": `{}`, "null": `null`,
 		"an escape": `{"account":"a","via":"\u001b"}`, "empty": ``,
 	} {
 		if n, err := wire.ParseNotice(svc.SignJWS(noticeHeader, raw)); err == nil {

@@ -130,7 +130,7 @@ const (
 	CodeUnknown   = "unknown"    // the service does not know the sender, the epoch or the device: enrol or bind first
 	CodePairing   = "pairing"    // the pairing is used up, too old, or not the account's
 	CodeForged    = "forged"     // a proof does not hold
-	CodeOldEpoch  = "old-epoch"  // the epoch is not the account's newest: say hello
+	CodeOldEpoch  = "old-epoch"  // the epoch is not the account's newest: send a hello
 	CodeNonce     = "nonce"      // the service's nonce has expired: use the new one
 	CodeWaiting   = "waiting"    // a native device signs itself in, and has not yet
 	CodeForeign   = "foreign"    // another account's, or held by another hub

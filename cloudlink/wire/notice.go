@@ -112,5 +112,5 @@ func (n Notice) Follows(epoch home.Epoch, hash []byte) error {
 	return fmt.Errorf("notice of epoch %d after %d: %w", e, epoch, ErrGap)
 }
 
-// ErrGap means that notices in between are missing. The member says hello, and the grants bring them.
+// ErrGap means that notices in between are missing. The member sends a hello, and the grants bring them.
 var ErrGap = errors.New("notices in between are missing")

@@ -8,7 +8,7 @@
 //
 // login sets the cookie rekeyd_terminal, bound to terminalUUID: with both, an app signs in while strangers lock the
 // account. modifyCloudPassword takes a token, too: with it, a locked account changes its password. Its exposed?: bool
-// states that somebody else may know the old password; without it, as from the vendor's apps, nobody else does.
+// states that somebody else may know the old password; without it, as from the vendor's apps, it is unknown to others.
 //
 // Methods of our own, where none of the vendor's is known ("token": it is in the query):
 //

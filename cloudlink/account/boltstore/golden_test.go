@@ -105,7 +105,7 @@ func TestAFileOfFormat1IsBroughtUpToDate(t *testing.T) {
 	}
 
 	if _, err := s.AccountByEmail("bob@example.org"); err == nil {
-		t.Error("an account that nobody has activated is one")
+		t.Error("an account that was not activated is one")
 	}
 	r := must(s.NewestRegistration("BOB@example.org"))(t)
 	if r.Email != "Bob@example.org" || r.Hash.Reveal()[:10] != "$argon2id$" || r.Door != account.DoorWeb ||

@@ -63,7 +63,7 @@ func every(t *testing.T, path string, v reflect.Value, do func(path, text string
 	}
 }
 
-func TestEveryLanguageSaysEverything(t *testing.T) {
+func TestEveryLanguageHasEveryText(t *testing.T) {
 	texts := map[string]map[string]string{}
 	for _, l := range language.All() {
 		texts[l.Tag] = map[string]string{}
@@ -111,7 +111,7 @@ func TestTheLanguageIsTheOneThatTheBrowserPrefers(t *testing.T) {
 	}
 }
 
-func TestNumbersAndTimesAreSaidAsTheLanguageSaysThem(t *testing.T) {
+func TestNumbersAndTimesFollowTheLanguage(t *testing.T) {
 	ru := language.Russian().Site
 	for n, want := range map[int]string{
 		1: "1 устройство", 2: "2 устройства", 4: "4 устройства", 5: "5 устройств", 11: "11 устройств",

@@ -144,7 +144,7 @@ func (l *Link) announceLoop(ctx context.Context) {
 		}
 		for _, id := range l.s.Epochs.Take() {
 			if err := l.announce(ctx, id); err != nil && ctx.Err() == nil {
-				// Members say hello at their connect, and the notice is published again at the next connect.
+				// Members send a hello at their connect, and the notice is published again at the next connect.
 				l.o.Log.Warn("epoch not announced", "account", id, "err", err)
 			}
 		}
@@ -152,7 +152,7 @@ func (l *Link) announceLoop(ctx context.Context) {
 }
 
 // announce sends each member its newest grant, and then the notice, retained: a member that receives the notice without
-// a grant says hello.
+// a grant sends a hello.
 func (l *Link) announce(ctx context.Context, id string) error {
 	a, err := l.st.Account(id)
 	if err != nil {
@@ -202,7 +202,7 @@ func notice(n wire.Notice) mqtt.Message {
 	return mqtt.Message{Topic: wire.NoticeTopic(n.Account), Payload: n.JWS(), Retained: true}
 }
 
-// grantLife is how long a grant may be on its way. After that a member has said hello anyway.
+// grantLife is how long a grant may be on its way. After that a member has sent a hello anyway.
 const grantLife = 24 * time.Hour
 
 // send signs and sends a message to a member.

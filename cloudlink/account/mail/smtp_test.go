@@ -90,7 +90,7 @@ func TestMailGoesToAServer(t *testing.T) {
 	srv.Close()
 	<-done
 	if err := m.Send(t.Context(), letter); err == nil {
-		t.Error("no error though nobody took it")
+		t.Error("no error though no server took it")
 	}
 	for _, bad := range []string{"", "http://x", "smtp://", "smtp://h:99999"} {
 		if _, err := mail.NewSMTP(bad, "a@b.c"); err == nil {
@@ -124,7 +124,7 @@ func TestMailGoesToAFolder(t *testing.T) {
 	}
 }
 
-// relay is a mail server that is as its fields say.
+// relay is a mail server that behaves as its fields state.
 type relay struct {
 	*smtp.Server
 	addr string
@@ -247,7 +247,7 @@ func TestMailGoesOverTLSWithAPasswordOrNotAtAll(t *testing.T) {
 			t.Errorf("%s with a wrong password: %v; its owner may correct it in time", name, err)
 		}
 		if err := send(name+"://anna:geheim-12345@"+r.addr, nil); err == nil {
-			t.Errorf("%s: a certificate that nobody trusts was", name)
+			t.Errorf("%s: an untrusted certificate was", name)
 		}
 	}
 	plain := startRelay(t, nil, false, nil, func(string, string) error {
@@ -259,7 +259,7 @@ func TestMailGoesOverTLSWithAPasswordOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestAMailThatIsRefusedForGoodIsToldApart(t *testing.T) {
+func TestAMailThatIsRefusedForGoodIsRecognised(t *testing.T) {
 	r := startRelay(t, nil, false, func(to string) error {
 		if strings.HasPrefix(to, "gone") {
 			return &smtp.SMTPError{Code: 550, Message: "no such user " + to}

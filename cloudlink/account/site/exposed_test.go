@@ -17,26 +17,26 @@ func TestEachChangeAsksWhetherTheOldPasswordIsExposed(t *testing.T) {
 	reset := func(password string, answer ...string) {
 		t.Helper()
 		token := v.forgot()
-		v.says(v.post("/reset", "token", token), 200, question, known, `value="no" checked`)
+		v.shows(v.post("/reset", "token", token), 200, question, known, `value="no" checked`)
 		form := append([]string{"token", token, "chosen", "1", "password", password, "again", password}, answer...)
-		v.says(v.post("/reset", form...), 200, "Your password is reset")
+		v.shows(v.post("/reset", form...), 200, "Your password is reset")
 	}
 	reset(second)
 	exposed(2, false)
 	reset(third, "exposed", "yes")
 	exposed(3, true)
 
-	v.says(v.signIn(third), 200, "Devices")
-	v.says(v.get("/account/password"), 200, question, known, `value="no" checked`)
+	v.shows(v.signIn(third), 200, "Devices")
+	v.shows(v.get("/account/password"), 200, question, known, `value="no" checked`)
 	// the answer outlives a mistake in another field
 	change := []string{"old", third, "password", first, "again", "other", "exposed", "yes"}
-	v.says(v.post("/account/password", change...), 422, "differ", `value="yes" checked`)
+	v.shows(v.post("/account/password", change...), 422, "differ", `value="yes" checked`)
 	change[5] = first
-	v.says(v.post("/account/password", change...), 200, "is changed")
+	v.shows(v.post("/account/password", change...), 200, "is changed")
 	exposed(4, true)
-	v.says(v.signIn(first), 200, "Devices")
+	v.shows(v.signIn(first), 200, "Devices")
 	change = []string{"old", first, "password", second, "again", second, "exposed", "no"}
-	v.says(v.post("/account/password", change...), 200, "is changed")
+	v.shows(v.post("/account/password", change...), 200, "is changed")
 	exposed(5, false)
 }
 
@@ -45,5 +45,5 @@ func TestAResetThatReachesNoHubIsAWarning(t *testing.T) {
 	v.register()
 	token := v.forgot()
 	done := v.post("/reset", "token", token, "chosen", "1", "password", second, "again", second)
-	v.says(done, 200, "Your password is reset", `role="alert"`, "No hub was informed")
+	v.shows(done, 200, "Your password is reset", `role="alert"`, "No hub was informed")
 }

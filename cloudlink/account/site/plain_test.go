@@ -19,7 +19,7 @@ func TestPagesWithAPasswordWarnWhereItTravelsInTheClear(t *testing.T) {
 	v := visit(t, nil)
 	v.register()
 	token := v.forgot()
-	v.says(v.signIn(first), 200, "Devices")
+	v.shows(v.signIn(first), 200, "Devices")
 	pages := map[string]func() page{
 		"sign in": func() page {
 			jar := v.http.Jar

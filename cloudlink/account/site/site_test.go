@@ -12,26 +12,26 @@ import (
 
 func TestAPersonRegistersActivatesAndSignsIn(t *testing.T) {
 	v := visit(t, nil)
-	v.says(v.get("/register"), 200, "Register", "12 to 32")
-	v.says(v.registers(email, first, "other"), 422, "The two passwords differ.", email)
-	v.says(v.registers("annaexample.org", first, first), 422, "This is no e-mail address")
-	v.says(v.registers(email, "short", "short"), 422, "12 to 32")
-	v.says(v.registers(email, "passwordpassword", "passwordpassword"), 422, "tried first")
-	v.says(v.registers(email, "anna-example-org", "anna-example-org"), 422, "e-mail address")
-	v.says(v.registers(email, first, first), 200, "Look into your mail")
-	v.says(v.signIn(first), 422, "Activate your account first")
+	v.shows(v.get("/register"), 200, "Register", "12 to 32")
+	v.shows(v.registers(email, first, "other"), 422, "The two passwords differ.", email)
+	v.shows(v.registers("annaexample.org", first, first), 422, "This is no e-mail address")
+	v.shows(v.registers(email, "short", "short"), 422, "12 to 32")
+	v.shows(v.registers(email, "passwordpassword", "passwordpassword"), 422, "tried first")
+	v.shows(v.registers(email, "anna-example-org", "anna-example-org"), 422, "e-mail address")
+	v.shows(v.registers(email, first, first), 200, "Look into your mail")
+	v.shows(v.signIn(first), 422, "Activate your account first")
 	token := v.token("/activate")
-	v.says(v.get("/activate?t="+token), 200, "Code from the mail")
-	v.says(v.signIn(first), 422, "Activate your account first")
-	v.says(v.post("/activate", "token", "AAAA"), 422, "too old")
-	v.says(v.post("/activate", "token", token), 200, "Your account is active")
-	v.says(v.post("/activate", "token", token), 422, "too old")
-	wrong := v.says(v.signIn(second), 422, "is wrong")
-	unknown := v.post("/signin", "email", "nobody@example.org", "password", second)
-	if strings.ReplaceAll(unknown.body, "nobody@example.org", email) != wrong.body {
+	v.shows(v.get("/activate?t="+token), 200, "Code from the mail")
+	v.shows(v.signIn(first), 422, "Activate your account first")
+	v.shows(v.post("/activate", "token", "AAAA"), 422, "too old")
+	v.shows(v.post("/activate", "token", token), 200, "Your account is active")
+	v.shows(v.post("/activate", "token", token), 422, "too old")
+	wrong := v.shows(v.signIn(second), 422, "is wrong")
+	unknown := v.post("/signin", "email", "absent@example.org", "password", second)
+	if strings.ReplaceAll(unknown.body, "absent@example.org", email) != wrong.body {
 		t.Errorf("the pages differ for an address that has no account:\n%s\n%s", unknown.body, wrong.body)
 	}
-	v.says(v.signIn(first), 200, "Devices", "No devices belong to this account yet")
+	v.shows(v.signIn(first), 200, "Devices", "No devices belong to this account yet")
 	if p := v.get("/"); p.path != "/account" {
 		t.Errorf("signed in, the front page is %s", p.path)
 	}
@@ -39,24 +39,24 @@ func TestAPersonRegistersActivatesAndSignsIn(t *testing.T) {
 		"/account/hubs": "No hub", "/account/sessions": "this one", "/account/password": "Present password",
 		"/account/history": "Account activated",
 	} {
-		v.says(v.get(path), 200, text, `aria-current="page"`)
+		v.shows(v.get(path), 200, text, `aria-current="page"`)
 	}
-	v.says(v.post("/signout"), 200, "You are signed out.")
-	v.says(v.get("/account"), 401, "Sign in to go on.")
-	v.says(v.post("/account/sessions/end", "all", "1"), 401, "Sign in to go on.")
+	v.shows(v.post("/signout"), 200, "You are signed out.")
+	v.shows(v.get("/account"), 401, "Sign in to go on.")
+	v.shows(v.post("/account/sessions/end", "all", "1"), 401, "Sign in to go on.")
 }
 
 func TestAResetLinkWorksOnceAndOnlyWhenSaved(t *testing.T) {
 	v := visit(t, nil)
 	v.register()
-	v.says(v.signIn(first), 200, "Devices")
+	v.shows(v.signIn(first), 200, "Devices")
 	old := v.forgot()
 	token := v.forgot()
-	v.says(v.post("/reset", "token", old), 422, "replaced by a newer one")
+	v.shows(v.post("/reset", "token", old), 422, "replaced by a newer one")
 	for range 3 { // looking uses nothing up, and neither does a scanner that follows links
-		v.says(v.get("/reset"), 200, "Code from the mail")
-		v.says(v.get("/reset?t="+token), 200, "Code from the mail")
-		v.says(v.post("/reset", "token", token), 200, "Choose a new password", email)
+		v.shows(v.get("/reset"), 200, "Code from the mail")
+		v.shows(v.get("/reset?t="+token), 200, "Code from the mail")
+		v.shows(v.post("/reset", "token", token), 200, "Choose a new password", email)
 	}
 	for _, typed := range []string{
 		strings.ToLower(token[:4]) + " - " + token[4:],
@@ -64,48 +64,48 @@ func TestAResetLinkWorksOnceAndOnlyWhenSaved(t *testing.T) {
 		v.url + "/reset#t=" + token,                                                        // the whole link
 		"<" + v.url + "/reset#t=" + token + ">",
 	} {
-		v.says(v.chooses(typed, second, "other"), 422, "differ")
+		v.shows(v.chooses(typed, second, "other"), 422, "differ")
 	}
-	v.says(v.chooses(token, "has spaces in it", "has spaces in it"), 422, "no spaces")
-	done := v.says(v.chooses(token, second, second), 200, "Your password is reset", "No devices belong")
+	v.shows(v.chooses(token, "has spaces in it", "has spaces in it"), 422, "no spaces")
+	done := v.shows(v.chooses(token, second, second), 200, "Your password is reset", "No devices belong")
 	if done.path != "/reset/done" {
 		t.Errorf("a reload of %s would reset again", done.path)
 	}
-	v.says(v.get("/account"), 401, "Sign in to go on.")
-	v.says(v.chooses(token, third, third), 422, "was used")
-	v.says(v.signIn(first), 422, "is wrong")
-	v.says(v.signIn(second), 200, "Devices")
-	v.says(v.get("/account/history"), 200, "after a forgotten one")
+	v.shows(v.get("/account"), 401, "Sign in to go on.")
+	v.shows(v.chooses(token, third, third), 422, "was used")
+	v.shows(v.signIn(first), 422, "is wrong")
+	v.shows(v.signIn(second), 200, "Devices")
+	v.shows(v.get("/account/history"), 200, "after a forgotten one")
 }
 
 func TestWhoDidNotChangeThePasswordTakesTheAccountBack(t *testing.T) {
 	v := visit(t, nil)
 	v.register()
-	v.says(v.signIn(first), 200, "Devices")
-	v.says(v.changes("wrong", second), 422, "is wrong")
-	v.says(v.changes(first, first), 422, "the old one")
-	changed := v.says(v.changes(first, second), 200, "Your password is changed")
+	v.shows(v.signIn(first), 200, "Devices")
+	v.shows(v.changes("wrong", second), 422, "is wrong")
+	v.shows(v.changes(first, first), 422, "the old one")
+	changed := v.shows(v.changes(first, second), 200, "Your password is changed")
 	if changed.path != "/reset/done" {
 		t.Error(changed.path)
 	}
 	notMe := v.token("/notme")
-	v.says(v.signIn(second), 200, "Devices") // an intruder's session
-	v.says(v.get("/notme?t="+notMe), 200, "This was not me")
-	v.says(v.get("/account"), 200, "Devices")
-	v.says(v.post("/notme", "token", "AAAA"), 422, "too old")
-	v.says(v.post("/notme", "token", notMe), 200, "closed to everybody else")
-	v.says(v.get("/account"), 401, "Sign in")
-	v.says(v.signIn(second), 422, "is wrong")
-	v.says(v.post("/notme", "token", notMe), 422, "was used")
-	v.says(v.chooses(v.token("/reset"), third, third), 200, "Your password is reset")
-	v.says(v.signIn(third), 200, "Devices")
-	v.says(v.get("/account/history"), 200, "“This was not me”")
+	v.shows(v.signIn(second), 200, "Devices") // an intruder's session
+	v.shows(v.get("/notme?t="+notMe), 200, "This was not me")
+	v.shows(v.get("/account"), 200, "Devices")
+	v.shows(v.post("/notme", "token", "AAAA"), 422, "too old")
+	v.shows(v.post("/notme", "token", notMe), 200, "closed to everybody else")
+	v.shows(v.get("/account"), 401, "Sign in")
+	v.shows(v.signIn(second), 422, "is wrong")
+	v.shows(v.post("/notme", "token", notMe), 422, "was used")
+	v.shows(v.chooses(v.token("/reset"), third, third), 200, "Your password is reset")
+	v.shows(v.signIn(third), 200, "Devices")
+	v.shows(v.get("/account/history"), 200, "“This was not me”")
 }
 
 func TestAnOwnerEndsSessionsByDoor(t *testing.T) {
 	v := visit(t, nil)
 	v.register()
-	v.says(v.signIn(first), 200, "Devices")
+	v.shows(v.signIn(first), 200, "Devices")
 	api := func(method, token, params string) string {
 		call := strings.NewReader(`{"method":"` + method + `","params":` + params + `}`)
 		resp, err := v.http.Post(v.url+"/?token="+token, "application/json", call)
@@ -121,34 +121,34 @@ func TestAnOwnerEndsSessionsByDoor(t *testing.T) {
 	if got := api("getDeviceList", token, "{}"); !strings.Contains(got, `"error_code":0`) {
 		t.Fatal(got)
 	}
-	list := v.says(v.get("/account/sessions"), 200, "Kasa app", "Website (this one)")
+	list := v.shows(v.get("/account/sessions"), 200, "Kasa app", "Website (this one)")
 	if n := strings.Count(list.body, `name="session"`); n != 2 {
 		t.Errorf("%d sessions are listed, want 2: a token and its refresh token are one\n%s", n, list.body)
 	}
 	id := regexp.MustCompile(`(?s)Kasa app.*?name="session" value="([^"]+)"`).FindStringSubmatch(list.body)[1]
-	v.says(v.post("/account/sessions/end", "session", id), 200, "The session is ended.")
-	v.says(v.post("/account/sessions/end", "session", id), 422, "no such session")
-	v.says(v.post("/account/sessions/end", "session", ""), 422, "no such session")
+	v.shows(v.post("/account/sessions/end", "session", id), 200, "The session is ended.")
+	v.shows(v.post("/account/sessions/end", "session", id), 422, "no such session")
+	v.shows(v.post("/account/sessions/end", "session", ""), 422, "no such session")
 	if got := api("getDeviceList", token, "{}"); !strings.Contains(got, "-20651") {
 		t.Error(got)
 	}
-	v.says(v.post("/account/sessions/end", "all", "1"), 200, "You are signed out.")
-	v.says(v.get("/account"), 401, "Sign in")
+	v.shows(v.post("/account/sessions/end", "all", "1"), 200, "You are signed out.")
+	v.shows(v.get("/account"), 401, "Sign in")
 }
 
 func TestAWordForANewHubNeedsThePassword(t *testing.T) {
 	v := visit(t, nil)
 	v.register()
-	v.says(v.signIn(first), 200, "Devices")
-	v.says(v.post("/account/hubs/add", "password", "wrong"), 422, "is wrong")
-	v.says(v.post("/account/hubs/add", "password", first), 200, "rekeyd login --pair", "10 minutes", `id="word"`)
-	v.says(v.post("/account/hubs/remove", "hub", "hub-nobody"), 422, "no such hub")
+	v.shows(v.signIn(first), 200, "Devices")
+	v.shows(v.post("/account/hubs/add", "password", "wrong"), 422, "is wrong")
+	v.shows(v.post("/account/hubs/add", "password", first), 200, "rekeyd login --pair", "10 minutes", `id="word"`)
+	v.shows(v.post("/account/hubs/remove", "hub", "hub-absent"), 422, "no such hub")
 }
 
 func TestPagesLoadNothingFromOtherSites(t *testing.T) {
 	v := visit(t, nil)
 	v.register()
-	v.says(v.signIn(first), 200, "Devices")
+	v.shows(v.signIn(first), 200, "Devices")
 	for _, path := range []string{
 		"/reset/done", "/register", "/forgot", "/reset", "/activate", "/notme", "/account", "/account/hubs",
 		"/account/sessions", "/account/password", "/account/history", "/no/such/page",
@@ -183,7 +183,7 @@ func TestPagesLoadNothingFromOtherSites(t *testing.T) {
 func TestFormsFromElsewhereAndFormsThatAreNoneAreRefused(t *testing.T) {
 	v := visit(t, nil)
 	v.register()
-	v.says(v.signIn(first), 200, "Devices")
+	v.shows(v.signIn(first), 200, "Devices")
 	for _, path := range []string{
 		"/signout", "/account/sessions/end", "/account/hubs/add", "/account/password", "/forgot", "/reset", "/notme",
 		"/register",
@@ -198,11 +198,11 @@ func TestFormsFromElsewhereAndFormsThatAreNoneAreRefused(t *testing.T) {
 			}
 		}
 	}
-	v.says(v.get("/account"), 200, "Devices") // nothing was done
-	v.says(v.post("/forgot", "email", strings.Repeat("a", 70<<10)), 400, "cannot be read")
+	v.shows(v.get("/account"), 200, "Devices") // nothing was done
+	v.shows(v.post("/forgot", "email", strings.Repeat("a", 70<<10)), 400, "cannot be read")
 	empty := v.do(http.MethodPost, "/forgot", nil, "Content-Type", "application/x-www-form-urlencoded")
-	v.says(empty, 422, "no e-mail address")
-	v.says(v.post("/forgot", "email", "a@b.c\r\nBcc: x@y.z"), 422, "no e-mail address")
+	v.shows(empty, 422, "no e-mail address")
+	v.shows(v.post("/forgot", "email", "a@b.c\r\nBcc: x@y.z"), 422, "no e-mail address")
 	deleted := v.do(http.MethodDelete, "/account", nil)
 	if deleted.code != http.StatusMethodNotAllowed && deleted.code != http.StatusNotFound {
 		t.Error(deleted.code)
@@ -227,14 +227,14 @@ func TestFormsFromElsewhereAndFormsThatAreNoneAreRefused(t *testing.T) {
 func TestTheWebsiteSpeaksRussian(t *testing.T) {
 	v := visit(t, nil)
 	v.lang = "ru-RU,ru;q=0.9,en;q=0.8"
-	p := v.says(v.get("/"), 200, "Вход", "Забыли пароль?", `<html lang="ru">`)
+	p := v.shows(v.get("/"), 200, "Вход", "Забыли пароль?", `<html lang="ru">`)
 	if p.header.Get("Content-Language") != "ru" {
 		t.Error(p.header)
 	}
-	v.says(v.registers(email, first, first), 200, "Проверьте почту")
-	v.says(v.post("/activate", "token", v.token("/activate")), 200, "Учётная запись активна")
-	v.says(v.signIn(second), 422, "Неверный адрес или пароль.")
-	v.says(v.signIn(first), 200, "Устройства")
+	v.shows(v.registers(email, first, first), 200, "Проверьте почту")
+	v.shows(v.post("/activate", "token", v.token("/activate")), 200, "Учётная запись активна")
+	v.shows(v.signIn(second), 422, "Неверный адрес или пароль.")
+	v.shows(v.signIn(first), 200, "Устройства")
 }
 
 func TestALivePageEndsWithTheSession(t *testing.T) {
@@ -243,8 +243,8 @@ func TestALivePageEndsWithTheSession(t *testing.T) {
 	if p := v.get("/reset/live"); p.code != http.StatusNotFound {
 		t.Errorf("live page without a ticket: %d", p.code)
 	}
-	v.says(v.get("/account/live"), 401, "Sign in")
-	v.says(v.signIn(first), 200, "Devices")
+	v.shows(v.get("/account/live"), 401, "Sign in")
+	v.shows(v.signIn(first), 200, "Devices")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.url+"/account/live", nil)
 	must(t, err)
 	resp, err := v.http.Do(req)
@@ -265,7 +265,7 @@ func TestALivePageEndsWithTheSession(t *testing.T) {
 	if e := next(); e != "progress" {
 		t.Fatalf("first %q", e)
 	}
-	v.says(v.post("/account/sessions/end", "all", "1"), 200, "You are signed out.")
+	v.shows(v.post("/account/sessions/end", "all", "1"), 200, "You are signed out.")
 	if e := next(); e != "end" {
 		t.Errorf("after the session %q", e)
 	}

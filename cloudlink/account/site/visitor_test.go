@@ -142,15 +142,15 @@ func (v *visitor) post(path string, pairs ...string) page {
 	return v.do(http.MethodPost, path, form)
 }
 
-// says checks the status and the texts of a page.
-func (v *visitor) says(p page, code int, texts ...string) page {
+// shows checks the status and the texts of a page.
+func (v *visitor) shows(p page, code int, texts ...string) page {
 	v.t.Helper()
 	if p.code != code {
 		v.t.Errorf("%s: status %d, want %d\n%s", p.path, p.code, code, p.body)
 	}
 	for _, s := range texts {
 		if !strings.Contains(p.body, s) {
-			v.t.Errorf("%s does not say %q:\n%s", p.path, s, p.body)
+			v.t.Errorf("%s does not show %q:\n%s", p.path, s, p.body)
 		}
 	}
 	return p
@@ -178,8 +178,8 @@ func (v *visitor) token(path string) string {
 
 func (v *visitor) register() {
 	v.t.Helper()
-	v.says(v.registers(email, first, first), 200, "Look into your mail")
-	v.says(v.post("/activate", "token", v.token("/activate")), 200, "Your account is active")
+	v.shows(v.registers(email, first, first), 200, "Look into your mail")
+	v.shows(v.post("/activate", "token", v.token("/activate")), 200, "Your account is active")
 }
 
 func (v *visitor) signIn(password string) page {
@@ -207,6 +207,6 @@ func (v *visitor) changes(old, password string) page {
 
 func (v *visitor) forgot() string {
 	v.t.Helper()
-	v.says(v.post("/forgot", "email", email), 200, "Look into your mail")
+	v.shows(v.post("/forgot", "email", email), 200, "Look into your mail")
 	return v.token("/reset")
 }

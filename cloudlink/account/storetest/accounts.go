@@ -243,13 +243,13 @@ func historyIsReadNewestFirst(r *rig) {
 	es, err = r.s.History("bob")
 	r.must(err)
 	r.equal("lines of another account", len(es), 1)
-	es, err = r.s.History("nobody")
+	es, err = r.s.History("absent")
 	r.must(err)
-	r.equal("lines of nobody", len(es), 0)
+	r.equal("lines of an unknown account", len(es), 0)
 }
 
 func whatIsNotThereIsNotFound(r *rig) {
-	said := account.Position{Member: "hub-x", Seq: 1}
+	at := account.Position{Member: "hub-x", Seq: 1}
 	for what, err := range map[string]error{
 		"account": second(r.s.Account("x")), "address": second(r.s.AccountByEmail("x@example.org")),
 		"empty address":       second(r.s.AccountByEmail("")),
@@ -263,7 +263,7 @@ func whatIsNotThereIsNotFound(r *rig) {
 		"hub":   r.s.RemoveHub("x", "hub-x", account.Event{}),
 		"hello": r.s.Hello("hub-x", 1, 0), "end": r.s.EndSession("x", "e", account.Event{}),
 		"renewal":         r.s.RenewSession("x", session("x", "y", "e")),
-		"acknowledgement": r.s.Acknowledge(said, account.Acknowledgement{Account: "x", Epoch: 1}),
+		"acknowledgement": r.s.Acknowledge(at, account.Acknowledgement{Account: "x", Epoch: 1}),
 	} {
 		if err == nil {
 			r.Errorf("%s: no error", what)

@@ -19,7 +19,7 @@ func noSessionSlipsPastAReset(r *rig) {
 	r.must(r.s.RenewSession("refresh", session("anna", "new", "e")))
 	r.begin(a)
 	r.fails(r.s.OpenSession(1, session("anna", "late", "e")), account.ErrEpoch)
-	r.fails(r.s.OpenSession(1, session("nobody", "late", "e")), account.ErrEpoch)
+	r.fails(r.s.OpenSession(1, session("absent", "late", "e")), account.ErrEpoch)
 	r.fails(r.s.RenewSession("refresh", session("anna", "late", "e")), home.ErrNotFound)
 	ss, err := r.s.Sessions("anna")
 	r.must(err)
