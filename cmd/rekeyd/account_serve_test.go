@@ -25,7 +25,7 @@ func TestThePolicyInTheHelpIsTheDefault(t *testing.T) {
 	p, err := account.ParsePolicy([]byte(file))
 	ok(t, err)
 	if p != account.DefaultPolicy() {
-		t.Errorf("it says %+v, the default is %+v", p, account.DefaultPolicy())
+		t.Errorf("it prints %+v, the default is %+v", p, account.DefaultPolicy())
 	}
 	var shown map[string]any
 	ok(t, json.Unmarshal([]byte(file), &shown))
@@ -44,7 +44,7 @@ func TestThePolicyInTheHelpIsTheDefault(t *testing.T) {
 func TestMailGoesWhereTheFlagsName(t *testing.T) {
 	state := t.TempDir()
 	const from = "rekeyd@localhost.localdomain"
-	log := &said{}
+	log := &output{}
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	files := func(dir string) mail.Mailer { return mail.Folder{Dir: dir, From: from, Log: logger} }
 	for _, c := range []struct {

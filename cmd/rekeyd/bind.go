@@ -84,9 +84,9 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 		weak := slices.DeleteFunc(slices.Clone(s.Devices), func(r daemon.Row) bool {
 			return !r.Consent || !slices.Contains(ids, r.ID) && !(*all && r.Bound)
 		})
-		said := c.Flags().Changed("allow-cleartext-bind")
-		if !said && len(weak) > 0 {
-			*cleartext, said = askYes(c, fmt.Sprintf(
+		answered := c.Flags().Changed("allow-cleartext-bind")
+		if !answered && len(weak) > 0 {
+			*cleartext, answered = askYes(c, fmt.Sprintf(
 				"%s: a password for it crosses your network nearly in the clear, and goes to whoever has its address. Allow that?",
 				strings.Join(listed(weak), ", "),
 			))
@@ -98,11 +98,11 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%d devices bound\n", len(ids))
 		switch {
-		case said && *cleartext:
+		case answered && *cleartext:
 			return order(c, "allow-cleartext", idsOf(weak))
-		case said && *all:
+		case answered && *all:
 			return order(c, "forbid-cleartext", idsOf(slices.DeleteFunc(s.Devices, func(r daemon.Row) bool { return !r.Bound })))
-		case said:
+		case answered:
 			return order(c, "forbid-cleartext", ids)
 		case len(weak) > 0:
 			fmt.Fprintln(c.ErrOrStderr(), "hint: some take a password only nearly in the clear, and stay as they are; "+
@@ -223,7 +223,7 @@ After you reported that somebody else may know your old password, a device that 
 that password and takes the device's address would receive the new one. Name the devices that are safe, or give --all.`,
 	}
 	all := c.Flags().Bool("all", false, "also the devices that wait because somebody else may know what they hold")
-	dry := c.Flags().Bool("dry-run", false, "say what would be done to each device, and do nothing")
+	dry := c.Flags().Bool("dry-run", false, "show what would be done to each device, and do nothing")
 	asJSON := c.Flags().Bool("json", false, "with --dry-run: print a JSON list")
 	try := c.Flags().Bool(
 		"try",

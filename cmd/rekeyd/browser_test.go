@@ -139,7 +139,7 @@ func TestAPersonResetsAPasswordInARealBrowser(t *testing.T) {
 	ru.sees("Пароль сброшен", "Снова вошли: 4 из 4 устройств.")
 	ru.open("/forgot")
 	ru.sees("Забыли пароль?")
-	ru.fill("email", "nobody@example.org")
+	ru.fill("email", "absent@example.org")
 	ru.press("/forgot")
 	ru.sees("Проверьте почту")
 	ru.clean(append(secrets, token))

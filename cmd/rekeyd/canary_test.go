@@ -88,14 +88,14 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 		return
 	}
 	const first, second, third = "first-Canary-Battery", "second-Canary-Battery", "third-Canary-Battery"
-	const said = "said-to-a-lamp-Canary"
+	const request = "sent-to-a-lamp-Canary"
 	r := newRig(t, "plug:iot=2,camera:native=1")
 	spool := t.TempDir()
 	r.args = append(r.args, "--mail-dir", spool, "--policy", loose(t), "--verbose")
 	r.start()
 	r.await("daemon", time.Minute, answers)
 	places := map[string][]byte{}
-	tell := func(stdin string, args ...string) {
+	command := func(stdin string, args ...string) {
 		t.Helper()
 		out, err := r.rekeyd(stdin, args...)
 		if err != nil {
@@ -107,7 +107,7 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 		"the first password":         first,
 		"the second password":        second,
 		"the third password":         third,
-		"what an app said to a lamp": said,
+		"what an app sent to a lamp": request,
 	}
 	mails := map[string]bool{}
 	link := func(path string) string {
@@ -123,9 +123,9 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 			t.Fatalf("%s: %v; log:\n%s", method, err, log[max(0, len(log)-8000):])
 		}
 	}
-	tell(first, "register", rigEmail, "--password-stdin")
-	tell(link("/activate"), "activate", "--stdin")
-	tell(first, "login", rigEmail, "--password-stdin")
+	command(first, "register", rigEmail, "--password-stdin")
+	command(link("/activate"), "activate", "--stdin")
+	command(first, "login", rigEmail, "--password-stdin")
 	r.awaitFound()
 	r.bind()
 	r.await("house bound", time.Minute, allCurrent(3, 1))
@@ -142,28 +142,28 @@ func TestNoSecretLiesAroundInAHouse(t *testing.T) {
 	var word struct{ Pairing string }
 	call(token, "createPairing", struct{}{}, &word)
 	secrets["a word for a hub"] = word.Pairing
-	tell(word.Pairing, "login", "--pair", "--password-stdin")
+	command(word.Pairing, "login", "--pair", "--password-stdin")
 	var list struct {
 		DeviceList []struct{ Alias, DeviceID string }
 	}
 	call(token, "getDeviceList", struct{}{}, &list)
 	for _, d := range list.DeviceList {
-		for _, alias := range []string{said, "lamp"} {
+		for _, alias := range []string{request, "lamp"} {
 			if d.Alias == "plug-1" {
 				r.passthrough(token, d.DeviceID, `{"system":{"set_dev_alias":{"alias":"`+alias+`"}}}`)
 			}
 		}
 	}
-	tell("", "forgot", rigEmail)
-	tell(link("/reset")+"\n"+second, "reset", "--stdin")
+	command("", "forgot", rigEmail)
+	command(link("/reset")+"\n"+second, "reset", "--stdin")
 	r.await("house rekeyed", time.Minute, allCurrent(3, 2))
 	login(second)
 	ok(t, r.change(second, third))
 	r.await("house rekeyed again", time.Minute, allCurrent(3, 3))
 	link("/notme")
-	tell("", "status", "--json")
-	tell("", "devices", "--json")
-	tell("", "history", "--json")
+	command("", "status", "--json")
+	command("", "devices", "--json")
+	command("", "history", "--json")
 	const page, site = "http://" + defaultPage, "http://" + defaultAccount
 	for _, u := range []string{page + "/", page + "/v1/status", site + "/", site + "/forgot"} {
 		resp, err := http.Get(u)

@@ -63,7 +63,7 @@ func (h *hub) call(ctx context.Context, method, path string, in, out any) error 
 	if err != nil {
 		return &home.Error{
 			Op: "ask the daemon", Err: errNotRunning(h.state),
-			Hint: "start it with: rekeyd run; or say where its state is with --state",
+			Hint: "start it with: rekeyd run; or name its state with --state",
 		}
 	}
 	defer resp.Body.Close()

@@ -52,19 +52,19 @@ func TestAClientOfTheCloudThatOthersWroteWorksUnchanged(t *testing.T) {
 			lines <- s.Text()
 		}
 	}()
-	said := func() (v map[string]any) {
+	answer := func() (v map[string]any) {
 		t.Helper()
 		select {
 		case line := <-lines:
 			if err := json.Unmarshal([]byte(line), &v); err != nil {
-				t.Fatalf("the client said %q: %v", line, err)
+				t.Fatalf("the client printed %q: %v", line, err)
 			}
 		case <-time.After(time.Minute):
 			t.Fatal("the client prints nothing")
 		}
 		return v
 	}
-	got := fmt.Sprint(said())
+	got := fmt.Sprint(answer())
 	const want = "map[bulb:bulb-1 devices:[bulb-1 IOT.SMARTBULB 1 plug-1 IOT.SMARTPLUGSWITCH 1] off:0 on:1 wrong:-20601]"
 	if got != want {
 		t.Errorf("the client saw\n%s, want\n%s", got, want)
@@ -72,7 +72,7 @@ func TestAClientOfTheCloudThatOthersWroteWorksUnchanged(t *testing.T) {
 	ok(t, r.change(first, second))
 	_, err = in.Write([]byte("\n"))
 	ok(t, err)
-	if got := fmt.Sprint(said()); got != "map[list:-20651 old:-20601 plug:-20651]" {
+	if got := fmt.Sprint(answer()); got != "map[list:-20651 old:-20601 plug:-20651]" {
 		t.Errorf("after a change of the password the client saw %s", got)
 	}
 	r.await("the house on the new password", time.Minute, allCurrent(2, 2))

@@ -19,7 +19,7 @@ func (x *pty) shows(prompt string) {
 			return
 		}
 	}
-	x.t.Fatalf("it never said %q; it showed %q", prompt, x.shown.String())
+	x.t.Fatalf("it never asked %q; it showed %q", prompt, x.shown.String())
 }
 
 // TestTheOwnerIsAskedAtTheirTerminal has a person bind a device that takes its password in the clear, and remember

@@ -27,7 +27,7 @@ type systemd struct {
 	socket *net.UnixConn
 	dir    string // of everything; state and credentials are below
 	bin    string
-	log    said
+	log    output
 	cmd    *exec.Cmd
 }
 

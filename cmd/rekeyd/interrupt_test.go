@@ -30,7 +30,7 @@ func TestAnInterruptIsNoDaemonThatIsMissing(t *testing.T) {
 			<-t.Context().Done()
 		}
 	}()
-	var errs said
+	var errs output
 	code := run(ctx, []string{"--state", dir, "probe"}, strings.NewReader(""), io.Discard, &errs)
 	if got := errs.String(); code != exitFailed || got != "rekeyd: interrupted\n" {
 		t.Errorf("it ended with %d: %s", code, got)

@@ -33,24 +33,24 @@ type rig struct {
 	state  string
 	house  *sim.House
 	client *v1.Client
-	log    said     // of all runs
+	log    output   // of all runs
 	args   []string // of run
 	cmd    *exec.Cmd
 }
 
-// said is the output of a process so far.
-type said struct {
+// output is the output of a process so far.
+type output struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
 }
 
-func (s *said) Write(p []byte) (int, error) {
+func (s *output) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.Write(p)
 }
 
-func (s *said) String() string {
+func (s *output) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()

@@ -60,8 +60,8 @@ func TestPasswordThatNoDeviceCanHoldIsRefusedWithItsLine(t *testing.T) {
 		for err == nil {
 			_, err = l.password()
 		}
-		said := err.Error()
-		if !strings.HasPrefix(said, want) || strings.Contains(said, "words") || strings.Contains(said, "xxx") {
+		text := err.Error()
+		if !strings.HasPrefix(text, want) || strings.Contains(text, "words") || strings.Contains(text, "xxx") {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}

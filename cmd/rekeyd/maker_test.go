@@ -43,7 +43,7 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	camera := exec.Command(bin)
-	var log said
+	var log output
 	camera.Dir, camera.Stderr = dir, &log
 	camera.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ok(t, camera.Start())

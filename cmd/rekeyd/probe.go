@@ -34,11 +34,11 @@ changed, and no sign-in is spent where the device's protocol can do without.`,
 		t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
 		row(t, "DEVICE", "NAME", "KIND", "PROTOCOL", "HOLDS", "WHOSE", "WHAT TO DO")
 		for _, p := range found {
-			say := p.Detail
+			note := p.Detail
 			if p.Hint != "" {
-				say = p.Hint
+				note = p.Hint
 			}
-			row(t, string(p.ID), p.Name, string(p.Kind), string(p.Protocol), holdsOf(p.Row), string(p.Match), say)
+			row(t, string(p.ID), p.Name, string(p.Kind), string(p.Protocol), holdsOf(p.Row), string(p.Match), note)
 		}
 		return t.Flush()
 	}

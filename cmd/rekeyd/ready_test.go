@@ -40,8 +40,8 @@ func TestStatusAnswersOnlyWhenEveryPortIsOpen(t *testing.T) {
 		if err != nil {
 			t.Fatalf("start %d: status: %s\n%s", i, out, r.log.String())
 		}
-		if said, err := r.rekeyd("password-number-001", "register", rigEmail, "--password-stdin"); err != nil {
-			t.Fatalf("start %d: register right after status: %s\nstatus:\n%s", i, said, out)
+		if text, err := r.rekeyd("password-number-001", "register", rigEmail, "--password-stdin"); err != nil {
+			t.Fatalf("start %d: register right after status: %s\nstatus:\n%s", i, text, out)
 		}
 		for _, port := range []string{defaultPage, defaultBroker} {
 			c, err := net.Dial("tcp", port)
@@ -59,7 +59,7 @@ func TestStatusReportsThatADaemonIsStarting(t *testing.T) {
 	store, err := localstore.Open(localstore.Options{Dir: state, Log: slog.New(slog.DiscardHandler)})
 	ok(t, err)
 	defer store.Close()
-	var errs said
+	var errs output
 	code := run(t.Context(), []string{"--state", state, "status"}, strings.NewReader(""), io.Discard, &errs)
 	if code != exitUnavailable || !strings.Contains(errs.String(), "hint: it may be starting") {
 		t.Errorf("it ended with %d: %s", code, errs.String())

@@ -131,7 +131,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fmt.Sprint(cmd.ProcessState.ExitCode()); got != args[0] {
 		ts.Fatalf("%q ended with %s, want %s", args[1:], got, args[0])
 	}
-	ts.Check(os.WriteFile(ts.MkAbs("said"), out, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("output"), out, 0o600))
 }
 
 func environ(ts *testscript.TestScript) []string {

@@ -19,7 +19,7 @@ func openExisting(state string, passphrase home.Secret) (*localstore.Store, erro
 	if !localstore.Exists(state) {
 		return nil, &home.Error{
 			Op: "ask the daemon", Err: errNotRunning(state),
-			Hint: "start it with: rekeyd run; or say where its state is with --state",
+			Hint: "start it with: rekeyd run; or name its state with --state",
 		}
 	}
 	store, err := localstore.OpenReadOnly(

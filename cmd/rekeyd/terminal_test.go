@@ -25,7 +25,7 @@ type pty struct {
 	t      *testing.T
 	person *os.File
 	tty    *os.File
-	shown  said
+	shown  output
 	done   chan struct{} // closed when nothing more is shown
 }
 
@@ -117,7 +117,7 @@ func (x *pty) ended(cmd *exec.Cmd) (code int, shown string) {
 // TestAPasswordTypedAtATerminalIsNotShown types at every command that asks for one.
 func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
 	const secret = "typed-by-a-person"
-	var got said
+	var got output
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(&got, r.Body)
 		_, _ = io.WriteString(w, `{"error_code":0,"result":{}}`)
@@ -198,7 +198,7 @@ const exposedQuestion = "May somebody else know the old password? (no: you forgo
 
 // TestResetAsksWhetherThePasswordIsExposed gives each answer, and an empty line, which means that it was forgotten.
 func TestResetAsksWhetherThePasswordIsExposed(t *testing.T) {
-	var got said
+	var got output
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(&got, r.Body)
 		_, _ = io.WriteString(w, `{"error_code":0,"result":{"hubs":1}}`)
@@ -239,7 +239,7 @@ func TestAnInterruptEndsTheQuestionForAPassword(t *testing.T) {
 
 // TestResetAsksBeforeItFollowsALinkElsewhere: the sender of a forged mail would get the new password.
 func TestResetAsksBeforeItFollowsALinkElsewhere(t *testing.T) {
-	var got said
+	var got output
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(&got, r.Body)
 		_, _ = io.WriteString(w, `{"error_code":0,"result":{}}`)

@@ -111,7 +111,7 @@ func BenchmarkForgotRush(b *testing.B) {
 		begin := make(chan struct{})
 		var all sync.WaitGroup
 		for i := range asked {
-			email := fmt.Sprintf("nobody-%d@example.org", i)
+			email := fmt.Sprintf("absent-%d@example.org", i)
 			if i%2 == 0 {
 				email = ownerEmail
 			}

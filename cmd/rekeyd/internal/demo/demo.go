@@ -118,9 +118,9 @@ func play(ctx context.Context, o demoOptions) error {
 		return err
 	}
 	if o.keep {
-		d.say("Everything stays up until you press Ctrl-C:")
-		d.say("  the house    %s", d.hub.PageURL())
-		d.say("  the account  %s  (%s)", d.service.URL(), demoEmail)
+		d.print("Everything stays up until you press Ctrl-C:")
+		d.print("  the house    %s", d.hub.PageURL())
+		d.print("  the account  %s  (%s)", d.service.URL(), demoEmail)
 		<-ctx.Done()
 	}
 	if result.Current != result.Devices {

@@ -58,7 +58,7 @@ username, password.`,
 func simulated(count, house, username, password string) ([]sim.Spec, error) {
 	switch {
 	case (count == "") == (house == ""):
-		return nil, errors.New("say what devices, with --count or with --house")
+		return nil, errors.New("name the devices, with --count or with --house")
 	case house != "" && (username != "" || password != ""):
 		return nil, errors.New("--username and --password go with --count: a house file has them for each device")
 	case house != "":

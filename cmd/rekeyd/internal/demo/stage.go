@@ -100,7 +100,7 @@ func (s *stage) poke() {
 	}
 }
 
-func (s *stage) say(format string, args ...any) { s.show.line(fmt.Sprintf(format, args...)) }
+func (s *stage) print(format string, args ...any) { s.show.line(fmt.Sprintf(format, args...)) }
 
 // note logs the error that ended a part of the demo: what waits for that part then runs out of time.
 func (s *stage) note(err error) {
@@ -187,7 +187,7 @@ func (s *stage) build(run context.Context, client *v1.Client, before, now home.S
 	}
 	s.mine = s.house.Devices()[:s.o.devices]
 	s.running.Go(func() { _ = s.house.Run(run) })
-	s.say(
+	s.print(
 		"Put up a house of %d simulated devices on the loopback interface, and %d others.",
 		len(s.mine),
 		len(specs)-len(s.mine),

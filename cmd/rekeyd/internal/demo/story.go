@@ -28,11 +28,11 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	if err := s.register(ctx, client, first); err != nil {
 		return none, err
 	}
-	s.say("Registered %s. Three doors lead to the account: the tpCamera app, the Kasa app, and the website.", demoEmail)
+	s.print("Registered %s. Three doors lead to the account: the tpCamera app, the Kasa app, and the website.", demoEmail)
 	if err := s.change(ctx, client, first, second); err != nil {
 		return none, err
 	}
-	s.say("Its password was changed once, long ago: it has password number 2, and some devices have missed that.")
+	s.print("Its password was changed once, long ago: it has password number 2, and some devices have missed that.")
 
 	if err := s.build(run, client, first, second); err != nil {
 		return none, err
@@ -55,7 +55,7 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	}
 	result := demoResult{Door: s.o.door.Name, Discovered: time.Since(began).Milliseconds(), LeftAlone: []leftAlone{}}
 	s.show.table(rows)
-	s.say(
+	s.print(
 		"Found %d devices over mDNS and UDP in %d ms, and which password each one holds.",
 		len(s.mine),
 		result.Discovered,
@@ -71,7 +71,7 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 			continue
 		}
 		result.LeftAlone = append(result.LeftAlone, leftAlone{r.Name, r.Protocol, r.Verdict, r.Hint})
-		s.say("Left alone: %s (%s). %s.", r.Name, r.Verdict, r.Hint)
+		s.print("Left alone: %s (%s). %s.", r.Name, r.Verdict, r.Hint)
 	}
 	// The owner names each of them, and agrees to passwords in the clear: the demo uses no other network than this
 	// machine.
@@ -82,11 +82,11 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 		s.count(&result, rows, second)
 		return result, err
 	}
-	s.say("Bound them to the account: what was behind was moved, and every device is signed in with password number 2.")
+	s.print("Bound them to the account: what was behind was moved, and every device is signed in with password number 2.")
 
 	late := s.mine[len(s.mine)-1]
 	late.PowerOff()
-	s.say("Somebody switches %s off.", late.Name())
+	s.print("Somebody switches %s off.", late.Name())
 	link, err := s.forget(ctx, client)
 	if err != nil {
 		return none, err
@@ -95,10 +95,10 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	if err := s.reset(ctx, link, third); err != nil {
 		return none, err
 	}
-	s.say("A new password is set. Now the devices.")
+	s.print("A new password is set. Now the devices.")
 	renewed := func(r daemon.Row) bool { return current(r) && r.Epoch > 2 }
 	if _, err = s.until(ctx, "rekeying", s.mine[:len(s.mine)-1], renewed); err == nil {
-		s.say("All but %s are back after %d ms. It is switched on again.", late.Name(), time.Since(began).Milliseconds())
+		s.print("All but %s are back after %d ms. It is switched on again.", late.Name(), time.Since(began).Milliseconds())
 		if err := late.PowerOn(); err != nil {
 			return result, err
 		}
@@ -111,7 +111,7 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	}
 	s.count(&result, rows, third)
 	s.show.table(rows)
-	s.say(
+	s.print(
 		"%d of %d devices are signed in with password number %d, after %d ms.",
 		result.Current,
 		result.Devices,
@@ -212,7 +212,7 @@ func (s *stage) forget(ctx context.Context, client *v1.Client) (string, error) {
 	}
 	link, err := s.sink.link(ctx, demoEmail, "/reset")
 	if err == nil {
-		s.say(
+		s.print(
 			"Forgot the password, through the door %q. The mail has come over SMTP; its link is good for one use.",
 			s.o.door.Name,
 		)
@@ -285,7 +285,7 @@ func (s *stage) doorsOpen(ctx context.Context, client *v1.Client, first, second 
 			}
 		}
 	}
-	s.say("At all three doors the new password signs in, and the old one does not.")
+	s.print("At all three doors the new password signs in, and the old one does not.")
 	return nil
 }
 

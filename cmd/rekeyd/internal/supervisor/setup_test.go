@@ -158,9 +158,9 @@ func TestTheInitScriptStartsTheCommand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rekeyd")
 	ok(t, os.WriteFile(path, []byte(script), 0o600))
 	stubs := `
-say() { for word; do printf '[%s]' "$word"; done; echo; }
+show() { for word; do printf '[%s]' "$word"; done; echo; }
 for f in user_add mkdir chmod chown procd_open_instance procd_set_param procd_close_instance; do
-	eval "$f() { say $f \"\$@\"; }"
+	eval "$f() { show $f \"\$@\"; }"
 done
 group_add_next() { echo 32768; }
 user_exists() { false; }
