@@ -5,6 +5,7 @@
 package boltfile
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -215,20 +216,15 @@ func (f *File) Snapshot(w io.Writer) error {
 	})
 }
 
-// Check walks the whole file and returns home.ErrCorrupt where it is not sound.
+// Check walks the whole file and returns home.ErrCorrupt where it is not sound. It reads a copy in memory: bbolt's own
+// check finds damage that is none where another transaction is committed meanwhile.
 func (f *File) Check() error {
-	return f.View(func(tx *bbolt.Tx) error {
-		var errs []error
-		for err := range tx.Check() {
-			if len(errs) < 3 {
-				errs = append(errs, err)
-			}
-		}
-		if len(errs) > 0 {
-			return Damaged(f.path, errors.Join(errs...))
-		}
-		return nil
-	})
+	var copied bytes.Buffer
+	if err := f.Snapshot(&copied); err != nil {
+		return err
+	}
+	_, err := soundPages(f.path, bytes.NewReader(copied.Bytes()), int64(copied.Len()))
+	return err
 }
 
 // Close waits for the transactions under way and closes the file.

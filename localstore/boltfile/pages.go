@@ -157,7 +157,8 @@ func (w *walker) freelist(id uint64) error {
 	return nil
 }
 
-// tree checks the pages of one bucket: its keys ascend, and lie in [from, to); nil is no bound.
+// tree checks the pages of one bucket: its keys ascend, and lie in [from, to), the first of them at from; nil is no
+// bound.
 func (w *walker) tree(id uint64, from, to []byte, depth int) error {
 	p, err := w.page(id)
 	if err != nil {
@@ -176,7 +177,7 @@ func (w *walker) elements(id uint64, p, from, to []byte, depth int) error {
 	}
 	keys := make([][]byte, count+1)
 	keys[count] = to
-	last := from
+	last, end := from, uint64(pageHead+count*elementSize)
 	for i := range count {
 		at := pageHead + i*elementSize
 		e := p[at : at+elementSize]
@@ -185,12 +186,15 @@ func (w *walker) elements(id uint64, p, from, to []byte, depth int) error {
 			pos, klen, vlen = uint64(order.Uint32(e[4:])), uint64(order.Uint32(e[8:])), uint64(order.Uint32(e[12:]))
 		}
 		start := uint64(at) + pos
-		if pos < elementSize || klen == 0 || start+klen+vlen > uint64(len(p)) {
+		// bbolt leaves no gaps: so neither a number of elements nor a length can be another one than was written.
+		if start != end || klen == 0 || start+klen+vlen > uint64(len(p)) {
 			return damaged
 		}
+		end = start + klen + vlen
 		key, value := p[start:start+klen], p[start+klen:start+klen+vlen]
 		switch c := bytes.Compare(key, last); {
-		case last != nil && (c < 0 || (c == 0 && i > 0)), to != nil && bytes.Compare(key, to) >= 0:
+		case last != nil && (c < 0 || (c == 0 && i > 0)), i == 0 && from != nil && c != 0,
+			to != nil && bytes.Compare(key, to) >= 0:
 			return fmt.Errorf("page %d: keys are out of order", id)
 		}
 		keys[i], last = key, key
@@ -199,6 +203,9 @@ func (w *walker) elements(id uint64, p, from, to []byte, depth int) error {
 				return err
 			}
 		}
+	}
+	if uint64(len(p))-end >= uint64(w.meta.pageSize) {
+		return damaged // a page has no more overflow than its elements need
 	}
 	if flags == flagLeaf {
 		return nil

@@ -12,19 +12,25 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Records are JSON values under byte keys. What a store writes with these functions has its own types with field
-// tags: the name of a Go field is not part of the file.
+// Records are JSON values under byte keys, each with a checksum. What a store writes with these functions has its own
+// types with field tags: the name of a Go field is not part of the file.
 
-// Put writes v as JSON. An equal record is not written again, so a transaction without a change costs no commit.
+// Put writes v as JSON with its sum. An equal record is not written again, so a transaction without a change costs no
+// commit.
 func Put(b *bbolt.Bucket, key []byte, v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil || bytes.Equal(b.Get(key), raw) {
+	text, err := json.Marshal(v)
+	if err != nil {
 		return err
+	}
+	raw := withSum(key, text)
+	if bytes.Equal(b.Get(key), raw) {
+		return nil
 	}
 	return b.Put(key, raw)
 }
 
-// Get reads a record. ok is false where there is none. A record that is no JSON of type T is home.ErrCorrupt.
+// Get reads a record. ok is false where there is none. A record whose sum does not fit, or that is no
+// JSON of type T, is home.ErrCorrupt.
 func Get[T any](b *bbolt.Bucket, key []byte) (v T, ok bool, err error) {
 	raw := b.Get(key)
 	if raw == nil {
@@ -114,7 +120,11 @@ func Newest[T any](b *bbolt.Bucket, limit int) ([]T, error) {
 
 // Decode reads a record that was found under key.
 func Decode[T any](key, raw []byte) (v T, err error) {
-	if err := json.Unmarshal(raw, &v); err != nil {
+	text, err := Verify(key, raw)
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(text, &v); err != nil {
 		return v, fmt.Errorf("record %q: %w: %w", key, home.ErrCorrupt, err)
 	}
 	return v, nil

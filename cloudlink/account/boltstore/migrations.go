@@ -20,6 +20,7 @@ var migrations = []func(*bbolt.Tx) error{
 	mailByDueTime,
 	membersNamedBySigningKey,
 	devicesByAccount,
+	recordsWithSums,
 }
 
 func firstFormat(tx *bbolt.Tx) error {
@@ -203,4 +204,16 @@ func pairsOf(b *bbolt.Bucket) (map[string][]byte, error) {
 		all[string(k)] = bytes.Clone(v)
 		return nil
 	})
+}
+
+// recordsWithSums (format 6) gives each JSON record its checksum. Sealed records and indices have none.
+func recordsWithSums(tx *bbolt.Tx) error {
+	var errs []error
+	for _, b := range [][]byte{
+		bktAccounts, bktLinks, bktSessions, bktPairings, bktMembers, bktGrants, bktDevices, bktRegistrations, bktAnswered,
+		bktHistory,
+	} {
+		errs = append(errs, boltfile.SumRecords(tx.Bucket(b)))
+	}
+	return errors.Join(errs...)
 }
