@@ -91,7 +91,8 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 				return err
 			}
 		}
-		return errors.Join(announceAgain(tx, a), record(tx, home.Event{At: now(), What: "hub enrolled"}))
+		return errors.Join(announceAgain(tx, a), forgetDamage(tx, home.DamagedPassword, ""),
+			record(tx, home.Event{At: now(), What: "hub enrolled"}))
 	})
 }
 
@@ -185,6 +186,11 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 			return 0, err
 		}
 		switch {
+		case c.Epoch == a.Epoch && held.EpochSecret.IsZero(): // it was damaged, and is granted again
+			if held, err = merge(held, c); err != nil {
+				return 0, err
+			}
+			return 0, errors.Join(s.putCredential(tx, id, held), enqueue(tx, ack))
 		case c.Epoch == a.Epoch && !held.EpochSecret.Equal(c.EpochSecret):
 			return 0, fmt.Errorf("another grant of epoch %d: %w", c.Epoch, home.ErrForged)
 		case c.Epoch == a.Epoch && queuedAt(tx, ack.Kind, "") == c.Epoch:
@@ -289,10 +295,8 @@ func (s *Store) Leave(id home.AccountID) error {
 			}
 		}
 		return errors.Join(
-			boltfile.DeletePrefix(
-				tx.Bucket(bLeftOut),
-				nil,
-			),
+			boltfile.DeletePrefix(tx.Bucket(bLeftOut), nil),
+			boltfile.DeletePrefix(tx.Bucket(bAside), nil),
 			accounts.delete(tx, string(id)),
 			record(tx, home.Event{At: now(), What: "account left"}),
 		)

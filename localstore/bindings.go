@@ -30,7 +30,8 @@ func (s *Store) bind(tx *bbolt.Tx, id home.AccountID, d home.Device) error {
 	if d.ID == "" {
 		return errors.New("bind: a device without an ID")
 	}
-	if err := errors.Join(putDevice(tx, d), setLeftOut(tx, d, false)); err != nil || bindings.has(tx, string(d.ID)) {
+	err := errors.Join(putDevice(tx, d), setLeftOut(tx, d, false), forgetDamage(tx, home.DamagedDevice, d.ID))
+	if err != nil || bindings.has(tx, string(d.ID)) {
 		return err
 	}
 	key := bindKey(d.ID)
@@ -44,11 +45,14 @@ func (s *Store) bind(tx *bbolt.Tx, id home.AccountID, d home.Device) error {
 }
 
 // Unbind ends bindings. Of each device the store keeps the errand to the account service, and that its owner left it
-// out. Devices that are not bound are skipped.
+// out. Devices that are not bound are skipped; damaged records of them are deleted.
 func (s *Store) Unbind(ids []home.DeviceID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		for _, id := range ids {
 			if !bindings.has(tx, string(id)) {
+				if err := forgetDamage(tx, home.DamagedDevice, id); err != nil {
+					return err
+				}
 				continue
 			}
 			d, _, err := devices.get(tx, string(id))

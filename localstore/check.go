@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -12,70 +11,35 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Check reads the whole file, opens every sealed record, and compares the records that depend on one another. It
-// returns home.ErrCorrupt where something is wrong.
+// Check reads the whole file, verifies and opens every record, and compares the records that depend on one another. It
+// returns home.ErrCorrupt where something is wrong; what Open has set aside is not.
 func (s *Store) Check() error {
 	if err := s.file.Check(); err != nil {
 		return err
 	}
 	err := s.file.View(func(tx *bbolt.Tx) error {
-		_, herr := boltfile.All[eventRecord](tx.Bucket(bHistory))
-		_, lerr := boltfile.All[leftOutRecord](tx.Bucket(bLeftOut))
-		return errors.Join(checkBindings(tx), s.checkVault(tx), checkOutbox(tx), herr, lerr)
+		found, err := s.damage(tx)
+		errs := []error{err, checkAccounts(tx)}
+		for _, d := range found {
+			errs = append(errs, fmt.Errorf("damaged record: %s", d.Damage))
+		}
+		return errors.Join(errs...)
 	})
 	if err != nil {
 		return &home.Error{
 			Op:   "check the store",
 			Err:  fmt.Errorf("%w: %w", home.ErrCorrupt, err),
-			Hint: "put a copy from a backup in its place",
+			Hint: "restart rekeyd, which sets damaged records aside; or put a copy from a backup in its place",
 		}
 	}
 	return nil
 }
 
-// checkBindings: a binding has a device and a secret, and belongs to the hub's account; a device or an intent has a
-// binding.
-func checkBindings(tx *bbolt.Tx) error {
-	all, err := bindings.all(tx)
-	if err != nil {
-		return err
-	}
-	bound := map[home.DeviceID]bool{}
-	for _, b := range all {
-		bound[b.Device] = true
-		if _, err := accountOf(tx, b.Account); err != nil {
-			return fmt.Errorf("binding of %s: %w", b.Device, err)
-		}
-		if !devices.has(tx, string(b.Device)) || tx.Bucket(bVault).Get(bindKey(b.Device)) == nil {
-			return fmt.Errorf("binding of %s: device or secret is missing", b.Device)
-		}
-	}
-	ds, err := devices.all(tx)
-	if err != nil {
-		return err
-	}
-	for _, d := range ds {
-		if !bound[d.ID] {
-			return fmt.Errorf("device %s is not bound", d.ID)
-		}
-	}
-	unfinished, err := intents.all(tx)
-	if err != nil {
-		return err
-	}
-	for _, i := range unfinished {
-		if !bound[i.Device] || !slices.Contains(i.Holds, i.To) || !slices.IsSorted(i.Holds) {
-			return fmt.Errorf("intent of %s is inconsistent", i.Device)
-		}
-	}
-	return nil
-}
-
-// checkVault opens every sealed record.
-func (s *Store) checkVault(tx *bbolt.Tx) error {
-	return tx.Bucket(bVault).ForEach(func(k, box []byte) error {
-		if _, err := s.key.Open(box, "vault/"+string(k)); err != nil {
-			return fmt.Errorf("vault %q: %w", k, err)
+// checkAccounts: each binding belongs to the hub's account.
+func checkAccounts(tx *bbolt.Tx) error {
+	return boltfile.Each(bindings.bucket(tx), nil, func(_ []byte, r bindingRecord) error {
+		if _, err := accountOf(tx, home.AccountID(r.Account)); err != nil {
+			return fmt.Errorf("binding of %s: %w", r.Device, err)
 		}
 		return nil
 	})

@@ -71,6 +71,9 @@ func (s *Store) enrolCloud(
 	if a.Epoch, err = a.Epoch.Next(); err != nil {
 		return r, err
 	}
+	if err := forgetDamage(tx, home.DamagedPassword, ""); err != nil {
+		return r, err
+	}
 	c.Epoch, r.epoch = a.Epoch, a.Epoch
 	if err := errors.Join(s.putCredential(tx, a.ID, c), putAccount(tx, a)); err != nil {
 		return r, err
@@ -88,7 +91,9 @@ func (s *Store) putSession(tx *bbolt.Tx, id home.AccountID, c home.CloudSession)
 		return err
 	}
 	key := sessionKey(id)
-	return tx.Bucket(bVault).Put(key, s.key.Seal(plain, "vault/"+string(key)))
+	return errors.Join(
+		tx.Bucket(bVault).Put(key, s.key.Seal(plain, "vault/"+string(key))), forgetDamage(tx, home.DamagedSession, ""),
+	)
 }
 
 // SaveCloudSession records the tokens of the hub's session at the vendor's cloud.

@@ -244,6 +244,9 @@ func TestPowerMayFailAtAnyPointOfACommit(t *testing.T) {
 				),
 			)
 			h := open(t, half)
+			if set, err := h.Damaged(); err != nil || len(set) > 0 {
+				t.Fatalf("a crash has damaged %v, %v", set, err)
+			}
 			if err := h.Check(); err != nil {
 				t.Fatalf("%s, %s: %v", name, what, err)
 			}

@@ -15,7 +15,7 @@ import (
 // bucketsSince holds the format that brought each bucket which the newest format has.
 var bucketsSince = map[string]uint64{
 	"hub": 1, "accounts": 1, "vault": 1, "devices": 1, "bindings": 1, "intents": 1, "history": 1,
-	"outbox/queue": 1, "outbox/index": 1, "budget": 2, "leftout": 3,
+	"outbox/queue": 1, "outbox/index": 1, "budget": 2, "leftout": 3, "aside": 6,
 }
 
 // intact reports a missing bucket, and a store with records in which the vault's check or the hub's keys are missing.

@@ -18,12 +18,13 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/localstore"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 	"github.com/rekeyd/rekeyd/localstore/seal"
 )
 
 // newestFormat is the number of migrations. testdata has a file of each format, made with fill by the program of its
 // time.
-const newestFormat = 5
+const newestFormat = 6
 
 var makeGolden = flag.Bool("golden", false, "write the golden file of the newest format, where there is none")
 
@@ -242,6 +243,9 @@ func dump(t testing.TB, dir string) string {
 			at := fmt.Sprintf("%s%q", path, k)
 			if v == nil {
 				return walk(at+" ", b.Bucket(k))
+			}
+			if text, err := boltfile.Verify(k, v); err == nil {
+				v = text
 			}
 			if plain, err := key.Open(v, strings.Split(path, `"`)[1]+"/"+string(k)); err == nil {
 				v, at = plain, at+" (sealed)"

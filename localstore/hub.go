@@ -12,6 +12,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
+var bootName, terminalName = []byte("boot"), []byte("terminal")
+
 // HubKeys returns the hub's seeds, which were made with the store.
 func (s *Store) HubKeys() (home.HubKeys, error) { return boltfile.View(s.file, s.hubKeys) }
 
@@ -30,9 +32,11 @@ func (s *Store) hubKeys(tx *bbolt.Tx) (home.HubKeys, error) {
 // NextBoot counts this start of the hub, and returns its number.
 func (s *Store) NextBoot() (uint64, error) {
 	return boltfile.Update(s.file, func(tx *bbolt.Tx) (uint64, error) {
-		b := tx.Bucket(bHub)
-		n := boltfile.Number(b.Get([]byte("boot"))) + 1
-		return n, b.Put([]byte("boot"), boltfile.Key(n))
+		n, _, err := boltfile.Get[uint64](tx.Bucket(bHub), bootName)
+		if err != nil {
+			return 0, err
+		}
+		return n + 1, boltfile.Put(tx.Bucket(bHub), bootName, n+1)
 	})
 }
 
@@ -40,12 +44,12 @@ func (s *Store) NextBoot() (uint64, error) {
 // kept by it.
 func (s *Store) Terminal() (string, error) {
 	return boltfile.Update(s.file, func(tx *bbolt.Tx) (string, error) {
-		b := tx.Bucket(bHub)
-		if name := b.Get([]byte("terminal")); name != nil {
-			return string(name), nil
+		name, ok, err := boltfile.Get[string](tx.Bucket(bHub), terminalName)
+		if ok || err != nil {
+			return name, err
 		}
-		name := rand.Text()
-		return name, b.Put([]byte("terminal"), []byte(name))
+		name = rand.Text()
+		return name, boltfile.Put(tx.Bucket(bHub), terminalName, name)
 	})
 }
 

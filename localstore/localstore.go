@@ -1,7 +1,8 @@
 // Package localstore keeps the hub's state in one bbolt file.
 //
 //	hub        keys            the hub's seeds, sealed
-//	           boot            how often the hub has started (uint64)
+//	           sealing         its sealing keys, sealed
+//	           boot            how often the hub has started
 //	           terminal        its name at account services
 //	accounts   <account>       accountRecord
 //	vault      check           a known text, sealed: a wrong key cannot open it
@@ -18,6 +19,10 @@
 //	outbox     queue <n>       errandRecord, oldest first
 //	           index <kind>/<device> → n
 //	history    <n>             eventRecord
+//	aside      <record>/<key>  asideRecord: damaged records as they were found
+//
+// A record that is not sealed has a checksum (boltfile.Verify). Open sets damaged records aside and goes on without
+// them.
 //
 // Numbers are big-endian, so that the order of keys is the order of time. Every exported method is one transaction that
 // includes all consequences of its change; concurrent calls share a commit. Times are UTC.
@@ -98,6 +103,9 @@ func Open(o Options) (*Store, error) {
 	fresh, err := s.blank()
 	if err == nil {
 		err = s.unseal(o, fresh)
+	}
+	if err == nil && !fresh {
+		err = s.setAside(filepath.Join(o.Dir, dbName))
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())

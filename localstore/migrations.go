@@ -18,6 +18,7 @@ var (
 	bHistory = []byte("history")
 	bBudget  = []byte("budget")
 	bLeftOut = []byte("leftout")
+	bAside   = []byte("aside")
 	bQueue   = []byte("queue")
 	bIndex   = []byte("index")
 )
@@ -67,6 +68,25 @@ var migrations = []func(*bbolt.Tx) error{
 		}
 		return err
 	},
+	recordsWithSums,
+}
+
+// recordsWithSums is format 6: each record that is not sealed has a checksum, and a damaged one is kept in the bucket
+// aside. The index of the outbox has none: it is compared with the queue.
+func recordsWithSums(tx *bbolt.Tx) error {
+	_, err := tx.CreateBucketIfNotExists(bAside)
+	errs := []error{err, boltfile.SumRecords(tx.Bucket(bOutbox).Bucket(bQueue))}
+	for _, name := range []string{"accounts", "devices", "bindings", "intents", "leftout", "budget", "history"} {
+		errs = append(errs, boltfile.SumRecords(tx.Bucket([]byte(name))))
+	}
+	hub := tx.Bucket(bHub)
+	if raw := hub.Get(bootName); raw != nil {
+		errs = append(errs, boltfile.Put(hub, bootName, boltfile.Number(raw)))
+	}
+	if raw := hub.Get(terminalName); raw != nil {
+		errs = append(errs, boltfile.Put(hub, terminalName, string(raw)))
+	}
+	return errors.Join(errs...)
 }
 
 // consentPerBinding is format 4: the consent to passwords in the clear was one for the whole account. Where it was

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
 // cases state, for each migration, what is in a file of the format before it, and what must be true after it. A
@@ -98,6 +99,31 @@ var cases = []struct {
 			raw := tx.Bucket([]byte("bindings")).Get([]byte("a"))
 			if err != nil || b.Tries != 2 || b.Verdict.State != home.Stale || bytes.Contains(raw, []byte("Next")) {
 				t.Errorf("%+v, %v, from %s", b, err, raw)
+			}
+		},
+	},
+	{
+		before: func(tx *bbolt.Tx) error {
+			put := func(b *bbolt.Bucket, key, value string) error { return b.Put([]byte(key), []byte(value)) }
+			return errors.Join(
+				put(tx.Bucket(bHub), "boot", "\x00\x00\x00\x00\x00\x00\x00\x07"), put(tx.Bucket(bHub), "terminal", "NAME"),
+				put(tx.Bucket(bHistory), "\x01", `{"what":"tested"}`), put(tx.Bucket(bHistory), "\x02", `{damaged`),
+				put(queue.bucket(tx), "\x01", `{"Kind":"ack"}`),
+			)
+		},
+		after: func(t *testing.T, tx *bbolt.Tx) {
+			boot, _, err := boltfile.Get[uint64](tx.Bucket(bHub), bootName)
+			name, _, nerr := boltfile.Get[string](tx.Bucket(bHub), terminalName)
+			if err != nil || nerr != nil || boot != 7 || name != "NAME" || tx.Bucket(bAside) == nil {
+				t.Errorf("boot %d, terminal %q, %v, %v", boot, name, err, nerr)
+			}
+			for key, b := range map[string]*bbolt.Bucket{"\x01": tx.Bucket(bHistory), "\x02": tx.Bucket(bHistory)} {
+				if raw := b.Get([]byte(key)); raw[len(raw)-5] != 0xFF {
+					t.Errorf("%q has no checksum: %q", key, raw)
+				}
+			}
+			if e, ok, err := queue.get(tx, "\x01"); err != nil || !ok || e.Kind != home.ErrandAck {
+				t.Errorf("errand %+v, %v", e, err)
 			}
 		},
 	},

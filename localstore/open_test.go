@@ -188,6 +188,7 @@ func TestSnapshotIsAWholeStore(t *testing.T) {
 	}
 }
 
+// TestCheckFindsWhatDoesNotBelongTogether, and Open sets it aside.
 func TestCheckFindsWhatDoesNotBelongTogether(t *testing.T) {
 	for name, spoil := range map[string]func(*bbolt.Tx) error{
 		"binding without a secret": func(tx *bbolt.Tx) error {
@@ -221,10 +222,22 @@ func TestCheckFindsWhatDoesNotBelongTogether(t *testing.T) {
 			must(t, s.Check())
 			must(t, s.Close())
 			must(t, edit(dir, spoil))
-			err := open(t, dir).Check()
+			if name == "no account" {
+				refused(t, localstore.Options{Dir: dir}, home.ErrCorrupt)
+				return
+			}
+			look, err := localstore.OpenReadOnly(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+			must(t, err)
+			err = look.Check()
 			wants(t, err, home.ErrCorrupt)
 			if home.HintOf(err) == "" {
 				t.Fatal("no hint")
+			}
+			must(t, look.Close())
+			s = open(t, dir)
+			must(t, s.Check())
+			if set, err := s.Damaged(); err != nil || len(set) != 1 {
+				t.Fatalf("set aside: %+v, %v", set, err)
 			}
 		})
 	}

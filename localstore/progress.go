@@ -98,7 +98,8 @@ func finished(tx *bbolt.Tx, a home.Account, b home.Binding) bool {
 
 // finish deletes the intent of a current binding and queues its sign-in.
 func finish(tx *bbolt.Tx, a home.Account, b home.Binding, at time.Time) error {
-	if err := intents.delete(tx, string(b.Device)); err != nil || finished(tx, a, b) || a.Provider == home.TPLink {
+	err := errors.Join(intents.delete(tx, string(b.Device)), forgetDamage(tx, home.DamagedIntent, b.Device))
+	if err != nil || finished(tx, a, b) || a.Provider == home.TPLink {
 		return err
 	}
 	return enqueue(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: b.DeviceEpoch, At: at})

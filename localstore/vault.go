@@ -138,11 +138,12 @@ func (s *Store) ForgetCredentials(id home.AccountID, keep int) (dropped int, err
 }
 
 // neededEpochs returns the epochs that devices hold or may hold. ok is false where the epoch of a bound device is not
-// known: it may hold any of them.
+// known, or its records were damaged: it may hold any
+// of them.
 func neededEpochs(tx *bbolt.Tx) (needed map[home.Epoch]bool, ok bool, err error) {
 	needed = map[home.Epoch]bool{}
 	bound, err := bindings.all(tx)
-	if err != nil {
+	if err != nil || hasDamage(tx, home.DamagedDevice) || hasDamage(tx, home.DamagedIntent) {
 		return nil, false, err
 	}
 	for _, b := range bound {

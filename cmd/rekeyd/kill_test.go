@@ -279,7 +279,11 @@ func TestNoDeviceIsLostWhereverTheDaemonIsKilled(t *testing.T) {
 		store, err := localstore.Open(localstore.Options{Dir: r.state, Log: slog.New(slog.DiscardHandler)})
 		ok(t, err)
 		bs, err := store.Bindings()
-		ok(t, errors.Join(err, store.Check(), store.Close()))
+		damaged, derr := store.Damaged()
+		ok(t, errors.Join(err, derr, store.Check(), store.Close()))
+		if len(damaged) > 0 {
+			t.Fatalf("kill %d has damaged %v", i, damaged)
+		}
 		if len(bs) != n {
 			t.Fatalf("after kill %d the store has %d bindings, want %d", i, len(bs), n)
 		}
