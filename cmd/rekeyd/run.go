@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,8 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	accountURL := f.String("account-url", "", "base URL of the account service to use instead of the embedded one")
 	parallel := f.Int("parallel", defaultParallel, "devices that are asked or moved at once")
 	page := f.String("listen", defaultPage, "address of the house's page and read-only API")
+	socket := f.String("socket", "", "path of the socket for commands, where the state directory cannot hold it "+
+		"(FAT, exFAT, a long path); without it, in $RUNTIME_DIRECTORY if that is set, else in the state directory")
 	account := f.String("account-listen", defaultAccount, "address of the embedded account service")
 	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")
 	m := accountFlags(c, "account-listen", "account-base-url")
@@ -98,8 +101,9 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		hub := app.HubOptions{
 			State: stateOf(c), Version: version, Passphrase: passphrase, Log: log,
 			Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
-			Parallel: *parallel,
+			Socket: cmp.Or(*socket, app.RuntimeSocket(os.Getenv)), Parallel: *parallel,
 		}
+		app.WarnOfVolatile(hub.State, log)
 		if *accountURL != "" {
 			if hub.TLS, err = m.certificate(hub.State, log); err != nil {
 				return err

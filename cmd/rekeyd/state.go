@@ -7,8 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/supervisor"
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore"
 )
 
 // onOpenWrt reports whether this machine runs OpenWrt.
@@ -17,14 +19,15 @@ func onOpenWrt() bool {
 	return err == nil
 }
 
-// defaultState follows the platform: systemd's StateDirectory, /var/lib for root (on OpenWrt /etc, since /var is lost
-// at every start), else the user's own place.
+// defaultState follows the platform: systemd's StateDirectory, /var/lib for root (/etc where /var is lost at every
+// start, as on OpenWrt), else the user's own place.
 func defaultState() string {
 	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
 		return d
 	}
 	switch {
-	case os.Geteuid() == 0 && onOpenWrt():
+	case os.Geteuid() == 0 && (onOpenWrt() || app.Volatile(supervisor.SystemdState)) &&
+		!localstore.Exists(supervisor.SystemdState):
 		return supervisor.OpenWrtState
 	case os.Geteuid() == 0:
 		return supervisor.SystemdState

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -35,6 +34,7 @@ type HubOptions struct {
 	AccountURL string            // of an account service elsewhere
 	Brokers    []string          // that the link dials where Service is nil; those of the account when empty
 	Listen     string            // address of the house's page and read-only API
+	Socket     string            // path of the control socket; in State when empty
 	Pace       discover.Pace
 	Parallel   int // devices asked or moved at once; 16 when zero
 	Passphrase home.Secret
@@ -82,7 +82,7 @@ func NewHub(o HubOptions) (_ *Hub, err error) {
 	if o.TLS != nil {
 		h.page.secure = func(l net.Listener) net.Listener { return withTLS(l, o.TLS, false, o.Log) }
 	}
-	if h.control, err = newSocket("control socket", ControlSocket(o.State)); err != nil {
+	if h.control, err = newSocket("control socket", o.State, o.Socket); err != nil {
 		return nil, err
 	}
 	keys, err := h.store.HubKeys()
@@ -101,9 +101,6 @@ func NewHub(o HubOptions) (_ *Hub, err error) {
 	}
 	return h, h.openEngine()
 }
-
-// ControlSocket returns the path of the socket on which a hub takes commands. Access to the file is the only check.
-func ControlSocket(state string) string { return filepath.Join(state, "rekeyd.sock") }
 
 // openCloud makes the hub's ends of both providers.
 func (h *Hub) openCloud() error {

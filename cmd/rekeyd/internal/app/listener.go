@@ -3,11 +3,11 @@ package app
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -23,21 +23,24 @@ type Listener struct {
 	flag    string                          // of the command line, by which the port is chosen
 	limit   *connLimit                      // of ports
 	secure  func(net.Listener) net.Listener // adds TLS; nil for none
+	pointer string                          // of a socket: the path at which commands look for it
+	listen  func(network, addr string) (net.Listener, error)
 	tried   chan struct{}
 	once    sync.Once // closes tried
 
 	opened     chan struct{} // closed when it was opened for the first time
 	onceOpened sync.Once     // closes opened
 
-	mu    sync.Mutex // guards first
-	first net.Listener
+	mu     sync.Mutex // guards first and failed
+	first  net.Listener
+	failed error // of the last try to open it; nil while it is open
 }
 
 // newPort checks a TCP address. Port 0 is opened at once and kept for the first run, so that the address is known from
 // the start and stays the same.
 func newPort(name, addr, flag string, limit *connLimit) (*Listener, error) {
 	l := &Listener{
-		name: name, network: "tcp", addr: addr, flag: flag, limit: limit,
+		name: name, network: "tcp", addr: addr, flag: flag, limit: limit, listen: net.Listen,
 		tried: make(chan struct{}), opened: make(chan struct{}),
 	}
 	_, port, err := net.SplitHostPort(addr)
@@ -50,47 +53,47 @@ func newPort(name, addr, flag string, limit *connLimit) (*Listener, error) {
 	if port != "0" {
 		return l, nil
 	}
-	if l.first, err = net.Listen("tcp", addr); err != nil {
-		return nil, l.failure(err)
+	if l.first, err = l.listen("tcp", addr); err != nil {
+		return nil, l.explain(err)
 	}
 	l.addr = l.first.Addr().String()
 	return l, nil
-}
-
-// maxSocketPath is the longest path of a Unix socket: sun_path of Linux without its final zero.
-const maxSocketPath = 107
-
-// newSocket checks the path of a Unix socket that only the user of the process may open.
-func newSocket(name, path string) (*Listener, error) {
-	if len(path) > maxSocketPath {
-		err := fmt.Errorf("its path is longer than %d bytes", maxSocketPath)
-		return nil, &home.Error{
-			Op:   "open the socket " + path,
-			Err:  err,
-			Hint: "choose a state directory with a shorter path, with --state",
-		}
-	}
-	return &Listener{name: name, network: "unix", addr: path, tried: make(chan struct{}), opened: make(chan struct{})}, nil
 }
 
 // open opens the listener. The caller closes what it returns, and may then open it again.
 func (l *Listener) open() (net.Listener, error) {
 	defer l.once.Do(func() { close(l.tried) })
 	l.mu.Lock()
-	first := l.first
+	open := l.first
 	l.first = nil
 	l.mu.Unlock()
+	var err error
 	switch {
-	case first != nil:
-		return l.wrap(first), nil
+	case open != nil:
 	case l.network == "unix":
-		return l.openSocket()
+		open, err = l.openSocket()
+	default:
+		if open, err = l.listen("tcp", l.addr); err != nil {
+			err = l.explain(err)
+		}
 	}
-	open, err := net.Listen("tcp", l.addr)
+	l.mu.Lock()
+	l.failed = err
+	l.mu.Unlock()
 	if err != nil {
-		return nil, l.failure(err)
+		return nil, err
+	}
+	if l.network == "unix" {
+		return open, nil
 	}
 	return l.wrap(open), nil
+}
+
+// failure returns why the listener could not be opened at the last try; nil for one that is open.
+func (l *Listener) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
 }
 
 // wrap adds to an open port the limit on connections, and TLS where the port has it.
@@ -102,30 +105,37 @@ func (l *Listener) wrap(open net.Listener) net.Listener {
 	return open
 }
 
-// openSocket replaces a socket that a killed process left: the lock of the store shows that no other process serves
-// there.
-func (l *Listener) openSocket() (net.Listener, error) {
-	if err := os.Remove(l.addr); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("replace the socket: %w", err)
-	}
-	open, err := net.Listen("unix", l.addr)
-	if err != nil {
-		return nil, fmt.Errorf("open the socket: %w", err)
-	}
-	if err := os.Chmod(l.addr, 0o600); err != nil {
-		return nil, errors.Join(err, open.Close())
-	}
-	return open, nil
+// portErrors are the causes why a port cannot be opened, each with the hint for its owner; %s is the flag.
+var portErrors = []struct {
+	errno       syscall.Errno
+	cause, hint string
+}{
+	{syscall.EADDRINUSE, "another program listens there", "stop what listens there, or choose another address with %s"},
+	{
+		syscall.EADDRNOTAVAIL, "this machine does not have that address",
+		"wait if it gets the address later (rekeyd tries every second), or choose another one with %s",
+	},
+	{syscall.EACCES, "this user may not listen on that port", "choose a port of 1024 or more with %s"},
+	{syscall.EMFILE, "this process has too many open files", "raise its limit: ulimit -n, or LimitNOFILE= in systemd's unit"},
 }
 
-// failure returns err with the flag that chooses another address.
-func (l *Listener) failure(err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		err = errors.New("another program listens there")
+// explain returns the cause of err, the failure to open a port, with a hint for its owner.
+func (l *Listener) explain(err error) error {
+	out := &home.Error{Op: "listen on " + l.addr, Err: err, Hint: "choose another address with " + l.flag}
+	for _, e := range portErrors {
+		if errors.Is(err, e.errno) {
+			out.Err = fmt.Errorf("%s: %w", e.cause, e.errno)
+			out.Hint = strings.Replace(e.hint, "%s", l.flag, 1)
+		}
 	}
-	return &home.Error{
-		Op: "listen on " + l.addr, Err: err, Hint: "stop what listens there, or choose another address with " + l.flag,
-	}
+	return out
+}
+
+// isMissing reports whether err is of an address that this machine does not have (yet), as at its start: an interface
+// that comes up later, or a name that cannot be resolved without it.
+func isMissing(err error) bool {
+	_, name := errors.AsType[*net.DNSError](err)
+	return name || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 // close closes a listener that newPort opened and no part took.

@@ -58,8 +58,10 @@ func runParts(ctx context.Context, log *slog.Logger, parts []part) error {
 	return context.Cause(inner)
 }
 
-// restart runs p until ctx ends. After a failure p runs again, alone, after a pause.
+// restart runs p until ctx ends. After a failure p runs again, alone, after a pause. A part whose address is missing
+// tries again every second, and logs that once.
 func restart(ctx context.Context, log *slog.Logger, p part) {
+	var last string
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		began := time.Now()
 		err := p.run(ctx)
@@ -69,17 +71,28 @@ func restart(ctx context.Context, log *slog.Logger, p part) {
 		if time.Since(began) > healthyAfter {
 			pause = firstPause
 		}
-		facts := []any{"part", p.name, "err", err, "pause", pause}
-		if hint := home.HintOf(err); hint != "" {
-			facts = append(facts, "hint", hint)
+		missing := isMissing(err)
+		if missing {
+			pause = firstPause
 		}
-		log.Error("part failed", facts...)
+		if repeated := missing && err.Error() == last; !repeated {
+			log.Error("part failed", partFailure(p, err, pause)...)
+		}
+		last = fmt.Sprint(err)
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
 	}
+}
+
+func partFailure(p part, err error, pause time.Duration) []any {
+	facts := []any{"part", p.name, "err", err, "pause", pause}
+	if hint := home.HintOf(err); hint != "" {
+		facts = append(facts, "hint", hint)
+	}
+	return facts
 }
 
 // listening returns a part that opens l and serves there.

@@ -1,6 +1,37 @@
 package app
 
-import "github.com/rekeyd/rekeyd/daemon/home"
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
 
 // troubles returns what stops a part of the hub's work until a person changes it.
-func (h *Hub) troubles() []home.Trouble { return h.discovery.Troubles() }
+func (h *Hub) troubles() []home.Trouble {
+	troubles := h.discovery.Troubles()
+	for _, l := range h.listeners() {
+		if err := l.failure(); err != nil {
+			troubles = append(troubles, home.Trouble{What: fmt.Sprintf("the %s is closed: %v", l.name, err), Hint: home.HintOf(err)})
+		}
+	}
+	return append(troubles, lostAtReboot(h.o.State)...)
+}
+
+// lostAtReboot returns the trouble of a state directory that is in memory.
+func lostAtReboot(state string) []home.Trouble {
+	if !Volatile(state) {
+		return nil
+	}
+	return []home.Trouble{{
+		What: "the state in " + state + " is in memory: passwords and bindings are lost when this machine restarts",
+		Hint: "choose a directory on a disk with --state",
+	}}
+}
+
+// WarnOfVolatile logs a state directory that is in memory.
+func WarnOfVolatile(state string, log *slog.Logger) {
+	for _, trouble := range lostAtReboot(state) {
+		log.Warn("state is lost at a restart of the machine", "trouble", trouble.What, "hint", trouble.Hint)
+	}
+}
