@@ -2,7 +2,6 @@ package discover
 
 import (
 	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -10,6 +9,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"sync"
+
+	"github.com/rekeyd/rekeyd/devices/cbc"
 )
 
 // probeKey is the key under which cameras hide what not everybody is to read. It protects nothing: each client gives a
@@ -64,7 +65,7 @@ const manyOpened = 1024
 func (k *probeKey) open(h hidden) ([]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.key == nil || len(h.Key) != keyBits/8 || len(h.Data) == 0 || len(h.Data)%aes.BlockSize != 0 {
+	if k.key == nil || len(h.Key) != keyBits/8 {
 		return nil, errHidden
 	}
 	secret, known := k.opened[string(h.Key)]
@@ -81,15 +82,9 @@ func (k *probeKey) open(h hidden) ([]byte, error) {
 	if len(secret) != 2*aes.BlockSize {
 		return nil, errHidden
 	}
-	block, err := aes.NewCipher(secret[:aes.BlockSize])
-	if err != nil {
+	plain, ok := cbc.Open(secret[:aes.BlockSize], secret[aes.BlockSize:], h.Data)
+	if !ok {
 		return nil, errHidden
 	}
-	plain := make([]byte, len(h.Data))
-	cipher.NewCBCDecrypter(block, secret[aes.BlockSize:]).CryptBlocks(plain, h.Data)
-	pad := int(plain[len(plain)-1])
-	if pad < 1 || pad > aes.BlockSize || pad > len(plain) {
-		return nil, errHidden
-	}
-	return plain[:len(plain)-pad], nil
+	return plain, nil
 }

@@ -2,11 +2,10 @@ package klap
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
 	"encoding/binary"
 	"slices"
 
+	"github.com/rekeyd/rekeyd/devices/cbc"
 	"github.com/rekeyd/rekeyd/devices/failure"
 )
 
@@ -26,36 +25,26 @@ func newSessionCipher(local, remote, auth []byte) *sessionCipher {
 // seal encrypts a request under the next sequence number.
 func (c *sessionCipher) seal(request []byte) (seq int32, body []byte) {
 	c.seq++ // wraps as the device's does
-	pad := aes.BlockSize - len(request)%aes.BlockSize
-	plain := slices.Concat(request, bytes.Repeat([]byte{byte(pad)}, pad))
-	c.mode(cipher.NewCBCEncrypter).CryptBlocks(plain, plain)
-	return c.seq, slices.Concat(c.sign(plain), plain)
+	sealed := cbc.Seal(c.key, c.nonce(), request)
+	return c.seq, slices.Concat(c.sign(sealed), sealed)
 }
 
 // open decrypts the answer to the last request. It returns home.ErrUnreachable.
 func (c *sessionCipher) open(body []byte) ([]byte, error) {
 	forged := failure.Unreachable(failure.ErrProtocol)
-	if len(body) < hashSize+aes.BlockSize || (len(body)-hashSize)%aes.BlockSize != 0 {
+	if len(body) < hashSize || !bytes.Equal(c.sign(body[hashSize:]), body[:hashSize]) {
 		return nil, forged
 	}
-	plain := slices.Clone(body[hashSize:])
-	if !bytes.Equal(c.sign(plain), body[:hashSize]) {
+	plain, ok := cbc.Open(c.key, c.nonce(), body[hashSize:])
+	if !ok {
 		return nil, forged
 	}
-	c.mode(cipher.NewCBCDecrypter).CryptBlocks(plain, plain)
-	pad := int(plain[len(plain)-1])
-	if pad < 1 || pad > aes.BlockSize || !bytes.HasSuffix(plain, bytes.Repeat([]byte{byte(pad)}, pad)) {
-		return nil, forged
-	}
-	return plain[:len(plain)-pad], nil
+	return plain, nil
 }
 
-func (c *sessionCipher) mode(f func(cipher.Block, []byte) cipher.BlockMode) cipher.BlockMode {
-	block, err := aes.NewCipher(c.key)
-	if err != nil {
-		panic("klap: " + err.Error()) // the key has 16 bytes
-	}
-	return f(block, binary.BigEndian.AppendUint32(slices.Clone(c.iv), uint32(c.seq)))
+// nonce is the initialization vector of the message with this sequence number.
+func (c *sessionCipher) nonce() []byte {
+	return binary.BigEndian.AppendUint32(slices.Clone(c.iv), uint32(c.seq))
 }
 
 func (c *sessionCipher) sign(sealed []byte) []byte {

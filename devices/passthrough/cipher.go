@@ -1,16 +1,14 @@
 package passthrough
 
 import (
-	"bytes"
 	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
-	"slices"
 
+	"github.com/rekeyd/rekeyd/devices/cbc"
 	"github.com/rekeyd/rekeyd/devices/failure"
 )
 
@@ -47,31 +45,13 @@ func openSessionKey(key *rsa.PrivateKey, sealed []byte) (*sessionCipher, error) 
 	return &sessionCipher{[aes.BlockSize]byte(raw[:aes.BlockSize]), [aes.BlockSize]byte(raw[aes.BlockSize:])}, nil
 }
 
-func (c *sessionCipher) block() cipher.Block {
-	b, err := aes.NewCipher(c.key[:])
-	if err != nil {
-		panic("a key of 16 bytes: " + err.Error())
-	}
-	return b
-}
-
-func (c *sessionCipher) encrypt(plain []byte) []byte {
-	n := aes.BlockSize - len(plain)%aes.BlockSize
-	out := slices.Concat(plain, bytes.Repeat([]byte{byte(n)}, n))
-	cipher.NewCBCEncrypter(c.block(), c.iv[:]).CryptBlocks(out, out)
-	return out
-}
+func (c *sessionCipher) encrypt(plain []byte) []byte { return cbc.Seal(c.key[:], c.iv[:], plain) }
 
 // decrypt opens an answer. Its one error does not reveal why it failed.
 func (c *sessionCipher) decrypt(sealed []byte) ([]byte, error) {
-	if len(sealed) == 0 || len(sealed)%aes.BlockSize != 0 {
+	plain, ok := cbc.Open(c.key[:], c.iv[:], sealed)
+	if !ok {
 		return nil, failure.ErrProtocol
 	}
-	out := make([]byte, len(sealed))
-	cipher.NewCBCDecrypter(c.block(), c.iv[:]).CryptBlocks(out, sealed)
-	n := int(out[len(out)-1])
-	if n < 1 || n > aes.BlockSize || !bytes.HasSuffix(out, bytes.Repeat([]byte{byte(n)}, n)) {
-		return nil, failure.ErrProtocol
-	}
-	return out[:len(out)-n], nil
+	return plain, nil
 }

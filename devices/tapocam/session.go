@@ -2,15 +2,13 @@ package tapocam
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"encoding/json"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/cbc"
 	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/nameplate"
 )
@@ -32,40 +30,14 @@ type sessionCipher struct {
 	tag     string
 }
 
-func (c *sessionCipher) block() cipher.Block {
-	b, err := aes.NewCipher(c.key[:])
-	if err != nil {
-		panic("a key of 16 bytes: " + err.Error())
-	}
-	return b
-}
-
-func (c *sessionCipher) encrypt(plain []byte) []byte {
-	n := aes.BlockSize - len(plain)%aes.BlockSize
-	out := slices.Grow(slices.Clone(plain), n)
-	for range n {
-		out = append(out, byte(n))
-	}
-	cipher.NewCBCEncrypter(c.block(), c.iv[:]).CryptBlocks(out, out)
-	return out
-}
+func (c *sessionCipher) encrypt(plain []byte) []byte { return cbc.Seal(c.key[:], c.iv[:], plain) }
 
 func (c *sessionCipher) decrypt(sealed []byte) ([]byte, error) {
-	if len(sealed) == 0 || len(sealed)%aes.BlockSize != 0 {
+	plain, ok := cbc.Open(c.key[:], c.iv[:], sealed)
+	if !ok {
 		return nil, failure.ErrProtocol
 	}
-	out := make([]byte, len(sealed))
-	cipher.NewCBCDecrypter(c.block(), c.iv[:]).CryptBlocks(out, sealed)
-	n := int(out[len(out)-1])
-	if n < 1 || n > aes.BlockSize {
-		return nil, failure.ErrProtocol
-	}
-	for _, p := range out[len(out)-n:] {
-		if int(p) != n {
-			return nil, failure.ErrProtocol
-		}
-	}
-	return out[:len(out)-n], nil
+	return plain, nil
 }
 
 // sign returns the tag of a body that is the seq-th of the session.
