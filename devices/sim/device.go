@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -17,7 +16,6 @@ import (
 // Device is one simulated device. Its methods may be called by several goroutines, before and while its house runs.
 type Device struct {
 	spec      Spec
-	log       *slog.Logger
 	body      body
 	announced func() // announces the device; may be nil
 
@@ -32,35 +30,31 @@ type Device struct {
 // line in protocolOf.
 type protocol struct {
 	check func(Spec) error // reports errors of a spec, by field, beyond those of all protocols
-	build func(Options, Spec, *slog.Logger) body
+	build func(Options, Spec) body
 }
 
 // protocolOf returns the maker of devices of a protocol, or an error that lists the protocols.
 func protocolOf(p home.Protocol) (protocol, error) {
 	switch p {
 	case home.IOT:
-		return protocol{checkIOT, func(o Options, s Spec, log *slog.Logger) body {
+		return protocol{checkIOT, func(o Options, s Spec) body {
 			if s.Kind == home.Camera {
-				return newKasacam(o.Cloud, s, log)
+				return newKasacam(o, s)
 			}
-			return newIOT(o.Cloud, s, log)
+			return newIOT(o, s)
 		}}, nil
 	case home.Native:
-		return protocol{checkNative, func(_ Options, s Spec, log *slog.Logger) body { return newNative(s, log) }}, nil
+		return protocol{checkNative, func(o Options, s Spec) body { return newNative(o, s) }}, nil
 	case home.KLAP2, home.SmartAES:
-		return protocol{checkSmart, func(_ Options, s Spec, log *slog.Logger) body { return newSmart(s, log) }}, nil
+		return protocol{checkSmart, func(_ Options, s Spec) body { return newSmart(s) }}, nil
 	case home.KLAP1, home.IOTKLAP2:
-		return protocol{checkIOTKLAP, func(o Options, s Spec, log *slog.Logger) body {
-			return newIOTKLAP(o.Cloud, s, log)
-		}}, nil
+		return protocol{checkIOTKLAP, func(o Options, s Spec) body { return newIOTKLAP(o, s) }}, nil
 	case home.KasaCam:
-		return protocol{checkKasacam, func(o Options, s Spec, log *slog.Logger) body {
-			return newKasacam(o.Cloud, s, log)
-		}}, nil
+		return protocol{checkKasacam, func(o Options, s Spec) body { return newKasacam(o, s) }}, nil
 	case home.TPAP:
-		return protocol{checkTPAP, func(_ Options, s Spec, log *slog.Logger) body { return newTPAP(s, log) }}, nil
+		return protocol{checkTPAP, func(_ Options, s Spec) body { return newTPAP(s) }}, nil
 	case home.TapoCam:
-		return protocol{checkTapocam, func(_ Options, s Spec, log *slog.Logger) body { return newTapocam(s, log) }}, nil
+		return protocol{checkTapocam, func(_ Options, s Spec) body { return newTapocam(s) }}, nil
 	}
 	var names []string
 	for _, row := range home.Protocols() {
@@ -118,9 +112,9 @@ func newDevice(o Options, s Spec) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := o.Log.With("device", s.Name)
+	o.Log = o.Log.With("device", s.Name)
 	s.opened = &opened{}
-	return &Device{spec: s, log: log, body: p.build(o, s, log), ready: make(chan *outlet, 1)}, nil
+	return &Device{spec: s, body: p.build(o, s), ready: make(chan *outlet, 1)}, nil
 }
 
 // ID returns the name that a hub gives the device.

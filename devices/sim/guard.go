@@ -46,11 +46,3 @@ func (d *Device) SignIns() (wrong, locks int) {
 	}
 	return 0, 0
 }
-
-// Commands returns the methods that signed-in clients had the device run, in order.
-func (d *Device) Commands() []string {
-	if t, ok := d.body.(interface{ commands() []string }); ok {
-		return t.commands()
-	}
-	return nil
-}

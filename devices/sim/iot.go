@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 
@@ -45,14 +44,14 @@ type account struct {
 	turn     int  // counts the binds, so that the outcome of an older sign-in is dropped
 }
 
-func newIOT(cloud Cloud, s Spec, log *slog.Logger) *iot {
+func newIOT(o Options, s Spec) *iot {
 	m, err := modelOf(s.Kind, s.Model)
 	if err != nil {
 		panic("a spec that was checked: " + err.Error())
 	}
 	a := s.Addr.As4()
 	d := &iot{
-		spec: s, model: m, cloud: cloud, log: log, wake: make(chan struct{}, 1),
+		spec: s, model: m, cloud: o.Cloud, log: o.Log, wake: make(chan struct{}, 1),
 		mac:    s.hardware(net.HardwareAddr{0x50, 0xc7, 0xbf, a[1], a[2], a[3]}),
 		server: "n-devs.tplinkcloud.com", alias: s.Name,
 		light: light{ColorTemp: 2700, Brightness: 50, Mode: "normal"},
@@ -61,7 +60,7 @@ func newIOT(cloud Cloud, s Spec, log *slog.Logger) *iot {
 	return d
 }
 
-func (d *iot) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
+func (d *iot) id() home.DeviceID { return idOf(d.mac) }
 
 func (d *iot) port() uint16 { return home.IOT.Port() }
 
@@ -102,10 +101,7 @@ func (d *iot) poke() {
 
 // sysinfo is the answer to get_sysinfo.
 func (d *iot) sysinfo() map[string]any {
-	mac := slices.Clone(d.mac)
-	if d.spec.has(Impostor) {
-		mac[2] ^= 0xff
-	}
+	mac := d.spec.stated(d.mac)
 	unit := func(what string) string {
 		sum := sha256.Sum256([]byte(what + mac.String()))
 		return strings.ToUpper(hex.EncodeToString(sum[:16]))

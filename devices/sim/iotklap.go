@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"sync"
 
@@ -20,7 +19,6 @@ type iotKLAP struct {
 	mu     sync.Mutex // guards what follows
 	before pair       // what its cloud still knows, of a device that reverts
 	since  int        // requests since it was given something else
-	ran    []string
 }
 
 func iotKLAPDefects() []Defect {
@@ -40,8 +38,8 @@ func checkIOTKLAP(s Spec) error {
 	return checkDefects(s.Defects, iotKLAPDefects())
 }
 
-func newIOTKLAP(cloud Cloud, s Spec, log *slog.Logger) *iotKLAP {
-	d := &iotKLAP{iot: newIOT(cloud, s, log)}
+func newIOTKLAP(o Options, s Spec) *iotKLAP {
+	d := &iotKLAP{iot: newIOT(o, s)}
 	d.door = &klap{v1: s.Protocol == home.KLAP1, defect: s.has, holds: d.proves, answer: d.request, opened: s.opened}
 	return d
 }
@@ -66,12 +64,6 @@ func (d *iotKLAP) hold(username string, password home.Secret) {
 	d.door.close()
 }
 
-func (d *iotKLAP) commands() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return append([]string{}, d.ran...)
-}
-
 // request runs a request of a client that has signed in. Firmware that ends the session after each takes one module at
 // a time.
 func (d *iotKLAP) request(ctx context.Context, raw []byte) []byte {
@@ -82,8 +74,8 @@ func (d *iotKLAP) request(ctx context.Context, raw []byte) []byte {
 	d.goBack()
 	for module, methods := range r {
 		for method := range methods {
+			d.spec.opened.ran(module + "." + method)
 			d.mu.Lock()
-			d.ran = append(d.ran, module+"."+method)
 			if d.spec.has(Reverting) && method == "bind" && d.before.username == "" {
 				d.before, d.since = pair{d.spec.Username, d.spec.Password}, 0
 			}
@@ -130,12 +122,7 @@ type iotKLAPSocket struct {
 }
 
 func (s *iotKLAPSocket) serve(ctx context.Context) {
-	ctx, stop := context.WithCancel(ctx)
-	var signing sync.WaitGroup
-	signing.Go(func() { s.d.keepSignedIn(ctx) })
-	s.socket.serve(ctx)
-	stop()
-	signing.Wait()
+	s.d.signedInDuring(ctx, s.socket.serve)
 }
 
 // statement is the answer to a discovery probe on port 20002.

@@ -62,11 +62,7 @@ func (d *iot) answer(ctx context.Context, r request) []byte {
 		}
 		out[name] = answers
 	}
-	raw, err := json.Marshal(out)
-	if err != nil {
-		panic("an answer of texts and numbers: " + err.Error())
-	}
-	return raw
+	return encode(out)
 }
 
 // system answers the module "system".

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -29,8 +28,8 @@ type kasacam struct {
 	alsoIOT bool
 }
 
-func newKasacam(cloud Cloud, s Spec, log *slog.Logger) *kasacam {
-	return &kasacam{newIOT(cloud, s, log), s.Protocol == home.IOT}
+func newKasacam(o Options, s Spec) *kasacam {
+	return &kasacam{newIOT(o, s), s.Protocol == home.IOT}
 }
 
 func checkKasacam(s Spec) error {
@@ -117,12 +116,7 @@ func (s *deafSocket) Close() error {
 }
 
 func (s *deafSocket) serve(ctx context.Context) {
-	ctx, stop := context.WithCancel(ctx)
-	var signing sync.WaitGroup
-	signing.Go(func() { s.d.keepSignedIn(ctx) })
-	(&iotSocket{d: s.d, udp: s.udp}).datagrams(ctx)
-	stop()
-	signing.Wait()
+	s.d.signedInDuring(ctx, (&iotSocket{d: s.d, udp: s.udp}).datagrams)
 }
 
 func (d *kasacam) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -3,8 +3,6 @@ package sim
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/sha1"
@@ -17,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/cbc"
 )
 
 // klap is the web server of a device that speaks KLAP: devices/PROTOCOLS.md, section 7. Its hashes are written here
@@ -206,14 +205,12 @@ func (k *klap) request(w http.ResponseWriter, r *http.Request, body []byte) {
 	_, _ = w.Write(s.seal(k.answer(r.Context(), plain)))
 }
 
-// mode returns the cipher of the session at its present sequence number.
-func (s *klapSession) mode(f func(cipher.Block, []byte) cipher.BlockMode) cipher.BlockMode {
-	b, err := aes.NewCipher(hashOf([]byte("lsk"), s.local, s.remote, s.auth)[:16])
-	if err != nil {
-		panic("a key of 16 bytes: " + err.Error())
-	}
+// key and nonce are those of the session at its present sequence number.
+func (s *klapSession) key() []byte { return hashOf([]byte("lsk"), s.local, s.remote, s.auth)[:16] }
+
+func (s *klapSession) nonce() []byte {
 	iv := hashOf([]byte("iv"), s.local, s.remote, s.auth)[:12]
-	return f(b, binary.BigEndian.AppendUint32(iv, uint32(s.seq)))
+	return binary.BigEndian.AppendUint32(iv, uint32(s.seq))
 }
 
 // sign returns the signature of a sealed message.
@@ -224,21 +221,13 @@ func (s *klapSession) sign(sealed []byte) []byte {
 
 // open1 opens a request under the session's number.
 func (s *klapSession) open1(body []byte) ([]byte, bool) {
-	if len(body) < 48 || len(body)%16 != 0 || !bytes.Equal(s.sign(body[32:]), body[:32]) {
+	if len(body) < 32 || !bytes.Equal(s.sign(body[32:]), body[:32]) {
 		return nil, false
 	}
-	plain := bytes.Clone(body[32:])
-	s.mode(cipher.NewCBCDecrypter).CryptBlocks(plain, plain)
-	pad := int(plain[len(plain)-1])
-	if pad < 1 || pad > 16 {
-		return nil, false
-	}
-	return plain[:len(plain)-pad], true
+	return cbc.Open(s.key(), s.nonce(), body[32:])
 }
 
 func (s *klapSession) seal(plain []byte) []byte {
-	pad := 16 - len(plain)%16
-	sealed := append(bytes.Clone(plain), bytes.Repeat([]byte{byte(pad)}, pad)...)
-	s.mode(cipher.NewCBCEncrypter).CryptBlocks(sealed, sealed)
+	sealed := cbc.Seal(s.key(), s.nonce(), plain)
 	return append(s.sign(sealed), sealed...)
 }

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"encoding/json"
 	"net/netip"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -20,12 +19,8 @@ type Line struct {
 
 // Line returns the device as one line of JSON, without the line's end. The password is there on purpose: it is made up.
 func (d *Device) Line() []byte {
-	raw, err := json.Marshal(Line{
+	return encode(Line{
 		ID: d.ID(), Kind: d.Kind(), Protocol: d.Protocol(), Addr: d.spec.Addr, Port: d.body.port(),
 		Username: d.Username(), Password: d.Password().Reveal(),
 	})
-	if err != nil {
-		panic("a line of texts and numbers: " + err.Error())
-	}
-	return raw
 }

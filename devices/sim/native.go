@@ -24,7 +24,7 @@ type native struct {
 	lit bool // what an app has switched it to
 }
 
-func newNative(s Spec, log *slog.Logger) *native { return &native{spec: s, log: log} }
+func newNative(o Options, s Spec) *native { return &native{spec: s, log: o.Log} }
 
 func (n *native) plug() (socket, error) {
 	l, err := net.Listen("tcp4", netip.AddrPortFrom(n.spec.Addr, home.Native.Port()).String())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -26,6 +27,16 @@ func (d *iot) signIn(ctx context.Context, username string, password home.Secret)
 		return fmt.Errorf("sign in to the cloud: %w", err)
 	}
 	return nil
+}
+
+// signedInDuring runs serve, and keeps the device signed in until it returns.
+func (d *iot) signedInDuring(ctx context.Context, serve func(context.Context)) {
+	ctx, stop := context.WithCancel(ctx)
+	var signing sync.WaitGroup
+	signing.Go(func() { d.keepSignedIn(ctx) })
+	serve(ctx)
+	stop()
+	signing.Wait()
 }
 
 // keepSignedIn signs the device in when it was switched on, when it was bound, and again while its cloud cannot

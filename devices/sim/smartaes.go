@@ -3,8 +3,6 @@ package sim
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -18,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/cbc"
 )
 
 // securePass is the web server of a SMART device of before KLAP: devices/PROTOCOLS.md, section 8. What it answers to a
@@ -112,17 +111,7 @@ func (p *securePass) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // passReply writes an answer of the outer protocol, which is not encrypted.
-func passReply(w http.ResponseWriter, code int, result map[string]any) {
-	out := map[string]any{"error_code": code}
-	if result != nil {
-		out["result"] = result
-	}
-	raw, err := json.Marshal(out)
-	if err != nil {
-		panic("an answer of texts and numbers: " + err.Error())
-	}
-	_, _ = w.Write(raw)
-}
+func passReply(w http.ResponseWriter, code int, of any) { _, _ = w.Write(encode(result(code, of))) }
 
 // handshake answers with the key and the first block of a new session, sealed to the client's RSA key.
 func (p *securePass) handshake(w http.ResponseWriter, pem string) {
@@ -227,36 +216,13 @@ func (p *securePass) login(username, plain, hashed []byte) (token string, code i
 	return strings.ToUpper(hex.EncodeToString(randomBytes(16))), 0
 }
 
-func (s *passSession) block() cipher.Block {
-	b, err := aes.NewCipher(s.key)
-	if err != nil {
-		panic("a key of 16 bytes: " + err.Error())
-	}
-	return b
-}
-
-// open decrypts a request.
+// open decrypts a request. A session that is not known has no key, and opens none.
 func (s *passSession) open(sealed []byte) ([]byte, bool) {
-	if len(s.key) == 0 || len(sealed) == 0 || len(sealed)%16 != 0 {
+	if len(s.key) == 0 {
 		return nil, false
 	}
-	plain := bytes.Clone(sealed)
-	cipher.NewCBCDecrypter(s.block(), s.iv).CryptBlocks(plain, plain)
-	pad := int(plain[len(plain)-1])
-	if pad < 1 || pad > 16 {
-		return nil, false
-	}
-	return plain[:len(plain)-pad], true
+	return cbc.Open(s.key, s.iv, sealed)
 }
 
 // seal encrypts an answer.
-func (s *passSession) seal(v any) []byte {
-	plain, err := json.Marshal(v)
-	if err != nil {
-		panic("an answer of texts and numbers: " + err.Error())
-	}
-	pad := 16 - len(plain)%16
-	sealed := append(plain, bytes.Repeat([]byte{byte(pad)}, pad)...)
-	cipher.NewCBCEncrypter(s.block(), s.iv).CryptBlocks(sealed, sealed)
-	return sealed
-}
+func (s *passSession) seal(v any) []byte { return cbc.Seal(s.key, s.iv, encode(v)) }

@@ -26,11 +26,9 @@ func (d *smart) multiple(params json.RawMessage) (any, int) {
 	}
 	responses := make([]map[string]any, 0, len(p.Requests))
 	for _, r := range p.Requests {
-		result, code := d.run(r.Method, r.Params)
-		one := map[string]any{"method": r.Method, "error_code": code}
-		if result != nil {
-			one["result"] = result
-		}
+		of, code := d.run(r.Method, r.Params)
+		one := result(code, of)
+		one["method"] = r.Method
 		responses = append(responses, one)
 	}
 	return map[string]any{"responses": responses}, 0
@@ -62,17 +60,14 @@ func (d *smart) query(method string) (result map[string]any, ok bool) {
 
 // deviceInfo is the answer to get_device_info.
 func (d *smart) deviceInfo() map[string]any {
-	mac := slices.Clone(d.mac)
-	if d.spec.has(Impostor) {
-		mac[2] ^= 0xff
-	}
+	mac := d.spec.stated(d.mac)
 	kind := map[home.Kind]string{home.Plug: "PLUG", home.Switch: "SWITCH", home.Bulb: "BULB"}[d.spec.Kind]
 	unit := strings.ToUpper(strings.Repeat(hex.EncodeToString(mac), 3))[:32]
 	info := map[string]any{
 		"device_id": "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00",
 		"type":      "SMART.TAPO" + kind, "model": d.spec.Model, "avatar": strings.ToLower(kind),
 		"fw_ver": "1.3.0 Build 230905", "fw_id": unit, "hw_ver": "1.0", "hw_id": unit, "oem_id": unit, "specs": "",
-		"mac":      strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")),
+		"mac":      dashed(mac),
 		"nickname": base64.StdEncoding.EncodeToString([]byte(d.spec.Name)),
 		"ip":       d.spec.Addr.String(), "ssid": base64.StdEncoding.EncodeToString([]byte("home")),
 		"rssi": -41, "signal_level": 3, "device_on": d.on, "overheated": false,

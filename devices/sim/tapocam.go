@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 
@@ -24,7 +22,6 @@ const factoryAdmin = "TPL075526460603"
 type tapocam struct {
 	spec Spec
 	mac  net.HardwareAddr
-	log  *slog.Logger
 
 	mu       sync.Mutex // guards what follows
 	username string     // the account that the app has sent; no sign-in needs it
@@ -35,8 +32,6 @@ type tapocam struct {
 	guard    guard
 	dares    map[string]dare // by cnonce
 	sessions map[string]*camSession
-	methods  []string
-	third    string // of its RTSP account, which no command here changes
 }
 
 // camPassword is a password as a camera keeps it: by its hash.
@@ -71,20 +66,20 @@ func checkTapocam(s Spec) error {
 	return checkDefects(s.Defects, tapocamDefects())
 }
 
-func newTapocam(s Spec, log *slog.Logger) *tapocam {
+func newTapocam(s Spec) *tapocam {
 	if s.Model == "" {
 		s.Model = "C200"
 	}
 	a := s.Addr.As4()
 	d := &tapocam{
-		spec: s, log: log, mac: s.hardware(net.HardwareAddr{0x1c, 0x61, 0xb4, a[1], a[2], a[3]}), guard: newGuard(s),
+		spec: s, mac: s.hardware(net.HardwareAddr{0x1c, 0x61, 0xb4, a[1], a[2], a[3]}), guard: newGuard(s),
 		dares: map[string]dare{}, sessions: map[string]*camSession{},
 	}
 	d.hold(s.Username, s.Password)
 	return d
 }
 
-func (d *tapocam) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
+func (d *tapocam) id() home.DeviceID { return idOf(d.mac) }
 
 func (d *tapocam) port() uint16 { return webPort(home.TapoCam.Port()) }
 
@@ -123,12 +118,6 @@ func (d *tapocam) signIns() (wrong, locks int) {
 	return d.guard.wrong, d.guard.locks
 }
 
-func (d *tapocam) commands() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.methods)
-}
-
 func (d *tapocam) plug() (socket, error) {
 	t, err := selfSigned(d.spec.Name, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384)
 	if err != nil {
@@ -145,20 +134,17 @@ func (d *tapocam) plug() (socket, error) {
 func (d *tapocam) run(method string, params json.RawMessage) (any, int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.methods = append(d.methods, method)
+	d.spec.opened.ran(method)
 	if result, ok := d.query(method); ok {
 		return result, 0
 	}
 	switch method {
 	case "getDeviceInfo":
-		mac := slices.Clone(d.mac)
-		if d.spec.has(Impostor) {
-			mac[2] ^= 0xff
-		}
+		mac := d.spec.stated(d.mac)
 		return map[string]any{"device_info": map[string]any{"basic_info": map[string]any{
 			"device_type": "SMART.IPCAMERA", "device_model": d.spec.Model, "device_alias": d.spec.Name,
 			"sw_version": "1.3.11 Build 231117 Rel.36549n",
-			"mac":        strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")),
+			"mac":        dashed(mac),
 			"dev_id":     "80" + strings.Repeat(hex.EncodeToString(mac)[6:], 6) + "00",
 		}}}, 0
 	case "scanApList":
@@ -172,8 +158,7 @@ func (d *tapocam) run(method string, params json.RawMessage) (any, int) {
 		return map[string]any{"onboarding": map[string]any{"scan": scan}}, 0
 	case "changeAdminPassword":
 		return nil, d.change(params)
-	case "changeThirdAccount":
-		d.third = string(params)
+	case "changeThirdAccount": // its RTSP account, which nothing here reads
 		return nil, 0
 	}
 	return nil, -40210

@@ -1,13 +1,12 @@
 package sim
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/cbc"
 )
 
 // change gives the camera another password. That it is the plain one that is encrypted is a guess: sources disagree. A
@@ -81,34 +80,12 @@ func (s *camSession) keys() (lsk, ivb []byte) {
 	return derive("lsk"), derive("ivb")
 }
 
-func (s *camSession) cipher() (cipher.Block, []byte) {
-	lsk, ivb := s.keys()
-	b, err := aes.NewCipher(lsk)
-	if err != nil {
-		panic("a key of 16 bytes: " + err.Error())
-	}
-	return b, ivb
-}
-
 func (s *camSession) seal(plain []byte) []byte {
-	b, iv := s.cipher()
-	n := 16 - len(plain)%16
-	for range n {
-		plain = append(plain, byte(n))
-	}
-	cipher.NewCBCEncrypter(b, iv).CryptBlocks(plain, plain)
-	return plain
+	key, iv := s.keys()
+	return cbc.Seal(key, iv, plain)
 }
 
 func (s *camSession) open(sealed []byte) ([]byte, bool) {
-	if len(sealed) == 0 || len(sealed)%16 != 0 {
-		return nil, false
-	}
-	b, iv := s.cipher()
-	cipher.NewCBCDecrypter(b, iv).CryptBlocks(sealed, sealed)
-	n := int(sealed[len(sealed)-1])
-	if n < 1 || n > 16 {
-		return nil, false
-	}
-	return sealed[:len(sealed)-n], true
+	key, iv := s.keys()
+	return cbc.Open(key, iv, sealed)
 }

@@ -40,10 +40,7 @@ func (d *tapocam) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		answer = d.login(raw)
 	}
-	out, err := json.Marshal(answer)
-	if err != nil {
-		panic("an answer of texts and numbers: " + err.Error())
-	}
+	out := encode(answer)
 	if d.spec.has(Garbled) {
 		out = out[:len(out)/2]
 	}
@@ -226,11 +223,7 @@ func (d *tapocam) secure(stok string, h http.Header, raw []byte) any {
 	if !ok || json.NewDecoder(bytes.NewReader(plain)).Decode(&q) != nil {
 		return camReply(camBadFormat, nil)
 	}
-	answer, err := json.Marshal(d.dispatch(q))
-	if err != nil {
-		panic("an answer of texts and numbers: " + err.Error())
-	}
-	return map[string]any{"error_code": 0, "seq": seq, "result": map[string]any{"response": s.seal(answer)}}
+	return map[string]any{"error_code": 0, "seq": seq, "result": map[string]any{"response": s.seal(encode(d.dispatch(q)))}}
 }
 
 func (d *tapocam) dispatch(q camCall) any {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/aes"
-	"crypto/cipher"
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/rsa"
@@ -24,6 +23,7 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/cbc"
 )
 
 // The ports on which devices of the newer protocols are looked for: devices/PROTOCOLS.md, section 6.2. Which of them
@@ -99,10 +99,7 @@ func (q tdpQuestion) answer(s tdpStatement) ([]byte, error) {
 		}
 		s.open["encrypt_info"] = info
 	}
-	body, err := json.Marshal(map[string]any{"error_code": 0, "result": s.open})
-	if err != nil {
-		return nil, err
-	}
+	body := encode(result(0, s.open))
 	p := make([]byte, tdpHeader, tdpHeader+len(body))
 	p[0], p[3], p[6] = 2, 1, 0x22
 	binary.BigEndian.PutUint16(p[4:], uint16(len(body)))
@@ -115,25 +112,15 @@ func (q tdpQuestion) answer(s tdpStatement) ([]byte, error) {
 
 // hide encrypts the part of a statement that needs a key.
 func hide(key *rsa.PublicKey, what map[string]any) (map[string]any, error) {
-	plain, err := json.Marshal(what)
-	if err != nil {
-		return nil, err
-	}
 	secret := make([]byte, 2*aes.BlockSize)
 	_, _ = rand.Read(secret) // never fails
 	sealed, err := rsa.EncryptOAEP(sha1.New(), rand.Reader, key, secret, nil)
 	if err != nil {
 		return nil, err
 	}
-	block, err := aes.NewCipher(secret[:aes.BlockSize])
-	if err != nil {
-		return nil, err
-	}
-	pad := aes.BlockSize - len(plain)%aes.BlockSize
-	plain = append(plain, bytes.Repeat([]byte{byte(pad)}, pad)...)
-	cipher.NewCBCEncrypter(block, secret[aes.BlockSize:]).CryptBlocks(plain, plain)
+	data := cbc.Seal(secret[:aes.BlockSize], secret[aes.BlockSize:], encode(what))
 	enc := base64.StdEncoding.EncodeToString
-	return map[string]any{"sym_schm": "AES", "key": enc(sealed), "data": enc(plain)}, nil
+	return map[string]any{"sym_schm": "AES", "key": enc(sealed), "data": enc(data)}, nil
 }
 
 // statement returns the fields that all these devices state.
@@ -141,7 +128,7 @@ func statement(s Spec, mac net.HardwareAddr, typ, model, username string) map[st
 	id := md5.Sum([]byte("device " + mac.String()))
 	return map[string]any{
 		"device_id": hex.EncodeToString(id[:]), "device_type": typ, "device_model": model + "(EU)", "ip": s.Addr.String(),
-		"mac": strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-")), "factory_default": username == "",
+		"mac": dashed(mac), "factory_default": username == "",
 		"is_support_iot_cloud": true, "obd_src": "tplink",
 	}
 }

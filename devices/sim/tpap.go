@@ -2,14 +2,11 @@ package sim
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -39,7 +36,6 @@ type tpap struct {
 type unit interface {
 	holder
 	run(method string, params json.RawMessage) (any, int)
-	commands() []string
 }
 
 // verifier is a password as the device stores it.
@@ -78,7 +74,7 @@ func checkTPAP(s Spec) error {
 // usualPlugLocks is after how many wrong sign-ins a plug locks: section 11.6.
 const usualPlugLocks = 15
 
-func newTPAP(s Spec, log *slog.Logger) *tpap {
+func newTPAP(s Spec) *tpap {
 	if s.Model == "" {
 		models := map[home.Kind]string{home.Plug: "P110M", home.Switch: "S505", home.Bulb: "L535", home.Camera: "C101"}
 		s.Model = models[s.Kind]
@@ -97,11 +93,11 @@ func newTPAP(s Spec, log *slog.Logger) *tpap {
 		if !s.has(Crypt) {
 			camera.Defects = append(camera.Defects, MD5)
 		}
-		inner := newTapocam(camera, log)
+		inner := newTapocam(camera)
 		inner.mac = d.mac
 		d.unit = inner
 	} else {
-		inner := &smart{spec: s, mac: d.mac, log: log, door: noDoor{}}
+		inner := &smart{spec: s, mac: d.mac, door: noDoor{}}
 		inner.hold(s.Username, s.Password)
 		d.unit = inner
 	}
@@ -113,7 +109,7 @@ type noDoor struct{ http.Handler }
 
 func (noDoor) close() {}
 
-func (d *tpap) id() home.DeviceID { return home.DeviceID("mac-" + hex.EncodeToString(d.mac)) }
+func (d *tpap) id() home.DeviceID { return idOf(d.mac) }
 
 // port is that of HTTP for a device without TLS.
 func (d *tpap) port() uint16 {
@@ -142,8 +138,6 @@ func (d *tpap) signIns() (wrong, locks int) {
 	return d.guard.wrong, d.guard.locks
 }
 
-func (d *tpap) commands() []string { return d.unit.commands() }
-
 func (d *tpap) plug() (socket, error) {
 	d.mu.Lock()
 	clear(d.sessions) // a session does not survive being switched off
@@ -171,15 +165,6 @@ func (d *tpap) about() map[string]any {
 		pake = []int{0}
 	}
 	return map[string]any{"tls": tls, "port": d.port(), "dac": 0, "noc": tls, "pake": pake, "user_hash_type": 0}
-}
-
-// statedMAC is the hardware address that the device states.
-func (d *tpap) statedMAC() string {
-	mac := append(net.HardwareAddr(nil), d.mac...)
-	if d.spec.has(Impostor) {
-		mac[2] ^= 0xff
-	}
-	return strings.ToUpper(strings.ReplaceAll(mac.String(), ":", "-"))
 }
 
 func (d *tpap) statement() tdpStatement {
@@ -212,9 +197,5 @@ func (d *tpap) command(ctx context.Context, raw []byte) []byte {
 	if json.Unmarshal(raw, &q) == nil && q.Method == "multipleRequest" { // nothing else: section 11.5
 		answer = d.unit.(*tapocam).dispatch(q)
 	}
-	out, err := json.Marshal(answer)
-	if err != nil {
-		panic("an answer of texts and numbers: " + err.Error())
-	}
-	return out
+	return encode(answer)
 }

@@ -55,10 +55,7 @@ func (d *tpap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *tpap) reply(w http.ResponseWriter, answer any) {
-	out, err := json.Marshal(answer)
-	if err != nil {
-		panic("an answer of texts and numbers: " + err.Error())
-	}
+	out := encode(answer)
 	if d.spec.has(Garbled) {
 		out = out[:len(out)/2]
 	}
@@ -101,7 +98,7 @@ func (d *tpap) login(raw []byte) any {
 	case q.Params.V3 == "3" && d.spec.Kind == home.Camera:
 		return map[string]any{"error_code": camMissing}
 	case q.Params.Step == "discover" && !d.spec.has(Reticent):
-		return map[string]any{"error_code": 0, "result": map[string]any{"mac": d.statedMAC(), "tpap": d.about()}}
+		return map[string]any{"error_code": 0, "result": map[string]any{"mac": dashed(d.spec.stated(d.mac)), "tpap": d.about()}}
 	case q.Params.Step == "pake_register":
 		return d.register(q)
 	case q.Params.Step == "pake_share":
