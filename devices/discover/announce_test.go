@@ -111,12 +111,12 @@ func TestLaterSweepsFindASilentDevice(t *testing.T) {
 		since = s.At
 	}
 	w.mu.Unlock()
-	w.until(t, 30*time.Second, "the first device in a later sweep", func(m map[string]home.Sighting) bool {
+	w.until(t, time.Minute, "the first device in a later sweep", func(m map[string]home.Sighting) bool {
 		for _, s := range m {
 			return s.At.After(since.Add(5 * time.Second))
 		}
 		return false
 	})
 	r.Set(services...)
-	w.until(t, 30*time.Second, "a device that appeared in silence", present(2))
+	w.until(t, time.Minute, "a device that appeared in silence", present(2))
 }

@@ -174,10 +174,10 @@ func TestNoticesWhoLeavesAndWhoMoves(t *testing.T) {
 	services := discovertest.Many(20, base)
 	r.Start(t, nettest.Loopback(t), services...)
 	w := start(t, onLoopback())
-	w.until(t, 30*time.Second, "all of them", present(20))
+	w.until(t, time.Minute, "all of them", present(20))
 
 	r.Leave(5)
-	w.until(t, 30*time.Second, "five goodbyes", func(m map[string]home.Sighting) bool {
+	w.until(t, time.Minute, "five goodbyes", func(m map[string]home.Sighting) bool {
 		gone := 0
 		for _, s := range m {
 			if s.Gone {
@@ -190,7 +190,7 @@ func TestNoticesWhoLeavesAndWhoMoves(t *testing.T) {
 	moved := discovertest.Many(20, netip.MustParseAddr("127.2.0.0"))[5:]
 	r.Set(moved...)
 	r.Announce()
-	w.until(t, 30*time.Second, "fifteen new addresses", func(m map[string]home.Sighting) bool {
+	w.until(t, time.Minute, "fifteen new addresses", func(m map[string]home.Sighting) bool {
 		n := 0
 		for _, s := range m {
 			if !s.Gone && len(s.Addrs) == 1 && s.Addr.Addr().As4()[1] == 2 {
@@ -210,12 +210,12 @@ func TestUsesAnInterfaceThatAppearsLater(t *testing.T) {
 	home0 := nettest.Link(t, "home0", "10.9.0.1/24", "fd00:9::1/64")
 	r := &discovertest.Responder{}
 	r.Start(t, home0, discovertest.Many(3, netip.MustParseAddr("10.9.0.10"))...)
-	w.until(t, 30*time.Second, "three", present(3))
+	w.until(t, time.Minute, "three", present(3))
 	other := nettest.Link(t, "home1", "10.8.0.1/24")
 	r2 := &discovertest.Responder{}
 	all := discovertest.Many(6, netip.MustParseAddr("10.8.0.10"))
 	r2.Start(t, other, all[3:]...)
-	w.until(t, 30*time.Second, "six, three on an interface that came later", present(6))
+	w.until(t, time.Minute, "six, three on an interface that came later", present(6))
 }
 
 func TestForgedAnswersAreNotBelieved(t *testing.T) {
@@ -243,7 +243,7 @@ func TestForgedAnswersAreNotBelieved(t *testing.T) {
 		unicast(t, three[2])
 		time.Sleep(50 * time.Millisecond)
 	}
-	w.until(t, 30*time.Second, "the honest one", present(1))
+	w.until(t, time.Minute, "the honest one", present(1))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for key, s := range w.last {

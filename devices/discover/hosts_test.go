@@ -27,7 +27,7 @@ func TestFindsAllOfADebianAvahiHost(t *testing.T) {
 			nettest.Link(t, "home0", "10.9.0.1/24")
 			discovertest.Avahi(t, "home0", n)
 			w := start(t, discover.Options{Pace: quickly, Probes: []discover.Probe{}})
-			took := w.until(t, 30*time.Second, "all of avahi's", present(n))
+			took := w.until(t, time.Minute, "all of avahi's", present(n))
 			t.Logf("%d in %s", n, took)
 		})
 	}
@@ -59,9 +59,9 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 	}
 	house := discovertest.Kasa(t, replies)
 	w := start(t, discover.Options{Interfaces: discover.Interfaces{"lo"}, Pace: discover.Pace{
-		Window: 100 * time.Millisecond, First: 150 * time.Millisecond, Then: 150 * time.Millisecond, Poll: time.Second,
+		Window: time.Second, First: time.Second, Then: time.Second, Poll: time.Second,
 	}})
-	w.until(t, 30*time.Second, "five plugs, whose they are, and the garbage counted",
+	w.until(t, time.Minute, "five plugs, whose they are, and the garbage counted",
 		func(m map[string]home.Sighting) bool {
 			n := 0
 			for _, s := range m {
@@ -74,20 +74,20 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 	first, second := netip.MustParseAddr("127.0.0.10"), netip.MustParseAddr("127.0.0.77")
 	firstIsAt := func(m map[string]home.Sighting) netip.Addr { return m["iot-udp mac:50c7bf010200"].Addr.Addr() }
 	house.Set(second, xor.Seal(fmt.Appendf(nil, plugReply, 0, 0)))
-	w.until(t, 30*time.Second, "a second address for the first plug, refused", func(m map[string]home.Sighting) bool {
+	w.until(t, time.Minute, "a second address for the first plug, refused", func(m map[string]home.Sighting) bool {
 		return w.Counts()["reply from a second address"] > 1 && firstIsAt(m) == first
 	})
-	w.until(t, 30*time.Second, "the second address is passed on as another one", func(m map[string]home.Sighting) bool {
+	w.until(t, time.Minute, "the second address is passed on as another one", func(m map[string]home.Sighting) bool {
 		s := m["iot-udp mac:50c7bf010200"]
 		return s.Addr.Addr() == first && len(s.AlsoAt) == 1 && s.AlsoAt[0] == netip.AddrPortFrom(second, 9999)
 	})
 	house.Set(first, nil)
-	w.until(t, 30*time.Second, "the first plug at the second address, since it left the first",
+	w.until(t, time.Minute, "the first plug at the second address, since it left the first",
 		func(m map[string]home.Sighting) bool {
 			return firstIsAt(m) == second && len(m["iot-udp mac:50c7bf010200"].AlsoAt) == 0
 		})
 	house.Set(second, nil)
-	w.until(t, 30*time.Second, "the first plug gone",
+	w.until(t, time.Minute, "the first plug gone",
 		func(m map[string]home.Sighting) bool { return m["iot-udp mac:50c7bf010200"].Gone })
 }
 
@@ -99,11 +99,11 @@ func TestGarbageIsDroppedAndCounted(t *testing.T) {
 	r := &discovertest.Responder{}
 	r.Start(t, nettest.Loopback(t), discovertest.Many(1, base)...)
 	w := start(t, onLoopback())
-	w.until(t, 30*time.Second, "the device", present(1))
+	w.until(t, time.Minute, "the device", present(1))
 	r.Multicast([]byte("garbage"))
 	r.Multicast([]byte("\x00\x00\x84\x00\x00\x00\xff\xff\x00\x00\x00\x00\xc0\x0c\xff"))
 	send(t, "224.0.0.251:5353", discovertest.Many(2, base)[1])
-	w.until(t, 30*time.Second, "all of it counted, and no device of it", func(m map[string]home.Sighting) bool {
+	w.until(t, time.Minute, "all of it counted, and no device of it", func(m map[string]home.Sighting) bool {
 		c := w.Counts()
 		return len(m) == 1 && c["mdns packet that is none"] > 0 && c["mdns record malformed"] > 0 &&
 			c["mdns from another port"] > 0
@@ -120,7 +120,7 @@ func TestAFloodIsBounded(t *testing.T) {
 	o := onLoopback()
 	o.Limit = 100
 	w := start(t, o)
-	w.until(t, 30*time.Second, "the limit reached", func(m map[string]home.Sighting) bool {
+	w.until(t, time.Minute, "the limit reached", func(m map[string]home.Sighting) bool {
 		return len(m) == 100 && w.Counts()["mdns beyond limit"] >= 400
 	})
 }

@@ -48,7 +48,7 @@ func TestTargetInAnotherSubnetIsProbed(t *testing.T) {
 				Interfaces: discover.Interfaces{"home0"}, Pace: quickly, Targets: targets(t, c.target),
 				Probes: []discover.Probe{discover.Kasa()},
 			})
-			w.until(t, 30*time.Second, "the plug at its address", func(m map[string]home.Sighting) bool {
+			w.until(t, time.Minute, "the plug at its address", func(m map[string]home.Sighting) bool {
 				return m["iot-udp mac:50c7bf010201"].Addr == netip.AddrPortFrom(netip.MustParseAddr(c.at), 9999)
 			})
 		})
@@ -68,7 +68,7 @@ func TestReflectedAnnouncementOfATargetIsAccepted(t *testing.T) {
 		Interfaces: discover.Interfaces{"home0"}, Pace: quickly, Targets: targets(t, "10.20.0.6", "10.20.0.8/31"),
 		Probes: []discover.Probe{},
 	})
-	w.until(t, 30*time.Second, "three targets, and the others counted", func(m map[string]home.Sighting) bool {
+	w.until(t, time.Minute, "three targets, and the others counted", func(m map[string]home.Sighting) bool {
 		for _, s := range m {
 			if last := s.Addr.Addr().As4()[3]; last != 6 && last != 8 && last != 9 {
 				t.Errorf("%s is no target", s.Addr)
