@@ -31,6 +31,7 @@ type FaceOptions struct {
 	Listed    func() (list []home.Listed, ok bool) // of the vendor's cloud; nil where there is none
 	Addresses func() Addresses                     // may be nil
 	Troubles  func() []home.Trouble                // of this machine and its network; may be nil
+	Failed    func() (home.Trouble, bool)          // why the last change could not be written; may be nil
 	Names     []string                             // of this machine, under which the page answers
 }
 
@@ -50,6 +51,7 @@ func (f *Face) Public() http.Handler {
 	mux := http.NewServeMux()
 	f.show(mux, f.PublicStatus)
 	mux.HandleFunc("GET /{$}", f.page)
+	mux.HandleFunc("GET /healthz", f.healthz)
 	return f.guard(mux)
 }
 

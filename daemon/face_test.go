@@ -140,3 +140,32 @@ func TestOrdersAreCheckedAndRefusalsKeepTheirMeaning(t *testing.T) {
 		}
 	})
 }
+
+func TestHealthzNamesAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		full := false
+		f, err := daemon.NewFace(daemon.FaceOptions{
+			Engine: h.engine, Hub: "hub-1", History: h.store.History, Link: func() (bool, string) { return true, "" },
+			Login: func(context.Context, daemon.Login) error { return nil },
+			Failed: func() (home.Trouble, bool) {
+				return home.Trouble{What: "the disk is full (/state/rekeyd.db)"}, full
+			},
+		})
+		must(t, err)
+		h.run(func() {
+			if w := get(f.Public(), "GET", "http://127.0.0.1:7353/healthz", ""); w.Code != http.StatusOK {
+				t.Errorf("healthy: %d %s", w.Code, w.Body)
+			}
+			full = true
+			w := get(f.Public(), "GET", "http://127.0.0.1:7353/healthz", "")
+			if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "the disk is full (/state/rekeyd.db)") {
+				t.Errorf("with a full disk: %d %s", w.Code, w.Body)
+			}
+		})
+		w := get(f.Public(), "GET", "http://127.0.0.1:7353/healthz", "") // the engine has ended
+		if w.Code != http.StatusServiceUnavailable {
+			t.Errorf("without an engine: %d %s", w.Code, w.Body)
+		}
+	})
+}

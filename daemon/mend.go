@@ -35,6 +35,10 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		return // nothing to compare with: AccountChanged schedules the device again
 	}
 
+	if err := r.o.Ledger.Writable(); err != nil { // no device is touched whose state could not be recorded
+		r.postpone(ctx, t, "write", err)
+		return
+	}
 	f, err := r.locate(ctx, &t)
 	if err != nil {
 		r.postpone(ctx, t, "probe", err)

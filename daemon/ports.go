@@ -100,6 +100,8 @@ type Progress interface {
 	Postpone(id home.DeviceID, next time.Time) error
 	// Retry resets the tries, pauses and lock-outs of devices. It skips those that are not bound.
 	Retry([]home.DeviceID) error
+	// Writable returns an error while changes cannot be written to the disk.
+	Writable() error
 }
 
 // Wishes are orders of the owner that the ledger keeps.

@@ -19,7 +19,15 @@ var errDiskFull = errors.New("no space left on device")
 // fullDisk is a ledger whose writes fail while full is set. Its reads succeed, like those of a real store.
 type fullDisk struct {
 	*localstore.Store
-	full, observeToo atomic.Bool
+	full, observeToo, known atomic.Bool
+}
+
+// Writable fails like a store that has noticed that its disk is full.
+func (l *fullDisk) Writable() error {
+	if l.full.Load() && l.known.Load() {
+		return errDiskFull
+	}
+	return nil
 }
 
 func (l *fullDisk) Intend(id home.DeviceID, from, to home.Epoch, at time.Time) (home.Intent, error) {
@@ -82,4 +90,37 @@ func TestPausesGrowWhileTheLedgerCannotBeWritten(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestNoDeviceIsTouchedWhileTheDiskIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		ledger := &fullDisk{Store: h.store}
+		var err error
+		h.engine, err = daemon.New(daemon.Options{
+			Ledger: ledger, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
+			Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
+		})
+		must(t, err)
+		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			h.bind(front)
+			time.Sleep(time.Second)
+			ledger.known.Store(true)
+			ledger.full.Store(true)
+			h.begin(2)
+			before := h.lan.now(front)
+			time.Sleep(3 * time.Hour)
+			if now := h.lan.now(front); now.probes != before.probes || now.moves != 0 {
+				t.Errorf("probed %d times, moved %d times", now.probes-before.probes, now.moves)
+			}
+			ledger.full.Store(false)
+			time.Sleep(2 * time.Hour)
+			if p := h.lan.now(front); p.holds != 2 {
+				t.Error("the device was not moved after the disk had room again")
+			}
+		})
+	})
 }

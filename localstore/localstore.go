@@ -174,6 +174,30 @@ func (s *Store) copyOf(bucket, key []byte) ([]byte, error) {
 // Snapshot writes a copy of the store to w while it is in use. The key file is not in it.
 func (s *Store) Snapshot(w io.Writer) error { return s.file.Snapshot(w) }
 
+// Writable returns nil when the last change was written to the disk, or another one can be written now.
+func (s *Store) Writable() error { return s.file.Writable() }
+
+// Troubles returns what a person has to do about the store: the failure of the last write, and the damaged records.
+func (s *Store) Troubles() []home.Trouble {
+	var all []home.Trouble
+	if t, ok := s.file.Trouble(); ok {
+		all = append(all, t)
+	}
+	damaged, err := s.Damaged()
+	if err != nil {
+		all = append(all, home.TroubleOf(err))
+	}
+	for _, d := range damaged {
+		if d.Hint() != "" {
+			all = append(all, home.Trouble{What: "the record of " + d.String() + " is damaged", Hint: d.Hint()})
+		}
+	}
+	return all
+}
+
+// Failed describes why the last change could not be written; ok is false where it was.
+func (s *Store) Failed() (trouble home.Trouble, ok bool) { return s.file.Trouble() }
+
 // Close closes the store.
 func (s *Store) Close() error { return s.file.Close() }
 

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"go.etcd.io/bbolt"
@@ -41,6 +42,8 @@ type File struct {
 	done chan struct{}
 
 	readOnly bool
+
+	failed atomic.Pointer[home.Error] // of the last commit, where that failed
 
 	mu     sync.RWMutex // guards closed; held while a job is handed over
 	closed bool
@@ -90,7 +93,7 @@ func Open(path string, o Options) (*File, error) {
 	if err := f.migrate(o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	go f.commit()
+	go f.commit(health.free < reserve)
 	return f, nil
 }
 

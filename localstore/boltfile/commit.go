@@ -23,10 +23,16 @@ type job struct {
 //
 // Callers in a loop would split into two groups that take turns: one is written while the other waits. So commit
 // waits for as many callers as there were in the last group, a quarter at most of the time that the last commit took.
-func (f *File) commit() {
+//
+// Before the first change it makes a reserve, where the file has none: Open itself writes nothing.
+func (f *File) commit(noReserve bool) {
 	defer close(f.done)
 	expected, patience := 1, time.Duration(0)
 	for first := range f.jobs {
+		if noReserve {
+			noReserve = false
+			f.reserve()
+		}
 		group := f.gather([]*job{first}, expected, patience)
 		begun := time.Now()
 		f.write(group)
@@ -96,12 +102,17 @@ func (f *File) write(group []*job) {
 			}
 			return nil
 		})
+		if err == nil {
+			f.failed.Store(nil)
+		}
 		if err == nil || errors.Is(err, errUnchanged) {
 			return
 		}
 		if failed == nil { // the commit itself failed: no change is on disk
+			cause := systemError("write "+f.path, f.path, err)
+			f.failed.Store(cause)
 			for _, j := range left {
-				j.err = systemError("write "+f.path, f.path, err)
+				j.err = cause
 			}
 			return
 		}

@@ -28,7 +28,7 @@ var systemErrors = []struct {
 }
 
 // systemError is a home.Error with the cause that the system's error number stands for. It is never home.ErrCorrupt.
-func systemError(op, path string, err error) error {
+func systemError(op, path string, err error) *home.Error {
 	for _, s := range systemErrors {
 		if errors.Is(err, s.errno) {
 			return &home.Error{Op: op, Err: fmt.Errorf("%s: %w", s.cause, err), Hint: s.hint}

@@ -5,6 +5,7 @@ package boltfile_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -70,14 +71,27 @@ func TestAFullDiskIsNamed(t *testing.T) {
 	dir := smallDisk(t)
 	path := filepath.Join(dir, "a.db")
 	f := open(t, path)
+	put(t, f, "first", "v")
 	fill := filepath.Join(dir, "fill")
 	_ = os.WriteFile(fill, make([]byte, 2<<20), 0o600) // as much as there is room for
 	err := f.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(things).Put([]byte("large"), bytes.Repeat([]byte{'v'}, 60_000))
+		return tx.Bucket(things).Put([]byte("large"), bytes.Repeat([]byte{'v'}, 200_000))
 	})
 	isSystem(t, err, syscall.ENOSPC, "make room")
 	if !strings.Contains(err.Error(), "the disk is full") || !strings.Contains(err.Error(), path) {
 		t.Errorf("%v names neither cause nor file", err)
+	}
+	if trouble, ok := f.Trouble(); !ok || trouble.What != "the disk is full ("+path+")" || trouble.Hint == "" {
+		t.Errorf("trouble %+v, %v", trouble, ok)
+	}
+	if err := f.Writable(); err != nil {
+		t.Errorf("the reserve has no room for a small record: %v", err)
+	}
+	if trouble, ok := f.Trouble(); ok {
+		t.Errorf("after a record was written: %+v", trouble)
+	}
+	for i := range 20 {
+		put(t, f, fmt.Sprint("last record ", i), "v") // in the reserve
 	}
 	_, err = boltfile.Open(filepath.Join(dir, "new.db"), boltfile.Options{Migrations: one})
 	isSystem(t, err, syscall.ENOSPC, "make room")

@@ -151,7 +151,7 @@ func (h *Hub) openEngine() error {
 	}
 	h.face, err = daemon.NewFace(daemon.FaceOptions{
 		Engine: h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, History: h.store.History, Login: h.Login,
-		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Names: machineNames(),
+		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed, Names: machineNames(),
 	})
 	return err
 }

@@ -9,7 +9,7 @@ import (
 
 // troubles returns what stops a part of the hub's work until a person changes it.
 func (h *Hub) troubles() []home.Trouble {
-	troubles := h.discovery.Troubles()
+	troubles := append(h.store.Troubles(), h.discovery.Troubles()...)
 	for _, l := range h.listeners() {
 		if err := l.failure(); err != nil {
 			troubles = append(troubles, home.Trouble{What: fmt.Sprintf("the %s is closed: %v", l.name, err), Hint: home.HintOf(err)})
