@@ -23,7 +23,8 @@ func (l *Link) notice(raw []byte) {
 	if err == nil {
 		err = n.Verify(serviceKeys(a), string(a.ID))
 	}
-	if err == nil {
+	verified := err == nil
+	if verified {
 		err = l.follows(a, n)
 	}
 	switch {
@@ -34,6 +35,9 @@ func (l *Link) notice(raw []byte) {
 	case errors.Is(err, wire.ErrGap):
 		l.askSoon()
 	default:
+		if verified { // a replay, or the service is older than this hub: its answer to hello decides
+			l.askWithin(min(2*time.Second, l.o.Patience))
+		}
 		l.distrust("a notice", err)
 	}
 }

@@ -126,6 +126,10 @@ func (l *Link) acknowledged(r *request) error {
 	return l.o.Store.KeepSealingKey(r.seal)
 }
 
+// serviceOlder is the trouble of a hub whose account service presents an older notice than the hub's, or another of the
+// same epoch. The hub shows it the newest one with every hello.
+const serviceOlder = "the account service is older than this hub (restored from a backup?): run rekeyd login"
+
 var errOlderState = errors.New("the account service uses a sealing key that this state does not have")
 
 // welcome takes the answer to hello: the nonce for the next sign-in, and the challenge for the next sealing key.
@@ -145,9 +149,14 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 		return err
 	}
 	older := err != nil
+	broken := b.Notice.Follows(a.NoticeEpoch, a.Notice)
+	behind := errors.Is(broken, home.ErrOldEpoch) || errors.Is(broken, home.ErrForged)
 	l.mu.Lock()
 	l.nonce, l.challenge = b.Nonce, challenge
 	switch {
+	case behind:
+		l.trouble = serviceOlder
+		l.asked = time.Now().Add(time.Minute - l.o.AskEvery)
 	case older:
 		l.trouble = "this state is older than the hub's last key (from a backup?): run rekeyd login"
 	default:
@@ -159,7 +168,10 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 		}
 	}
 	l.mu.Unlock()
-	if older {
+	switch {
+	case behind:
+		l.distrust("a notice", broken)
+	case older:
 		l.o.Log.Error("grants cannot be opened", "err", errOlderState)
 	}
 	if uint64(a.Epoch) < b.Epoch {

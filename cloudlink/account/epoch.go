@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -19,6 +20,7 @@ type change struct {
 	use      string      // key of the link that entitles to it; empty for a change with the old password
 	leaveOut []string    // hubs that get no grant, and are removed with what they hold
 	exposed  bool        // of wire.Notice: somebody else may know the old password
+	silent   bool        // the password stays: no mail reports a change
 }
 
 // Begun is the answer to a change of the password.
@@ -31,16 +33,17 @@ type Begun struct {
 // begin begins an epoch, in one transaction of the store. A crash after that loses nothing: notices are published again
 // at every connect, and members ask for missed grants. Errors: ErrEpoch, ErrUsed.
 func (s *Service) begin(c change) (Begun, error) {
-	next, err := home.Epoch(c.account.Epoch).Next()
+	before := c.account.Newest()
+	next, err := home.Epoch(before.Epoch).Next()
 	if err != nil {
 		return Begun{}, err
 	}
 	now := s.Now()
 	a := c.account
-	a.Epoch, a.Closed = uint64(next), false
+	a.Epoch, a.Closed, a.Ahead = uint64(next), false, wire.Notice{}
 	a.Hash, a.Secret = home.NewSecret(c.phc), home.SecretBytes(wire.NewNonce())
 	a.Notice = s.id.SignNotice(wire.Notice{
-		Account: a.ID, Epoch: a.Epoch, At: now.UnixMilli(), Cause: c.cause, Via: c.door, Prev: c.account.Notice.Hash(),
+		Account: a.ID, Epoch: a.Epoch, At: now.UnixMilli(), Cause: c.cause, Via: c.door, Prev: before.Hash(),
 		Exposed: c.exposed || c.account.Closed, // "this was not me": the intruder knows the old password
 	})
 	if a.Notice.Exposed {
@@ -55,6 +58,9 @@ func (s *Service) begin(c change) (Begun, error) {
 		},
 		Mail:  s.room(s.letters.Changed(a.recipient(), c.door, token, c.cause == "reset", now)),
 		Event: Event{At: now, What: "password changed", Door: c.door, Epoch: a.Epoch, Detail: c.cause},
+	}
+	if c.silent {
+		t.Mail, t.Disown, t.Event.What = mail.Mail{}, MailLink{}, "epoch begun behind a hub's"
 	}
 	for err = ErrMembers; errors.Is(err, ErrMembers); { // a member that enrols meanwhile gets its grant in the next round
 		if t.Grants, err = s.grants(a, c.password); err == nil {

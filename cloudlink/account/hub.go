@@ -55,9 +55,23 @@ func (s *Service) HubsAndDevices(account string) (hubs, devices int, err error) 
 
 // pair makes a pairing for the owner of an account. The hub is given the password too, where it is known here:
 // without it a hub can move no device before the next change.
-func (s *Service) pair(a Account, password home.Secret) (pairing.Pairing, error) {
+//
+// Where a hub has shown a notice that this state lacks, the account continues behind it first, with the same password:
+// its owner has just given it, and the hub takes no epoch a second time.
+func (s *Service) pair(a Account, password home.Secret, door string) (pairing.Pairing, error) {
 	if len(s.o.HubBrokers) == 0 {
 		return pairing.Pairing{}, fmt.Errorf("pairing: no broker: %w", home.ErrUnavailable)
+	}
+	if a.Ahead.Epoch != 0 {
+		_, err := s.begin(change{
+			account: a, cause: "changed", door: door, phc: a.Hash.Reveal(), password: password, silent: true,
+		})
+		if err == nil {
+			a, err = s.st.Account(a.ID)
+		}
+		if err != nil {
+			return pairing.Pairing{}, err
+		}
 	}
 	p := pairing.Pairing{
 		Name: wire.NewID(), Secret: home.NewSecret(rand.Text()), Account: a.ID, Service: s.id.Keys,

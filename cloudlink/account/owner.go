@@ -107,7 +107,7 @@ func (o *Owner) Pair(ctx context.Context, password, from string) (pairing.Pairin
 	if err != nil {
 		return pairing.Pairing{}, err
 	}
-	return o.s.pair(a, home.NewSecret(password))
+	return o.s.pair(a, home.NewSecret(password), o.sess.Door)
 }
 
 // PairFresh is Pair for an API client that gave the password at its login, less than five minutes ago. The hub gets
@@ -116,7 +116,7 @@ func (o *Owner) PairFresh() (pairing.Pairing, error) {
 	if !o.Fresh() {
 		return pairing.Pairing{}, ErrNotFresh
 	}
-	return o.s.pair(o.a, home.Secret{})
+	return o.s.pair(o.a, home.Secret{}, o.sess.Door)
 }
 
 // RemoveHub removes a hub with the devices that it holds; home.ErrNotFound when it is not in the account.

@@ -51,6 +51,9 @@ type Accounts interface {
 	// Rehash replaces the hash of the account's password. Errors: ErrEpoch when the account's epoch is another.
 	Rehash(account string, epoch uint64, hash home.Secret) error
 	SetLanguage(account, lang string) error
+	// NoteAhead records a notice that this service signed and that its state does not have, as Account.Ahead. It changes
+	// nothing where the account has that notice, or a newer one.
+	NoteAhead(n wire.Notice) error
 	// BeginEpoch changes the password. Errors: ErrEpoch, also for a closed account without a link; ErrUsed; ErrMembers.
 	BeginEpoch(EpochChange) error
 	// OfferReset stores a reset link in place of earlier ones, and queues its mail. Errors: ErrEpoch when the account's
@@ -67,7 +70,7 @@ type Accounts interface {
 // EpochChange is the change of an account's password: how an epoch begins. With it every session and the live reset
 // link end.
 type EpochChange struct {
-	Account  Account  // as it is from now on. Its epoch is one more than before, else ErrEpoch
+	Account  Account  // as it is from now on. Its epoch is one more than that of Account.Newest, else ErrEpoch
 	Use      string   // key of the link that allows the change, and is used up; empty with the old password
 	Grants   []Grant  // of the new epoch, one for each member; ErrMembers where one that stays has none
 	LeaveOut []string // hubs that are removed with what they hold

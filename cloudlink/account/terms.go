@@ -16,6 +16,9 @@ type Account struct {
 	Hash   home.Secret // of the password, in PHC form
 	Epoch  uint64
 	Notice wire.Notice // of the newest epoch
+	// Ahead is a notice of this service that a hub has shown and that this state does not have: it was restored from a
+	// backup. The next epoch follows it. Zero for none.
+	Ahead  wire.Notice
 	Secret home.Secret // of the newest epoch, 32 bytes
 	Closed bool        // the password opens nothing: the owner disowned the change that set it
 	Lang   string      // of its mails, a tag of package language
@@ -23,6 +26,14 @@ type Account struct {
 	// TerminalsSince is the newest epoch that began because somebody else may know the password. The cookies of
 	// terminals from earlier epochs are void.
 	TerminalsSince uint64
+}
+
+// Newest returns the notice that the next epoch follows.
+func (a Account) Newest() wire.Notice {
+	if a.Ahead.Epoch >= a.Epoch && a.Ahead.Epoch != 0 {
+		return a.Ahead
+	}
+	return a.Notice
 }
 
 // recipient is where the account's mail goes.

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"errors"
 
 	"go.etcd.io/bbolt"
@@ -16,11 +17,16 @@ func (s *Store) account(r accountRecord) (account.Account, error) {
 	hash, err1 := s.open(r.Hash, "hash/"+r.ID)
 	secret, err2 := s.open(r.Secret, "epoch/"+r.ID)
 	newest, err3 := wire.ParseNotice([]byte(r.Notice))
+	var ahead wire.Notice
+	var err4 error
+	if r.Ahead != "" {
+		ahead, err4 = wire.ParseNotice([]byte(r.Ahead))
+	}
 	return account.Account{
 		ID: r.ID, Email: r.Email, Hash: hash, Epoch: r.Epoch, Notice: newest, Secret: secret, Closed: r.Closed, Lang: r.Lang,
-		At:             at(r.At),
+		At: at(r.At), Ahead: ahead,
 		TerminalsSince: r.TerminalsSince,
-	}, errors.Join(err1, err2, err3)
+	}, errors.Join(err1, err2, err3, err4)
 }
 
 // accountRecord seals an account; links are the keys of its live links.
@@ -29,7 +35,7 @@ func (s *Store) accountRecord(a account.Account, links []string) accountRecord {
 		ID: a.ID, Email: a.Email, Hash: s.seal(a.Hash, "hash/"+a.ID), Epoch: a.Epoch, Notice: notice(a.Notice.JWS()),
 		Links:  links,
 		Secret: s.seal(a.Secret, "epoch/"+a.ID), Closed: a.Closed, Lang: a.Lang, At: ms(a.At),
-		TerminalsSince: a.TerminalsSince,
+		TerminalsSince: a.TerminalsSince, Ahead: notice(a.Ahead.JWS()),
 	}
 }
 
@@ -50,6 +56,23 @@ func (s *Store) findAccount(tx *bbolt.Tx, id string) (account.Account, error) {
 func (s *Store) AccountByEmail(email string) (account.Account, error) {
 	return boltfile.View(s.file, func(tx *bbolt.Tx) (account.Account, error) {
 		return s.findAccount(tx, string(tx.Bucket(bktEmails).Get([]byte(account.Normal(email)))))
+	})
+}
+
+// NoteAhead records a notice that the account's state does not have.
+func (s *Store) NoteAhead(n wire.Notice) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
+		a, err := s.findAccount(tx, n.Account)
+		if err != nil {
+			return err
+		}
+		have := a.Newest()
+		if n.Epoch < have.Epoch || n.Epoch == have.Epoch && (a.Ahead.Epoch == n.Epoch || bytes.Equal(n.Hash(), have.Hash())) {
+			return nil
+		}
+		r, err := find[accountRecord](tx, bktAccounts, []byte(n.Account))
+		r.Ahead = notice(n.JWS())
+		return errors.Join(err, boltfile.Put(tx.Bucket(bktAccounts), []byte(n.Account), r))
 	})
 }
 

@@ -17,10 +17,15 @@ func (s *Store) BeginEpoch(t account.EpochChange) error {
 	id := t.Account.ID
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		old, err := find[accountRecord](tx, bktAccounts, []byte(id))
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case old.Epoch+1 != t.Account.Epoch || old.Epoch+1 == 0: // the last epoch must not wrap
+		}
+		was, err := s.account(old)
+		if err != nil {
+			return err
+		}
+		switch last := was.Newest().Epoch; {
+		case last+1 != t.Account.Epoch || last+1 == 0: // the last epoch must not wrap
 			return account.ErrEpoch
 		case old.Closed && t.Use == "": // a change with the disowned password was in progress
 			return account.ErrEpoch
@@ -57,9 +62,13 @@ func (s *Store) BeginEpoch(t account.EpochChange) error {
 				return err
 			}
 		}
-		r := s.accountRecord(t.Account, append(links, t.Disown.Key))
+		if t.Disown.Key != "" {
+			links = append(links, t.Disown.Key)
+			err = putLink(tx, t.Disown)
+		}
+		r := s.accountRecord(t.Account, links)
 		r.Lang = old.Lang
-		return errors.Join(boltfile.Put(tx.Bucket(bktAccounts), []byte(id), r), putLink(tx, t.Disown),
+		return errors.Join(err, boltfile.Put(tx.Bucket(bktAccounts), []byte(id), r),
 			boltfile.DeletePrefix(tx.Bucket(bktSessions), under(id, nil)), s.queue(tx, t.Mail), record(tx, id, t.Event))
 	})
 }

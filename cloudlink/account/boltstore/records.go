@@ -11,6 +11,7 @@ type accountRecord struct {
 	Hash   []byte   `json:"hash"` // box "hash/ID"
 	Epoch  uint64   `json:"epoch"`
 	Notice notice   `json:"notice"` // as it is published
+	Ahead  notice   `json:"ahead,omitempty"`
 	Secret []byte   `json:"secret"` // box "epoch/ID"
 	Links  []string `json:"links,omitempty"`
 	At     int64    `json:"at"`

@@ -2,6 +2,7 @@ package link
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
@@ -24,9 +25,8 @@ func (r *request) hello(b *wire.Hello) ([]wire.Body, error) {
 	if b.Epoch < v.Member.Acked {
 		return refuse(wire.CodeUnknown, "this state is older than an epoch that was acknowledged: enrol again"), nil
 	}
-	if b.Notice.Epoch > a.Epoch && b.Notice.Verify(l.id.Keys, a.ID) == nil {
-		l.o.Log.Error("a member has a newer notice than this service: was its state restored from a backup?",
-			"account", a.ID, "member", r.from.Name, "epoch", a.Epoch, "newer", b.Notice.Epoch)
+	if err := r.noteAhead(a, b.Notice); err != nil {
+		return nil, err
 	}
 	// The member's clock minus this one: relays expire by the member's clock. A hello that was delayed makes them expire
 	// earlier.
@@ -48,6 +48,34 @@ func (r *request) hello(b *wire.Hello) ([]wire.Body, error) {
 		Account: a.ID, Epoch: a.Epoch, Notice: a.Notice, Nonce: l.id.SignInNonce(a.ID, r.from.Name, a.Epoch, now),
 		Seal: seal, Challenge: sealed,
 	}), err
+}
+
+// noteAhead keeps a notice of this service that its state does not have, because that was restored from a backup: the
+// next epoch follows it. Whoever shows the notice, this service has signed it.
+func (r *request) noteAhead(a account.Account, n wire.Notice) error {
+	l := r.l
+	unknown := n.Epoch > a.Epoch || n.Epoch == a.Epoch && !bytes.Equal(n.Hash(), a.Notice.Hash())
+	if !unknown || n.Epoch == 0 || n.Verify(l.id.Keys, a.ID) != nil {
+		return nil
+	}
+	l.o.Log.Error("a member has a notice that this service lacks: its state is older (restored from a backup?)",
+		"account", a.ID, "member", r.pos.Member, "epoch", a.Epoch, "notice_epoch", n.Epoch)
+	return l.st.NoteAhead(n)
+}
+
+// strangersNotice keeps the notice in the hello of a hub that this state does not know: it enrolled after the backup.
+func (r *request) strangersNotice() {
+	b, ok := r.m.Body.(*wire.Hello)
+	if !ok || b.Notice.Epoch == 0 {
+		return
+	}
+	a, err := r.l.st.Account(b.Notice.Account)
+	if err == nil {
+		err = r.noteAhead(a, b.Notice)
+	}
+	if err != nil && !errors.Is(err, home.ErrNotFound) {
+		r.l.o.Log.Error("notice not kept", "account", b.Notice.Account, "err", err)
+	}
 }
 
 // ack records that the newest grant is on the member's disk, and replaces the member's sealing key.

@@ -20,6 +20,7 @@ type Store interface {
 	account.Members
 	account.Devices
 	Account(id string) (account.Account, error)
+	NoteAhead(n wire.Notice) error
 }
 
 // Options are what New checks.

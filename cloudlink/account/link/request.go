@@ -38,6 +38,7 @@ func (l *Link) take(member string, raw []byte) {
 	default:
 		// It is not a member (any more), and needs the refusal to do something about it.
 		if m.From == member && m.To == l.id.Name {
+			r.strangersNotice()
 			r.answer(&wire.Refusal{Code: wire.CodeUnknown, Detail: "enrol first"})
 		}
 		return

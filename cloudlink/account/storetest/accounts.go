@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -91,6 +92,29 @@ func anEpochFollowsTheOneBefore(r *rig) {
 	r.equal("epoch of the notice", got.Notice.Epoch, 2)
 	t := r.change(a) // of many at once, one begins an epoch
 	r.equal("winners", r.race(account.ErrEpoch, func(int) error { return r.s.BeginEpoch(t) }), 1)
+}
+
+func anEpochFollowsANoticeThatTheStateLacks(r *rig) {
+	a := r.begin(r.account("anna"))
+	newest := func() wire.Notice {
+		got, err := r.s.Account("anna")
+		r.must(err)
+		return got.Newest()
+	}
+	older, fork := r.notice("anna", 1, []byte("other")), r.notice("anna", 2, []byte("other"))
+	newer, newerFork := r.notice("anna", 7, []byte("lost")), r.notice("anna", 7, []byte("other"))
+	for _, step := range []struct{ shown, want wire.Notice }{
+		{a.Notice, a.Notice}, {older, a.Notice}, {fork, fork}, {a.Notice, fork}, {newer, newer}, {newerFork, newer}, {fork, newer},
+	} {
+		r.must(r.s.NoteAhead(step.shown))
+		r.equal("the newest notice", string(newest().JWS()), string(step.want.JWS()))
+	}
+	r.fails(r.s.BeginEpoch(r.change(a)), account.ErrEpoch)
+	t := r.change(a)
+	t.Account.Epoch, t.Account.Notice = 8, r.notice("anna", 8, newer.Hash())
+	r.must(r.s.BeginEpoch(t))
+	r.equal("the newest notice", newest().Epoch, uint64(8))
+	r.fails(r.s.NoteAhead(r.notice("unknown", 9, nil)), home.ErrNotFound)
 }
 
 func oneOfManyUsesALink(r *rig) {

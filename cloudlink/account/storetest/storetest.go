@@ -29,6 +29,7 @@ func Run(t *testing.T, o Opener) {
 		"ARegistrationEndsWhenItsAccountIsCreated":         aRegistrationEndsWhenItsAccountIsCreated,
 		"OneOfManyCreatesTheAccount":                       oneOfManyCreatesTheAccount,
 		"AnEpochFollowsTheOneBefore":                       anEpochFollowsTheOneBefore,
+		"AnEpochFollowsANoticeThatTheStateLacks":           anEpochFollowsANoticeThatTheStateLacks,
 		"OneOfManyUsesALink":                               oneOfManyUsesALink,
 		"AnEpochEndsSessionsAndLinks":                      anEpochEndsSessionsAndLinks,
 		"AGrantIsSealedToTheMembersNewestKey":              aGrantIsSealedToTheMembersNewestKey,
