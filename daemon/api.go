@@ -33,6 +33,7 @@ type FaceOptions struct {
 	Troubles  func() []home.Trouble                // of this machine and its network; may be nil
 	Failed    func() (home.Trouble, bool)          // why the last change could not be written; may be nil
 	Names     []string                             // of this machine, under which the page answers
+	Operator  http.Handler                         // answers POST /v1/account/ on the socket; nil for none
 }
 
 // Face is the HTTP API of the daemon, and its page.
@@ -97,6 +98,9 @@ func (f *Face) Private() http.Handler {
 		return map[string]int{"added": added}, err
 	})
 	mux.HandleFunc("POST /v1/login", f.login)
+	if f.o.Operator != nil {
+		mux.Handle("POST /v1/account/{$}", f.o.Operator)
+	}
 	return mux
 }
 

@@ -37,8 +37,10 @@ type Addresses struct {
 	PublicURL string `json:"public_url,omitempty"`
 	// Fingerprint is the SHA-256 of the certificate of this hub's ports, in hexadecimal digits; empty without TLS.
 	Fingerprint string `json:"fingerprint,omitempty"`
-	// MailDir is where the account service writes its mails when it has no mail server; not on the page's port.
-	MailDir string `json:"mail_dir,omitempty"`
+	// Embedded reports that the account service runs in this daemon: its operator's calls are on the control socket.
+	Embedded bool `json:"embedded,omitempty"`
+	// PasswordMin is the least length of a password there.
+	PasswordMin int `json:"password_min,omitempty"`
 }
 
 // Status returns the house as it is now.
@@ -98,7 +100,7 @@ func compare(list []home.Listed, rows []Row) []home.Listed {
 // PublicStatus returns the house as every local user may see it: the e-mail address of the account is masked.
 func (f *Face) PublicStatus() (Status, error) {
 	s, err := f.Status()
-	s.Account, s.MailDir = mask(s.Account), ""
+	s.Account = mask(s.Account)
 	return s, err
 }
 

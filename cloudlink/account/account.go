@@ -57,6 +57,7 @@ type Service struct {
 	mails   chan struct{}
 	asked   chan forgotten // requests for a mail that wait
 
+	repeats repeats // answers to one-time requests
 	drops   *Drops
 	hashing uint64 // hashes computed when memory was last given back
 }
@@ -95,6 +96,7 @@ func New(o Options) (*Service, error) {
 		waiting: newPerKeyLimit(loginsEach), drops: NewDrops(o.Log), asked: make(chan forgotten, 1024),
 		mails: make(chan struct{}, 1), Epochs: newNews(),
 	}
+	s.repeats.now = s.Now
 	s.letters = mail.Letters{BaseURL: s.base}
 	if s.id, err = s.st.Identity(); err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func TestEveryBadRequestHasItsAnswer(t *testing.T) {
 			"", `{"method":"refreshToken","params":{"appType":"","terminalUUID":"","refreshToken":"x"}}`,
 			200, `"error_code":-20655`,
 		},
-		{"", `{"method":"resetPassword","params":{"token":"x","newPassword":"y"}}`, 200, `"error_code":-20673`},
+		{"", `{"method":"resetPassword","params":{"token":"x","newPassword":"y"}}`, 200, `"error_code":-20692`},
 		{"", `{"method":"register","params":{"email":"b@example.org","password":"too short"}}`, 200, `"error_code":-20615`},
 		{
 			"", `{"method":"register","params":{"email":"B@EXAMPLE.org ","password":"` + password + `"}}`,

@@ -106,7 +106,7 @@ func disownDuringAttack(t *testing.T, attacks int64) {
 	}
 	again(in.change)
 	eventually(t, "attacks in progress", func() bool { return in.begun.Load() >= attacks })
-	if err := c.s.Disown(notMe); err != nil {
+	if err := c.s.Disown(c.t.Context(), notMe); err != nil {
 		t.Fatal(err)
 	}
 	after := in.begun.Load()

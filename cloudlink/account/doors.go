@@ -32,6 +32,7 @@ func IsDoor(s string) bool { return s == DoorKasa || s == DoorTPCamera || s == D
 const (
 	EmailTaken   v1.Code = -20690 // the address has an account; only where accounts need no activation
 	NotActivated v1.Code = -20691 // the password is right, the account is not activated yet
+	NotACode     v1.Code = -20692 // the text holds no code of a mail
 )
 
 // Refused returns an error with a code of the API. Its text is for people, and adds nothing to the code.
@@ -41,6 +42,7 @@ var (
 	errPassword    = Refused(v1.WrongPassword, "Incorrect email or password")
 	errTaken       = Refused(EmailTaken, "This email has an account")
 	errLinkExpired = Refused(v1.LinkExpired, "This link or code was used, replaced by a newer one, or is too old")
+	errNotACode    = Refused(NotACode, "This is no code from a mail: copy the whole link or code")
 	errSignedOut   = Refused(v1.TokenExpired, "Token expired")
 )
 

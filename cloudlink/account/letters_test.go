@@ -59,7 +59,7 @@ func TestEveryMailHasTheSameTextAndHTML(t *testing.T) {
 			defer http.DefaultClient.CloseIdleConnections()
 			register := `{"method":"register","params":{"email":"` + email + `","password":"` + password + `"}}`
 			ask(register)
-			if err := c.s.Activate(tokenIn.FindStringSubmatch(c.last("/activate").Text)[1]); err != nil {
+			if err := c.s.Activate(t.Context(), tokenIn.FindStringSubmatch(c.last("/activate").Text)[1]); err != nil {
 				t.Fatal(err)
 			}
 			ask(register)

@@ -96,7 +96,7 @@ func TestAMailReportsEachNewHub(t *testing.T) {
 	if m.To != email || !strings.Contains(m.Text, "hub in the hall") {
 		t.Errorf("to %s:\n%s", m.To, m.Text)
 	}
-	if err := c.s.Disown(tokenIn.FindStringSubmatch(m.Text)[1]); err != nil {
+	if err := c.s.Disown(t.Context(), tokenIn.FindStringSubmatch(m.Text)[1]); err != nil {
 		t.Fatal(err)
 	}
 	refusedWith(t, theirs.ask(&wire.Hello{Account: theirs.account}), wire.CodeUnknown)

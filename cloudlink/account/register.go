@@ -23,17 +23,14 @@ func (s *Service) NeedsActivation() bool { return s.o.Policy.Activation }
 // *v1.Error, of v1.InvalidEmail, v1.BadNewPassword (then Weakness has the reason), EmailTaken, and v1.RateLimit for
 // an address that registers too often.
 func (s *Service) Register(ctx context.Context, email, password, door, lang, from string) error {
-	if !mail.ValidAddress(email) {
-		return Refused(v1.InvalidEmail, "Invalid email")
-	}
-	if why := s.o.Policy.checkPassword(password, email); why != "" {
-		return s.weak(why)
+	if err := s.checkRegistration(email, password); err != nil {
+		return err
 	}
 	if !s.askers.take("register "+from, s.Now()) {
 		s.throttled("register", from)
 		return Refused(v1.RateLimit, "Too many registrations from this address: try again later")
 	}
-	phc, err := s.hash.hash(ctx, password)
+	r, token, err := s.newRegistration(ctx, email, password, door, lang)
 	if err != nil {
 		return err
 	}
@@ -43,13 +40,7 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 		answer := time.Now().Add(s.o.Policy.ForgotAnswer)
 		defer func() { wait(ctx, time.Until(answer)) }()
 	}
-	now := s.Now()
-	token := rand.Text()
-	r := Registration{
-		Key: hashed(token), Account: strings.ToLower(rand.Text())[:16], Email: email, Hash: home.NewSecret(phc), Door: door,
-		Lang: lang, At: now,
-		Expires: now.Add(activateLife),
-	}
+	now := r.At
 	if !s.o.Policy.Activation {
 		err := s.create(r, "")
 		if errors.Is(err, ErrTaken) {
@@ -78,6 +69,31 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 	return nil
 }
 
+func (s *Service) checkRegistration(email, password string) error {
+	if !mail.ValidAddress(email) {
+		return Refused(v1.InvalidEmail, "Invalid email")
+	}
+	if why := s.o.Policy.checkPassword(password, email); why != "" {
+		return s.weak(why)
+	}
+	return nil
+}
+
+func (s *Service) newRegistration(
+	ctx context.Context, email, password, door, lang string,
+) (r Registration, token string, err error) {
+	phc, err := s.hash.hash(ctx, password)
+	if err != nil {
+		return Registration{}, "", err
+	}
+	now := s.Now()
+	token = rand.Text()
+	return Registration{
+		Key: hashed(token), Account: strings.ToLower(rand.Text())[:16], Email: email, Hash: home.NewSecret(phc), Door: door,
+		Lang: lang, At: now, Expires: now.Add(activateLife),
+	}, token, nil
+}
+
 // create makes the account of a registration. use is the registration's key where the account was activated by mail.
 func (s *Service) create(r Registration, use string) error {
 	now := s.Now()
@@ -99,10 +115,38 @@ func (s *Service) create(r Registration, use string) error {
 	return nil
 }
 
+// offerActivation queues the mail of an address's newest registration again, with a new link beside the old one, and
+// returns the code in it. The password stays the registered one. Error: home.ErrNotFound.
+func (s *Service) offerActivation(email string, now time.Time) (code string, err error) {
+	r, err := s.st.NewestRegistration(email)
+	if err == nil && now.After(r.Expires) {
+		err = home.ErrNotFound
+	}
+	if err != nil {
+		return "", err
+	}
+	token := rand.Text()
+	r.Key, r.At, r.Expires = hashed(token), now, now.Add(activateLife)
+	m := s.letters.Activate(mail.Recipient{Email: r.Email, Lang: r.Lang}, token, now, activateLife)
+	err = s.st.Register(r, s.room(m))
+	poke(s.mails)
+	return token, err
+}
+
 // Activate makes the account of a registration, with the password of that registration: the token proves that its
-// holder reads the address's mail. Other registrations of the address become void. Error: v1.LinkExpired.
-func (s *Service) Activate(token string) error {
-	r, err := s.st.Registration(hashed(canonical(token)))
+// holder reads the address's mail. Other registrations of the address become void. The same token activates nothing
+// again, and gets the first answer for some minutes. Errors: v1.LinkExpired and NotACode.
+func (s *Service) Activate(ctx context.Context, token string) error {
+	_, _, err := s.repeats.do(ctx, token, func() (Begun, error) { return Begun{}, s.activate(token) })
+	return err
+}
+
+func (s *Service) activate(token string) error {
+	code, ok := FindCode(token)
+	if !ok {
+		return errNotACode
+	}
+	r, err := s.st.Registration(hashed(code))
 	if err == nil && s.Now().After(r.Expires) {
 		err = ErrUsed
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
@@ -51,19 +49,30 @@ func (s *Service) forgottenLoop(ctx context.Context) {
 	}
 }
 
-// sendReset queues a reset mail to the registered address, within the limits. A new link replaces the one before.
+// sendReset queues a reset mail to the registered address, within the limits. An address that is registered and not
+// activated gets its activation mail again: there is no password to reset yet.
 func (s *Service) sendReset(f forgotten) error {
 	now := s.Now()
 	if !s.askers.take(f.from, now) || !s.mayMail(Normal(f.email), now) {
 		s.throttled("forgot", f.from)
 		return nil
 	}
-	a, err := s.st.AccountByEmail(f.email)
+	_, err := s.offerReset(f, now)
+	if errors.Is(err, home.ErrNotFound) {
+		_, err = s.offerActivation(f.email, now)
+	}
 	if errors.Is(err, home.ErrNotFound) {
 		return nil
 	}
+	return err
+}
+
+// offerReset queues a reset mail, and returns the code in it. A new link replaces the one before. Error:
+// home.ErrNotFound for an address without an account.
+func (s *Service) offerReset(f forgotten, now time.Time) (code string, err error) {
+	a, err := s.st.AccountByEmail(f.email)
 	if err != nil {
-		return err
+		return "", err
 	}
 	token := rand.Text()
 	to := a.recipient()
@@ -76,11 +85,9 @@ func (s *Service) sendReset(f forgotten) error {
 		Expires: now.Add(life),
 	}
 	m := s.room(s.letters.Reset(to, token, f.door, now, life))
-	if err := s.st.OfferReset(l, m, Event{At: now, What: "reset requested", Door: f.door, Epoch: a.Epoch}); err != nil {
-		return err
-	}
+	err = s.st.OfferReset(l, m, Event{At: now, What: "reset requested", Door: f.door, Epoch: a.Epoch})
 	poke(s.mails)
-	return nil
+	return token, err
 }
 
 // mayMail returns whether the limits allow another mail, and counts it.
@@ -88,23 +95,13 @@ func (s *Service) mayMail(key string, now time.Time) bool {
 	return s.pauses.take(key, now) && s.forgots.take(key, now)
 }
 
-// canonical returns a token as it was mailed, from what a person typed or pasted: the whole link, other spaces, hyphens
-// of any kind, invisible characters.
-func canonical(token string) string {
-	if _, after, ok := strings.Cut(token, "#t="); ok {
-		token = strings.TrimSuffix(strings.TrimSpace(after), ">")
-	}
-	return strings.ToUpper(strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Pd, unicode.Cf) {
-			return -1
-		}
-		return r
-	}, token))
-}
-
 // linkOf returns the live link of a token, and its account. It uses nothing up.
 func (s *Service) linkOf(token, purpose string) (MailLink, Account, error) {
-	l, err := s.st.MailLink(hashed(canonical(token)))
+	code, ok := FindCode(token)
+	if !ok {
+		return MailLink{}, Account{}, errNotACode
+	}
+	l, err := s.st.MailLink(hashed(code))
 	if errors.Is(err, home.ErrNotFound) || err == nil && (l.Purpose != purpose || s.Now().After(l.Expires)) {
 		err = errLinkExpired
 	}
@@ -146,15 +143,39 @@ type Choices struct {
 }
 
 // Reset sets a new password with the token of a reset mail, and begins an epoch. It is no sign-in: the owner signs
-// in with the new password. The errors are *v1.Error, of v1.LinkExpired, v1.CannotReset and v1.BadNewPassword
-// (then Weakness returns which).
+// in with the new password. The same token with the same password returns the first result again, for some minutes.
+// The errors are *v1.Error, of v1.LinkExpired, v1.CannotReset, NotACode and v1.BadNewPassword (then Weakness returns
+// which).
 func (s *Service) Reset(ctx context.Context, token, password string, with Choices) (Begun, error) {
+	begun, repeated, err := s.repeats.do(ctx, token, func() (Begun, error) { return s.reset(ctx, token, password, with) })
+	if err != nil || !repeated {
+		return begun, err
+	}
+	a, err := s.st.Account(begun.Account)
+	if err != nil {
+		return Begun{}, err
+	}
+	same, _, err := s.hash.verify(ctx, a.Hash.Reveal(), password)
+	if err == nil && (!same || a.Epoch != begun.Epoch) {
+		err = errLinkExpired
+	}
+	return begun, err
+}
+
+func (s *Service) reset(ctx context.Context, token, password string, with Choices) (Begun, error) {
 	l, a, err := s.linkOf(token, PurposeReset)
 	if err != nil {
 		return Begun{}, err
 	}
 	if why := s.o.Policy.checkPassword(password, a.Email); why != "" {
 		return Begun{}, s.weak(why)
+	}
+	present, _, err := s.hash.verify(ctx, a.Hash.Reveal(), password)
+	if err != nil {
+		return Begun{}, err
+	}
+	if present {
+		return Begun{}, s.weak(WeakSame)
 	}
 	phc, err := s.hash.hash(ctx, password)
 	if err != nil {

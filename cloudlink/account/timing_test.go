@@ -205,7 +205,7 @@ func TestAnswerTimesDoNotRevealWhoIsThrottledLockedOrRegistered(t *testing.T) {
 	})
 	c.register()
 	eventually(t, "the mail", func() bool { return c.mail.count("Activate your account") == 1 })
-	if err := c.s.Activate(tokenIn.FindStringSubmatch(c.last("/activate").Text)[1]); err != nil {
+	if err := c.s.Activate(t.Context(), tokenIn.FindStringSubmatch(c.last("/activate").Text)[1]); err != nil {
 		t.Fatal(err)
 	}
 	var asked atomic.Int64 // makes each address new, also where a measurement is repeated

@@ -152,7 +152,7 @@ func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
 	intruder.plugs("theirs-", 1)
 	unused := c.pair(theirs)
 	spoken := c.forgot("web") // the intruder's, or the owner's: it dies too
-	if err := c.s.Disown(notMe); err != nil {
+	if err := c.s.Disown(t.Context(), notMe); err != nil {
 		t.Fatal(err)
 	}
 	if code := c.call(theirs, "getDeviceList", p{}, nil); code != -20651 {
@@ -185,7 +185,7 @@ func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
 	if listed, _ := c.online(token); listed != 2 {
 		t.Errorf("%d devices are listed, want the owner's 2", listed)
 	}
-	if err := c.s.Disown(notMe); err == nil {
+	if err := c.s.Disown(t.Context(), notMe); err == nil {
 		t.Error("the link works twice")
 	}
 	if _, w := mine.hello(1); w.Notice.Epoch != 3 || !w.Notice.Exposed {

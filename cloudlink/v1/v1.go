@@ -125,6 +125,15 @@ func New(base string) (*Client, error) {
 	return c, nil
 }
 
+// Over returns a client of the service at base that sends its requests over a transport, to a socket for example.
+func Over(base string, transport http.RoundTripper) (*Client, error) {
+	c, err := New(base)
+	if err == nil {
+		c.http.Transport = transport
+	}
+	return c, err
+}
+
 // unreachable returns the error of a call that had no answer, with the hint for its cause.
 func (c *Client) unreachable(err error) error {
 	// The error of net/http repeats the URL, which may hold the token.

@@ -26,24 +26,29 @@ func newRegister() *cobra.Command {
 	addPasswordFlag(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
 		at := accountOf(c)
-		client, err := clientOf(c, at.url)
+		client, err := at.client(c)
 		if err != nil {
 			return err
 		}
 		warnPlain(c, at.url)
-		pw, err := readPassword(c, "Password for the new account", true)
+		pw, err := readPassword(c, "Password for the new account ("+at.passwordRule()+")", true)
 		if err != nil {
 			return err
 		}
 		params := map[string]string{"email": as[0], "password": pw.Reveal(), "appType": app.Web.AppType}
-		var sent struct{ Mailed bool }
-		mails := watchMails(at)
+		var sent struct {
+			Mailed bool
+			Code   string
+		}
 		if err := client.Call(c.Context(), home.Secret{}, "register", params, &sent); err != nil {
 			return app.AccountError("register "+as[0], err)
 		}
 		fmt.Fprintln(c.OutOrStdout(), "Registered.")
-		if sent.Mailed {
-			mails.report(c, as[0])
+		switch {
+		case sent.Code != "":
+			fmt.Fprintln(c.OutOrStdout(), "Your code:", sent.Code)
+			fmt.Fprintln(c.OutOrStdout(), "Activate the account with it: rekeyd activate")
+		case sent.Mailed:
 			fmt.Fprintln(c.OutOrStdout(), "Open the link in the mail, or run: rekeyd activate")
 		}
 		fmt.Fprintln(c.OutOrStdout(), "Then sign this hub in with: rekeyd login "+as[0])
@@ -67,7 +72,7 @@ not show it; --stdin reads it from standard input. It is no argument: other user
 		if err != nil {
 			return err
 		}
-		client, err := clientOf(c, link.base)
+		client, err := link.client(c)
 		if err != nil {
 			return err
 		}
@@ -93,8 +98,8 @@ func newForgot() *cobra.Command {
 		Use: "forgot EMAIL", Short: "Ask for the mail that resets a forgotten password",
 		Args: terminal.Args(cobra.ExactArgs(1)),
 		Long: `Ask for the mail that resets a forgotten password, as the "Forgot password" of an app or the
-website does. The answer is the same whether or not there is an account of that address; only the user who can
-read the mails of a daemon without a mail server sees the path of the mail.`,
+website does. The answer is the same whether or not there is an account of that address. Only the user of a daemon
+that brings its own account service, and root, see the code that is mailed: over the daemon's socket.`,
 	}
 	addAccountFlag(c)
 	door := c.Flags().String("door", "web", "through which door: kasa, tpcamera or web")
@@ -104,20 +109,32 @@ read the mails of a daemon without a mail server sees the path of the mail.`,
 			return terminal.Usage(c, err)
 		}
 		at := accountOf(c)
-		client, err := clientOf(c, at.url)
+		client, err := at.client(c)
 		if err != nil {
 			return err
 		}
 		params := map[string]string{"email": as[0], "appType": d.AppType}
-		mails := watchMails(at)
-		if err := client.Call(c.Context(), home.Secret{}, "getResetPasswordEmail", params, nil); err != nil {
+		var offer struct {
+			Code     string
+			Activate bool
+		}
+		if err := client.Call(c.Context(), home.Secret{}, "getResetPasswordEmail", params, &offer); err != nil {
 			return app.AccountError("ask for the mail", err)
+		}
+		switch {
+		case offer.Activate:
+			fmt.Fprintln(c.OutOrStdout(), "The account is not active yet. Your code:", offer.Code)
+			fmt.Fprintln(c.OutOrStdout(), "Activate the account with it: rekeyd activate")
+			return nil
+		case offer.Code != "":
+			fmt.Fprintln(c.OutOrStdout(), "Your code:", offer.Code)
+			fmt.Fprintln(c.OutOrStdout(), "Choose a new password with it: rekeyd reset")
+			return nil
 		}
 		fmt.Fprintln(
 			c.OutOrStdout(),
 			"If there is an account of that address, a mail is on its way. Open its link, or run: rekeyd reset",
 		)
-		mails.report(c, as[0])
 		return nil
 	}
 	return c
@@ -146,7 +163,7 @@ followed only after you have confirmed its address: whoever is there gets the ne
 		if err := link.confirmHost(c); err != nil {
 			return err
 		}
-		client, err := clientOf(c, link.base)
+		client, err := link.client(c)
 		if err != nil {
 			return err
 		}
@@ -157,7 +174,7 @@ followed only after you have confirmed its address: whoever is there gets the ne
 			if err := client.Call(c.Context(), home.Secret{}, "resetInfo", token, nil); err != nil {
 				return app.AccountError("reset the password", err)
 			}
-			if pw, err = readPassword(c, "New password for your account at "+hostOf(link.base), true); err != nil {
+			if pw, err = readPassword(c, link.prompt(), true); err != nil {
 				return err
 			}
 		}

@@ -6,11 +6,14 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -64,21 +67,45 @@ func readLink(c *cobra.Command, wantPassword bool) (link mailLink, password home
 	return link, home.Secret{}, err
 }
 
-// parseLink returns the account service and the token of a link. With --account-url the token goes there, wherever the
-// link leads. A link to the configured service goes to the URL by which this machine reaches that service.
-func parseLink(c *cobra.Command, link string) (mailLink, error) {
+// pastedURL finds the link in a pasted text.
+var pastedURL = regexp.MustCompile(`[a-z]+://[^\s<>"]+`)
+
+// parseLink returns the account service and the token of a pasted link or code. With --account-url the token goes
+// there, wherever the link leads. A link to the configured service goes to the URL by which this machine reaches that
+// service.
+func parseLink(c *cobra.Command, text string) (mailLink, error) {
 	l := mailLink{account: accountOf(c)}
 	l.base = l.account.url
-	if !strings.Contains(link, "://") {
-		l.token = home.NewSecret(link)
+	code, ok := account.FindCode(text)
+	if !ok {
+		return l, errors.New("this is not a link or a code from a mail of the account service: copy all of it")
+	}
+	l.token = home.NewSecret(code)
+	link := pastedURL.FindString(text)
+	if link == "" {
 		return l, nil
 	}
-	base, token, err := app.SplitLink(link)
-	l.token = token
+	base, _, err := app.SplitLink(link)
 	if !l.account.given && !sameURL(base, l.account.public) && !sameURL(base, l.account.url) {
 		l.base = base
 	}
 	return l, err
+}
+
+// client returns a client of the service that gets the token.
+func (l mailLink) client(c *cobra.Command) (*v1.Client, error) {
+	if l.base == l.account.url {
+		return l.account.client(c)
+	}
+	return clientOf(c, l.base)
+}
+
+// prompt asks for the new password, and names the service and its rule.
+func (l mailLink) prompt() string {
+	if l.base != l.account.url {
+		return "New password for your account at " + hostOf(l.base)
+	}
+	return fmt.Sprintf("New password for your account at %s (%s)", hostOf(l.base), l.account.passwordRule())
 }
 
 // confirmHost asks before a new password is sent to another account service than the configured one.

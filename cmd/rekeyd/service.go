@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon"
@@ -27,7 +28,8 @@ type accountService struct {
 	url    string // may pin a certificate
 	public string // begins the links in its mails
 	given  bool   // the command line names it
-	mails  string // folder of its mails on this machine; empty where it has a mail server
+	least  int    // length of a password there; 0 where that is unknown
+	socket *hub   // over which the service in the daemon answers; nil for another one
 }
 
 // accountOf returns the account service that the command line names, or that the daemon on this machine uses.
@@ -37,11 +39,33 @@ func accountOf(c *cobra.Command) accountService {
 		return accountService{url: u, public: public, given: true}
 	}
 	var s daemon.Status
-	err := dialHub(stateOf(c)).call(c.Context(), http.MethodGet, "/v1/status", nil, &s)
+	h := dialHub(stateOf(c))
+	err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, &s)
 	if err != nil || s.AccountURL == "" {
 		return accountService{url: defaultAccountURL, public: defaultAccountURL}
 	}
-	return accountService{url: s.AccountURL, public: s.PublicURL, mails: s.MailDir}
+	at := accountService{url: s.AccountURL, public: s.PublicURL, least: s.PasswordMin}
+	if s.Embedded {
+		at.socket = h
+	}
+	return at
+}
+
+// client returns a client of the service. The one in the daemon is called over the daemon's own socket: it answers
+// with the code that it mails, and no password travels.
+func (a accountService) client(c *cobra.Command) (*v1.Client, error) {
+	if a.socket != nil {
+		return v1.Over("http://localhost/v1/account", a.socket.http.Transport)
+	}
+	return clientOf(c, a.url)
+}
+
+// passwordRule describes the passwords that the service and devices accept, for a prompt.
+func (a accountService) passwordRule() string {
+	if a.least == 0 {
+		return fmt.Sprintf("up to %d letters, digits and signs, no spaces", account.MaxPassword)
+	}
+	return fmt.Sprintf("%d to %d letters, digits and signs, no spaces", a.least, account.MaxPassword)
 }
 
 // clientOf returns a client of the account service at a URL.

@@ -123,7 +123,7 @@ func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
 		_, _ = io.WriteString(w, `{"error_code":0,"result":{}}`)
 	}))
 	defer srv.Close()
-	link := srv.URL + "/reset#t=TOKEN-OF-A-LINK"
+	link := srv.URL + "/reset#t=TOKENOFALINKABCDEFGHIJKLMN"
 	for name, c := range map[string]struct {
 		args    []string
 		prompts []string // without echo
@@ -132,20 +132,20 @@ func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
 	}{
 		"register": {
 			[]string{"register", "anna@example.org", "--account-url", srv.URL},
-			[]string{"assword for the new account: ", ", again: "},
+			[]string{"no spaces): ", ", again: "},
 			[]string{secret, secret},
 			secret,
 		},
 		"activate": {
 			[]string{"activate"},
 			[]string{"Link from the mail (not shown): "},
-			[]string{srv.URL + "/activate#t=TOKEN-OF-A-LINK"},
-			"TOKEN-OF-A-LINK",
+			[]string{srv.URL + "/activate#t=TOKENOFALINKABCDEFGHIJKLMN"},
+			"TOKENOFALINKABCDEFGHIJKLMN",
 		},
 		"reset": {
 			[]string{"reset", "--account-url", srv.URL},
 			[]string{
-				"Link from the mail (not shown): ", "New password for your account at " + hostOf(srv.URL) + ": ", ", again: ",
+				"Link from the mail (not shown): ", "no spaces): ", ", again: ",
 			},
 			[]string{link, secret, secret},
 			secret,
@@ -179,7 +179,7 @@ func TestAPasswordTypedAtATerminalIsNotShown(t *testing.T) {
 		x := newTerminal(t)
 		before := len(got.String())
 		cmd := x.start("register", "anna@example.org", "--account-url", srv.URL)
-		x.asked("account: ")
+		x.asked("no spaces): ")
 		x.types(secret + "\n")
 		x.asked("again: ")
 		x.types(secret + "s\n")
@@ -209,8 +209,8 @@ func TestResetAsksWhetherThePasswordIsExposed(t *testing.T) {
 		before := len(got.String())
 		cmd := x.start("reset", "--account-url", srv.URL)
 		x.asked("(not shown): ")
-		x.types("TOKEN\n")
-		for _, prompt := range []string{"New password for your account at " + hostOf(srv.URL) + ": ", ", again: "} {
+		x.types("TOKENOFALINKABCDEFGHIJKLMN\n")
+		for _, prompt := range []string{"no spaces): ", ", again: "} {
 			x.asked(prompt)
 			x.types("new-password-1\n")
 		}
@@ -226,7 +226,7 @@ func TestResetAsksWhetherThePasswordIsExposed(t *testing.T) {
 func TestAnInterruptEndsTheQuestionForAPassword(t *testing.T) {
 	x := newTerminal(t)
 	cmd := x.start("register", "anna@example.org", "--account-url", "http://127.0.0.1:1")
-	x.asked("account: ")
+	x.asked("no spaces): ")
 	x.types("half a pass\x03")
 	code, shown := x.ended(cmd)
 	if code != exitFailed || strings.Contains(shown, "half") {
@@ -251,7 +251,7 @@ func TestResetAsksBeforeItFollowsALinkElsewhere(t *testing.T) {
 			before := len(got.String())
 			cmd := x.start("reset")
 			x.asked("(not shown): ")
-			x.types(elsewhere.URL + "/reset#t=TOKEN\n")
+			x.types(elsewhere.URL + "/reset#t=TOKENOFALINKABCDEFGHIJKLMN\n")
 			x.shows("The link leads to " + elsewhere.URL + ". Your account service is " + defaultAccountURL +
 				". Send your new password to " + hostOf(elsewhere.URL) + "? [y/N]: ")
 			x.types(answer + "\n")
@@ -280,7 +280,7 @@ func TestADeadLinkIsReportedBeforeAPasswordIsAskedFor(t *testing.T) {
 	x := newTerminal(t)
 	cmd := x.start("reset", "--account-url", srv.URL)
 	x.asked("(not shown): ")
-	x.types("TOKEN\n")
+	x.types("TOKENOFALINKABCDEFGHIJKLMN\n")
 	code, shown := x.ended(cmd)
 	asked, reported := strings.Contains(shown, "New password"), strings.Contains(shown, "ask for a new one with")
 	if code != exitFailed || asked || !reported {

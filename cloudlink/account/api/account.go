@@ -61,7 +61,7 @@ func (c *call) activate() (result, error) {
 	if err := c.read(&p, "token"); err != nil {
 		return nil, err
 	}
-	return nil, c.s.Activate(p.Token)
+	return nil, c.s.Activate(c.ctx, p.Token)
 }
 
 func (c *call) forgot() (result, error) {

@@ -69,6 +69,12 @@ func (a *API) Handler() http.Handler {
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
+// OperatorHandler answers at POST / too, with the few methods that set up and recover an account. It is for the
+// daemon's own socket: the answers to register and getResetPasswordEmail have the code of the mail.
+func (a *API) OperatorHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.answer(w, r, (*call).doOperator) })
+}
+
 // maxBody is the longest request that is read.
 const maxBody = 64 << 10
 
@@ -87,13 +93,16 @@ type call struct {
 
 type result map[string]any
 
-func (a *API) serve(w http.ResponseWriter, r *http.Request) {
+func (a *API) serve(w http.ResponseWriter, r *http.Request) { a.answer(w, r, (*call).do) }
+
+// answer reads a call, has do carry it out, and writes the answer.
+func (a *API) answer(w http.ResponseWriter, r *http.Request, do func(*call, string) (result, error)) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
-		answer(w, nil, account.Refused(v1.BadJSON, "Request too large or cut short"))
+		reply(w, nil, account.Refused(v1.BadJSON, "Request too large or cut short"))
 		return
 	}
 	var req struct {
@@ -101,22 +110,22 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		Params json.RawMessage `json:"params"`
 	}
 	if !utf8.Valid(raw) || json.Unmarshal(raw, &req) != nil {
-		answer(w, nil, account.Refused(v1.BadJSON, "JSON format error"))
+		reply(w, nil, account.Refused(v1.BadJSON, "JSON format error"))
 		return
 	}
 	c := &call{
 		s: a.o.Service, relay: a.o.Relay, w: w, r: r, ctx: r.Context(), params: req.Params, token: r.URL.Query().Get("token"),
 		from: account.Network(r.RemoteAddr), lang: language.Accepted(r.Header.Get("Accept-Language")).Tag,
 	}
-	res, err := c.do(req.Method)
+	res, err := do(c, req.Method)
 	if _, ok := errors.AsType[*v1.Error](err); err != nil && !ok && !errors.Is(err, context.Canceled) {
 		a.o.Log.Error("call failed", "method", req.Method, "err", err)
 	}
-	answer(w, res, err)
+	reply(w, res, err)
 }
 
-// answer writes the envelope. An internal error is "busy": the text reveals nothing of it.
-func answer(w http.ResponseWriter, res result, err error) {
+// reply writes the envelope. An internal error is "busy": the text reveals nothing of it.
+func reply(w http.ResponseWriter, res result, err error) {
 	out := map[string]any{"error_code": 0}
 	if err != nil {
 		e, ok := errors.AsType[*v1.Error](err)

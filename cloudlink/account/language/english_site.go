@@ -141,6 +141,7 @@ func englishSite() Site {
 		NotActivated: "Activate your account first, with the link in the mail that came when you registered.",
 		Differ:       "The two passwords differ.", BadEmail: "This is no e-mail address. Write it as you registered it.",
 		BadForm:     "This form cannot be read.",
+		NoCode:      "This is no code from a mail. Copy the whole code, or the whole link.",
 		LinkDead:    "This link or code was used, or replaced by a newer one, or is too old. Ask for a new one.",
 		CannotReset: "The password was changed since this mail. Ask for a new one.",
 		EmailTaken:  "There is an account with this address already.",

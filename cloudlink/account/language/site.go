@@ -54,9 +54,9 @@ type Site struct {
 	What, Details, NoHistory                string
 	Events, Causes                          map[string]string
 
-	Wrong, NotActivated, Differ, BadEmail, BadForm  string // problems
-	LinkDead, CannotReset, EmailTaken, Busy, NoPage string
-	TooMany, TooManySessions, HubGone               string
-	Locked                                          string
-	Weak                                            map[string]string // by account.Weak, but for the length
+	Wrong, NotActivated, Differ, BadEmail, BadForm          string // problems
+	NoCode, LinkDead, CannotReset, EmailTaken, Busy, NoPage string
+	TooMany, TooManySessions, HubGone                       string
+	Locked                                                  string
+	Weak                                                    map[string]string // by account.Weak, but for the length
 }

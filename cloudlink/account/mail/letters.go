@@ -76,7 +76,7 @@ func compose(
 	fmt.Fprintf(&body, "<p><a href=\"%s\" style=\"%s\">%s</a></p>\n", href, button, html.EscapeString(l.Link))
 	fmt.Fprintf(&body, "<p style=\"word-break:break-all\"><a href=\"%s\">%s</a></p>\n", href, href)
 	if token != "" {
-		typed := code(token)
+		typed := Code(token)
 		intro := t.Mail.Code(page)
 		fmt.Fprintf(&text, "%s\n\n%s\n\n", intro, typed)
 		fmt.Fprintf(
@@ -121,8 +121,8 @@ func wrap(s string) string {
 	return b.String()
 }
 
-// code is a token as it is typed: in groups of four.
-func code(token string) string {
+// Code is a token as it is typed: in groups of four.
+func Code(token string) string {
 	var b strings.Builder
 	for i, r := range token {
 		if i > 0 && i%4 == 0 {

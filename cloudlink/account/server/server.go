@@ -42,6 +42,8 @@ type Server struct {
 	queue *mail.Queue
 	pages http.Handler
 	api   http.Handler
+
+	operator http.Handler
 }
 
 // New checks o, all of it. It neither connects nor listens: Run and Handler do.
@@ -71,13 +73,14 @@ func build(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	calls := api.New(api.Options{Service: svc, Relay: l, Log: o.Log}).Handler()
+	answers := api.New(api.Options{Service: svc, Relay: l, Log: o.Log})
+	calls := answers.Handler()
 	pages, err := site.New(site.Options{Service: svc, API: calls, Names: o.Names, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
 	q := &mail.Queue{Store: o.Store, Mailer: o.Mail, Undelivered: o.Undelivered, Wake: svc.MailQueued(), Log: o.Log}
-	return &Server{svc, o, l, q, pages.Handler(), calls}, nil
+	return &Server{svc, o, l, q, pages.Handler(), calls, answers.OperatorHandler()}, nil
 }
 
 // Name returns the service's name on the link.
@@ -101,6 +104,9 @@ func (s *Server) Handler() http.Handler { return s.pages }
 
 // API answers the API alone, at POST /.
 func (s *Server) API() http.Handler { return s.api }
+
+// Operator answers the calls of an account.Operator, with the codes of mails. It belongs on no port.
+func (s *Server) Operator() http.Handler { return s.operator }
 
 // Serve answers at l with h until ctx ends, within limits on time and size that a slow or flooding client meets. Run
 // is still needed.

@@ -232,6 +232,8 @@ func (v *visit) problem(err error) (int, string) {
 		return wrong, v.t.BadEmail
 	case v1.LinkExpired:
 		return wrong, v.t.LinkDead
+	case account.NotACode:
+		return wrong, v.t.NoCode
 	case v1.CannotReset:
 		return wrong, v.t.CannotReset
 	case account.EmailTaken:

@@ -35,6 +35,12 @@ func (w *Site) resetForm(v *visit) { v.showCode(http.StatusOK, "/reset", v.t.Res
 func (w *Site) reset(v *visit) {
 	token := v.field("token")
 	l, err := w.s.LinkOf(token, account.PurposeReset)
+	if err != nil && v.field("chosen") != "" { // the form was sent twice
+		if begun, again := w.s.Reset(v.r.Context(), token, v.field("password"), account.Choices{}); again == nil {
+			v.resetDone(begun)
+			return
+		}
+	}
 	if err != nil {
 		status, problem := v.problem(err)
 		v.showCode(status, "/reset", v.t.Reset, "", v.t.GoOn, problem)
@@ -83,6 +89,11 @@ func (w *Site) reset(v *visit) {
 		show(v.problem(err))
 		return
 	}
+	v.resetDone(begun)
+}
+
+// resetDone leads to the progress of a password that was just set.
+func (v *visit) resetDone(begun account.Begun) {
 	v.setCookie(sessionCookie, "", 0) // it has ended
 	v.setCookie(ticketCookie, begun.Ticket, time.Hour)
 	v.goTo("/reset/done")
@@ -110,7 +121,7 @@ func (w *Site) notMeForm(v *visit) {
 }
 
 func (w *Site) notMe(v *visit) {
-	if err := w.s.Disown(v.field("token")); err != nil {
+	if err := w.s.Disown(v.r.Context(), v.field("token")); err != nil {
 		status, problem := v.problem(err)
 		v.showCode(status, "/notme", v.t.NotMe, v.t.NotMeText, v.t.NotMeButton, problem)
 		return

@@ -126,7 +126,7 @@ func (v *visit) showCode(status int, action, title, text, button, problem string
 }
 
 func (w *Site) activate(v *visit) {
-	if err := w.s.Activate(v.field("token")); err != nil {
+	if err := w.s.Activate(v.r.Context(), v.field("token")); err != nil {
 		status, problem := v.problem(err)
 		v.showCode(status, "/activate", v.t.Activate, v.t.ActivateText, v.t.Activate, problem)
 		return

@@ -9,12 +9,12 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/rekeyd/rekeyd/cloudlink"
-	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
@@ -149,7 +149,12 @@ func (h *Hub) openEngine() error {
 	if err != nil {
 		return err
 	}
+	var operator http.Handler
+	if h.o.Service != nil {
+		operator = h.o.Service.account.Operator()
+	}
 	h.face, err = daemon.NewFace(daemon.FaceOptions{
+		Operator: operator,
 		Engine: h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, History: h.store.History, Login: h.Login,
 		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed, Names: machineNames(),
 	})
@@ -212,9 +217,7 @@ func (h *Hub) addresses() daemon.Addresses {
 	}
 	if own {
 		p.PublicURL = s.BaseURL()
-		if folder, ok := s.o.Mail.(mail.Folder); ok {
-			p.MailDir = folder.Dir
-		}
+		p.Embedded, p.PasswordMin = true, s.account.Policy().PasswordMin
 	}
 	return p
 }

@@ -19,7 +19,8 @@ import (
 // name holds its path, so that commands find it by the state directory alone.
 const socketName = "rekeyd.sock"
 
-// ControlSocket returns the path of the socket on which a hub takes commands. Access to the file is the only check.
+// ControlSocket returns the path of the socket on which a hub takes commands. Its mode and the
+// user of the process at its other end are the checks.
 func ControlSocket(state string) string {
 	path := filepath.Join(state, socketName)
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
@@ -94,7 +95,7 @@ func (l *Listener) openSocket() (net.Listener, error) {
 			return nil, errors.Join(fmt.Errorf("write where the socket is: %w", err), open.Close())
 		}
 	}
-	return open, nil
+	return ownersOnly{open}, nil
 }
 
 // RuntimeSocket returns the path of the socket in the first folder of $RUNTIME_DIRECTORY (systemd.exec(5)); empty where
