@@ -86,7 +86,7 @@ func (n Interfaces) troubles(all []present) []home.Trouble {
 		return []home.Trouble{{
 			What: "no device can be found: this machine has no network interface with multicast that is up and has an address " +
 				"(it has " + list(all) + ")",
-			Hint: "connect this machine to the network of the house: rekeyd goes on by itself then",
+			Hint: "connect this machine to the network of the house; rekeyd goes on by itself then",
 		}}
 	}
 	var out []home.Trouble
@@ -98,7 +98,7 @@ func (n Interfaces) troubles(all []present) []home.Trouble {
 		if err == nil {
 			continue
 		}
-		hint := "connect it: rekeyd goes on by itself then"
+		hint := "connect it; rekeyd goes on by itself then"
 		if len(others) > 0 {
 			hint = "start rekeyd with another one: rekeyd run --interface " + strings.Join(others, " --interface ")
 		}

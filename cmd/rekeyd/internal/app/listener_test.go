@@ -92,7 +92,7 @@ func TestADiskWithoutSocketsIsNamedAndTheSocketIsElsewhere(t *testing.T) {
 		ok(t, err)
 		open, err := l.open()
 		ok(t, err)
-		open.(*net.UnixListener).SetUnlinkOnClose(false)
+		open.(ownersOnly).Listener.(*net.UnixListener).SetUnlinkOnClose(false)
 		defer open.Close()
 		if got := ControlSocket(state); got != elsewhere {
 			t.Errorf("commands look at %s, want %s", got, elsewhere)
