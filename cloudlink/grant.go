@@ -68,8 +68,16 @@ func (l *Link) expose(a home.Account, n wire.Notice) error {
 // ReceiveNotice takes a notice that came another way than through the broker: through the endpoint of a native device.
 func (l *Link) ReceiveNotice(n wire.Notice) { l.notice(n.JWS()) }
 
-// Ask has the link send a hello to the service at once. It never blocks.
-func (l *Link) Ask() { l.askSoon() }
+// Ask has the link send a hello at once, and dial at once where it has no connection. It never blocks.
+func (l *Link) Ask() {
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	if conn != nil {
+		conn.Hurry()
+	}
+	l.askSoon()
+}
 
 func (l *Link) askSoon() {
 	l.mu.Lock()

@@ -48,6 +48,9 @@ func (l *Link) inbox(raw []byte) {
 	}
 	if r != nil { // any other message may be a replay: it does not show that the service is there
 		l.answeredAt, l.misses = time.Now(), 0
+		if l.conn != nil {
+			l.conn.Worked()
+		}
 	}
 	l.mu.Unlock()
 	if m.Expired(time.Now(), r != nil) {

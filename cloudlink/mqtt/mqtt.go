@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -44,7 +45,8 @@ type Options struct {
 	Up       func(bool)       // called when the connection comes and goes; may be nil
 	Log      *slog.Logger
 
-	MinPause, MaxPause time.Duration // between rounds of dialling; 500 ms and 1 min when zero
+	// Between rounds of dialling; 500 ms and 1 min when zero. No pause is longer than 2 s in the first minute or so.
+	MinPause, MaxPause time.Duration
 }
 
 // Conn is a connection that comes back by itself.
@@ -53,6 +55,8 @@ type Conn struct {
 	brokers []*url.URL
 
 	again   chan struct{}  // asks the session to end
+	hurry   chan struct{}  // ends the pause before the next round of dialling
+	worked  atomic.Bool    // the other end has answered since the last pause
 	writers sync.WaitGroup // of sessions; a session may end before its writer does
 
 	mu   sync.Mutex // guards live
@@ -71,7 +75,7 @@ const queue = 256
 
 // New checks o, all of it. It does not connect: Run does.
 func New(o Options) (*Conn, error) {
-	c := &Conn{o: o, again: make(chan struct{}, 1)}
+	c := &Conn{o: o, again: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 	var errs []error
 	if len(o.Brokers) == 0 {
 		errs = append(errs, errors.New("no broker"))
@@ -115,6 +119,18 @@ func ParseBroker(s string) (*url.URL, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	return u, nil
+}
+
+// Worked reports that the other end has answered over this connection: when it is lost, the next is dialled without a
+// long pause.
+func (c *Conn) Worked() { c.worked.Store(true) }
+
+// Hurry ends the pause before the next round of dialling. It never blocks.
+func (c *Conn) Hurry() {
+	select {
+	case c.hurry <- struct{}{}:
+	default:
+	}
 }
 
 // Redial ends the connection, for one that is up and gets no answers: another is made, to the next broker where there
@@ -173,25 +189,36 @@ type refusal struct{}
 func (refusal) Error() string        { return "the broker refused the credential" }
 func (refusal) Is(target error) bool { return target == home.ErrCredential }
 
+// How many pauses in a row are short, and how long they are at most: a broker that restarts is back within a minute.
+const (
+	shortPauses = 30
+	shortPause  = 2 * time.Second
+)
+
+// pause returns the pause after n rounds of dialling in which no end has answered.
+func (c *Conn) pause(n int) time.Duration {
+	p := min(c.o.MinPause<<min(n, 20), shortPause)
+	if n >= shortPauses {
+		p = shortPause << min(n-shortPauses, 20)
+	}
+	p = max(c.o.MinPause, min(p, c.o.MaxPause))
+	return p/2 + rand.N(p/2+1) // jitter keeps a fleet of hubs from coming back in one instant
+}
+
 // Run connects, subscribes, and passes messages to Receive, until ctx ends; it connects again after a lost
-// connection, more slowly each time, and tries the brokers in turn. It ends early with home.ErrCredential once every
+// connection, more slowly each time until the other end has answered, and tries the brokers in turn. It ends early with home.ErrCredential once every
 // broker refused the credential.
 func (c *Conn) Run(ctx context.Context) error {
 	defer c.writers.Wait()
-	pause := c.o.MinPause
-	for {
+	for rounds := 0; ; rounds++ {
 		refused := 0
 		for _, b := range c.brokers {
-			began := time.Now()
 			err := c.session(ctx, b)
 			if ctx.Err() != nil {
 				return nil
 			}
 			if errors.Is(err, home.ErrCredential) {
 				refused++
-			}
-			if time.Since(began) > c.o.MaxPause {
-				pause = c.o.MinPause
 			}
 			c.o.Log.Warn("broker connection ended", "broker", b.Host, "err", err)
 		}
@@ -201,13 +228,15 @@ func (c *Conn) Run(ctx context.Context) error {
 				Hint: "check user and password in the broker's URL",
 			}
 		}
-		// Jitter keeps a fleet of hubs from coming back in one instant.
+		if c.worked.Swap(false) {
+			rounds = 0
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pause/2 + rand.N(pause/2+1)):
+		case <-c.hurry:
+		case <-time.After(c.pause(rounds)):
 		}
-		pause = min(2*pause, c.o.MaxPause)
 	}
 }
 

@@ -102,6 +102,8 @@ func (l *Link) receive(m mqtt.Message) {
 			l.dropped("unexpected", "", nil)
 		case !l.queues.add(m, member):
 			l.dropped("overflow", member, nil)
+		default:
+			l.conn.Worked() // members reach this end
 		}
 	}
 }
