@@ -93,7 +93,7 @@ func tapoKind(typ, model string) home.Kind {
 	case strings.Contains(typ, "BULB"), strings.Contains(typ, "LIGHT"):
 		return home.Bulb
 	case strings.Contains(typ, "PLUGSWITCH"):
-		if isSwitch(model) {
+		if nameplate.IsSwitch(model) {
 			return home.Switch
 		}
 		return home.Plug
@@ -103,11 +103,6 @@ func tapoKind(typ, model string) home.Kind {
 		return home.Plug
 	}
 	return home.Other
-}
-
-// isSwitch distinguishes a switch from a plug, which share a type, by the model.
-func isSwitch(model string) bool {
-	return strings.HasPrefix(model, "HS2") || strings.HasPrefix(model, "KS2") || strings.HasPrefix(model, "ES2")
 }
 
 // emptyOwner is the owner that some devices without an owner state: the MD5 of nothing.

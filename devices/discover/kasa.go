@@ -1,11 +1,9 @@
 package discover
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"net/netip"
-	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/nameplate"
@@ -37,23 +35,11 @@ func (kasa) Datagrams() [][]byte {
 // kasaReply is the answer of a device on port 9999, as far as it is read.
 type kasaReply struct {
 	System struct {
-		Info kasaInfo `json:"get_sysinfo"`
+		Info nameplate.Sysinfo `json:"get_sysinfo"`
 	} `json:"system"`
 	Plug   kasaCloud `json:"cnCloud"`
 	Bulb   kasaCloud `json:"smartlife.iot.common.cloud"`
 	Camera kasaCloud `json:"smartlife.cam.ipcamera.cloud"`
-}
-
-type kasaInfo struct {
-	DeviceID string    `json:"deviceId"`
-	MAC      string    `json:"mac"`
-	MicMAC   string    `json:"mic_mac"`
-	Type     string    `json:"type"`
-	MicType  string    `json:"mic_type"`
-	Model    string    `json:"model"`
-	DevName  string    `json:"dev_name"`
-	Alias    string    `json:"alias"`
-	Nested   *kasaInfo `json:"system"` // cameras nest it
 }
 
 type kasaCloud struct {
@@ -71,21 +57,13 @@ func (kasa) Read(reply []byte) (home.Sighting, error) {
 	if err := json.Unmarshal(xor.Open(reply), &r); err != nil {
 		return home.Sighting{}, errNoReply // the decoder's words would quote what a stranger sent
 	}
-	i := r.System.Info
-	if i.Nested != nil {
-		i = *i.Nested
-	}
+	p := r.System.Info.Plate()
 	s := home.Sighting{
-		Source: "iot-udp", Protocol: home.IOT, Match: home.Unknown,
-		Name: nameplate.Text(i.Alias), Model: nameplate.Text(i.Model), Kind: kasaKind(i),
+		Source: "iot-udp", Protocol: home.IOT, Match: home.Unknown, Keys: p.Keys, Name: p.Name, Model: p.Model, Kind: p.Kind,
 	}
 	if s.Kind == home.Camera {
 		// Every other request goes to the port of the camera protocol.
 		s.Protocol, s.Addr = home.KasaCam, netip.AddrPortFrom(netip.Addr{}, home.KasaCam.Port())
-	}
-	addMAC(&s, cmp.Or(i.MAC, i.MicMAC))
-	if id := nameplate.Digits(i.DeviceID, 40); id != "" {
-		s.Keys = append(s.Keys, "iot:"+strings.ToUpper(id))
 	}
 	if len(s.Keys) == 0 {
 		return home.Sighting{}, errNoReply
@@ -103,24 +81,6 @@ func (kasa) Read(reply []byte) (home.Sighting, error) {
 		break
 	}
 	return s, nil
-}
-
-// kasaKind derives the kind from the type and the model that the device states.
-func kasaKind(i kasaInfo) home.Kind {
-	model := strings.ToUpper(i.Model)
-	switch typ := strings.ToUpper(cmp.Or(i.Type, i.MicType)); {
-	case strings.Contains(typ, "SMARTBULB"):
-		return home.Bulb
-	case strings.Contains(typ, "IPCAMERA"):
-		return home.Camera
-	case !strings.Contains(typ, "SMARTPLUGSWITCH"):
-		return home.Other
-	case isSwitch(model):
-		return home.Switch
-	case strings.Contains(strings.ToLower(i.DevName), "switch") && !strings.Contains(strings.ToLower(i.DevName), "plug"):
-		return home.Switch
-	}
-	return home.Plug
 }
 
 // withAddr fills in what the caller of Probe.Read knows.

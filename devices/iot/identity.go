@@ -1,7 +1,6 @@
 package iot
 
 import (
-	"cmp"
 	"encoding/json"
 	"strings"
 
@@ -81,18 +80,6 @@ type cloud struct {
 	connected int // 1 while the device has a session with its cloud, else 0; -1 was seen, too
 }
 
-type sysinfo struct {
-	DeviceID string   `json:"deviceId"`
-	MAC      string   `json:"mac"`
-	MicMAC   string   `json:"mic_mac"`
-	Type     string   `json:"type"`
-	MicType  string   `json:"mic_type"`
-	Model    string   `json:"model"`
-	DevName  string   `json:"dev_name"`
-	Alias    string   `json:"alias"`
-	Nested   *sysinfo `json:"system"` // cameras nest it
-}
-
 // parseIdentity reads the answer to identityRequest.
 func parseIdentity(raw []byte) (identity, error) {
 	r, err := parseReply(raw)
@@ -104,20 +91,11 @@ func parseIdentity(raw []byte) (identity, error) {
 
 // identity returns what the reply states about the device, as far as its modules were in the request.
 func (r reply) identity() (identity, error) {
-	var i sysinfo
+	var i nameplate.Sysinfo
 	if res, err := r.result("system", "get_sysinfo", &i); err != nil || res.Code != 0 {
 		return identity{}, failure.ErrProtocol
 	}
-	if i.Nested != nil {
-		i = *i.Nested
-	}
-	id := identity{Plate: nameplate.Plate{Name: nameplate.Text(i.Alias), Model: nameplate.Text(i.Model), Kind: kindOf(i)}}
-	if mac := nameplate.MAC(cmp.Or(i.MAC, i.MicMAC)); mac != "" {
-		id.Keys = append(id.Keys, "mac:"+mac)
-	}
-	if d := nameplate.Digits(i.DeviceID, 40); d != "" {
-		id.Keys = append(id.Keys, "iot:"+strings.ToUpper(d))
-	}
+	id := identity{Plate: i.Plate()}
 	if len(id.Keys) == 0 {
 		return identity{}, failure.ErrProtocol
 	}
@@ -165,21 +143,4 @@ func (i identity) owner(email string) home.Match {
 		return home.Ours
 	}
 	return home.Foreign
-}
-
-// kindOf distinguishes plugs and switches, which share a type, by the model or the maker's description.
-func kindOf(i sysinfo) home.Kind {
-	model, described := strings.ToUpper(i.Model), strings.ToLower(i.DevName)
-	switch typ := strings.ToUpper(cmp.Or(i.Type, i.MicType)); {
-	case strings.Contains(typ, "SMARTBULB"):
-		return home.Bulb
-	case strings.Contains(typ, "IPCAMERA"):
-		return home.Camera
-	case !strings.Contains(typ, "SMARTPLUGSWITCH"):
-		return home.Other
-	case strings.HasPrefix(model, "HS2"), strings.HasPrefix(model, "KS2"), strings.HasPrefix(model, "ES2"),
-		strings.Contains(described, "switch") && !strings.Contains(described, "plug"):
-		return home.Switch
-	}
-	return home.Plug
 }
