@@ -20,11 +20,11 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/failure"
+	"github.com/rekeyd/rekeyd/devices/keyring"
 )
 
 // Options are the options of New and NewKLAP. The zero Options serve.
@@ -42,11 +42,9 @@ const pendingTime = 10 * time.Minute
 
 // Driver speaks to devices on port 9999. It is safe for use by several goroutines.
 type Driver struct {
-	o    Options
-	dial func(ctx context.Context, network, addr string) (net.Conn, error)
-
-	mu    sync.Mutex // guards binds
-	binds map[home.DeviceID]bindRecord
+	o     Options
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	binds keyring.Memos[bindRecord]
 }
 
 // bindRecord is the last bind of a device by this driver. It bridges the time until the ledger has the epoch.
@@ -65,7 +63,7 @@ func (b bindRecord) pending(newest home.Epoch) bool {
 // New checks o.
 func New(o Options) (*Driver, error) {
 	o, err := o.complete()
-	return &Driver{o: o, dial: new(net.Dialer).DialContext, binds: map[home.DeviceID]bindRecord{}}, err
+	return &Driver{o: o, dial: new(net.Dialer).DialContext}, err
 }
 
 func (o Options) complete() (Options, error) {
@@ -102,13 +100,13 @@ func (d *Driver) verdict(id home.DeviceID, i identity, c home.Candidates) (home.
 		}
 		return home.Unknown, home.Verdict{State: home.Unasked}
 	case home.Foreign:
-		d.forgetBind(id)
+		d.binds.Set(id, bindRecord{})
 		return home.Foreign, home.Verdict{State: home.ForeignHeld}
 	case home.Unbound:
 		if b.pending(c.Account.Epoch) && strings.EqualFold(i.cloud.username, c.Account.Email) {
 			return home.Ours, pending
 		}
-		d.forgetBind(id)
+		d.binds.Set(id, bindRecord{})
 		return home.Unbound, home.Verdict{State: home.Blank}
 	}
 	if b.offline && i.cloud.connected != 1 && c.Recorded < b.epoch {
@@ -134,23 +132,13 @@ func (d *Driver) verdict(id home.DeviceID, i identity, c home.Candidates) (home.
 
 // lastBind returns the last bind of the device for this account, zero when there was none.
 func (d *Driver) lastBind(id home.DeviceID, a home.AccountID) bindRecord {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if b := d.binds[id]; b.account == a {
+	if b := d.binds.Of(id); b.account == a {
 		return b
 	}
 	return bindRecord{}
 }
 
 func (d *Driver) recordBind(id home.DeviceID, b bindRecord) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	b.at = time.Now()
-	d.binds[id] = b
-}
-
-func (d *Driver) forgetBind(id home.DeviceID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.binds, id)
+	d.binds.Set(id, b)
 }

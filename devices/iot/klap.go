@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -23,11 +22,9 @@ import (
 // a command decides nothing; the proof afterwards does. Each request has one module: some firmware takes no more, and
 // ends the session after each. KLAP is safe for use by several goroutines.
 type KLAP struct {
-	o Options
-
-	mu       sync.Mutex // guards both
-	located  map[home.DeviceID]location
-	offlines map[home.DeviceID]bindRecord // binds while the device's cloud was unreachable
+	o        Options
+	located  keyring.Memos[location]
+	offlines keyring.Memos[bindRecord] // binds while the device's cloud was unreachable
 }
 
 // location is where a device was when it last identified itself.
@@ -44,7 +41,7 @@ const locationTime = 10 * time.Minute
 // NewKLAP checks o.
 func NewKLAP(o Options) (*KLAP, error) {
 	o, err := o.complete()
-	return &KLAP{o: o, located: map[home.DeviceID]location{}, offlines: map[home.DeviceID]bindRecord{}}, err
+	return &KLAP{o: o}, err
 }
 
 // klapConn is a conversation with one device.
@@ -102,9 +99,7 @@ func (c *klapConn) identify(ctx context.Context) (identity, error) {
 	if id, err = all.identity(); err != nil {
 		return identity{}, failure.Unreachable(err)
 	}
-	c.d.mu.Lock()
-	c.d.located[c.dev.ID] = location{c.dev.Addr, time.Now(), id}
-	c.d.mu.Unlock()
+	c.d.located.Set(c.dev.ID, location{c.dev.Addr, time.Now(), id})
 	return id, nil
 }
 
@@ -132,9 +127,7 @@ func (d *KLAP) Probe(ctx context.Context, dev home.Device, c home.Candidates) (h
 
 // locate returns the identity of the device: that of its location, or a new one by signing in.
 func (d *KLAP) locate(ctx context.Context, c *klapConn, p klap.Proof, held klap.Held) (identity, error) {
-	d.mu.Lock()
-	l := d.located[c.dev.ID]
-	d.mu.Unlock()
+	l := d.located.Of(c.dev.ID)
 	if l.addr == c.dev.Addr && time.Since(l.at) < locationTime {
 		return l.id, nil
 	}
@@ -148,9 +141,7 @@ func (d *KLAP) locate(ctx context.Context, c *klapConn, p klap.Proof, held klap.
 func (d *KLAP) verdict(
 	id home.DeviceID, v home.Verdict, i identity, c home.Candidates,
 ) (home.Match, home.Verdict) {
-	d.mu.Lock()
-	b := d.offlines[id]
-	d.mu.Unlock()
+	b := d.offlines.Of(id)
 	switch {
 	case v.State == home.Default || v.State == home.Blank:
 		if b.account == c.Account.ID && b.pending(c.Account.Epoch) {

@@ -64,9 +64,8 @@ func (d *KLAP) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	}
 	r, err := c.bind(ctx, id.module, m, t.to)
 	if err == nil && r.Code == codeNoServer {
-		d.mu.Lock()
-		d.offlines[dev.ID] = bindRecord{account: m.Account.ID, epoch: m.To.Epoch, offline: true, at: time.Now()}
-		d.mu.Unlock()
+		b := bindRecord{account: m.Account.ID, epoch: m.To.Epoch, offline: true, at: time.Now()}
+		d.offlines.Set(dev.ID, b)
 		return fmt.Errorf("bind: code %d: %w", r.Code, home.ErrOffline)
 	}
 	return d.verify(ctx, c, id.module, m, t, commandError("bind", r, err, m))

@@ -102,7 +102,7 @@ func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error 
 		if err := unbinding(m); err != nil {
 			return err
 		}
-		d.forgetBind(dev.ID)
+		d.binds.Set(dev.ID, bindRecord{})
 		r, err := c.command(ctx, id.module, "unbind", struct{}{}, d.o.Timeout)
 		if err = commandError("unbind", r, err, m); err != nil && !r.notBound() {
 			return err

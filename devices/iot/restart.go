@@ -33,8 +33,6 @@ func (d *KLAP) Restart(ctx context.Context, dev home.Device, c home.Candidates) 
 		return err
 	}
 	_, r, err := conn.command(ctx, "system", "reboot", reboot)
-	d.mu.Lock()
-	delete(d.located, dev.ID) // another device may answer there next
-	d.mu.Unlock()
+	d.located.Set(dev.ID, location{}) // another device may answer there next
 	return commandError("restart", r, err, home.Move{})
 }

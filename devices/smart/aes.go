@@ -31,11 +31,9 @@ const defaultWrong = 6
 // sending one after the other, and any host can have its address. So it sends none without the owner's consent
 // (home.CleartextConsent), nor to a device that states another owner. It is safe for use by several goroutines.
 type AES struct {
-	o   AESOptions
-	key func() (*rsa.PrivateKey, error) // made once, for the first conversation
-
-	mu    sync.Mutex // guards memos
-	memos map[home.DeviceID]memo
+	o     AESOptions
+	key   func() (*rsa.PrivateKey, error) // made once, for the first conversation
+	memos keyring.Memos[memo]
 }
 
 // NewAES checks o.
@@ -48,7 +46,7 @@ func NewAES(o AESOptions) (*AES, error) {
 		errs = append(errs, errors.New("smart: timeout and wrong sign-ins are not negative"))
 	}
 	o.Wrong = cmp.Or(o.Wrong, defaultWrong)
-	return &AES{o: o, key: sync.OnceValues(passthrough.NewKey), memos: map[home.DeviceID]memo{}}, errors.Join(errs...)
+	return &AES{o: o, key: sync.OnceValues(passthrough.NewKey)}, errors.Join(errs...)
 }
 
 // Probe finds which credential the device holds. It returns home.ErrBudget where that would cost a sign-in that is not

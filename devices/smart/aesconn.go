@@ -34,20 +34,6 @@ type memo struct {
 // wrongTime is how long a sign-in that a device has refused is not tried again.
 const wrongTime = 24 * time.Hour
 
-func (d *AES) memo(id home.DeviceID) memo {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.memos[id]
-}
-
-func (d *AES) updateMemo(id home.DeviceID, f func(*memo)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	m := d.memos[id]
-	f(&m)
-	d.memos[id] = m
-}
-
 // refused records that the device has refused l.
 func (m *memo) refused(l login) {
 	if m.right == l {
@@ -148,7 +134,7 @@ func (c *aesConn) tryAll(ctx context.Context, keys []keyring.Key) error {
 		return fmt.Errorf("it states another owner: %w", home.ErrForeign)
 	}
 	for {
-		k, l, ok := c.d.memo(c.dev.ID).next(keys, likelyForm(c.dev))
+		k, l, ok := c.d.memos.Of(c.dev.ID).next(keys, likelyForm(c.dev))
 		if !ok {
 			return fmt.Errorf("%w: %w", home.ErrNotOpened, failure.ErrMismatch)
 		}
@@ -174,10 +160,10 @@ func (c *aesConn) try(ctx context.Context, k keyring.Key, l login) error {
 	switch {
 	case err == nil:
 		c.key = k
-		c.d.updateMemo(c.dev.ID, func(m *memo) { *m = memo{form: l.form, right: l} })
+		c.d.memos.Update(c.dev.ID, func(m *memo) { *m = memo{form: l.form, right: l} })
 		return c.d.o.Budget.Good(c.dev.ID)
 	case errors.Is(err, home.ErrNotOpened):
-		c.d.updateMemo(c.dev.ID, func(m *memo) {
+		c.d.memos.Update(c.dev.ID, func(m *memo) {
 			m.refused(l)
 			if errors.Is(err, passthrough.ErrForm) {
 				m.form = l.form.Other()
@@ -194,7 +180,7 @@ func (c *aesConn) login(ctx context.Context, l login) error {
 	if err != nil {
 		return err
 	}
-	m := c.d.memo(id)
+	m := c.d.memos.Of(id)
 	if sent := recent(m.sent); len(sent) >= c.d.o.Wrong && l != m.right {
 		until := sent[len(sent)-c.d.o.Wrong].Add(wrongTime)
 		return home.WaitError{Until: until, Reason: fmt.Sprintf("%d were sent in a day, and none was right", len(sent))}
@@ -202,7 +188,7 @@ func (c *aesConn) login(ctx context.Context, l login) error {
 	if err := c.d.o.Budget.Spend(id); err != nil {
 		return err
 	}
-	c.d.updateMemo(id, func(m *memo) { m.sent = append(recent(m.sent), time.Now()) })
+	c.d.memos.Update(id, func(m *memo) { m.sent = append(recent(m.sent), time.Now()) })
 	return c.Login(ctx, l.form, l.username, password)
 }
 
@@ -211,7 +197,7 @@ func (c *aesConn) renew(ctx context.Context, k keyring.Key) error {
 	if err := c.Handshake(ctx); err != nil {
 		return err
 	}
-	return c.try(ctx, k, login{k.Username, k.Password, c.d.memo(c.dev.ID).form})
+	return c.try(ctx, k, login{k.Username, k.Password, c.d.memos.Of(c.dev.ID).form})
 }
 
 // Exchange implements exchanger. Where the session has ended it signs in again, once, with the last right key.

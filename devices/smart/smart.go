@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -30,10 +29,8 @@ type Options struct {
 
 // Driver speaks to devices over KLAP. It is safe for use by several goroutines.
 type Driver struct {
-	o Options
-
-	mu      sync.Mutex // guards located
-	located map[home.DeviceID]location
+	o       Options
+	located keyring.Memos[location]
 }
 
 // location is where a device was when it last identified itself.
@@ -52,7 +49,7 @@ func New(o Options) (*Driver, error) {
 	if o.Timeout < 0 {
 		return nil, errors.New("smart: timeout is not negative")
 	}
-	return &Driver{o: o, located: map[home.DeviceID]location{}}, nil
+	return &Driver{o: o}, nil
 }
 
 func (d *Driver) connect(dev home.Device) *klap.Conn {
@@ -113,9 +110,7 @@ func prove(
 func (d *Driver) locate(
 	ctx context.Context, conn *klap.Conn, p klap.Proof, held klap.Held, dev home.Device, maxAge time.Duration,
 ) (nameplate.Plate, error) {
-	d.mu.Lock()
-	l := d.located[dev.ID]
-	d.mu.Unlock()
+	l := d.located.Of(dev.ID)
 	if l.addr == dev.Addr && time.Since(l.at) < maxAge {
 		return l.plate, nil
 	}
@@ -126,9 +121,7 @@ func (d *Driver) locate(
 	if err != nil {
 		return nameplate.Plate{}, err
 	}
-	d.mu.Lock()
-	d.located[dev.ID] = location{dev.Addr, time.Now(), plate}
-	d.mu.Unlock()
+	d.located.Set(dev.ID, location{dev.Addr, time.Now(), plate})
 	return plate, nil
 }
 

@@ -40,13 +40,13 @@ func (d *Driver) connect(dev home.Device, a home.Account, terms home.Terms) *con
 // certificateKnown reports whether the certificate is the one that this camera had when it last identified itself.
 func (c *conn) certificateKnown() bool {
 	cert := c.http.Certificate()
-	return cert != [sha256.Size]byte{} && c.d.memo(c.dev.ID).cert == cert
+	return cert != [sha256.Size]byte{} && c.d.memos.Of(c.dev.ID).cert == cert
 }
 
 // recordCertificate keeps the certificate of a camera that has identified itself.
 func (c *conn) recordCertificate() {
 	cert := c.http.Certificate()
-	c.d.updateMemo(c.dev.ID, func(m *memo) { m.cert = cert })
+	c.d.memos.Update(c.dev.ID, func(m *memo) { m.cert = cert })
 }
 
 // signedIn is the result of a sign-in: the password that the camera holds, and the session.
@@ -75,7 +75,7 @@ func (c *conn) signIn(ctx context.Context, keys []keyring.Key, askTwice bool) (s
 	switch {
 	case err != nil:
 		return signedIn{}, err
-	case g.old && c.d.memo(c.dev.ID).proves:
+	case g.old && c.d.memos.Of(c.dev.ID).proves:
 		return signedIn{}, failure.ErrProtocol // it asks for a hash, which the camera did not: it is another device
 	case g.old && foreign:
 		return signedIn{}, fmt.Errorf("it states another owner: %w", home.ErrForeign)
@@ -99,7 +99,7 @@ func (c *conn) signIn(ctx context.Context, keys []keyring.Key, askTwice bool) (s
 	case !ok:
 		return signedIn{}, failure.ErrMismatch
 	}
-	c.d.updateMemo(c.dev.ID, func(m *memo) { m.proves = true })
+	c.d.memos.Update(c.dev.ID, func(m *memo) { m.proves = true })
 	s.device, err = c.complete(ctx, g, s.held)
 	return s, err
 }
@@ -178,7 +178,7 @@ func (c *conn) tryAll(ctx context.Context, g greeting, keys []keyring.Key) (sign
 	if g.max == 0 {
 		return signedIn{}, failure.ErrUncounted // a restart forgets the attempts, and a camera may count for days
 	}
-	right := c.d.memo(c.dev.ID).right
+	right := c.d.memos.Of(c.dev.ID).right
 	for _, first := range []bool{true, false} {
 		for _, k := range keys {
 			if k.Password.Equal(right) != first {
@@ -197,7 +197,7 @@ func (c *conn) tryAll(ctx context.Context, g greeting, keys []keyring.Key) (sign
 // camera refuses it.
 func (c *conn) try(ctx context.Context, g *greeting, k keyring.Key) (signedIn, error) {
 	id := c.dev.ID
-	if at, tried := c.d.memo(id).wrong[k.Password]; tried && time.Since(at) < wrongTime {
+	if at, tried := c.d.memos.Of(id).wrong[k.Password]; tried && time.Since(at) < wrongTime {
 		return signedIn{}, errRefused
 	}
 	hash := hashOf(byMD5, k.Password)
@@ -211,14 +211,14 @@ func (c *conn) try(ctx context.Context, g *greeting, k keyring.Key) (signedIn, e
 	in, err := c.login(ctx, map[string]any{"hashed": true, "password": released}, "")
 	switch {
 	case err == nil && in.stok != "":
-		c.d.updateMemo(id, func(m *memo) { m.right = k.Password })
+		c.d.memos.Update(id, func(m *memo) { m.right = k.Password })
 		s := signedIn{held: held{k, byMD5, hash}, device: &deviceSession{c: c, stok: in.stok}}
 		return s, c.d.o.Budget.Good(id)
 	case err == nil || errors.Is(err, errRefused):
 		if g.tries++; in.max > 0 {
 			*g = in
 		}
-		c.d.updateMemo(id, func(m *memo) { m.refused(k.Password) })
+		c.d.memos.Update(id, func(m *memo) { m.refused(k.Password) })
 		return signedIn{}, errRefused
 	}
 	return signedIn{}, err

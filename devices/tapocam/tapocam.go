@@ -16,7 +16,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -32,10 +31,8 @@ type Options struct {
 
 // Driver speaks to cameras. It is safe for use by several goroutines.
 type Driver struct {
-	o Options
-
-	mu    sync.Mutex // guards memos
-	memos map[home.DeviceID]memo
+	o     Options
+	memos keyring.Memos[memo]
 }
 
 // memo is what a driver remembers about a camera until the daemon ends.
@@ -58,21 +55,7 @@ func New(o Options) (*Driver, error) {
 	if o.Timeout < 0 {
 		errs = append(errs, errors.New("tapocam: timeout is not negative"))
 	}
-	return &Driver{o: o, memos: map[home.DeviceID]memo{}}, errors.Join(errs...)
-}
-
-func (d *Driver) memo(id home.DeviceID) memo {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.memos[id]
-}
-
-func (d *Driver) updateMemo(id home.DeviceID, f func(*memo)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	m := d.memos[id]
-	f(&m)
-	d.memos[id] = m
+	return &Driver{o: o}, errors.Join(errs...)
 }
 
 // Probe finds which password the camera holds. It returns home.ErrBudget where that would cost a sign-in that is not to

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/failure"
@@ -28,7 +29,7 @@ type session struct {
 // end forgets the session. No message of the protocol ends one.
 func (s *session) end() {
 	s.stok = ""
-	s.conn.d.noteEnd(s.conn.dev.ID)
+	s.conn.d.ended.Set(s.conn.dev.ID, time.Now())
 }
 
 // call runs a command and returns its result and its code, 0 for success.

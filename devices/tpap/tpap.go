@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -39,10 +38,8 @@ type Options struct {
 
 // Driver speaks to devices. It is safe for use by several goroutines.
 type Driver struct {
-	o Options
-
-	mu    sync.Mutex // guards ended
-	ended map[home.DeviceID]time.Time
+	o     Options
+	ended keyring.Memos[time.Time] // when the last session with each device ended
 }
 
 // New checks o.
@@ -54,7 +51,7 @@ func New(o Options) (*Driver, error) {
 	if o.Timeout < 0 {
 		errs = append(errs, errors.New("tpap: timeout is not negative"))
 	}
-	return &Driver{o: o, ended: map[home.DeviceID]time.Time{}}, errors.Join(errs...)
+	return &Driver{o: o}, errors.Join(errs...)
 }
 
 // unspoken is the failure of a device that demands a form of the protocol which is a guess here. Its text names the
@@ -130,16 +127,7 @@ func (c *conn) keys(of home.Candidates) []keyring.Key {
 // recentlyEnded reports whether a session of this driver with the device ended a moment ago: some take no sign-in
 // then.
 func (d *Driver) recentlyEnded(id home.DeviceID) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return time.Since(d.ended[id]) < 2*rest
-}
-
-// noteEnd records that a session with the device ends.
-func (d *Driver) noteEnd(id home.DeviceID) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.ended[id] = time.Now()
+	return time.Since(d.ended.Of(id)) < 2*rest
 }
 
 // stated reports whether a device stated who it is.
