@@ -126,6 +126,13 @@ func poke(c chan struct{}) {
 	}
 }
 
+// Answered returns when the account service last answered; zero where it did not in this run.
+func (l *Link) Answered() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.answeredAt
+}
+
 // State returns whether the link works: connected, and the service has answered lately. Reason is for people, empty
 // when up.
 func (l *Link) State() (up bool, reason string) {

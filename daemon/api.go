@@ -26,6 +26,7 @@ type FaceOptions struct {
 	Engine    *Rekeyer
 	Hub       home.HubID
 	Link      func() (up bool, reason string)
+	Answered  func() time.Time                      // when the account service last answered; may be nil
 	History   func(limit int) ([]home.Event, error) // newest first
 	Login     func(context.Context, Login) error
 	Listed    func() (list []home.Listed, ok bool) // of the vendor's cloud; nil where there is none

@@ -71,7 +71,7 @@ func (r *Rekeyer) row(id home.DeviceID, s sight, leftOut map[string]bool) (row R
 	case !s.bound:
 		return row, false // it has another ID now, or none
 	}
-	s.device.ID = id
+	s.device.ID, s.started = id, r.started
 	s.spoken = r.o.Drivers[s.device.Protocol] != nil
 	for _, k := range s.device.HardwareKeys() {
 		s.leftOut = s.leftOut || !s.bound && leftOut[k]

@@ -5,8 +5,6 @@ import (
 	"html"
 	"net/http"
 	"strings"
-
-	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // The page is made without a template engine: that one calls methods by their names at run time, so the linker can drop
@@ -69,16 +67,7 @@ func render(s Status) string {
 	for _, trouble := range s.Troubles {
 		fmt.Fprintf(&b, "<p role=\"alert\">%s.<span class=\"hint\">%s</span></p>\n", text(trouble.What), text(trouble.Hint))
 	}
-	var bound, current int
-	for _, d := range s.Devices {
-		if d.Bound {
-			bound++
-		}
-		if d.Bound && d.Verdict == home.Current {
-			current++
-		}
-	}
-	fmt.Fprintf(&b, "<p role=\"status\">%d of %d devices are signed in with the newest password.</p>\n", current, bound)
+	fmt.Fprintf(&b, "<p role=\"status\">%s.</p>\n", text(s.Progress()))
 	b.WriteString(pageTable)
 	for _, d := range s.Devices {
 		name := d.Name

@@ -44,6 +44,7 @@ type Rekeyer struct {
 	wake    chan struct{} // the schedule has changed
 	alive   chan struct{} // receives once a round of Run, where Alive waits
 	reports *reports
+	started time.Time
 
 	mu       sync.Mutex // guards the fields below; never held over I/O
 	memories map[home.DeviceID]*memory
@@ -93,7 +94,7 @@ func New(o Options) (*Rekeyer, error) {
 	}
 	return &Rekeyer{
 		o: o, wake: make(chan struct{}, 1), alive: make(chan struct{}), memories: map[home.DeviceID]*memory{},
-		reports: newReports(), unbound: newUnbound(max(1, o.Parallel/4)),
+		reports: newReports(), started: time.Now(), unbound: newUnbound(max(1, o.Parallel/4)),
 	}, nil
 }
 

@@ -27,6 +27,7 @@ type Row struct {
 	Detail   string        `json:"detail,omitempty"`
 	Proved   bool          `json:"proved,omitempty"`        // it proved that it holds a credential of the account
 	Consent  bool          `json:"needs_consent,omitempty"` // it may not receive passwords nearly in the clear
+	Unproven bool          `json:"unproven,omitempty"`      // its protocol cannot prove which password it holds
 	Held     bool          `json:"held,omitempty"`          // it waits for its owner: see home.ErrExposed
 	Left     bool          `json:"left,omitempty"`          // it sent a goodbye, or was absent for long
 	LeftOut  bool          `json:"left_out,omitempty"`      // its owner unbound it
@@ -42,6 +43,7 @@ type sight struct {
 	bound   bool
 	memory  memory
 	spoken  bool          // a driver speaks its protocol
+	started time.Time     // of the engine that shows it; zero where none runs
 	alias   home.DeviceID // the ID under which it is kept current; empty where that is its own
 	leftOut bool
 }
@@ -60,12 +62,33 @@ func (s sight) verdict() home.Verdict {
 			}
 		}
 		v.State = cmp.Or(v.State, home.Unasked)
+		if !s.started.IsZero() && s.memory.verdict.State == "" && (v.State == home.Current || v.HoldsOlder()) {
+			v = s.unconfirmed(v)
+		}
 	case v.State == "" && s.spoken:
 		v.State = home.Unasked
 	default:
 		v.State = cmp.Or(v.State, home.Unsupported)
 	}
 	return v
+}
+
+// unconfirmed returns the verdict of a device that was not asked since the hub started. What it held before is no
+// evidence now: the state may be an older copy.
+func (s sight) unconfirmed(v home.Verdict) home.Verdict {
+	detail := fmt.Sprintf("not asked since %s; it was %s then", clock(s.started), v.State)
+	if v.Epoch != 0 {
+		detail += fmt.Sprintf(" (password %d)", v.Epoch)
+	}
+	return home.Verdict{State: home.Unasked, Detail: detail}
+}
+
+// clock returns an instant of the last hours for people.
+func clock(at time.Time) string {
+	if time.Since(at) > 12*time.Hour {
+		return at.Local().Format("2 January, 15:04")
+	}
+	return at.Local().Format("15:04")
 }
 
 func (s sight) show() Row { return s.showAs(s.verdict()) }
@@ -78,7 +101,8 @@ func (s sight) showAs(v home.Verdict) Row {
 		Kind: s.device.Kind, Protocol: s.device.Protocol, Extra: s.device.Extra,
 		Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail, Match: m.match, Since: m.since, Proved: m.proved,
 		Bound: s.bound, Left: !m.left.IsZero(), LeftOut: s.leftOut,
-		Consent: s.needsConsent(v), Held: s.bound && s.binding.Held(s.account, s.device, time.Now()),
+		Unproven: s.device.Protocol.Info().Rank == home.ToldFirst,
+		Consent:  s.needsConsent(v), Held: s.bound && s.binding.Held(s.account, s.device, time.Now()),
 	}
 	if m.identity.Kind != "" && m.identity.Kind != home.Other {
 		out.Kind = m.identity.Kind
@@ -112,6 +136,8 @@ func (s sight) showAs(v home.Verdict) Row {
 // hint returns what a person can do about a device, nothing where rekeyd needs no person.
 func (s sight) hint(row Row, v home.Verdict, name string) string {
 	switch {
+	case s.bound && s.account.ID != "" && v.State == home.Unasked:
+		return "" // it is asked as soon as it is seen
 	case s.account.ID == "" && (v.State == home.Mismatch || v.State == home.Unsupported && s.spoken):
 		return "sign in, so that its password can be recognised: rekeyd login EMAIL"
 	case v.State == home.Unsupported && s.needsConsent(v):

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -18,6 +20,8 @@ type Status struct {
 	Hub      home.HubID    `json:"hub"`
 	Link     string        `json:"link"` // "up" or "down"
 	Reason   string        `json:"reason,omitempty"`
+	// AsOf is when the account service last answered, where the link is down; zero where that is not known.
+	AsOf time.Time `json:"as_of,omitzero"`
 	// BindLater reports that devices which prove a password of the account are bound by themselves.
 	BindLater bool `json:"bind_later,omitempty"`
 	// Troubles are what stops a part of the work until a person changes it; absent for none.
@@ -58,6 +62,9 @@ func (f *Face) Status() (Status, error) {
 		s.Link = "up"
 	}
 	s.Reason = reason
+	if !up && f.o.Answered != nil && a.Provider == home.Home {
+		s.AsOf = f.o.Answered()
+	}
 	if f.o.Troubles != nil {
 		s.Troubles = f.o.Troubles()
 	}
@@ -70,6 +77,33 @@ func (f *Face) Status() (Status, error) {
 		}
 	}
 	return s, nil
+}
+
+// Progress returns in a sentence how many devices are signed in. Those whose protocol cannot prove it are counted
+// apart. With the link down it is as of the last answer.
+func (s Status) Progress() string {
+	var bound, current, unproven int
+	for _, r := range s.Devices {
+		if !r.Bound {
+			continue
+		}
+		bound++
+		if r.Verdict != home.Current {
+			continue
+		}
+		current++
+		if r.Unproven {
+			unproven++
+		}
+	}
+	line := fmt.Sprintf("%d of %d devices are signed in with the newest password", current, bound)
+	if unproven > 0 {
+		line += fmt.Sprintf(" (%d of them cannot prove it)", unproven)
+	}
+	if !s.AsOf.IsZero() {
+		line += ", as of " + clock(s.AsOf)
+	}
+	return line
 }
 
 // compare sets in each row whether the list of a cloud has its device, and returns the listed devices that have no row.

@@ -59,16 +59,7 @@ func newStatus() *cobra.Command {
 		if s.Fingerprint != "" {
 			fmt.Fprintf(w, "Certificate of this hub's ports, SHA-256: %s\n", s.Fingerprint)
 		}
-		var bound, current int
-		for _, r := range s.Devices {
-			if r.Bound {
-				bound++
-			}
-			if r.Bound && r.Verdict == home.Current {
-				current++
-			}
-		}
-		fmt.Fprintf(w, "%d of %d devices are signed in with the newest password\n\n", current, bound)
+		fmt.Fprintf(w, "%s\n\n", s.Progress())
 		return terminal.PrintRows(w, s.Devices)
 	}
 	return c

@@ -155,7 +155,8 @@ func (h *Hub) openEngine() error {
 	}
 	h.face, err = daemon.NewFace(daemon.FaceOptions{
 		Operator: operator,
-		Engine:   h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, History: h.store.History, Login: h.Login,
+		Engine:   h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, Answered: h.link.Answered,
+		History: h.store.History, Login: h.Login,
 		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed, Names: machineNames(),
 	})
 	return err

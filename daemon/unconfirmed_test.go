@@ -1,0 +1,58 @@
+package daemon_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+)
+
+// A state directory from a backup has verdicts of a time that is over.
+func TestAVerdictOfAnEarlierRunIsNotShownAsCurrent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		h.run(func() {
+			h.see(front)
+			time.Sleep(time.Second)
+			h.bind(front)
+			time.Sleep(time.Second)
+			must(t, h.store.SignedIn(acct, 1, []home.DeviceID{front}))
+			if row := h.row(front); row.Verdict != home.Current {
+				t.Fatalf("before the restart: %+v", row)
+			}
+		})
+		h.drive(map[home.Protocol]daemon.Driver{home.IOT: h.lan})
+		h.run(func() {
+			time.Sleep(time.Second)
+			row := h.row(front)
+			if row.Verdict != home.Unasked || !strings.Contains(row.Detail, "not asked since") || row.Hint != "" {
+				t.Errorf("after a restart, before it was asked: %+v", row)
+			}
+			h.see(front)
+			time.Sleep(time.Second)
+			if row := h.row(front); row.Verdict != home.Current {
+				t.Errorf("after it was asked: %+v", row)
+			}
+		})
+	})
+}
+
+func TestTheCountNamesDevicesWithoutProofAndItsTime(t *testing.T) {
+	s := daemon.Status{Devices: []daemon.Row{
+		{Bound: true, Verdict: home.Current},
+		{Bound: true, Verdict: home.Current, Unproven: true},
+		{Bound: true, Verdict: home.Unasked, Unproven: true},
+		{Verdict: home.Current},
+	}}
+	if got, want := s.Progress(), "2 of 3 devices are signed in with the newest password (1 of them cannot prove it)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	s.AsOf = time.Now()
+	if got := s.Progress(); !strings.HasSuffix(got, ", as of "+s.AsOf.Local().Format("15:04")) {
+		t.Errorf("with the link down: %q", got)
+	}
+}
