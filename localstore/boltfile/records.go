@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,13 +13,13 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Records are JSON values under byte keys, each with a checksum. What a store writes with these functions has its own
+// Records are JSON values or FieldRecords under byte keys, each with a checksum. What a store writes with these functions has its own
 // types with field tags: the name of a Go field is not part of the file.
 
-// Put writes v as JSON with its sum. An equal record is not written again, so a transaction without a change costs no
-// commit.
-func Put(b *bbolt.Bucket, key []byte, v any) error {
-	text, err := json.Marshal(v)
+// Put writes v with its sum, as JSON or as a FieldRecord. An equal record is not written again, so a transaction without
+// a change costs no commit.
+func Put[T any](b *bbolt.Bucket, key []byte, v T) error {
+	text, err := marshal(&v)
 	if err != nil {
 		return err
 	}
@@ -29,8 +30,8 @@ func Put(b *bbolt.Bucket, key []byte, v any) error {
 	return b.Put(key, raw)
 }
 
-// Get reads a record. ok is false where there is none. A record whose sum does not fit, or that is no
-// JSON of type T, is home.ErrCorrupt.
+// Get reads a record. ok is false where there is none. A record whose sum does not fit, or that is none of type T, is
+// home.ErrCorrupt.
 func Get[T any](b *bbolt.Bucket, key []byte) (v T, ok bool, err error) {
 	raw := b.Get(key)
 	if raw == nil {
@@ -124,10 +125,30 @@ func Decode[T any](key, raw []byte) (v T, err error) {
 	if err != nil {
 		return v, err
 	}
-	if err := json.Unmarshal(text, &v); err != nil {
+	if err := unmarshal(text, &v, len(text) < len(raw)); err != nil {
 		return v, fmt.Errorf("record %q: %w: %w", key, home.ErrCorrupt, err)
 	}
 	return v, nil
+}
+
+func marshal(v any) ([]byte, error) {
+	if r, ok := v.(FieldRecord); ok {
+		return encode(r)
+	}
+	return json.Marshal(v)
+}
+
+// unmarshal reads a message, or the JSON object that the record was in an older format. A message without a sum has lost
+// it: no format had such records.
+func unmarshal(text []byte, v any, hasSum bool) error {
+	r, ok := v.(FieldRecord)
+	switch {
+	case !ok || len(text) > 0 && text[0] == '{':
+		return json.Unmarshal(text, v)
+	case !hasSum:
+		return errors.New("it has no checksum")
+	}
+	return decode(r, text)
 }
 
 // Key returns n as a key: big-endian, so that the order of keys is the order of numbers.

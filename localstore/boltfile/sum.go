@@ -11,9 +11,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// A record ends with its sum: sumMark, which no JSON text contains, and a CRC-32C of the key and the JSON text. The key
+// A record ends with its sum: sumMark, which no JSON text contains, and a CRC-32C of the key and the text. The key
 // is included so that a record which is found under another key than its own counts as damaged. Files of older formats
-// have records without a sum, which are read as they are.
+// have JSON records without a sum, which are read as they are.
 const (
 	sumMark = 0xFF
 	sumSize = 5
@@ -25,12 +25,12 @@ func sumOf(key, text []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, text)
 }
 
-// withSum returns a JSON text with its sum behind it.
+// withSum returns a text with its sum behind it.
 func withSum(key, text []byte) []byte {
 	return binary.BigEndian.AppendUint32(append(text, sumMark), sumOf(key, text))
 }
 
-// Verify returns the JSON text of a record, or home.ErrCorrupt where its sum does not fit.
+// Verify returns the text of a record, or home.ErrCorrupt where its sum does not fit.
 func Verify(key, raw []byte) ([]byte, error) {
 	n := len(raw) - sumSize
 	if n < 0 || raw[n] != sumMark {
