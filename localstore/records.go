@@ -4,7 +4,10 @@ import (
 	"net/netip"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
 // What stands in the file. Each record has a type of its own, so that a field which is renamed in daemon/home changes
@@ -49,32 +52,57 @@ func (r accountRecord) home() home.Account {
 
 type verdictRecord struct {
 	State  string    `json:"State"`
-	Epoch  uint64    `json:"Epoch,omitzero"`
-	Until  time.Time `json:"Until,omitzero"`
-	Detail string    `json:"Detail,omitzero"`
+	Epoch  uint64    `json:"Epoch"`
+	Until  time.Time `json:"Until"`
+	Detail string    `json:"Detail"`
 }
 
-// bindingRecord is home.Binding. Its consents are flat, as they were added one by one. It leaves out what is zero, as
-// most of it is: a house writes all of its bindings twice at each epoch.
+// bindingRecord is home.Binding. Its consents are flat, as they were added one by one. A house writes all of its
+// bindings twice at each epoch, so they are messages and not JSON; the tags read the formats up to 5.
 type bindingRecord struct {
 	Device      string        `json:"Device"`
 	Account     string        `json:"Account"`
-	DeviceEpoch uint64        `json:"DeviceEpoch,omitzero"`
-	CloudEpoch  uint64        `json:"CloudEpoch,omitzero"`
+	DeviceEpoch uint64        `json:"DeviceEpoch"`
+	CloudEpoch  uint64        `json:"CloudEpoch"`
 	Verdict     verdictRecord `json:"Verdict"`
 	Since       time.Time     `json:"Since"`
-	Tries       int           `json:"Tries,omitzero"`
-	Next        time.Time     `json:"Next,omitzero"`
-	Moved       time.Time     `json:"Moved,omitzero"`
-	Locked      time.Time     `json:"Locked,omitzero"`
-	Reverts     int           `json:"Reverts,omitzero"`
-	ProofRank   uint8         `json:"ProofRank,omitempty"`
+	Tries       int           `json:"Tries"`
+	Next        time.Time     `json:"Next"`
+	Moved       time.Time     `json:"Moved"`
+	Locked      time.Time     `json:"Locked"`
+	Reverts     int           `json:"Reverts"`
+	ProofRank   uint8         `json:"ProofRank"`
 
-	FreshUntil        time.Time  `json:"FreshUntil,omitzero"`
-	CleartextProtocol string     `json:"CleartextProtocol,omitempty"`
-	CleartextAddr     netip.Addr `json:"CleartextAddr,omitzero"`
-	AllowedExposed    uint64     `json:"AllowedExposed,omitempty"`
+	FreshUntil        time.Time  `json:"FreshUntil"`
+	CleartextProtocol string     `json:"CleartextProtocol"`
+	CleartextAddr     netip.Addr `json:"CleartextAddr"`
+	AllowedExposed    uint64     `json:"AllowedExposed"`
 }
+
+// Describe is boltfile.FieldRecord.
+func (r *bindingRecord) Describe(f *boltfile.Fields) {
+	boltfile.Text(f, 1, &r.Device)
+	boltfile.Text(f, 2, &r.Account)
+	boltfile.Uint(f, 3, &r.DeviceEpoch)
+	boltfile.Uint(f, 4, &r.CloudEpoch)
+	boltfile.Text(f, 5, &r.Verdict.State)
+	boltfile.Uint(f, 6, &r.Verdict.Epoch)
+	describeTime(f, 7, &r.Verdict.Until)
+	boltfile.Text(f, 8, &r.Verdict.Detail)
+	describeTime(f, 9, &r.Since)
+	boltfile.Uint(f, 10, &r.Tries)
+	describeTime(f, 11, &r.Next)
+	describeTime(f, 12, &r.Moved)
+	describeTime(f, 13, &r.Locked)
+	boltfile.Uint(f, 14, &r.Reverts)
+	boltfile.Uint(f, 15, &r.ProofRank)
+	describeTime(f, 16, &r.FreshUntil)
+	boltfile.Text(f, 17, &r.CleartextProtocol)
+	f.Binary(18, &r.CleartextAddr, !r.CleartextAddr.IsValid())
+	boltfile.Uint(f, 19, &r.AllowedExposed)
+}
+
+func describeTime(f *boltfile.Fields, n protowire.Number, t *time.Time) { f.Binary(n, t, t.IsZero()) }
 
 func bindingToDisk(b home.Binding) bindingRecord {
 	return bindingRecord{
@@ -156,6 +184,14 @@ type errandRecord struct {
 	Device string    `json:"Device"`
 	Epoch  uint64    `json:"Epoch"`
 	At     time.Time `json:"At"`
+}
+
+// Describe is boltfile.FieldRecord.
+func (r *errandRecord) Describe(f *boltfile.Fields) {
+	boltfile.Text(f, 1, &r.Kind)
+	boltfile.Text(f, 2, &r.Device)
+	boltfile.Uint(f, 3, &r.Epoch)
+	describeTime(f, 4, &r.At)
 }
 
 func errandToDisk(e home.Errand) errandRecord {

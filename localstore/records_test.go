@@ -3,10 +3,15 @@ package localstore
 import (
 	"encoding/json"
 	"net/netip"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
 // populate sets every field to a value of its own.
@@ -44,30 +49,59 @@ func populate(v reflect.Value, n *int) {
 	}
 }
 
+// throughFile writes a record to a bucket, and returns it as it is read there.
+func throughFile[R any](t *testing.T, r R) (got R) {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "record.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("records"))
+		if err != nil {
+			return err
+		}
+		if err := boltfile.Put(b, []byte("key"), r); err != nil {
+			return err
+		}
+		got, _, err = boltfile.Get[R](b, []byte("key"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
 // kept checks that a value survives the way to the disk and back, every field of it but those named.
 func kept[H any, R interface{ home() H }](t *testing.T, toDisk func(H) R, but ...string) {
 	t.Helper()
 	var v H
 	n := 0
 	populate(reflect.ValueOf(&v).Elem(), &n)
-	raw, err := json.Marshal(toDisk(v))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var r R
-	if err := json.Unmarshal(raw, &r); err != nil {
-		t.Fatal(err)
+	record := toDisk(v)
+	got := throughFile(t, record)
+	if _, isMessage := any(&record).(boltfile.FieldRecord); isMessage { // formats up to 5 had it as JSON
+		text, err := json.Marshal(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		older, err := boltfile.Decode[R](nil, text)
+		if err != nil || !reflect.DeepEqual(older, got) {
+			t.Errorf("%T is read from JSON as %+v, %v", record, older, err)
+		}
 	}
 	for _, name := range but {
 		f := reflect.ValueOf(&v).Elem().FieldByName(name)
 		f.Set(reflect.Zero(f.Type()))
 	}
-	if got := r.home(); !reflect.DeepEqual(got, v) {
+	if got := got.home(); !reflect.DeepEqual(got, v) {
 		t.Errorf("%T:\n%+v was kept as\n%+v", v, v, got)
 	}
 	for i := range reflect.TypeFor[R]().NumField() {
 		if f := reflect.TypeFor[R]().Field(i); f.Tag.Get("json") == "" {
-			t.Errorf("%T.%s has no tag: a new name of the field would change the file", r, f.Name)
+			t.Errorf("%T.%s has no tag: a new name of the field would change the file", record, f.Name)
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package boltstore
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/rekeyd/rekeyd/localstore/boltfile"
+)
 
 // Records are the values in the file. They change with a migration only: the tags are the format, the names of Go
 // fields are not. Times are Unix milliseconds; boxes are sealed.
@@ -103,6 +107,21 @@ type deviceRecord struct {
 	Account  string `json:"account"`
 	Holder   string `json:"holder"`
 	Secret   []byte `json:"secret,omitempty"` // box "binding/ACCOUNT/ID"; up to format 3 "binding/ID"
+}
+
+// Describe is boltfile.FieldRecord: an app's list of devices and a sign-in read records by the thousand. The tags read
+// the formats up to 5.
+func (r *deviceRecord) Describe(f *boltfile.Fields) {
+	boltfile.Text(f, 1, &r.ID)
+	boltfile.Text(f, 2, &r.Kind)
+	boltfile.Text(f, 3, &r.Protocol)
+	boltfile.Uint(f, 4, &r.Rank)
+	boltfile.Text(f, 5, &r.Model)
+	boltfile.Text(f, 6, &r.Name)
+	boltfile.Text(f, 7, &r.MAC)
+	boltfile.Text(f, 8, &r.Account)
+	boltfile.Text(f, 9, &r.Holder)
+	boltfile.Text(f, 10, &r.Secret)
 }
 
 type mailRecord struct {
