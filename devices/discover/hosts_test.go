@@ -59,7 +59,7 @@ func TestKasaProbeFindsDevicesAndDropsGarbage(t *testing.T) {
 	}
 	house := discovertest.Kasa(t, replies)
 	w := start(t, discover.Options{Interfaces: discover.Interfaces{"lo"}, Pace: discover.Pace{
-		Window: time.Second, First: time.Second, Then: time.Second, Poll: time.Second,
+		Window: 400 * time.Millisecond, First: 450 * time.Millisecond, Then: 450 * time.Millisecond, Poll: time.Second,
 	}})
 	w.until(t, time.Minute, "five plugs, whose they are, and the garbage counted",
 		func(m map[string]home.Sighting) bool {
