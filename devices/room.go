@@ -10,9 +10,19 @@ import (
 
 // Bounds of the roster. Any host on the LAN can announce anything, so both are reached in a flood.
 const (
-	maxFaces    = 32768 // several times what a discovery keeps at once
-	maxKeyFaces = 256   // of one key: a device has a few
+	maxFaces    = 8192    // twice what a discovery keeps at once
+	maxBytes    = 4 << 20 // of the texts in all of them: half a kilobyte each
+	maxKeyFaces = 256     // of one key: a device has a few
 )
+
+// size returns how many bytes of text a sighting holds.
+func size(s home.Sighting) int {
+	n := len(s.Name) + len(s.Model) + len(s.Owner) + len(s.Extra) + len(s.Source)
+	for _, k := range s.Keys {
+		n += len(k)
+	}
+	return n
+}
 
 // room reports whether there is room for s, and makes some where there is none. In a full roster only bound devices
 // find room: the faces of others that were not sighted for the longest time make way.
@@ -25,7 +35,7 @@ func (r *Roster) room(s home.Sighting, touched map[string]bool) bool {
 			r.forgetOldest(slices.Collect(maps.Keys(x.faces)), maxKeyFaces/8, touched)
 		}
 	}
-	if len(r.faces) < maxFaces {
+	if !r.full() {
 		return true
 	}
 	if r.isOfHouse(s.Keys) {
@@ -41,8 +51,10 @@ func (r *Roster) room(s home.Sighting, touched map[string]bool) bool {
 			r.forget(name, f, touched)
 		}
 	}
-	return len(r.faces) < maxFaces
+	return !r.full()
 }
+
+func (r *Roster) full() bool { return len(r.faces) >= maxFaces || r.bytes >= maxBytes }
 
 // OfHouse reports whether one of the keys is that of a bound device.
 func (r *Roster) OfHouse(keys []string) bool {
@@ -68,7 +80,7 @@ func (r *Roster) makeRoom(touched map[string]bool) {
 	if len(others) == 0 {
 		others = slices.Collect(maps.Keys(r.faces))
 	}
-	r.forgetOldest(others, maxFaces/8, touched)
+	r.forgetOldest(others, len(r.faces)/8+1, touched)
 }
 
 // forgetOldest forgets n of the faces of these names, those that were not sighted for the longest time. Records from
@@ -84,6 +96,7 @@ func (r *Roster) forgetOldest(names []string, n int, touched map[string]bool) {
 // forget removes a face, and its goodbye.
 func (r *Roster) forget(name string, f *face, touched map[string]bool) {
 	delete(r.faces, name)
+	r.bytes -= size(f.Sighting)
 	delete(r.gone, bye(f.Sighting))
 	for _, k := range f.Keys {
 		delete(r.keys[k].faces, name)

@@ -26,6 +26,7 @@ type Roster struct {
 	mu    sync.Mutex // guards everything below
 	keys  map[string]*key
 	faces map[string]*face               // by source and keys
+	bytes int                            // of the texts in faces
 	gone  map[string]time.Time           // last goodbyes, by source and weakest key
 	at    map[netip.Addr]map[string]bool // address to the roots of devices that are there
 	devs  map[string]*device             // by root key
@@ -123,8 +124,11 @@ func (r *Roster) note(s home.Sighting, touched map[string]bool) {
 			f.Sighting = home.Sighting{Source: s.Source, Keys: s.Keys}
 		}
 		r.faces[name] = f
+	} else {
+		r.bytes -= size(f.Sighting)
 	}
 	f.take(s)
+	r.bytes += size(f.Sighting)
 	if s.Gone && s.At.After(r.gone[bye(s)]) {
 		r.gone[bye(s)] = s.At
 	}

@@ -343,7 +343,7 @@ func TestRosterIsBounded(t *testing.T) {
 	for i := range 40_000 {
 		r.See([]home.Sighting{mdns(i/1000, "10.0.0.6:1", fmt.Sprintf("mdns:flood-%d._http._tcp", i))})
 	}
-	if n := len(r.Devices()); n > 32768 {
+	if n := len(r.Devices()); n > 8192 {
 		t.Errorf("%d devices are kept in a flood", n)
 	}
 }

@@ -98,6 +98,7 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 		if err := m.apply(&o); err != nil {
 			return err
 		}
+		app.LimitMemory(o.Log)
 		app.WarnOfVolatile(o.State, o.Log)
 		s, err := app.NewService(o)
 		if err != nil {

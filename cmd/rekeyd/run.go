@@ -103,6 +103,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
 			Socket: cmp.Or(*socket, app.RuntimeSocket(os.Getenv)), Parallel: *parallel,
 		}
+		app.LimitMemory(log)
 		app.WarnOfVolatile(hub.State, log)
 		if *accountURL != "" {
 			if hub.TLS, err = m.certificate(hub.State, log); err != nil {

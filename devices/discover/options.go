@@ -14,7 +14,7 @@ type Options struct {
 	Probes     []Probe    // asked beside mDNS; nil means those of Kasa and of Tapo devices, an empty slice none
 	Targets    []Target   // where devices are that no broadcast reaches
 	Pace       Pace
-	Limit      int // service instances kept, and probed devices; default 8192. What comes beyond is dropped and counted
+	Limit      int // service instances kept, and probed devices; default 4096. What comes beyond is dropped and counted
 	// House reports whether one of the keys is that of a bound device, whose announcements and replies pass full
 	// tables. It may be nil.
 	House func(keys []string) bool
@@ -30,7 +30,7 @@ type Pace struct {
 	Poll   time.Duration // how often the interfaces are looked at; default 10 s
 }
 
-const defaultLimit = 8192
+const defaultLimit = 4096
 
 // complete checks o, all of it, and fills in the defaults.
 func (o Options) complete() (Options, error) {
