@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,8 @@ type Options struct {
 	Name     string // of the member, for people
 	Log      *slog.Logger
 
-	Brokers []string // used instead of the account's, where given
+	Brokers []string                            // used instead of the account's, where given
+	Dial    func(addr string) (net.Conn, error) // to a broker; TCP or TLS when nil
 
 	// Began is called after a new epoch is on disk, SignedIn after sessions are. Neither may block; both may be nil.
 	Began    func(home.Epoch)
@@ -207,7 +209,7 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 	}
 	conn, err := mqtt.New(mqtt.Options{
 		Brokers: brokers, ClientID: id.Name, Username: id.Name, Password: id.Login(), Filters: filters,
-		Receive: l.receive, Birth: l.birth, Will: l.will, Up: l.up, Log: l.o.Log,
+		Receive: l.receive, Birth: l.birth, Will: l.will, Up: l.up, Log: l.o.Log, Dial: l.o.Dial,
 	})
 	if err != nil {
 		return err

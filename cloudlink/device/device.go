@@ -37,6 +37,8 @@ type Options struct {
 	Interfaces  []net.Interface // to announce on; all multicast interfaces when empty
 	Unannounced bool            // the caller announces it, with TXT
 
+	Dial func(addr string) (net.Conn, error) // to a broker; TCP or TLS when nil
+
 	// Began is called with each epoch once the device holds it. It must not block, and may be nil.
 	Began func(home.Epoch)
 	// Answer answers a request of the owner's app over the link; nil for a device that takes no requests. It
@@ -83,6 +85,7 @@ func New(o Options) (*Device, error) {
 	d.link, err = cloudlink.New(cloudlink.Options{
 		Identity: id, Store: m, Boot: boot, Name: o.Name, Version: o.Model, Log: o.Log,
 		Secret: home.SecretBytes(m.s.BindingSecret), Began: o.Began, Expelled: d.leave, Relay: d.carryOut,
+		Dial: o.Dial,
 	})
 	if err != nil {
 		return nil, err

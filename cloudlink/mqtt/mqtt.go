@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"slices"
 	"sync"
@@ -44,6 +45,8 @@ type Options struct {
 	Will     func() *Message  // asked before every connect; may be nil
 	Up       func(bool)       // called when the connection comes and goes; may be nil
 	Log      *slog.Logger
+
+	Dial func(addr string) (net.Conn, error) // used instead of TCP and TLS, where given
 
 	// Between rounds of dialling; 500 ms and 1 min when zero. No pause is longer than 2 s in the first minute or so.
 	MinPause, MaxPause time.Duration
@@ -277,6 +280,9 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 		if w := c.o.Will(); w != nil {
 			o.SetBinaryWill(w.Topic, w.Payload, 1, w.Retained)
 		}
+	}
+	if c.o.Dial != nil {
+		o.SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) { return c.o.Dial(u.Host) })
 	}
 	o.SetConnectionLostHandler(func(_ paho.Client, err error) {
 		select {

@@ -85,7 +85,7 @@ var may = map[string][]string{
 		"devices/post", "devices/xor",
 		"devices/tpap/ccm", "devices/tpap/record", "devices/tpap/shacrypt", "devices/tpap/spake2",
 	},
-	"devices/catalog": {"daemon/home", "cloudlink/wire", "devices/keyring"},
+	"devices/catalog": {"daemon/home", "cloudlink/wire", "devices/keyring", "devices/post"},
 	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
 	"devices/native": {"daemon/home", "cloudlink/wire", "devices/failure"},
 	"devices/sim": {

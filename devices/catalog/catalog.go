@@ -5,6 +5,7 @@ package catalog
 import (
 	"context"
 	"errors"
+	"net"
 
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -29,6 +30,8 @@ type Options struct {
 	Hub    *wire.Identity // of the hub, for native devices
 	Budget keyring.Budget // of sign-ins
 	Memory tpap.Memory    // of refused sign-ins
+	// Dial opens connections; TCP when nil.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // drivers is never changed.
@@ -36,21 +39,23 @@ var drivers = []struct {
 	protocols []home.Protocol
 	build     func(Options) (Driver, error)
 }{
-	{[]home.Protocol{home.IOT}, func(Options) (Driver, error) { return iot.New(iot.Options{}) }},
-	{[]home.Protocol{home.KLAP1, home.IOTKLAP2}, func(Options) (Driver, error) { return iot.NewKLAP(iot.Options{}) }},
-	{[]home.Protocol{home.KLAP2}, func(Options) (Driver, error) { return smart.New(smart.Options{}) }},
+	{[]home.Protocol{home.IOT}, func(o Options) (Driver, error) { return iot.New(iot.Options{Dial: o.Dial}) }},
+	{[]home.Protocol{home.KLAP1, home.IOTKLAP2}, func(o Options) (Driver, error) {
+		return iot.NewKLAP(iot.Options{Dial: o.Dial})
+	}},
+	{[]home.Protocol{home.KLAP2}, func(o Options) (Driver, error) { return smart.New(smart.Options{Dial: o.Dial}) }},
 	{[]home.Protocol{home.SmartAES}, func(o Options) (Driver, error) {
-		return smart.NewAES(smart.AESOptions{Budget: o.Budget})
+		return smart.NewAES(smart.AESOptions{Budget: o.Budget, Dial: o.Dial})
 	}},
 	{[]home.Protocol{home.TapoCam}, func(o Options) (Driver, error) {
-		return tapocam.New(tapocam.Options{Budget: o.Budget})
+		return tapocam.New(tapocam.Options{Budget: o.Budget, Dial: o.Dial})
 	}},
-	{[]home.Protocol{home.KasaCam}, func(Options) (Driver, error) { return kasacam.New(kasacam.Options{}) }},
+	{[]home.Protocol{home.KasaCam}, func(o Options) (Driver, error) { return kasacam.New(kasacam.Options{Dial: o.Dial}) }},
 	{[]home.Protocol{home.TPAP}, func(o Options) (Driver, error) {
-		return tpap.New(tpap.Options{Budget: o.Budget, Memory: o.Memory})
+		return tpap.New(tpap.Options{Budget: o.Budget, Memory: o.Memory, Dial: o.Dial})
 	}},
 	{[]home.Protocol{home.Native}, func(o Options) (Driver, error) {
-		return native.New(native.Options{Identity: o.Hub})
+		return native.New(native.Options{Identity: o.Hub, Dial: o.Dial})
 	}},
 }
 

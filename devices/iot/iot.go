@@ -25,12 +25,14 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/keyring"
+	"github.com/rekeyd/rekeyd/devices/post"
 )
 
 // Options are the options of New and NewKLAP. The zero Options serve.
 type Options struct {
 	Timeout     time.Duration // for one request and its answer; 5 s when zero
 	BindTimeout time.Duration // for a bind, during which the device signs in to its cloud; 20 s when zero
+	Dial        post.Dial     // used instead of TCP, where given
 	BusyPause   time.Duration // before a request to a device that runs another command is repeated; 1 s when zero
 }
 
@@ -43,7 +45,7 @@ const pendingTime = 10 * time.Minute
 // Driver speaks to devices on port 9999. It is safe for use by several goroutines.
 type Driver struct {
 	o     Options
-	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	dial  post.Dial
 	binds keyring.Memos[bindRecord]
 }
 
@@ -63,7 +65,7 @@ func (b bindRecord) pending(newest home.Epoch) bool {
 // New checks o.
 func New(o Options) (*Driver, error) {
 	o, err := o.complete()
-	return &Driver{o: o, dial: new(net.Dialer).DialContext}, err
+	return &Driver{o: o, dial: o.Dial}, err
 }
 
 func (o Options) complete() (Options, error) {
@@ -72,6 +74,9 @@ func (o Options) complete() (Options, error) {
 	}
 	o.Timeout, o.BindTimeout = cmp.Or(o.Timeout, 5*time.Second), cmp.Or(o.BindTimeout, 20*time.Second)
 	o.BusyPause = cmp.Or(o.BusyPause, time.Second)
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
 	return o, nil
 }
 

@@ -53,7 +53,7 @@ type klapConn struct {
 
 // connect begins a conversation in which each answer may take that long.
 func (d *KLAP) connect(dev home.Device, timeout time.Duration) *klapConn {
-	return &klapConn{klap.New(dev.Addr, post.Options{Timeout: timeout}), d, dev}
+	return &klapConn{klap.New(dev.Addr, post.Options{Timeout: timeout, Dial: d.o.Dial}), d, dev}
 }
 
 // signIn signs in with the first of the keys that the device proves to hold.

@@ -25,6 +25,7 @@ import (
 // Options are the options of New. The zero Options serve.
 type Options struct {
 	Timeout time.Duration // for one request and its answer; 5 s when zero
+	Dial    post.Dial     // used instead of TCP, where given
 }
 
 // Driver speaks to cameras. It is safe for use by several goroutines.
@@ -77,7 +78,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, _ home.Move) error 
 
 // identify asks the camera for its identity and its owner. It returns failure.ErrOtherDevice where another one answers.
 func (d *Driver) identify(ctx context.Context, dev home.Device) (identity, error) {
-	o := post.Options{TLS: true, Suites: post.CameraSuites(), Timeout: d.o.Timeout}
+	o := post.Options{TLS: true, Suites: post.CameraSuites(), Timeout: d.o.Timeout, Dial: d.o.Dial}
 	c := post.New(dev.Addr, o)
 	defer c.Close()
 	content := base64.StdEncoding.EncodeToString(xor.Seal([]byte(identityRequest)))

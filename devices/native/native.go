@@ -29,6 +29,8 @@ type Options struct {
 	Identity *wire.Identity // the hub's
 	// Patience is how long a device may take to follow a notice: fetch its grant, sign in. 15 s when zero.
 	Patience time.Duration
+	// Dial opens connections; TCP within 3 s when nil.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Driver speaks to the endpoints of devices. It is safe for use by several goroutines.
@@ -47,12 +49,15 @@ func New(o Options) (*Driver, error) {
 	if o.Patience == 0 {
 		o.Patience = 15 * time.Second
 	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: 3 * time.Second}).DialContext
+	}
 	return &Driver{o: o, http: &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: &http.Transport{
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: 16 << 10, // the default of 10 MB goes into one error text, quoted
-			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			DialContext:            o.Dial,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil

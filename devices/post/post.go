@@ -31,7 +31,11 @@ type Options struct {
 	TLS     bool
 	Suites  []uint16      // of TLS 1.2; Go's own choice when empty
 	Timeout time.Duration // for one request and its answer, the connection included; 5 s when zero
+	Dial    Dial          // used instead of TCP, where given
 }
+
+// Dial opens a connection, as the method DialContext of net.Dialer does.
+type Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Client sends requests to one device over one connection. It is for one goroutine.
 type Client struct {
@@ -53,9 +57,12 @@ func New(addr netip.AddrPort, o Options) *Client {
 	if o.Timeout == 0 {
 		o.Timeout = 5 * time.Second
 	}
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
 	c := &Client{o: o, addr: addr}
 	c.http = &http.Transport{
-		DialContext:            new(net.Dialer).DialContext,
+		DialContext:            o.Dial,
 		TLSHandshakeTimeout:    o.Timeout,
 		ResponseHeaderTimeout:  o.Timeout,
 		MaxResponseHeaderBytes: maxHeader,

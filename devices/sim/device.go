@@ -113,7 +113,7 @@ func newDevice(o Options, s Spec) (*Device, error) {
 		return nil, err
 	}
 	o.Log = o.Log.With("device", s.Name)
-	s.opened = &opened{}
+	s.opened, s.listen = &opened{}, o.Listen
 	return &Device{spec: s, body: p.build(o, s), ready: make(chan *outlet, 1)}, nil
 }
 

@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"sync"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -105,7 +104,7 @@ func (d *iotKLAP) goBack() {
 
 func (d *iotKLAP) plug() (socket, error) {
 	d.door.close() // a session does not survive being switched off
-	w, err := plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.KLAP2.Port())), d.door, nil)
+	w, err := plugWeb(d.spec, webPort(home.KLAP2.Port()), d.door, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -98,17 +98,17 @@ func (d *iot) system(method string, args json.RawMessage) any {
 // iotSocket is an iot device that is on.
 type iotSocket struct {
 	d   *iot
-	tcp *net.TCPListener
+	tcp net.Listener
 	udp *net.UDPConn
 }
 
 func (d *iot) plug() (socket, error) {
 	at := netip.AddrPortFrom(d.spec.Addr, home.IOT.Port())
-	tcp, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at))
+	tcp, err := d.spec.open(at)
 	if err != nil {
 		return nil, err
 	}
-	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	udp, err := d.spec.openUDP(at)
 	if err != nil {
 		_ = tcp.Close()
 		return nil, err
@@ -122,6 +122,9 @@ func (d *iot) plug() (socket, error) {
 
 func (s *iotSocket) Close() error {
 	s.d.unplugged(s.udp)
+	if s.udp == nil {
+		return s.tcp.Close()
+	}
 	return errors.Join(s.tcp.Close(), s.udp.Close())
 }
 
@@ -138,7 +141,9 @@ func (s *iotSocket) serve(ctx context.Context) {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(func() { s.d.keepSignedIn(ctx) })
-	parts.Go(func() { s.datagrams(ctx) })
+	if s.udp != nil {
+		parts.Go(func() { s.datagrams(ctx) })
+	}
 	free := make(chan struct{}, maxConns)
 	for {
 		c, err := s.tcp.Accept()

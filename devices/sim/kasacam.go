@@ -68,7 +68,7 @@ func (d *kasacam) plug() (_ socket, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := plugWeb(netip.AddrPortFrom(d.spec.Addr, home.KasaCam.Port()), d, t)
+	w, err := plugWeb(d.spec, home.KasaCam.Port(), d, t)
 	if err != nil {
 		return nil, err
 	}

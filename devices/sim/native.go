@@ -16,6 +16,7 @@ import (
 // native is a device that speaks the link itself. It has joined no account yet.
 type native struct {
 	spec  Spec
+	dial  func(addr string) (net.Conn, error)
 	log   *slog.Logger
 	state device.Volatile // survives being switched off
 
@@ -24,10 +25,10 @@ type native struct {
 	lit bool // what an app has switched it to
 }
 
-func newNative(o Options, s Spec) *native { return &native{spec: s, log: o.Log} }
+func newNative(o Options, s Spec) *native { return &native{spec: s, dial: o.Dial, log: o.Log} }
 
 func (n *native) plug() (socket, error) {
-	l, err := net.Listen("tcp4", netip.AddrPortFrom(n.spec.Addr, home.Native.Port()).String())
+	l, err := n.spec.open(netip.AddrPortFrom(n.spec.Addr, home.Native.Port()))
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +38,7 @@ func (n *native) plug() (socket, error) {
 	}
 	d, err := device.New(device.Options{
 		State: &n.state, Kind: n.spec.Kind, Model: model, Name: n.spec.Name, Log: n.log, Listener: l, Unannounced: true,
-		Answer: n.answer,
+		Answer: n.answer, Dial: n.dial,
 	})
 	if err != nil {
 		_ = l.Close()

@@ -35,6 +35,11 @@ type Options struct {
 	Announce  bool           // by mDNS
 	Interface *net.Interface // to announce on; loopback when nil
 	Log       *slog.Logger
+
+	// Listen is used instead of TCP, where given; the devices then have no UDP sockets. Dial is likewise the way of native
+	// devices to their broker.
+	Listen func(at netip.AddrPort) (net.Listener, error)
+	Dial   func(addr string) (net.Conn, error)
 }
 
 // House is a number of simulated devices.
@@ -123,7 +128,8 @@ func (h *House) listen(d *Device) error {
 	case broadcastAnswerer:
 		port = home.IOT.Port()
 	}
-	if port == 0 || slices.ContainsFunc(h.broadcasts, func(e *broadcastSocket) bool { return e.port == port }) {
+	open := func(e *broadcastSocket) bool { return e.port == port }
+	if port == 0 || h.o.Listen != nil || slices.ContainsFunc(h.broadcasts, open) {
 		return nil
 	}
 	e, err := listenBroadcasts(port)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -105,7 +104,7 @@ func (d *smart) signIns() (wrong, locks int) {
 
 func (d *smart) plug() (socket, error) {
 	d.door.close() // a session does not survive being switched off
-	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.KLAP2.Port())), d.door, nil)
+	return plugWeb(d.spec, webPort(home.KLAP2.Port()), d.door, nil)
 }
 
 // smartRequest is one request, or one of a multipleRequest.

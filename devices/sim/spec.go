@@ -25,8 +25,11 @@ type Spec struct {
 	Addr     netip.Addr       // in 127.0.0.0/8; the house chooses one when invalid
 	MAC      net.HardwareAddr // its hardware address; made of its address when empty
 	Defects  []Defect         // those that its protocol knows
-	opened   *opened          // set by newDevice; nil for none
 	Locks    int              // wrong sign-ins in a row that lock it for a while; the number usual for its protocol when 0
+
+	// Set by newDevice.
+	opened *opened                                       // nil for none
+	listen func(at netip.AddrPort) (net.Listener, error) // nil for TCP
 }
 
 // limits of a house: addresses, and sockets of one process.
@@ -147,6 +150,22 @@ func readSpec(raw json.RawMessage) (Spec, error) {
 		}
 	}
 	return s, s.check()
+}
+
+// open opens a port of the device.
+func (s Spec) open(at netip.AddrPort) (net.Listener, error) {
+	if s.listen != nil {
+		return s.listen(at)
+	}
+	return net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at))
+}
+
+// openUDP opens a port of the device for datagrams; nil where it has TCP alone.
+func (s Spec) openUDP(at netip.AddrPort) (*net.UDPConn, error) {
+	if s.listen != nil {
+		return nil, nil
+	}
+	return net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
 }
 
 // hardware returns the device's hardware address: made, unless the spec has one.

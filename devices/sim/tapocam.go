@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 
@@ -127,7 +126,7 @@ func (d *tapocam) plug() (socket, error) {
 	clear(d.sessions) // a session does not survive being switched off
 	clear(d.dares)
 	d.mu.Unlock()
-	return plugWeb(netip.AddrPortFrom(d.spec.Addr, webPort(home.TapoCam.Port())), d, t)
+	return plugWeb(d.spec, webPort(home.TapoCam.Port()), d, t)
 }
 
 // run runs one method of one who is signed in. Codes are those of devices/PROTOCOLS.md, section 10.

@@ -195,7 +195,7 @@ type findable struct {
 func (d *Device) plug() (socket, error) {
 	s, err := d.body.plug()
 	t, found := d.body.(discoverable)
-	if err != nil || !found {
+	if err != nil || !found || d.spec.listen != nil {
 		return s, err
 	}
 	udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(d.spec.Addr, t.statement().port)))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -143,15 +142,14 @@ func (d *tpap) plug() (socket, error) {
 	clear(d.sessions) // a session does not survive being switched off
 	d.begun = nil
 	d.mu.Unlock()
-	at := netip.AddrPortFrom(d.spec.Addr, d.port())
 	if d.spec.Kind != home.Camera {
-		return plugWeb(at, d, nil)
+		return plugWeb(d.spec, d.port(), d, nil)
 	}
 	t, err := selfSigned("TPRI-DEVICE")
 	if err != nil {
 		return nil, err
 	}
-	return plugWeb(at, d, t)
+	return plugWeb(d.spec, d.port(), d, t)
 }
 
 // about is the device's description of this protocol, in discovery and in answer to a request.

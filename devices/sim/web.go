@@ -46,8 +46,8 @@ type webSocket struct {
 }
 
 // plugWeb opens the socket of a device that serves HTTP, over TLS where t is given.
-func plugWeb(at netip.AddrPort, h http.Handler, t *tls.Config) (socket, error) {
-	l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at))
+func plugWeb(s Spec, port uint16, h http.Handler, t *tls.Config) (socket, error) {
+	l, err := s.open(netip.AddrPortFrom(s.Addr, port))
 	if err != nil {
 		return nil, err
 	}

@@ -14,12 +14,14 @@ import (
 	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/keyring"
 	"github.com/rekeyd/rekeyd/devices/passthrough"
+	"github.com/rekeyd/rekeyd/devices/post"
 )
 
 // AESOptions are the options of NewAES.
 type AESOptions struct {
 	Budget  keyring.Budget // required
 	Timeout time.Duration  // for one request and its answer; 5 s when zero
+	Dial    post.Dial      // used instead of TCP, where given
 	// Wrong is how many sign-ins a device receives in a day before one is right; 6 when zero. Such devices do not report
 	// how many they have counted, and whether they lock is not known: cameras do after ten.
 	Wrong int

@@ -117,7 +117,7 @@ func (d *AES) signIn(
 	if err != nil {
 		return nil, err
 	}
-	conn := passthrough.New(dev.Addr, key, post.Options{Timeout: d.o.Timeout})
+	conn := passthrough.New(dev.Addr, key, post.Options{Timeout: d.o.Timeout, Dial: d.o.Dial})
 	c := &aesConn{Conn: conn, d: d, dev: dev, account: a, terms: terms}
 	if err := c.tryAll(ctx, keys); err != nil {
 		c.close()

@@ -25,6 +25,7 @@ import (
 // Options are the options of New. The zero Options serve.
 type Options struct {
 	Timeout time.Duration // for one request and its answer; 5 s when zero
+	Dial    post.Dial     // used instead of TCP, where given
 }
 
 // Driver speaks to devices over KLAP. It is safe for use by several goroutines.
@@ -53,7 +54,7 @@ func New(o Options) (*Driver, error) {
 }
 
 func (d *Driver) connect(dev home.Device) *klap.Conn {
-	return klap.New(dev.Addr, post.Options{Timeout: d.o.Timeout})
+	return klap.New(dev.Addr, post.Options{Timeout: d.o.Timeout, Dial: d.o.Dial})
 }
 
 // Probe finds which credential the device holds.

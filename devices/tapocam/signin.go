@@ -33,7 +33,7 @@ type conn struct {
 }
 
 func (d *Driver) connect(dev home.Device, a home.Account, terms home.Terms) *conn {
-	o := post.Options{TLS: true, Suites: post.CameraSuites(), Timeout: d.o.Timeout}
+	o := post.Options{TLS: true, Suites: post.CameraSuites(), Timeout: d.o.Timeout, Dial: d.o.Dial}
 	return &conn{d: d, dev: dev, account: a, terms: terms, http: post.New(dev.Addr, o)}
 }
 

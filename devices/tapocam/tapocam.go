@@ -21,12 +21,14 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/keyring"
+	"github.com/rekeyd/rekeyd/devices/post"
 )
 
 // Options are the options of New.
 type Options struct {
 	Budget  keyring.Budget // required
 	Timeout time.Duration  // for one request and its answer; 5 s when zero
+	Dial    post.Dial      // used instead of TCP, where given
 }
 
 // Driver speaks to cameras. It is safe for use by several goroutines.

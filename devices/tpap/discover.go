@@ -39,7 +39,7 @@ type conn struct {
 }
 
 func (d *Driver) connect(dev home.Device) *conn {
-	o := post.Options{TLS: usesTLS(dev), Suites: post.CameraSuites(), Timeout: d.o.Timeout}
+	o := post.Options{TLS: usesTLS(dev), Suites: post.CameraSuites(), Timeout: d.o.Timeout, Dial: d.o.Dial}
 	return &conn{d: d, dev: dev, http: post.New(dev.Addr, o), camera: dev.Kind == home.Camera || announced(dev).cameras()}
 }
 

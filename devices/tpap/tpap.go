@@ -20,6 +20,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/keyring"
 	"github.com/rekeyd/rekeyd/devices/nameplate"
+	"github.com/rekeyd/rekeyd/devices/post"
 )
 
 // Memory keeps on disk what is known of the sign-ins to each device.
@@ -34,6 +35,7 @@ type Options struct {
 	Budget  keyring.Budget // required
 	Memory  Memory         // required
 	Timeout time.Duration  // for one request and its answer; 5 s when zero
+	Dial    post.Dial      // used instead of TCP, where given
 }
 
 // Driver speaks to devices. It is safe for use by several goroutines.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type Options struct {
 	Service *account.Service
 	Brokers []string // MQTT URLs for the service's own connection, tried in turn
 	Log     *slog.Logger
+	Dial    func(addr string) (net.Conn, error) // to a broker; TCP or TLS when nil
 }
 
 // Link is the service's connection to its members.
@@ -54,6 +56,7 @@ func New(o Options) (*Link, error) {
 	l.conn, err = mqtt.New(mqtt.Options{
 		Brokers: o.Brokers, ClientID: l.id.Name, Username: l.id.Name, Password: l.id.Login(),
 		Filters: append(wire.Outboxes(), wire.States("+"), wire.Statuses()), Receive: l.receive, Birth: l.notices, Log: o.Log,
+		Dial: o.Dial,
 	})
 	return l, err
 }

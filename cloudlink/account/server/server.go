@@ -32,6 +32,8 @@ type Options struct {
 	Policy      account.Policy // account.DefaultPolicy() when zero
 	Now         func() time.Time
 	Log         *slog.Logger
+
+	Dial func(addr string) (net.Conn, error) // to a broker; TCP or TLS when nil
 }
 
 // Server is the whole account service.
@@ -69,7 +71,7 @@ func build(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := link.New(link.Options{Store: o.Store, Service: svc, Brokers: o.Brokers, Log: o.Log})
+	l, err := link.New(link.Options{Store: o.Store, Service: svc, Brokers: o.Brokers, Log: o.Log, Dial: o.Dial})
 	if err != nil {
 		return nil, err
 	}
