@@ -163,7 +163,7 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 		l.trouble = ""
 	}
 	for key := range l.deferred { // what waited for this answer
-		if key.kind == home.ErrandAck || key.kind == home.ErrandSignIn && l.deferred[key].n <= 1 {
+		if key.kind == home.ErrandAck && !older || key.kind == home.ErrandSignIn && l.deferred[key].n <= 1 {
 			delete(l.deferred, key)
 		}
 	}
