@@ -41,6 +41,8 @@ type HubOptions struct {
 	TLS        *Certificate // of the page; nil for plain HTTP
 	Log        *slog.Logger
 	Changed    func(daemon.Row) // is called after a row of a device has changed; may be nil
+
+	edges edges // of tests in this package
 }
 
 // Hub is the daemon of a house.
@@ -109,7 +111,7 @@ func (h *Hub) openCloud() error {
 		return err
 	}
 	name, _ := os.Hostname() // shown to people; may be empty
-	h.link, err = cloudlink.New(cloudlink.Options{
+	o := cloudlink.Options{
 		Identity: h.identity, Store: linkStore{h.store}, Boot: boot, Version: h.o.Version, Name: name, Brokers: h.brokers,
 		Log:      h.o.Log.With("part", "link"),
 		Began:    func(home.Epoch) { h.engine.AccountChanged() },
@@ -118,8 +120,11 @@ func (h *Hub) openCloud() error {
 		Relay: func(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
 			return h.engine.Relay(ctx, id, request)
 		},
-	})
-	if err != nil {
+	}
+	if h.o.edges.link != nil {
+		h.o.edges.link(&o)
+	}
+	if h.link, err = cloudlink.New(o); err != nil {
 		return err
 	}
 	h.vendor, err = tplink.New(tplink.Options{Store: h.store, Log: h.o.Log.With("part", "vendor")})
@@ -141,12 +146,15 @@ func (h *Hub) openEngine() error {
 	if err != nil {
 		return err
 	}
-	h.engine, err = daemon.New(daemon.Options{
+	o := daemon.Options{
 		Ledger: h.store, Roster: roster, Discovery: h.discovery, Drivers: ds,
 		Log: h.o.Log.With("part", "engine"), Wake: h.link.Wake,
 		Changed: h.publish, Parallel: h.o.Parallel,
-	})
-	if err != nil {
+	}
+	if h.o.edges.engine != nil {
+		h.o.edges.engine(h, &o)
+	}
+	if h.engine, err = daemon.New(o); err != nil {
 		return err
 	}
 	var operator http.Handler

@@ -35,6 +35,8 @@ type ServiceOptions struct {
 	Passphrase home.Secret
 	TLS        *Certificate // of the website and the embedded broker; nil for plain HTTP and MQTT
 	Log        *slog.Logger
+
+	edges edges // of tests in this package
 }
 
 // Service is the account service with its website, and with an embedded broker unless Brokers names others.
@@ -89,13 +91,16 @@ func (s *Service) open() (err error) {
 	if err != nil {
 		return err
 	}
-	s.account, err = server.New(server.Options{
+	o := server.Options{
 		Store: store, BaseURL: base, Names: machineNames(), HubURL: s.hubURL(base),
 		Brokers: s.brokers, HubBrokers: s.hubBrokers(),
 		Mail: s.o.Mail, Undelivered: s.o.GivenUp, Policy: s.o.Policy,
 		Log: s.o.Log.With("part", "account"),
-	})
-	if err != nil {
+	}
+	if s.o.edges.account != nil {
+		s.o.edges.account(&o)
+	}
+	if s.account, err = server.New(o); err != nil {
 		return err
 	}
 	s.pages = s.account.Handler()
