@@ -284,6 +284,9 @@ standard input. It is no argument, as other users of this machine can see those.
 			if len(as) == 1 {
 				email = as[0]
 			} else if email, ok = askLine(c, "E-mail address of your account"); !ok || email == "" {
+				if err := c.Context().Err(); err != nil {
+					return err
+				}
 				return terminal.Usage(c, errEmailOrPair)
 			}
 			in["email"] = email

@@ -24,10 +24,15 @@ var suggested = regexp.MustCompile(
 	`(?:: +|<code>)rekeyd (` + suggestedWord + `(?: ` + suggestedWord + `)*)( $)?`,
 )
 
-// TestEverySuggestedCommandWorks checks the commands in hints, messages and pages: each exists, with its flags, and
-// with as many arguments as it needs.
-func TestEverySuggestedCommandWorks(t *testing.T) {
-	found := 0
+// suggestedCommands returns the commands in hints, messages, pages and the README, each with the place of the first.
+func suggestedCommands(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	add := func(words, place string) {
+		if found[words] == "" {
+			found[words] = place
+		}
+	}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
@@ -46,14 +51,11 @@ func TestEverySuggestedCommandWorks(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, m := range suggested.FindAllStringSubmatch(text, -1) {
-				found++
-				words := strings.Fields(m[1])
+				words := m[1]
 				if m[2] != "" { // the argument is appended to the text
-					words = append(words, "ARGUMENT")
+					words += " ARGUMENT"
 				}
-				if err := understood(words); err != nil {
-					t.Errorf("%s suggests: rekeyd %s: %v", path, strings.Join(words, " "), err)
-				}
+				add(words, path)
 			}
 			return true
 		})
@@ -62,8 +64,23 @@ func TestEverySuggestedCommandWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found < 30 {
-		t.Errorf("only %d commands found: does the pattern still match?", found)
+	for _, line := range readmeCommands(t) {
+		add(line, "README.md")
+	}
+	return found
+}
+
+// TestEverySuggestedCommandIsUnderstood checks that each exists, with its flags, and with as many arguments as it
+// needs.
+func TestEverySuggestedCommandIsUnderstood(t *testing.T) {
+	all := suggestedCommands(t)
+	for words, place := range all {
+		if err := understood(strings.Fields(words)); err != nil {
+			t.Errorf("%s suggests: rekeyd %s: %v", place, words, err)
+		}
+	}
+	if len(all) < 30 {
+		t.Errorf("only %d commands found: does the pattern still match?", len(all))
 	}
 }
 

@@ -63,7 +63,7 @@ input, one a line, in UTF-8 or UTF-16. They are kept sealed, and used for nothin
 func readPasswords(c *cobra.Command) ([]string, error) {
 	var all []string
 	if stdin, _ := c.Flags().GetBool("password-stdin"); stdin {
-		l := newLines(io.LimitReader(c.InOrStdin(), manyPasswords*maxPassword))
+		l := newLines(io.LimitReader(input(c), manyPasswords*maxPassword))
 		var bad []error
 		for len(all)+len(bad) < manyPasswords {
 			p, err := l.password()

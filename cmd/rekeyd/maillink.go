@@ -30,7 +30,7 @@ type mailLink struct {
 // where the command wants one, the new password. On a terminal it returns no password.
 func readLink(c *cobra.Command, wantPassword bool) (link mailLink, password home.Secret, err error) {
 	if stdin, _ := c.Flags().GetBool("stdin"); stdin {
-		l := newLines(io.LimitReader(c.InOrStdin(), 2*maxPassword))
+		l := newLines(io.LimitReader(input(c), 2*maxPassword))
 		first, _ := l.next() // what cannot be read is an empty line
 		first = strings.TrimSpace(first)
 		var bad error
@@ -38,6 +38,8 @@ func readLink(c *cobra.Command, wantPassword bool) (link mailLink, password home
 			password, bad = l.password()
 		}
 		switch {
+		case c.Context().Err() != nil:
+			return mailLink{}, home.Secret{}, c.Context().Err()
 		case bad != nil && !errors.Is(bad, io.EOF):
 			err = bad
 		case wantPassword && (first == "" || password.IsZero()):

@@ -48,10 +48,8 @@ func newRoot() *cobra.Command {
 to your account, and after you have reset a forgotten password moves each one to the new password and signs it
 in again.
 
-Begin with:  rekeyd run          (on the hub, and leave it running)
-             rekeyd login EMAIL --provider tplink  (once, with the account of the Kasa and Tapo apps)
-             rekeyd register EMAIL, then  rekeyd login EMAIL  (once, without such an account)
-             rekeyd bind --all   (once)
+Begin with:  rekeyd run      (on the hub, and leave it running)
+             rekeyd setup    (once: it asks whether you have a TP-Link account, and leads on)
 After a reset there is nothing to do:  rekeyd status  shows how far it is. After a change in the vendor's app
 repeat the login with the new password.`,
 		SilenceUsage: true, SilenceErrors: true,
@@ -65,7 +63,7 @@ repeat the login with the new password.`,
 		"file that holds the passphrase under which the state is sealed; vault.key is needed beside it, for its salt",
 	)
 	root.AddCommand(
-		newRun(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(), newRekey(), newImport(),
+		newRun(), newSetup(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(), newRekey(), newImport(),
 		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newInstall(), newVersion(),
 	)
 	root.AddCommand(play()...)

@@ -24,6 +24,35 @@ func addPasswordFlag(c *cobra.Command) {
 	c.Flags().Bool("password-stdin", false, "read the password from the first line of standard input")
 }
 
+// interruptible is standard input that an interrupt ends: signals do not end this program by themselves.
+type interruptible struct {
+	ctx context.Context // of the command
+	r   io.Reader
+}
+
+// input returns the standard input of a command.
+func input(c *cobra.Command) io.Reader { return interruptible{c.Context(), c.InOrStdin()} }
+
+// Read returns the context's error after an interrupt. Its goroutine then stays in its read until the program has ended.
+func (i interruptible) Read(p []byte) (int, error) {
+	type result struct {
+		read []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		own := make([]byte, len(p)) // p belongs to the caller again after an interrupt
+		n, err := i.r.Read(own)
+		done <- result{own[:n], err}
+	}()
+	select {
+	case got := <-done:
+		return copy(p, got.read), got.err
+	case <-i.ctx.Done():
+		return 0, context.Cause(i.ctx)
+	}
+}
+
 // readPassword asks for a password of the account on the terminal, without echo, or takes the first line of standard
 // input. One that no device can hold is refused.
 func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, error) {
@@ -32,7 +61,7 @@ func readPassword(c *cobra.Command, prompt string, twice bool) (home.Secret, err
 
 // readPasswordAndCode reads a password and the code of a second factor from standard input, a line each.
 func readPasswordAndCode(c *cobra.Command) (password home.Secret, code string, err error) {
-	l := newLines(io.LimitReader(c.InOrStdin(), 2*maxPassword))
+	l := newLines(io.LimitReader(input(c), 2*maxPassword))
 	if password, err = l.secret(home.CheckPassword); err == nil {
 		code, err = l.next()
 	}
@@ -52,7 +81,7 @@ func readPairing(c *cobra.Command, prompt string) (home.Secret, error) {
 
 func readSecret(c *cobra.Command, prompt string, twice bool, check func(home.Secret) error) (home.Secret, error) {
 	if stdin, _ := c.Flags().GetBool("password-stdin"); stdin {
-		p, err := newLines(io.LimitReader(c.InOrStdin(), maxPassword)).secret(check)
+		p, err := newLines(io.LimitReader(input(c), maxPassword)).secret(check)
 		if errors.Is(err, io.EOF) {
 			err = errors.New("no password on standard input")
 		}

@@ -57,24 +57,23 @@ func TestREADMEOpensWithTwoCommandsThatMakeKnows(t *testing.T) {
 	}
 }
 
-func TestEveryCommandInTheREADMEIsUnderstood(t *testing.T) {
+// readmeCommands returns the commands in the blocks of the README, without the name of the program.
+func readmeCommands(t *testing.T) []string {
+	t.Helper()
 	comment := regexp.MustCompile(`\s+#.*$`)
-	found := 0
+	var found []string
 	for _, b := range blocks(t) {
 		for line := range strings.Lines(b) {
 			line = strings.TrimPrefix(comment.ReplaceAllString(strings.TrimSpace(line), ""), "sudo ")
-			if !strings.HasPrefix(line, "rekeyd ") {
-				continue
-			}
-			found++
-			if err := understood(strings.Fields(line)[1:]); err != nil {
-				t.Errorf("%s: %v", line, err)
+			if words, ok := strings.CutPrefix(line, "rekeyd "); ok {
+				found = append(found, words)
 			}
 		}
 	}
-	if found < 6 {
-		t.Errorf("only %d commands found: is the README still what this test reads?", found)
+	if len(found) < 6 {
+		t.Errorf("only %d commands found: is the README still what this test reads?", len(found))
 	}
+	return found
 }
 
 func TestEveryCommandIsInTheREADME(t *testing.T) {

@@ -37,7 +37,7 @@ func newStatus() *cobra.Command {
 			return terminal.PrintJSON(w, s)
 		}
 		if s.Account == "" {
-			fmt.Fprintln(w, "Not signed in.", app.FirstStep)
+			fmt.Fprintln(w, "Not signed in. Next,", app.FirstStep)
 		} else {
 			at := ""
 			if s.Provider == home.TPLink {

@@ -189,8 +189,7 @@ func (h *Hub) updateAccount() error {
 }
 
 // FirstStep is the hint for an owner whose hub is not signed in.
-const FirstStep = "With the account of the Kasa and Tapo apps, run: rekeyd login EMAIL --provider tplink; " +
-	"without such an account, run: rekeyd register EMAIL"
+const FirstStep = "on this machine, run: rekeyd setup"
 
 // Engine returns the engine of the hub.
 func (h *Hub) Engine() *daemon.Rekeyer { return h.engine }
@@ -253,7 +252,9 @@ func (h *Hub) parts() []part {
 			h.o.Log.Info("every port has TLS", "certificate", h.o.TLS.Fingerprint)
 		}
 		if _, err := h.store.Account(); errors.Is(err, home.ErrNoAccount) {
-			h.o.Log.Info("this hub is not signed in", "hint", FirstStep)
+			h.o.Log.Info("this hub is not signed in", "next", FirstStep)
+		} else if err == nil {
+			h.o.Log.Info("this hub is signed in", "next", "see how far each device is with: rekeyd status")
 		}
 		return serve(ctx)
 	}
