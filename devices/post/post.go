@@ -153,12 +153,15 @@ func CameraSuites() []uint16 {
 
 // SessionCookie returns the value of the cookie TP_SESSIONID, or nothing where it cannot stand in a header. The TIMEOUT
 // beside it is not sent back: devices dislike it (devices/PROTOCOLS.md, section 7.1).
-func SessionCookie(h http.Header) string {
+func SessionCookie(h http.Header) string { return Cookie(h, "TP_SESSIONID") }
+
+// Cookie returns the value of the cookie of this name, or nothing where it cannot stand in a header.
+func Cookie(h http.Header, cookie string) string {
 	unfit := func(r rune) bool { return r <= ' ' || r > '~' || r == ',' }
 	for _, line := range h.Values("Set-Cookie") {
 		for part := range strings.SplitSeq(line, ";") {
 			name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-			if ok && name == "TP_SESSIONID" && len(value) <= 128 && !strings.ContainsFunc(value, unfit) {
+			if ok && name == cookie && len(value) <= 128 && !strings.ContainsFunc(value, unfit) {
 				return value
 			}
 		}
