@@ -98,6 +98,17 @@ func (f *Face) Private() http.Handler {
 		added, err := f.o.Engine.Remember(in.Email, passwords)
 		return map[string]int{"added": added}, err
 	})
+	ask(mux, "device-password", func(_ context.Context, in struct {
+		Device   string `json:"device"`
+		Password string `json:"password"`
+	},
+	) (any, error) {
+		ids, err := f.o.Engine.named([]string{in.Device})
+		if err != nil {
+			return nil, err
+		}
+		return struct{}{}, f.o.Engine.OpenWith(ids[0], home.NewSecret(in.Password))
+	})
 	mux.HandleFunc("POST /v1/login", f.login)
 	if f.o.Operator != nil {
 		mux.Handle("POST /v1/account/{$}", f.o.Operator)

@@ -29,9 +29,10 @@ type receipt struct {
 	protocol home.Protocol
 	rank     home.ProofRank
 	epoch    home.Epoch
+	own      bool         // the device's own password, and none of the account
 	proved   []home.Epoch // what the host had proved in this conversation
 	fresh    bool         // it had shown that it is factory-fresh
-	began    owner        // the orders of the owner when the job began
+	began    []owner      // the orders of the owner when the job began: while one was carried out, without it too
 	now      owner        // and when the secret arrived
 }
 
@@ -43,14 +44,16 @@ type attackers struct {
 	mu       sync.Mutex // guards the fields below
 	hosts    map[netip.Addr]*host
 	owner    owner
-	began    map[home.DeviceID]owner
+	before   *owner // while an order is carried out: without it
+	began    map[home.DeviceID][]owner
+	moved    map[home.DeviceID]time.Time // end of the last move
 	receipts []receipt
 }
 
 func newAttackers() *attackers {
 	return &attackers{
 		sightings: make(chan []home.Sighting, 1), hosts: map[netip.Addr]*host{}, owner: newOwner(),
-		began: map[home.DeviceID]owner{},
+		began: map[home.DeviceID][]owner{}, moved: map[home.DeviceID]time.Time{},
 	}
 }
 
@@ -86,8 +89,11 @@ type conversation struct {
 func (n *attackers) enter(d home.Device, probe bool) (c conversation, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if probe {
-		n.began[d.ID] = n.owner.clone()
+	if probe && time.Since(n.moved[d.ID]) > 10*time.Millisecond { // else the job goes on: it verifies a move
+		n.began[d.ID] = []owner{n.owner.clone()}
+		if n.before != nil {
+			n.began[d.ID] = append(n.began[d.ID], n.before.clone())
+		}
 	}
 	h := n.hosts[d.Addr.Addr()]
 	if h == nil || h.protocol != d.Protocol {
@@ -109,14 +115,24 @@ func (c *conversation) send(k home.Credential, t home.Terms, e home.Evidence) er
 	defer c.mu.Unlock()
 	c.receipts = append(c.receipts, receipt{
 		device: c.device.ID, at: c.device.Addr.Addr(), protocol: c.device.Protocol, rank: c.rank, epoch: k.Epoch,
+		own:    k.Username == ownUser,
 		proved: c.proved, fresh: c.fresh, began: c.began[c.device.ID], now: c.owner.clone(),
 	})
 	return nil
 }
 
+// ownUser is the user name with which a device's own password is sent.
+const ownUser = "admin"
+
 // open returns the verdict of the host. One that proves nothing first receives the candidates one by one.
 func (c *conversation) open(cs home.Candidates) home.Verdict {
-	if c.rank == home.ProvesFirst || c.host.protocol == home.IOT {
+	if c.host.protocol.Info().OwnLogin {
+		own := home.Credential{Username: ownUser, Password: cs.DevicePassword}
+		if own.Password.IsZero() || c.send(own, cs.Terms, home.Evidence{Rank: c.rank}) != nil {
+			return home.Verdict{State: home.Unasked}
+		}
+	}
+	if c.rank == home.ProvesFirst || c.host.protocol == home.IOT || c.host.protocol == home.NC {
 		switch {
 		case c.host.fresh != "":
 			c.fresh = true
@@ -165,21 +181,31 @@ func (n *attackers) Probe(_ context.Context, d home.Device, cs home.Candidates) 
 func (n *attackers) Rekey(_ context.Context, d home.Device, m home.Move) error {
 	c, ok := n.enter(d, false)
 	time.Sleep(time.Millisecond)
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.moved[d.ID] = time.Now()
+	}()
 	if !ok {
 		return home.ErrUnreachable
 	}
 	if c.host.swapped {
 		c.host.knows, c.host.fresh = nil, ""
 	}
-	v := c.open(home.Candidates{Account: m.Account, Credentials: m.Known, Terms: m.Terms})
+	v := c.open(home.Candidates{Account: m.Account, Credentials: m.Known, Terms: m.Terms, DevicePassword: m.DevicePassword})
 	e := home.Evidence{Rank: c.rank, Held: v.State, Epoch: v.Epoch}
 	if err := c.send(m.To, m.Terms, e); err != nil {
 		return fmt.Errorf("%w: %w", home.ErrNotOpened, err)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if h := n.hosts[d.Addr.Addr()]; h != nil && !h.swapped { // it holds the newest now, and a device would prove it
-		h.knows, h.fresh = append(slices.Clone(h.knows), m.To.Epoch), ""
-	}
+	c.holds(m.To.Epoch)
 	return nil
+}
+
+// holds has the host hold the newest password: a device would prove it from now on.
+func (c *conversation) holds(e home.Epoch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.hosts[c.device.Addr.Addr()]; h != nil && !h.swapped {
+		h.knows, h.fresh = append(slices.Clone(h.knows), e), ""
+	}
 }

@@ -101,6 +101,9 @@ func (r *Rekeyer) consent(id home.DeviceID, change func(*home.Consents, home.Dev
 // needsConsent reports whether the device proves nothing when it receives a password, and its owner has not allowed
 // that: by its protocol, or because it is a camera with old firmware, which a probe found unsupported.
 func (s sight) needsConsent(v home.Verdict) bool {
+	if s.device.Protocol.Info().OwnLogin && s.account.Provider != home.TPLink {
+		return false // it holds no password of this account
+	}
 	old := s.device.Protocol == home.TapoCam && v.State == home.Unsupported
 	return s.account.ID != "" && (s.device.Protocol.Cleartext() || old) && !s.binding.Consents.Cleartext.For(s.device)
 }

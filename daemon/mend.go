@@ -127,6 +127,7 @@ func mayReceive(f home.Finding) bool {
 func (r *Rekeyer) move(ctx context.Context, t task) error {
 	c := t.candidates()
 	m := home.Move{Account: c.Account, To: t.newest(), Known: c.Credentials, Terms: c.Terms, Try: t.try}
+	m.DevicePassword, m.Accepted = c.DevicePassword, c.Accepted
 	m.Unbinding = func() error { return r.allowFresh(t.device.ID) }
 	found := t.subject.Binding.Verdict
 	from := found.Epoch

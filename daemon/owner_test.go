@@ -23,6 +23,7 @@ type owner struct {
 	fresh   map[home.DeviceID]time.Time  // end of the factory-fresh consent
 	clear   map[home.DeviceID]clearAt    // the cleartext consent
 	exposed home.Epoch                   // proofs of older passwords are worth nothing
+	own     map[home.DeviceID]bool       // gave the device's own password
 	moveAll map[home.DeviceID]home.Epoch // the owner's answer, given when this epoch was the exposed one
 }
 
@@ -36,6 +37,7 @@ func newOwner() owner {
 		bound: map[home.DeviceID]bool{}, leftOut: map[home.DeviceID]bool{}, held: map[home.DeviceID]bool{},
 		rank: map[home.DeviceID]home.ProofRank{}, fresh: map[home.DeviceID]time.Time{},
 		clear: map[home.DeviceID]clearAt{}, moveAll: map[home.DeviceID]home.Epoch{},
+		own: map[home.DeviceID]bool{},
 	}
 }
 
@@ -43,17 +45,16 @@ func (o owner) clone() owner {
 	o.at = time.Now()
 	o.bound, o.rank, o.fresh = maps.Clone(o.bound), maps.Clone(o.rank), maps.Clone(o.fresh)
 	o.leftOut, o.held = maps.Clone(o.leftOut), maps.Clone(o.held)
-	o.clear, o.moveAll = maps.Clone(o.clear), maps.Clone(o.moveAll)
+	o.clear, o.moveAll, o.own = maps.Clone(o.clear), maps.Clone(o.moveAll), maps.Clone(o.own)
 	return o
 }
 
 // found takes a finding into account: a proof is a floor for the next ones, and ends the factory-fresh consent. A
-// factory credential where the device held a password may be another device's: it is no floor without the consent.
+// factory credential where the device held a password may be another device's: it is no floor without the consent, which
+// an order to bind a device that is current does not give.
 func (o owner) found(id home.DeviceID, f home.Finding) {
-	if o.later && !o.leftOut[id] && f.Rank == home.ProvesFirst && f.Match == home.Ours {
-		o.bound[id] = true
-	}
-	if !o.bound[id] {
+	if !o.bound[id] { // the binding begins after this finding, and does not contain its rank
+		o.bound[id] = o.later && !o.leftOut[id] && f.Rank == home.ProvesFirst && f.Match == home.Ours
 		return
 	}
 	switch f.Verdict.State {
@@ -62,7 +63,7 @@ func (o owner) found(id home.DeviceID, f home.Finding) {
 		delete(o.fresh, id)
 		o.rank[id] = max(o.rank[id], f.Rank)
 	case home.Default:
-		if !o.held[id] || time.Now().Before(o.fresh[id]) {
+		if !o.held[id] {
 			o.rank[id] = max(o.rank[id], f.Rank)
 		}
 	}
@@ -82,11 +83,12 @@ func (o owner) unbind(id home.DeviceID) {
 	delete(o.fresh, id)
 	delete(o.clear, id)
 	delete(o.moveAll, id)
+	delete(o.own, id)
 }
 
 // reason returns why the secret may have been sent, empty where it may not.
 func (o owner) reason(r receipt) string {
-	if !o.bound[r.device] || r.rank < o.rank[r.device] {
+	if !o.bound[r.device] || r.rank < o.rank[r.device] || r.own && !o.own[r.device] {
 		return ""
 	}
 	if r.rank < home.ProvesFirst {

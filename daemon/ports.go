@@ -110,6 +110,8 @@ type Wishes interface {
 	Remember(home.AccountID, []home.Credential) (added int, err error)
 	// BindLater records whether devices that prove a password of the account are bound by themselves.
 	BindLater(id home.AccountID, on bool) error
+	// SetDevicePassword keeps the password that opens a bound device itself; home.ErrNotFound for one that is not bound.
+	SetDevicePassword(home.DeviceID, home.Secret) error
 	// Consent records what the owner allows for bound devices from now on: it replaces what they allowed before. It skips
 	// devices that are not bound.
 	Consent(map[home.DeviceID]home.Consents) error

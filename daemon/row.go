@@ -141,13 +141,29 @@ func (s sight) hint(row Row, v home.Verdict, name string) string {
 	case s.account.ID == "" && (v.State == home.Mismatch || v.State == home.Unsupported && s.spoken):
 		return "sign in, so that its password can be recognised: rekeyd login EMAIL"
 	case v.State == home.Unsupported && s.needsConsent(v):
-		return allowIt(home.InCommand(name))
+		return s.allowIt(name)
+	case s.device.Protocol.Info().OwnLogin && s.account.ID != "" &&
+		(v.State == home.Unasked || v.State == home.Mismatch):
+		return ownLogin(name)
 	case !s.bound && row.Match == home.Ours && (v.State == home.Current || v.HoldsOlder()):
 		return bindIt(row)
 	case s.bound && (v.State == home.Blank || v.State == home.Default) && s.binding.Consents.Fresh(time.Now()):
 		return "" // the hub gives it the password by itself
 	}
 	return v.Hint(name)
+}
+
+// allowIt is the hint to allow a device passwords in the clear, and to give its own one where it wants one.
+func (s sight) allowIt(name string) string {
+	if s.device.Protocol.Info().OwnLogin && !s.bound {
+		return ownLogin(name)
+	}
+	return allowIt(home.InCommand(name))
+}
+
+// ownLogin is the hint to give the password of a device's own.
+func ownLogin(name string) string {
+	return "give the password of its own web page with: rekeyd bind --device-password " + home.InCommand(name)
 }
 
 func bindIt(row Row) string {

@@ -8,8 +8,7 @@ import (
 )
 
 // tpCameraOnly reports whether a device is a camera of the NC class, which works with the tpCamera app only
-// (cloudlink/account/FACTS.md, section 1). The protocol of such a camera is not known: where it is seen, its model
-// is the only sign of it.
+// (cloudlink/account/FACTS.md, section 1), by its model.
 func tpCameraOnly(model string) bool {
 	rest, nc := strings.CutPrefix(strings.ToUpper(model), "NC")
 	return nc && rest != "" && rest[0] >= '0' && rest[0] <= '9'
@@ -27,8 +26,12 @@ func (r *Row) mark(name string) {
 	if r.Kind == home.Other || r.Kind == "" {
 		r.Kind = home.Camera
 	}
-	if r.Verdict == home.Unsupported {
-		r.Hint = fmt.Sprintf(
-			"change the password of %s in the tpCamera app, because rekeyd does not speak its protocol", name)
+	switch {
+	case r.Verdict != home.Unsupported || r.Consent:
+	case r.Protocol == home.NC:
+		r.Hint = fmt.Sprintf("change the password of %s in the tpCamera app, or, if this hub is to follow its account, "+
+			"sign in with: rekeyd login EMAIL --provider tplink", name)
+	default:
+		r.Hint = fmt.Sprintf("change the password of %s in the tpCamera app, because it does not answer rekeyd", name)
 	}
 }

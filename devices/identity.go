@@ -11,7 +11,7 @@ import (
 )
 
 // classes are the kinds of keys, strongest first. Never changed.
-var classes = []string{"rk", "mac", "iot", "hap", "matter", "mdns"}
+var classes = []string{"rk", "mac", "iot", "hap", "matter", "mdns", "nc"}
 
 // maxKeys and maxKey bound what one sighting can cost.
 const (
@@ -52,6 +52,8 @@ func idOf(k string) home.DeviceID {
 		rest = strings.TrimPrefix(rest, "rk-")
 	case "hap":
 		rest = strings.ReplaceAll(rest, ":", "")
+	case "nc": // an address
+		rest = strings.NewReplacer(".", "-", ":", "-").Replace(rest)
 	case "mac", "iot":
 	default:
 		class, rest = "mdns", short(k)

@@ -80,6 +80,7 @@ func forget(tx *bbolt.Tx, id home.DeviceID) error {
 		devices.delete(tx, string(id)),
 		tx.Bucket(bVault).Delete(bindKey(id)),
 		tx.Bucket(bVault).Delete(signInsKey(id)),
+		tx.Bucket(bVault).Delete(devicePasswordKey(id)),
 		dequeue(tx, home.ErrandBind, id),
 		dequeue(tx, home.ErrandSignIn, id),
 	)

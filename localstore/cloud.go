@@ -1,6 +1,7 @@
 package localstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,13 +109,21 @@ func (s *Store) SaveCloudSession(id home.AccountID, c home.CloudSession) error {
 
 // CloudSession returns the session that SaveCloudSession or EnrolCloud recorded; home.ErrNotFound where there is none.
 func (s *Store) CloudSession(id home.AccountID) (home.CloudSession, error) {
+	return boltfile.View(s.file, func(tx *bbolt.Tx) (home.CloudSession, error) {
+		session, err := s.session(tx, id)
+		if err == nil && session == (home.CloudSession{}) {
+			err = fmt.Errorf("session of %s: %w", id, home.ErrNotFound)
+		}
+		return session, err
+	})
+}
+
+// session opens the session at the vendor's cloud, the zero value where there is none.
+func (s *Store) session(tx *bbolt.Tx, id home.AccountID) (home.CloudSession, error) {
 	key := sessionKey(id)
-	box, err := s.copyOf(bVault, key)
-	if err == nil && box == nil {
-		err = fmt.Errorf("session of %s: %w", id, home.ErrNotFound)
-	}
-	if err != nil {
-		return home.CloudSession{}, err
+	box := bytes.Clone(tx.Bucket(bVault).Get(key))
+	if box == nil {
+		return home.CloudSession{}, nil
 	}
 	plain, err := s.key.Open(box, "vault/"+string(key))
 	if err != nil {

@@ -40,6 +40,12 @@ func (s *Store) Subject(id home.DeviceID) (home.Subject, error) {
 		if sub.Credentials, err = s.credentials(tx, sub.Account.ID); err != nil {
 			return sub, err
 		}
+		if sub.DevicePassword, err = s.devicePassword(tx, id); err != nil {
+			return sub, err
+		}
+		if sub.Accepted, err = s.accepted(tx, sub.Account); err != nil {
+			return sub, err
+		}
 		i, under, err := intents.get(tx, string(id))
 		if under {
 			sub.Credentials = i.Order(sub.Credentials)

@@ -32,8 +32,13 @@ receive the new one: after you reported that somebody may know it, such devices 
 
 Devices of the protocols "iot" and "smart-aes", and old cameras, receive the password nearly in the clear: every
 program on your network can read it, and whoever takes the address of such a device receives it. They are moved only if
-you allow that, with --allow-cleartext-bind or on a terminal, and you are asked again when they have a new address.`,
+you allow that, with --allow-cleartext-bind or on a terminal, and you are asked again when they have a new address.
+
+Cameras of the NC class ("nc") also have a password of their own, that of their web page. Give it with
+--device-password: it is asked for, or read with --password-stdin, kept sealed with the binding, and sent only as the
+account's password is. --factory-password gives the one with which such a camera leaves the factory.`,
 	}
+	own := addDevicePassword(c)
 	cleartext := c.Flags().Bool(
 		"allow-cleartext-bind",
 		false,
@@ -57,6 +62,12 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 			return errors.New("--later goes with --all")
 		case *all == (len(names) > 0):
 			return errors.New("name devices, or give --all")
+		case own.given() && len(names) != 1:
+			return errors.New("--device-password and --factory-password go with one device")
+		case own.both():
+			return errors.New("give --device-password or --factory-password, not both")
+		case c.Flags().Changed("password-stdin") && !*own.ask:
+			return errors.New("--password-stdin goes with --device-password")
 		case *yes && !*all:
 			return errors.New("--yes goes with --all")
 		}
@@ -81,6 +92,10 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 		} else if ids, err = daemon.Named(s.Devices, names); err != nil {
 			return err
 		}
+		password, err := own.read(c, names)
+		if err != nil {
+			return err
+		}
 		weak := slices.DeleteFunc(slices.Clone(s.Devices), func(r daemon.Row) bool {
 			return !r.Consent || !slices.Contains(ids, r.ID) && !(*all && r.Bound)
 		})
@@ -97,6 +112,11 @@ you allow that, with --allow-cleartext-bind or on a terminal, and you are asked 
 			}
 		}
 		fmt.Fprintf(c.OutOrStdout(), "%d devices bound\n", len(ids))
+		if !password.IsZero() {
+			if err := giveDevicePassword(c, ids[0], password); err != nil {
+				return err
+			}
+		}
 		switch {
 		case answered && *cleartext:
 			return order(c, "allow-cleartext", idsOf(weak))

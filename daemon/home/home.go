@@ -85,6 +85,12 @@ type Candidates struct {
 	Credentials []Credential // in the order of trial, the newest first, those without an epoch last
 	Recorded    Epoch        // the last one that the device was seen to hold, for protocols that show none; 0 for none
 	Terms       Terms        // Bound: a driver may spend sign-ins that the device counts
+
+	// DevicePassword opens the device itself and is not the account's; zero where its owner gave none.
+	DevicePassword Secret
+	// Accepted reports that the vendor's cloud accepted the account's newest password from this hub, and has not ended
+	// that sign-in.
+	Accepted bool
 }
 
 // Move is the input of a driver that gives a device the credential of the newest epoch.
@@ -94,6 +100,9 @@ type Move struct {
 	Known    []Credential // all that the device may hold, in the order of trial, To the first
 	Terms    Terms
 	Try      bool // the owner ordered a try: commands may be sent that no device is known to accept
+
+	DevicePassword Secret // see Candidates
+	Accepted       bool   // see Candidates
 
 	// Unbinding is called by a driver right before it makes the device factory-fresh itself, in order to give it the
 	// credential. It writes the factory-fresh consent to disk, so that the move can be finished after a crash: nothing is

@@ -16,6 +16,9 @@ type Subject struct {
 	Account     Account      // zero before the hub has enrolled
 	Credentials []Credential // in the order of trial: newest first, except after a crash (see Intent)
 	Binding     Binding      // zero where the device is not bound
+
+	DevicePassword Secret // see Candidates
+	Accepted       bool   // see Candidates
 }
 
 // Bound reports whether the device is bound.
@@ -26,7 +29,10 @@ func (s Subject) Bound() bool { return s.Binding.Device != "" }
 func (s Subject) Candidates(d Device, now time.Time) Candidates {
 	c := Candidates{
 		Account: s.Account, Credentials: s.Credentials, Recorded: s.Binding.DeviceEpoch,
-		Terms: s.Binding.Terms(s.Account, d, now),
+		Terms: s.Binding.Terms(s.Account, d, now), Accepted: s.Accepted,
+	}
+	if d.Protocol.Info().OwnLogin {
+		c.DevicePassword = s.DevicePassword
 	}
 	if d.Protocol.Info().Rank < ProvesFirst && !(c.Terms.Bound && c.Terms.Cleartext) {
 		c.Credentials = nil

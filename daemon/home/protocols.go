@@ -12,6 +12,7 @@ const (
 	KasaCam  Protocol = "kasacam"   // Kasa cameras, LINKIE
 	KLAP1    Protocol = "klap1"     // IOT commands over KLAP version 1
 	KLAP2    Protocol = "klap2"     // SMART commands over KLAP version 2
+	NC       Protocol = "nc"        // cameras of the NC class, which work with the tpCamera app only
 	Native   Protocol = "native"    // the link protocol itself: devices/native/README.md
 	SmartAES Protocol = "smart-aes" // SMART commands over AES securePassthrough
 	TapoCam  Protocol = "tapocam"   // Tapo cameras, SSL-AES
@@ -50,6 +51,7 @@ type ProtocolInfo struct {
 	Cleartext  bool      // the password crosses the LAN nearly in the clear, or to a device that proves nothing
 	Driverless bool      // recognised and reported only: no way is known to give such a device a password
 	Ordered    bool      // moved only when the owner orders a try: that such a device accepts the command is a guess
+	OwnLogin   bool      // opened with a password of its own, which its owner gives: see Candidates.DevicePassword
 }
 
 // protocols is never changed. It is in the order of the names.
@@ -60,6 +62,7 @@ var protocols = []ProtocolInfo{
 	{Name: KLAP1, Port: 80, Rank: ProvesFirst},
 	{Name: KLAP2, Port: 80, Rank: ProvesFirst},
 	{Name: Native, Port: 7356, Rank: ProvesFirst},
+	{Name: NC, Port: 80, Rank: ToldFirst, Cleartext: true, OwnLogin: true},
 	{Name: SmartAES, Port: 80, Rank: ToldFirst, Cleartext: true},
 	{Name: TapoCam, Port: 443, Rank: ProvesFirst},
 	{Name: TPAP, Port: 443, Rank: ProvesFirst, Ordered: true},

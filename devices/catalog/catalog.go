@@ -13,6 +13,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/kasacam"
 	"github.com/rekeyd/rekeyd/devices/keyring"
 	"github.com/rekeyd/rekeyd/devices/native"
+	"github.com/rekeyd/rekeyd/devices/nc"
 	"github.com/rekeyd/rekeyd/devices/smart"
 	"github.com/rekeyd/rekeyd/devices/tapocam"
 	"github.com/rekeyd/rekeyd/devices/tpap"
@@ -53,6 +54,9 @@ var drivers = []struct {
 	{[]home.Protocol{home.KasaCam}, func(o Options) (Driver, error) { return kasacam.New(kasacam.Options{Dial: o.Dial}) }},
 	{[]home.Protocol{home.TPAP}, func(o Options) (Driver, error) {
 		return tpap.New(tpap.Options{Budget: o.Budget, Memory: o.Memory, Dial: o.Dial})
+	}},
+	{[]home.Protocol{home.NC}, func(o Options) (Driver, error) {
+		return nc.New(nc.Options{Budget: o.Budget, Memory: o.Memory, Dial: o.Dial})
 	}},
 	{[]home.Protocol{home.Native}, func(o Options) (Driver, error) {
 		return native.New(native.Options{Identity: o.Hub, Dial: o.Dial})

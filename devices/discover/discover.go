@@ -73,6 +73,7 @@ func (d *Discovery) Run(ctx context.Context, see func([]home.Sighting)) error {
 	}
 	r.targets = &targets{all: d.o.Targets, count: d.count, named: map[string][]netip.Addr{}}
 	r.book.targeted = r.targets.contain
+	r.cameras = newCameras(d.o.House)
 	var now *network
 	for ctx.Err() == nil {
 		next := r.awaitNetwork(ctx, now)
@@ -139,6 +140,7 @@ type run struct {
 	*Discovery
 	book    *book
 	replies *replies
+	cameras *cameras
 	targets *targets
 	out     *outbox
 	wake    chan struct{} // wakes the completer
@@ -251,6 +253,7 @@ func (r *run) complete(ctx context.Context, l *listener) {
 		}
 		sightings, questions, again := r.book.work(time.Now())
 		r.out.put(sightings)
+		r.cameras.offerAnnounced(sightings)
 		l.ask(ctx, questions)
 		types, known, browse := r.book.browseAgain(time.Now())
 		l.sendAll(ctx, queries(types, known))

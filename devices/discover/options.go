@@ -13,6 +13,7 @@ type Options struct {
 	Interfaces Interfaces // listed again every Pace.Poll
 	Probes     []Probe    // asked beside mDNS; nil means those of Kasa and of Tapo devices, an empty slice none
 	Targets    []Target   // where devices are that no broadcast reaches
+	Recognise  Recognise  // of NC cameras at addresses where one may be; they are not looked for where it is nil
 	Pace       Pace
 	Limit      int // service instances kept, and probed devices; default 4096. What comes beyond is dropped and counted
 	// House reports whether one of the keys is that of a bound device, whose announcements and replies pass full

@@ -27,6 +27,9 @@ func (r *run) sweep(ctx context.Context, l *listener, first bool) {
 	if len(r.o.Probes) > 0 {
 		wg.Go(func() { r.probe(ctx, l.net) })
 	}
+	if r.o.Recognise != nil {
+		wg.Go(func() { r.findCameras(ctx, l.net) })
+	}
 	if l.v4 != nil || l.v6 != nil {
 		resolvers := laterResolvers
 		if first {

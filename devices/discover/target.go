@@ -152,6 +152,21 @@ func (t *targets) addrs() (all []netip.Addr) {
 	return all
 }
 
+// single returns the addresses of the targets that are a single address or a name.
+func (t *targets) single() (all []netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, target := range t.all {
+		switch {
+		case target.name != "":
+			all = append(all, t.named[target.name]...)
+		case target.prefix.IsSingleIP():
+			all = append(all, target.prefix.Addr())
+		}
+	}
+	return all
+}
+
 // contain reports whether a is an address of a target.
 func (t *targets) contain(a netip.Addr) bool {
 	a = a.Unmap()

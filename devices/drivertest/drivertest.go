@@ -128,7 +128,10 @@ func (c check) on(s Subject, d Driver, devices []Device) error {
 }
 
 func (b *bench) move() home.Move {
-	return home.Move{Account: b.c.Account, From: b.c.Credentials[1], To: b.c.Credentials[0], Terms: b.c.Terms, Try: b.try}
+	return home.Move{
+		Account: b.c.Account, From: b.c.Credentials[1], To: b.c.Credentials[0], Terms: b.c.Terms, Try: b.try,
+		DevicePassword: b.c.DevicePassword, Accepted: b.c.Accepted,
+	}
 }
 
 // limit is how long one call may take here.

@@ -18,6 +18,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ func (r *recorder) open(request []byte) {
 // record starts a recorder in front of a device, and returns the address at which the driver is to find the device.
 func record(d home.Device) (r *recorder, addr netip.AddrPort, stop func(), err error) {
 	r = &recorder{to: d.Addr, sent: map[net.Conn]*bytes.Buffer{}}
-	if d.Protocol == home.TapoCam || d.Protocol == home.KasaCam {
+	if d.Protocol == home.TapoCam || d.Protocol == home.KasaCam || d.Protocol == home.NC && d.Addr.Port()%1000 == 443 {
 		if r.certs, err = ownCertificate(); err != nil {
 			return nil, addr, nil, err
 		}
@@ -146,14 +147,15 @@ func (r *recorder) spoken() error {
 	return nil
 }
 
-// seen reports whether form was sent: as it is, in letters of any case, or in the cipher of port 9999, in which every
-// byte is the XOR of the byte before it.
+// seen reports whether form was sent: as it is, in letters of any case, as a field of an HTML form, or in the cipher of
+// port 9999, in which every byte is the XOR of the byte before it.
 func seen(sent, form []byte) bool {
 	opened := make([]byte, len(sent))
 	for i := 1; i < len(sent); i++ {
 		opened[i] = sent[i] ^ sent[i-1]
 	}
-	for _, text := range [][]byte{sent, opened} {
+	field, _ := url.QueryUnescape(string(sent)) // empty where that is no form
+	for _, text := range [][]byte{sent, opened, []byte(field)} {
 		if bytes.Contains(text, form) || bytes.Contains(bytes.ToLower(text), bytes.ToLower(form)) {
 			return true
 		}
@@ -172,7 +174,11 @@ type form struct {
 // in place of its credential; each of them as it is, in hex and in base64.
 func forms(c home.Candidates) []form {
 	var all []form
-	for _, k := range c.Credentials {
+	own := md5.Sum([]byte(base64.StdEncoding.EncodeToString([]byte(c.DevicePassword.Reveal()))))
+	if !c.DevicePassword.IsZero() {
+		all = append(all, form{0, "the hash of the device's own", []byte(hex.EncodeToString(own[:]))})
+	}
+	for _, k := range append([]home.Credential{{Password: c.DevicePassword}}, c.Credentials...) {
 		for _, secret := range []home.Secret{k.Password, k.EpochSecret} {
 			if secret.IsZero() {
 				continue

@@ -26,6 +26,8 @@ var (
 	ErrNoPassword   = errors.New("this hub does not know the new password")
 	ErrNoKey        = errors.New("its firmware gives no key to encrypt a password with, and encrypts nothing itself")
 	ErrNoCommand    = errors.New("no command is known that gives it a password")
+	ErrNoLogin      = errors.New("its own password, that of its web page, is not known here")
+	ErrLogin        = errors.New("it does not accept the password of its web page that was given here")
 )
 
 // LockedError is the failure of a device that takes no sign-in for a while.
@@ -45,6 +47,7 @@ const (
 	hintOfVerdict = "-"
 	allowHint     = "allow it with: rekeyd bind --allow-cleartext-bind DEVICE, or change its password in its own app"
 	ownAppHint    = "change the password of DEVICE in its own app, because it refuses to be moved"
+	ownLoginHint  = "give the password of its web page with: rekeyd bind --device-password DEVICE"
 	loginHint     = "sign in with the new password, with: rekeyd login EMAIL"
 )
 
@@ -66,6 +69,8 @@ var meanings = []meaning{
 	{ErrProtocol, home.Unreachable, home.ErrUnreachable, ""},
 	{ErrMismatch, home.Mismatch, home.ErrNotOpened, ""},
 	{ErrRejected, home.Mismatch, home.ErrNotOpened, ""},
+	{ErrNoLogin, home.Unasked, home.ErrRefused, ownLoginHint},
+	{ErrLogin, home.Mismatch, home.ErrNotOpened, ownLoginHint},
 	{ErrNoPassword, home.Unasked, nil, loginHint},
 }
 

@@ -28,15 +28,8 @@ type announcer struct {
 
 var mdnsGroup = &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
 
-// newAnnouncer opens the socket, on loopback when no interface is given.
+// newAnnouncer opens the socket.
 func newAnnouncer(on *net.Interface, devices []*Device, log *slog.Logger) (*announcer, error) {
-	if on == nil {
-		lo, err := loopback()
-		if err != nil {
-			return nil, err
-		}
-		on = lo
-	}
 	raw, err := net.ListenUDP("udp4", mdnsGroup) // shares the port with other responders: Go sees that it is a group
 	if err != nil {
 		return nil, err

@@ -40,6 +40,12 @@ const (
 	Updated       Defect = "updated"         // its firmware speaks another protocol by now
 )
 
+// The defects of NC cameras.
+const (
+	Refused  Defect = "refused"  // its cloud refuses the password that it was set up with
+	Clinging Defect = "clinging" // wants to be unbound before it takes another password
+)
+
 // The defects of devices that speak TPAP.
 const (
 	Crypt     Defect = "crypt"     // firmware that names sha256-crypt, as that of a C200

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -43,6 +44,8 @@ func protocolOf(p home.Protocol) (protocol, error) {
 			}
 			return newIOT(o, s)
 		}}, nil
+	case home.NC:
+		return protocol{checkNC, func(o Options, s Spec) body { return newNC(o, s) }}, nil
 	case home.Native:
 		return protocol{checkNative, func(o Options, s Spec) body { return newNative(o, s) }}, nil
 	case home.KLAP2, home.SmartAES:
@@ -119,6 +122,15 @@ func newDevice(o Options, s Spec) (*Device, error) {
 
 // ID returns the name that a hub gives the device.
 func (d *Device) ID() home.DeviceID { return d.body.id() }
+
+// MAC returns the hardware address of a device that states it only to those who are signed in, as twelve hexadecimal
+// digits; nothing for others, whose ID has it.
+func (d *Device) MAC() string {
+	if c, ok := d.body.(*ncCamera); ok {
+		return hex.EncodeToString(c.mac)
+	}
+	return ""
+}
 
 // Kind returns what the device is.
 func (d *Device) Kind() home.Kind { return d.spec.Kind }

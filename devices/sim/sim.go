@@ -48,6 +48,7 @@ type House struct {
 	devices    []*Device
 	announcer  *announcer         // nil where nothing is announced
 	broadcasts []*broadcastSocket // one a port on which a device answers broadcasts
+	ws         *wsSocket          // nil where no camera answers WS-Discovery
 	running    chan struct{}
 }
 
@@ -86,6 +87,14 @@ func New(o Options, specs []Spec) (_ *House, err error) {
 		o.Log.Warn("addresses are taken, later ones are used", "taken", free.taken, "base", o.Base)
 	}
 	if o.Announce {
+		if o.Interface == nil {
+			if o.Interface, err = loopback(); err != nil {
+				return nil, fmt.Errorf("simulate: announce: %w", err)
+			}
+		}
+		if h.ws, err = listenWS(o.Interface, h.devices); err != nil {
+			return nil, fmt.Errorf("simulate: WS-Discovery: %w", err)
+		}
 		if h.announcer, err = newAnnouncer(o.Interface, h.devices, o.Log); err != nil {
 			return nil, fmt.Errorf("simulate: announce: %w", err)
 		}
@@ -155,6 +164,9 @@ func (h *House) Run(ctx context.Context) error {
 	if h.announcer != nil {
 		parts.Go(func() { h.announcer.run(ctx) })
 	}
+	if h.ws != nil {
+		parts.Go(func() { h.ws.run(ctx, h.devices) })
+	}
 	for _, d := range h.devices {
 		parts.Go(func() { d.run(ctx) })
 	}
@@ -174,6 +186,9 @@ func (h *House) Close() error {
 	}
 	if h.announcer != nil {
 		errs = append(errs, h.announcer.Close())
+	}
+	if h.ws != nil {
+		errs = append(errs, h.ws.raw.Close())
 	}
 	for _, err := range errs {
 		if err != nil && !errors.Is(err, net.ErrClosed) {

@@ -22,10 +22,12 @@ type Spec struct {
 	Model    string // the usual one of its kind when empty
 	Username string // the account that it is bound to, from the start; bound to none when empty. A native device never is
 	Password home.Secret
-	Addr     netip.Addr       // in 127.0.0.0/8; the house chooses one when invalid
-	MAC      net.HardwareAddr // its hardware address; made of its address when empty
-	Defects  []Defect         // those that its protocol knows
-	Locks    int              // wrong sign-ins in a row that lock it for a while; the number usual for its protocol when 0
+	// DevicePassword is that of an NC camera's own web page; the factory's when empty.
+	DevicePassword home.Secret
+	Addr           netip.Addr       // in 127.0.0.0/8; the house chooses one when invalid
+	MAC            net.HardwareAddr // its hardware address; made of its address when empty
+	Defects        []Defect         // those that its protocol knows
+	Locks          int              // wrong sign-ins in a row that lock it for a while; the number usual for its protocol when 0
 
 	// Set by newDevice.
 	opened *opened                                       // nil for none
@@ -74,6 +76,7 @@ type specJSON struct {
 	Model    string   `json:"model"`
 	Username string   `json:"username"`
 	Password string   `json:"password"`
+	Own      string   `json:"device_password"`
 	Addr     string   `json:"addr"`
 	MAC      string   `json:"mac"`
 	Defects  []Defect `json:"defects"`
@@ -134,6 +137,7 @@ func readSpec(raw json.RawMessage) (Spec, error) {
 	s := Spec{
 		Protocol: home.Protocol(strings.ToLower(j.Protocol)), Name: j.Name, Model: j.Model,
 		Username: j.Username, Password: home.NewSecret(j.Password), Defects: j.Defects, Locks: j.Locks,
+		DevicePassword: home.NewSecret(j.Own),
 	}
 	var err error
 	if s.Kind, err = home.ParseKind(j.Kind); err != nil {
@@ -186,6 +190,9 @@ func (s Spec) check() error {
 	errs = append(errs, err)
 	if s.Locks < 0 || s.Locks > maxLocks {
 		errs = append(errs, fmt.Errorf("field %q: want 1 to %d wrong sign-ins, 0 for as many as is usual", "locks", maxLocks))
+	}
+	if !s.DevicePassword.IsZero() && !s.Protocol.Info().OwnLogin {
+		errs = append(errs, fmt.Errorf("field %q: a device of this protocol has none", "device_password"))
 	}
 	if (s.Username == "") != s.Password.IsZero() {
 		errs = append(errs, fmt.Errorf("field %q: username and password belong together", "password"))

@@ -21,6 +21,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices"
 	"github.com/rekeyd/rekeyd/devices/discover"
+	"github.com/rekeyd/rekeyd/devices/nc"
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
@@ -136,7 +137,7 @@ func (h *Hub) openEngine() error {
 	roster := devices.NewRoster()
 	var err error
 	h.discovery, err = discover.New(discover.Options{
-		House:      roster.OfHouse,
+		House: roster.OfHouse, Recognise: nc.Recognise,
 		Interfaces: h.o.Interfaces, Targets: h.o.Targets, Pace: h.o.Pace, Log: h.o.Log.With("part", "discover"),
 	})
 	if err != nil {

@@ -26,8 +26,9 @@ func newDemo() *cobra.Command {
 loopback interface; an account is registered, and its password changed once, which some devices missed. The
 house is found and bound, the password is forgotten and reset through a door, and every device is moved to the
 new one and signed in again, one of them late: it was switched off. Beside them stand a neighbour's device,
-which is left alone, and two that only their own app can move. The exit code is 0 only if every device of the
-account was seen to be current.`,
+which is left alone, and four that only their own app can move, two of them cameras of the NC class, which
+hold a password of TP-Link's cloud. The exit code is 0 only if every device of the account was seen to be
+current.`,
 	}
 	f := c.Flags()
 	o := demoOptions{}

@@ -162,7 +162,7 @@ func specsOf(n int, before, now home.Secret) []sim.Spec {
 	return specs
 }
 
-// build puts up the house: the account's devices, a neighbour's, and two that only their own app can move.
+// build puts up the house: the account's devices, a neighbour's, and four that only their own app can move.
 func (s *stage) build(run context.Context, client *v1.Client, before, now home.Secret) error {
 	specs := specsOf(s.o.devices, before, now)
 	specs = append(
@@ -175,6 +175,14 @@ func (s *stage) build(run context.Context, client *v1.Client, before, now home.S
 			Password: home.NewSecret(rand.Text()),
 		},
 		sim.Spec{Kind: home.Camera, Protocol: home.KasaCam, Name: "the Kasa camera", Username: demoEmail, Password: now},
+		sim.Spec{
+			Kind: home.Camera, Protocol: home.NC, Model: "NC220", Name: "NC220 the old camera", Username: demoEmail,
+			Password: now,
+		},
+		sim.Spec{
+			Kind: home.Camera, Protocol: home.NC, Model: "NC450", Name: "NC450 the old camera outside", Username: demoEmail,
+			Password: now,
+		},
 		sim.Spec{Kind: home.Plug, Protocol: home.TPAP, Name: "the newest plug", Username: demoEmail, Password: now},
 	)
 	lo, err := net.InterfaceByName(loopback())

@@ -48,7 +48,8 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 	}
 	rows, err := s.until(ctx, "looking for devices", s.house.Devices(), func(r daemon.Row) bool {
 		return r.Verdict != home.Unasked && r.Verdict != home.Unreachable &&
-			(r.Verdict != home.Unsupported || r.Protocol == home.KasaCam || r.Consent)
+			(r.Verdict != home.Unsupported || r.Protocol == home.KasaCam || r.Protocol == home.NC ||
+				r.Consent)
 	})
 	if err != nil {
 		return none, err
