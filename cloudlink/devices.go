@@ -99,6 +99,7 @@ type signInKeys struct {
 
 func (k signInKeys) complete() bool { return !k.secret.IsZero() && len(k.nonce) > 0 }
 
+// signInKeys returns what the sign-in of these devices is proved with.
 func (l *Link) signInKeys(a home.Account, r *request, devices []string) (k signInKeys, err error) {
 	l.mu.Lock()
 	k.nonce = l.nonce

@@ -13,6 +13,8 @@ type Changes struct {
 	by map[string]map[chan struct{}]bool
 }
 
+// watch returns a channel that receives a signal at each change of the account, and the function that ends that.
+// Signals coalesce: a slow reader sees the last one.
 func (w *Changes) watch(account string) (changed <-chan struct{}, stop func()) {
 	c := make(chan struct{}, 1)
 	w.mu.Lock()
@@ -96,6 +98,7 @@ type Reports struct {
 	hubs    map[string]Presence
 }
 
+// reported is the key of a device's state.
 type reported struct{ account, device string }
 
 // SetDevice stores the report about a device of an account.

@@ -17,6 +17,7 @@ type perKeyLimit struct {
 	by map[string]*keySlots
 }
 
+// keySlots is the room of one key.
 type keySlots struct {
 	slots chan struct{}
 	users int

@@ -69,6 +69,7 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 	return nil
 }
 
+// checkRegistration returns the first rule that address or password breaks.
 func (s *Service) checkRegistration(email, password string) error {
 	if !mail.ValidAddress(email) {
 		return Refused(v1.InvalidEmail, "Invalid email")
@@ -79,6 +80,8 @@ func (s *Service) checkRegistration(email, password string) error {
 	return nil
 }
 
+// newRegistration makes a pending registration with a hash and a token of its own: a link activates the registration
+// for which it was mailed.
 func (s *Service) newRegistration(
 	ctx context.Context, email, password, door, lang string,
 ) (r Registration, token string, err error) {
@@ -141,6 +144,7 @@ func (s *Service) Activate(ctx context.Context, token string) error {
 	return err
 }
 
+// activate creates the account of a registration. Its error is ErrUsed where the address has one by now.
 func (s *Service) activate(token string) error {
 	code, ok := FindCode(token)
 	if !ok {

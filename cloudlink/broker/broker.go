@@ -99,10 +99,12 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 // quiet passes on warnings of mochi, without attributes that can hold message content: mochi logs whole packets.
 type quiet struct{ slog.Handler }
 
+// Enabled implements slog.Handler.
 func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
 }
 
+// Handle passes a record on at debug level, with error and client alone: an error of one client is not the broker's.
 func (q quiet) Handle(ctx context.Context, r slog.Record) error {
 	clean := slog.NewRecord(r.Time, slog.LevelDebug, "broker: "+r.Message, r.PC)
 	r.Attrs(func(a slog.Attr) bool {

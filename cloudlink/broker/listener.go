@@ -90,6 +90,7 @@ func temporary(err error) bool {
 	return false
 }
 
+// add records an open connection. It returns false once the listener is closed.
 func (l *listener) add(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -51,6 +51,7 @@ func (p *pace) wait() {
 
 func (r *rules) ID() string { return "rules" }
 
+// Provides lists the hooks that are answered here; the library allows what is not listed.
 func (r *rules) Provides(b byte) bool {
 	switch b {
 	case mochi.OnConnect,
@@ -200,6 +201,8 @@ func mayRetain(topic string) bool {
 	return ok && (t.Leaf == "notice" || t.Leaf == "status" || t.Leaf == "state")
 }
 
+// mayPublish is the rule for publications: the service to every topic of the protocol, a member to its own outbox, a
+// hub also to its own status and to the states of the devices that it holds.
 func (r *rules) mayPublish(name, topic string) bool {
 	t, ok := wire.ParseTopic(topic)
 	switch {

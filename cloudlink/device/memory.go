@@ -97,6 +97,8 @@ type memory struct {
 	s  state
 }
 
+// remember loads the state, or makes one with new keys. It returns home.ErrCorrupt for a state that it cannot read: new
+// keys in its place would be another device.
 func remember(k Keeper) (*memory, error) {
 	m := &memory{keeper: k}
 	raw, err := k.Load()
@@ -198,6 +200,8 @@ func (m *memory) Account() (home.Account, error) {
 	return *s.Account, nil
 }
 
+// Credentials returns the epoch secrets that the device holds, newest first. It holds no password: its sign-in needs
+// none.
 func (m *memory) Credentials(home.AccountID) ([]home.Credential, error) {
 	var cs []home.Credential
 	for _, h := range m.read().Held {
@@ -225,6 +229,7 @@ func (m *memory) Bound([]home.DeviceID) ([]home.Device, error) { return nil, nil
 // Enrol is for hubs; a device joins through its endpoint.
 func (m *memory) Enrol(home.Account, home.Credential) error { return home.ErrForeign }
 
+// NoteNotice records the newest notice. It returns home.ErrOldEpoch for an older one, which may be a replay.
 func (m *memory) NoteNotice(_ home.AccountID, e home.Epoch, hash, raw []byte) error {
 	return m.change(func(s *state) error {
 		if s.Account == nil || e < s.Account.NoticeEpoch {
@@ -238,6 +243,7 @@ func (m *memory) NoteNotice(_ home.AccountID, e home.Epoch, hash, raw []byte) er
 // Expose records nothing: a native device moves no others.
 func (m *memory) Expose(home.AccountID, home.Epoch) error { return nil }
 
+// BeginEpoch keeps the secret of a new epoch and replaces all errands: those of older epochs are of no use any more.
 func (m *memory) BeginEpoch(_ home.AccountID, c home.Credential, hash, raw []byte) (int, error) {
 	return 1, m.change(func(s *state) error {
 		if s.Account == nil || c.Epoch <= s.Account.Epoch {
@@ -273,6 +279,7 @@ func (m *memory) ErrandsAfter(e home.Errand, n int) ([]home.Errand, error) {
 	return es[:min(n, len(es))], nil
 }
 
+// Queue adds errands; one of the same kind for the same device replaces the one before.
 func (m *memory) Queue(es []home.Errand) error {
 	return m.change(func(s *state) error {
 		for _, e := range es {
@@ -288,6 +295,7 @@ func (m *memory) Queue(es []home.Errand) error {
 	})
 }
 
+// Answered removes exactly these errands: one that was queued again meanwhile stays.
 func (m *memory) Answered(es []home.Errand) error {
 	return m.change(func(s *state) error {
 		s.Errands = slices.DeleteFunc(s.Errands, func(o home.Errand) bool { return slices.Contains(es, o) })
@@ -295,6 +303,7 @@ func (m *memory) Answered(es []home.Errand) error {
 	})
 }
 
+// SignedIn records that the service has the device at the epoch. A late answer for an older epoch lowers nothing.
 func (m *memory) SignedIn(_ home.AccountID, e home.Epoch, ids []home.DeviceID) error {
 	return m.change(func(s *state) error {
 		if slices.Contains(ids, m.self) {
@@ -324,6 +333,8 @@ func (m *memory) SealingKeys() ([]home.SealingKey, error) {
 	return keys, nil
 }
 
+// AddSealingKey makes k the newest sealing key. The one before stays until the service has acknowledged k, because a
+// grant to it can be on its way.
 func (m *memory) AddSealingKey(k home.SealingKey) error {
 	return m.change(func(s *state) error {
 		s.Sealing = slices.Insert(slices.Clone(s.sealingKeys()), 0, sealing{[]byte(k.Seed.Reveal()), k.Made, k.Epoch})
@@ -332,6 +343,8 @@ func (m *memory) AddSealingKey(k home.SealingKey) error {
 	})
 }
 
+// KeepSealingKey deletes all sealing keys but the one made of seed. It returns home.ErrNotFound for one that is not
+// there, and deletes nothing then.
 func (m *memory) KeepSealingKey(seed home.Secret) error {
 	return m.change(func(s *state) error {
 		i := slices.IndexFunc(s.sealingKeys(), func(k sealing) bool { return home.SecretBytes(k.Seed).Equal(seed) })

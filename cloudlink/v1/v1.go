@@ -59,6 +59,7 @@ type Error struct {
 	Result  json.RawMessage // beside the error, where the server sent one; not for people
 }
 
+// Error returns the server's words, made printable and short, with the code.
 func (e *Error) Error() string {
 	m := []rune(strings.TrimSuffix(e.Message, "."))
 	if len(m) == 0 {
@@ -218,6 +219,7 @@ func (c *Client) Call(ctx context.Context, token home.Secret, method string, par
 // number is an error code, which comes as a number or as a string.
 type number int
 
+// UnmarshalJSON accepts a number and a text: servers send both.
 func (n *number) UnmarshalJSON(b []byte) error {
 	i, err := strconv.Atoi(strings.Trim(string(b), `"`))
 	*n = number(i)

@@ -70,6 +70,7 @@ type host struct {
 	doubted bool // one of its addrs is
 }
 
+// hostAddr is one address of a host, with what decides how long it is believed.
 type hostAddr struct {
 	netip.Addr
 	last  time.Time

@@ -23,10 +23,12 @@ type Probe interface {
 // Kasa returns the probe that devices of the iot protocol answer, on port 9999: one reply states identity and owner.
 func Kasa() Probe { return kasa{} }
 
+// kasa is the probe of port 9999. It has no state.
 type kasa struct{}
 
 func (kasa) Port() uint16 { return home.IOT.Port() }
 
+// Datagrams implements Probe. All three cloud modules are asked in one datagram: a device answers those that it has.
 func (kasa) Datagrams() [][]byte {
 	return [][]byte{xor.Seal([]byte(`{"system":{"get_sysinfo":{}},"cnCloud":{"get_info":{}},` +
 		`"smartlife.iot.common.cloud":{"get_info":{}},"smartlife.cam.ipcamera.cloud":{"get_info":{}}}`))}
@@ -42,6 +44,7 @@ type kasaReply struct {
 	Camera kasaCloud `json:"smartlife.cam.ipcamera.cloud"`
 }
 
+// kasaCloud is the answer to get_info of a cloud module; nil where the device has no such module.
 type kasaCloud struct {
 	Info *struct {
 		Username string `json:"username"`

@@ -14,6 +14,7 @@ type network struct {
 	prefixes   []prefix
 }
 
+// prefix is a subnet, with the index of the interface on which it is.
 type prefix struct {
 	netip.Prefix
 	index int

@@ -17,6 +17,7 @@ func Tapo() []Probe {
 	return []Probe{tapo{20002, k}, tapo{20004, k}}
 }
 
+// tapo is the probe of port 20002 or 20004. Probes that share a key ask for the hidden part, too.
 type tapo struct {
 	port uint16
 	key  *probeKey

@@ -32,6 +32,8 @@ var checks = []check{
 	{"nonsense is not believed, and given up when the context ends", nonsense},
 }
 
+// The owner named a device that holds nothing (Terms.Fresh): it receives the newest credential, and holds it
+// afterwards.
 func blank(b *bench) error {
 	b.devices[0].Hold(home.Blank)
 	b.c.Recorded = 0
@@ -78,6 +80,7 @@ func (b *bench) withheld(m home.Move) error {
 	return nil
 }
 
+// A move is complete when a probe says so, not when Rekey does; the device beside it keeps what it held.
 func rekeyed(b *bench) error {
 	if err := b.rekey(0); err != nil {
 		return fmt.Errorf("rekey: %w", err)
@@ -99,6 +102,8 @@ func twice(b *bench) error {
 	return errors.Join(b.hold(0, home.Current), b.found(0, home.Ours, home.Current))
 }
 
+// A device of another owner is found as such, and a move of it is refused. With a silent protocol it proves nothing of
+// ours instead.
 func foreign(b *bench) error {
 	match, state, want := home.Foreign, home.ForeignHeld, home.ErrForeign
 	if b.silent {
@@ -114,6 +119,7 @@ func foreign(b *bench) error {
 	return b.hold(0, home.ForeignHeld)
 }
 
+// A device without power is unreachable, which is a verdict and no error of the driver.
 func off(b *bench) error {
 	b.devices[0].PowerOff()
 	f, err := b.probe(0)
@@ -129,6 +135,7 @@ func off(b *bench) error {
 	return errors.Join(b.hold(0, home.Stale), b.found(0, home.Ours, home.Stale))
 }
 
+// Another device answers at the address. It is never taken for the one that was meant, whatever it holds.
 func impostor(b *bench) error {
 	d := b.devices[0].Seen()
 	d.Addr = b.devices[1].Seen().Addr
@@ -152,6 +159,7 @@ func impostor(b *bench) error {
 	return errors.Join(b.hold(0, home.Stale), b.hold(1, home.Stale))
 }
 
+// A device that was never sighted has no address. The driver must not dial an empty one.
 func unseen(b *bench) error {
 	d := home.Device{ID: b.devices[0].Seen().ID, Protocol: b.devices[0].Seen().Protocol, Keys: b.devices[0].Seen().Keys}
 	f, err := b.Probe(context.Background(), d, b.c)
@@ -167,6 +175,7 @@ func unseen(b *bench) error {
 // patience is how long a call may go on after its context has ended, on a machine that is busy.
 const patience = 4 * time.Second
 
+// A context that has ended stops a driver at once, before anything is sent.
 func ended(b *bench) error {
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
@@ -187,6 +196,7 @@ func mute(b *bench) error {
 	return b.stranger(func(net.Conn) {})
 }
 
+// What answers with garbage without end costs bounded memory, and time until the context ends.
 func nonsense(b *bench) error {
 	return b.stranger(func(c net.Conn) {
 		for {
@@ -235,6 +245,7 @@ func (b *bench) stranger(serve func(net.Conn)) error {
 	return errors.Join(err, b.hold(0, home.Stale))
 }
 
+// One driver serves many devices at once.
 func many(b *bench) error {
 	errs := make([]error, len(b.devices))
 	var all sync.WaitGroup

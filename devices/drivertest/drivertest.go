@@ -225,12 +225,14 @@ type witness struct {
 	texts []string
 }
 
+// Probe records finding and error, to be searched for secrets.
 func (w *witness) Probe(ctx context.Context, d home.Device, c home.Candidates) (home.Finding, error) {
 	f, err := w.Driver.Probe(ctx, d, c)
 	w.record(fmt.Sprintf("%+v %v", f, err))
 	return f, err
 }
 
+// Rekey records the error, to be searched for secrets.
 func (w *witness) Rekey(ctx context.Context, d home.Device, m home.Move) error {
 	err := w.Driver.Rekey(ctx, d, m)
 	w.record(fmt.Sprint(err))
@@ -243,6 +245,7 @@ func (w *witness) record(s string) {
 	w.texts = append(w.texts, s)
 }
 
+// disclosed returns an error where a recorded text has a password, an epoch secret or the account's address in it.
 func (w *witness) disclosed() error {
 	for _, s := range w.texts {
 		for _, c := range w.c.Credentials {

@@ -16,6 +16,7 @@ var ordered = slices.Concat([]check{
 	{"a device that is not bound is not signed in to", notBound},
 }, checks[1:])
 
+// A driver that moves only when it is ordered to refuses a device that holds nothing, and leaves it so.
 func stillBlank(b *bench) error {
 	b.devices[0].Hold(home.Blank)
 	b.c.Recorded = 0
@@ -33,6 +34,7 @@ func notOrdered(b *bench) error {
 	return refused(b)
 }
 
+// Of an unbound device such a driver claims nothing that only a counted sign-in could show.
 func notBound(b *bench) error {
 	b.c.Terms.Bound = false
 	f, err := b.probe(0)

@@ -60,6 +60,7 @@ func record(d home.Device) (r *recorder, addr netip.AddrPort, stop func(), err e
 	return r, addr, stop, err
 }
 
+// ownCertificate makes a certificate as devices have it: signed by itself.
 func ownCertificate() (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

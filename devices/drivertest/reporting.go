@@ -47,6 +47,7 @@ func refused(b *bench) error {
 	return b.hold(0, home.Stale)
 }
 
+// A device without power, or without an address, is unreachable also for a driver that only reports.
 func dark(b *bench) error {
 	b.devices[0].PowerOff()
 	f, err := b.probe(0)

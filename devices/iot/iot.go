@@ -68,6 +68,7 @@ func New(o Options) (*Driver, error) {
 	return &Driver{o: o, dial: o.Dial}, err
 }
 
+// complete checks o and fills in the defaults.
 func (o Options) complete() (Options, error) {
 	if o.Timeout < 0 || o.BindTimeout < 0 || o.BusyPause < 0 {
 		return o, errors.New("iot: times are not negative")

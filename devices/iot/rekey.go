@@ -34,6 +34,7 @@ type transfer struct {
 	to, from bindArgs // from is zero where the old password is not known, or is the new one
 }
 
+// newTransfer asks the rule (home.Terms.Permit) for both passwords of a move. Its error is that of the rule.
 func newTransfer(r keyring.Recipient, m home.Move) (transfer, error) {
 	release := func(c home.Credential) (bindArgs, error) {
 		password, err := r.Release(c.Password)

@@ -180,6 +180,8 @@ func (d *Driver) Nudge(ctx context.Context, dev home.Device, a home.Account) err
 	return err
 }
 
+// join invites the device into the account: brokers, the service's keys and the newest notice, sealed to the device. It
+// returns home.ErrForeign where the device belongs to another account.
 func (d *Driver) join(
 	ctx context.Context, dev home.Device, s *wire.Statement, a home.Account, n wire.Notice, local netip.Addr,
 ) error {

@@ -64,6 +64,7 @@ func (c *Conn) Handshake(ctx context.Context) error {
 	return err
 }
 
+// handshakeOnce begins a new session. Whatever was there before is forgotten, because the device forgets it, too.
 func (c *Conn) handshakeOnce(ctx context.Context) error {
 	c.cipher, c.cookie, c.token = nil, "", ""
 	// The base64 of the PEM text is one line: devices expect a request of 314 bytes.
@@ -94,6 +95,8 @@ func (c *Conn) Exchange(ctx context.Context, request []byte) ([]byte, error) {
 	return raw, err
 }
 
+// exchangeOnce sends one request under the session key. The inner code of the transport decides here, that of the
+// command is the caller's.
 func (c *Conn) exchangeOnce(ctx context.Context, request []byte) ([]byte, error) {
 	if c.cipher == nil {
 		return nil, failure.Unreachable(ErrEnded)
@@ -149,6 +152,7 @@ func (c *Conn) send(ctx context.Context, raw []byte) (answer, error) {
 	return parseAnswer(got)
 }
 
+// parseAnswer reads the envelope. The body of a status other than 200 is not read: what it would quote is a stranger's.
 func parseAnswer(got post.Answer) (answer, error) {
 	a := answer{header: got.Header}
 	var outer struct {
@@ -170,6 +174,8 @@ func parseAnswer(got post.Answer) (answer, error) {
 	return a, nil
 }
 
+// encodeRequest returns the JSON of a request. Its error names the method alone: the parameters can have a password in
+// them.
 func encodeRequest(method string, params any) ([]byte, error) {
 	raw, err := json.Marshal(struct {
 		Method string `json:"method"`

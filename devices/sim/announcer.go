@@ -121,6 +121,7 @@ func (c *announcer) announce(ctx context.Context) {
 // multicast sends a message, at a pace that receivers keep up with.
 func (c *announcer) multicast(m *dns.Msg) { c.send(m, mdnsGroup) }
 
+// send sends one message. The pause keeps a house of a thousand from overrunning the receivers' buffers.
 func (c *announcer) send(m *dns.Msg, to net.Addr) {
 	b, err := m.Pack()
 	if err != nil {

@@ -23,6 +23,7 @@ type broadcastSocket struct {
 	port uint16
 }
 
+// listenBroadcasts opens the socket of a port, shared with other houses on this machine.
 func listenBroadcasts(port uint16) (*broadcastSocket, error) {
 	at := netip.AddrPortFrom(broadcast, port)
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {

@@ -44,6 +44,7 @@ type account struct {
 	turn     int  // counts the binds, so that the outcome of an older sign-in is dropped
 }
 
+// newIOT makes a device of a spec that check has accepted. Its hardware address is made of its address.
 func newIOT(o Options, s Spec) *iot {
 	m, err := modelOf(s.Kind, s.Model)
 	if err != nil {

@@ -24,6 +24,7 @@ func iotKLAPDefects() []Defect {
 	return []Defect{Flapping, Reverting, ThirdPartyOff, OneRequest, Garbled, Impostor, Stubborn, Forgetful, Busy, Offline}
 }
 
+// checkIOTKLAP returns the errors of a spec for iot commands behind KLAP.
 func checkIOTKLAP(s Spec) error {
 	if s.Kind == home.Camera {
 		return fmt.Errorf("field %q: no camera speaks %s", "kind", s.Protocol)
@@ -102,6 +103,7 @@ func (d *iotKLAP) goBack() {
 	}
 }
 
+// plug opens the web server. The device is online at once where it has no cloud to sign in to.
 func (d *iotKLAP) plug() (socket, error) {
 	d.door.close() // a session does not survive being switched off
 	w, err := plugWeb(d.spec, webPort(home.KLAP2.Port()), d.door, nil)

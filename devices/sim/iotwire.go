@@ -102,6 +102,7 @@ type iotSocket struct {
 	udp *net.UDPConn
 }
 
+// plug opens port 9999 for connections and datagrams.
 func (d *iot) plug() (socket, error) {
 	at := netip.AddrPortFrom(d.spec.Addr, home.IOT.Port())
 	tcp, err := d.spec.open(at)
@@ -137,6 +138,7 @@ func (d *iot) unplugged(udp *net.UDPConn) {
 	}
 }
 
+// serve answers connections and datagrams, and keeps the device signed in to its cloud.
 func (s *iotSocket) serve(ctx context.Context) {
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -193,6 +195,7 @@ func (s *iotSocket) converse(ctx context.Context, c net.Conn) {
 	}
 }
 
+// datagrams answers discovery probes that were sent to this device alone.
 func (s *iotSocket) datagrams(ctx context.Context) {
 	b := make([]byte, maxRequest)
 	for {

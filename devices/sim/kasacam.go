@@ -32,6 +32,7 @@ func newKasacam(o Options, s Spec) *kasacam {
 	return &kasacam{newIOT(o, s), s.Protocol == home.IOT}
 }
 
+// checkKasacam returns the errors of a spec for a Kasa camera.
 func checkKasacam(s Spec) error {
 	if s.Kind != home.Camera {
 		return fmt.Errorf("field %q: no %s speaks kasacam: cameras do", "kind", s.Kind)
@@ -60,6 +61,7 @@ func (d *kasacam) announcement() announcement {
 	return announcement{}
 }
 
+// plug opens LINKIE over TLS, with the cipher suites that these cameras have, and port 9999.
 func (d *kasacam) plug() (_ socket, err error) {
 	t, err := selfSigned(
 		d.spec.Name, tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_GCM_SHA256,
@@ -119,6 +121,7 @@ func (s *deafSocket) serve(ctx context.Context) {
 	s.d.signedInDuring(ctx, (&iotSocket{d: s.d, udp: s.udp}).datagrams)
 }
 
+// ServeHTTP answers LINKIE: XOR and base64 in a form, over TLS (devices/PROTOCOLS.md, section 5.1).
 func (d *kasacam) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	switch {

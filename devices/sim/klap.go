@@ -81,6 +81,7 @@ func (k *klap) close() {
 // 7.2).
 const movedOn = `{"error_code":1003}`
 
+// ServeHTTP answers the three steps of KLAP, and the older handshake with the code of firmware that has moved on.
 func (k *klap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet && r.URL.Path == "/" {
 		_, _ = io.WriteString(w, "200 OK")

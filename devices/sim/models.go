@@ -121,6 +121,7 @@ func modelOf(kind home.Kind, name string) (model, error) {
 	return model{}, fmt.Errorf("model %q: a %s is one of %s", name, kind, strings.Join(known, ", "))
 }
 
+// checkIOT returns the errors of a spec for the iot protocol.
 func checkIOT(s Spec) error {
 	if _, err := modelOf(s.Kind, s.Model); err != nil {
 		return fmt.Errorf("field %q: %w", "model", err)

@@ -27,6 +27,7 @@ type native struct {
 
 func newNative(o Options, s Spec) *native { return &native{spec: s, dial: o.Dial, log: o.Log} }
 
+// plug starts the device of cloudlink/device, the code that makers would use, at the device's endpoint.
 func (n *native) plug() (socket, error) {
 	l, err := n.spec.open(netip.AddrPortFrom(n.spec.Addr, home.Native.Port()))
 	if err != nil {
@@ -84,6 +85,7 @@ func (n *native) announcement() announcement {
 	}
 }
 
+// checkNative returns the errors of a spec for a native device.
 func checkNative(s Spec) error {
 	if s.Username != "" || !s.Password.IsZero() {
 		return fmt.Errorf("field %q: a native device holds no password: it joins an account through its hub", "username")
@@ -99,6 +101,7 @@ func checkNative(s Spec) error {
 
 func (n *native) epochs() (held, signedIn home.Epoch) { return n.device().Holds() }
 
+// nativeSocket is a native device that is on.
 type nativeSocket struct {
 	net.Listener
 	dev *device.Device

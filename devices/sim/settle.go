@@ -61,6 +61,7 @@ type addresses struct {
 	taken  int                // by others of this machine
 }
 
+// take returns the next free address.
 func (a *addresses) take() (netip.Addr, error) {
 	for a.next.IsLoopback() {
 		at := a.next

@@ -32,6 +32,7 @@ type door interface {
 	close()
 }
 
+// pair is what a device holds; the zero pair of none.
 type pair struct {
 	username string
 	password home.Secret
@@ -41,6 +42,7 @@ func smartDefects() []Defect {
 	return []Defect{Flapping, Reverting, ThirdPartyOff, OneRequest, Impostor, Garbled, Stubborn, Bare}
 }
 
+// checkSmart returns the errors of a spec for KLAP 2 or smart-aes.
 func checkSmart(s Spec) error {
 	if s.Kind == home.Camera {
 		return fmt.Errorf("field %q: no camera speaks %s", "kind", s.Protocol)

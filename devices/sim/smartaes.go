@@ -34,6 +34,7 @@ type securePass struct {
 	put      bool // a busy device has postponed a request, and runs it when it is repeated
 }
 
+// passSession is one handshake, and after its login a session.
 type passSession struct {
 	key, iv []byte
 	token   string // empty before a login
@@ -66,6 +67,7 @@ func (p *securePass) close() {
 	clear(p.sessions)
 }
 
+// ServeHTTP answers the outer protocol; each defect of it stands in the order in which a real device would show it.
 func (p *securePass) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	p.opened.add(body)

@@ -55,6 +55,7 @@ func tapocamDefects() []Defect {
 	}
 }
 
+// checkTapocam returns the errors of a spec for a Tapo camera.
 func checkTapocam(s Spec) error {
 	if s.Kind != home.Camera {
 		return fmt.Errorf("field %q: no %s speaks tapocam: cameras do", "kind", s.Kind)
@@ -65,6 +66,7 @@ func checkTapocam(s Spec) error {
 	return checkDefects(s.Defects, tapocamDefects())
 }
 
+// newTapocam makes a camera of a spec that check has accepted.
 func newTapocam(s Spec) *tapocam {
 	if s.Model == "" {
 		s.Model = "C200"
@@ -100,6 +102,7 @@ func (d *tapocam) checks(password home.Secret) bool {
 	return d.password.hash == d.hash(password)
 }
 
+// hold replaces the password; without an account it is the factory's. All sessions end, as on real cameras.
 func (d *tapocam) hold(username string, password home.Secret) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -117,6 +120,7 @@ func (d *tapocam) signIns() (wrong, locks int) {
 	return d.guard.wrong, d.guard.locks
 }
 
+// plug opens HTTPS with the two suites between which the driver's TLS options decide.
 func (d *tapocam) plug() (socket, error) {
 	t, err := selfSigned(d.spec.Name, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384)
 	if err != nil {

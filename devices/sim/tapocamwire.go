@@ -27,6 +27,7 @@ const (
 	camMissing      = -40211
 )
 
+// ServeHTTP answers sign-ins at / and requests of a session at /stok=…/ds.
 func (d *tapocam) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil || r.Method != http.MethodPost {
@@ -77,6 +78,7 @@ func (d *tapocam) hash(p home.Secret) string {
 	return upperSHA(p.Reveal())
 }
 
+// camLogin is every step of a sign-in: which fields are there tells the step.
 type camLogin struct {
 	Method string
 	Params struct {
@@ -86,6 +88,8 @@ type camLogin struct {
 	}
 }
 
+// login answers a sign-in: the older form with a hash, or the two steps with a nonce. A locked camera answers how long
+// it stays locked.
 func (d *tapocam) login(raw []byte) any {
 	var q camLogin
 	if json.Unmarshal(raw, &q) != nil || q.Method != "login" {
@@ -188,6 +192,7 @@ func randomBytes(n int) []byte {
 	return b
 }
 
+// camCall is one request of a session.
 type camCall struct {
 	Method string
 	Params json.RawMessage
@@ -226,6 +231,7 @@ func (d *tapocam) secure(stok string, h http.Header, raw []byte) any {
 	return map[string]any{"error_code": 0, "seq": seq, "result": map[string]any{"response": s.seal(encode(d.dispatch(q)))}}
 }
 
+// dispatch runs one request, or those of a multipleRequest in order.
 func (d *tapocam) dispatch(q camCall) any {
 	if q.Method != "multipleRequest" {
 		result, code := d.run(q.Method, q.Params)

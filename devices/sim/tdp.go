@@ -218,6 +218,7 @@ func (d *Device) findable() (*findable, bool) {
 
 func (f *findable) Close() error { return errors.Join(f.socket.Close(), f.udp.Close()) }
 
+// serve answers discovery probes beside the device's own protocol.
 func (f *findable) serve(ctx context.Context) {
 	var asked sync.WaitGroup
 	asked.Go(func() {

@@ -60,6 +60,7 @@ func tpapDefects() []Defect {
 	return []Defect{Garbled, Impostor, Stubborn, Crypt, Unhashed, Reticent, Restless, Faithless, Suite2}
 }
 
+// checkTPAP returns the errors of a spec for TPAP.
 func checkTPAP(s Spec) error {
 	switch {
 	case s.Kind == home.Other:
@@ -73,6 +74,7 @@ func checkTPAP(s Spec) error {
 // usualPlugLocks is after how many wrong sign-ins a plug locks: section 11.6.
 const usualPlugLocks = 15
 
+// newTPAP puts the protocol around the inside of a plug or a camera: the commands are the same, the sign-in is another.
 func newTPAP(s Spec) *tpap {
 	if s.Model == "" {
 		models := map[home.Kind]string{home.Plug: "P110M", home.Switch: "S505", home.Bulb: "L535", home.Camera: "C101"}

@@ -126,6 +126,8 @@ func (d *AES) signIn(
 	return c, nil
 }
 
+// tryAll tries the keys one after the other until one is accepted. A device that states another owner receives none.
+// Each attempt costs a counted sign-in.
 func (c *aesConn) tryAll(ctx context.Context, keys []keyring.Key) error {
 	if err := c.Handshake(ctx); err != nil { // it discloses nothing
 		return err

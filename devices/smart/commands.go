@@ -39,6 +39,7 @@ func command(
 	return result, code, nil
 }
 
+// parseAnswer reads result and code of a SMART answer. An answer without a code is none.
 func parseAnswer(raw []byte) (result json.RawMessage, code int, err error) {
 	var a struct {
 		Code   *int            `json:"error_code"`
@@ -67,6 +68,8 @@ func identify(ctx context.Context, x exchanger, dev home.Device) (nameplate.Plat
 	return p, nil
 }
 
+// parsePlate reads the answer to get_device_info (devices/PROTOCOLS.md, section 9.1). Without a usable hardware address
+// it is nobody's: failure.ErrProtocol.
 func parsePlate(raw []byte) (nameplate.Plate, error) {
 	var i struct{ Type, Model, Mac, Nickname string }
 	if json.Unmarshal(raw, &i) != nil {

@@ -19,6 +19,7 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }
 
+// rekey finds by proof which credential the device holds, sends the new one, and asks for a proof of it.
 func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
 		return failure.ErrNoPassword

@@ -24,6 +24,7 @@ func (d *AES) Restart(ctx context.Context, dev home.Device, c home.Candidates) e
 	return restartError(raw, err)
 }
 
+// restartError returns the error of a restart: err, or home.ErrRefused for a code other than 0.
 func restartError(raw []byte, err error) error {
 	code := 0
 	if err == nil {

@@ -67,6 +67,7 @@ func (d signInData) types() []string {
 	return []string{one}
 }
 
+// parseBody reads the envelope of any answer of a camera. An answer without a code is failure.ErrProtocol.
 func parseBody(a post.Answer) (body, error) {
 	var b body
 	switch {

@@ -19,6 +19,8 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	return failure.Rekey(dev.ID, d.rekey(ctx, dev, m))
 }
 
+// rekey signs in with the old password, has the camera take the new one, and signs in with that. The camera's answer to
+// the command decides nothing (devices/PROTOCOLS.md, section 10.3).
 func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	if m.To.Password.IsZero() {
 		return failure.ErrNoPassword

@@ -131,6 +131,7 @@ func (s *deviceSession) identify(ctx context.Context) (nameplate.Plate, error) {
 	return p, err
 }
 
+// parsePlate reads the answer to getDeviceInfo, in the two forms in which firmware gives it.
 func parsePlate(raw []byte) (nameplate.Plate, error) {
 	type info struct {
 		MAC   string `json:"mac"`

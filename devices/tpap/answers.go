@@ -77,6 +77,7 @@ type shared struct {
 	seq     uint32
 }
 
+// parseShared reads the device's proof and the session that begins with it (devices/PROTOCOLS.md, section 11.3).
 func parseShared(raw []byte) (shared, error) {
 	result, err := parseLogin(raw)
 	if err != nil {

@@ -31,6 +31,8 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	return failure.Rekey(dev.ID, err)
 }
 
+// rekey opens a session with the old credential, sends the commands of the older protocols, and verifies by a new sign-
+// in. It costs at least two counted sign-ins.
 func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	switch {
 	case ctx.Err() != nil:

@@ -132,6 +132,7 @@ func (s *session) identify(ctx context.Context) (nameplate.Plate, error) {
 	return p, nil
 }
 
+// parsePlug reads the nameplate of a plug, switch or bulb: the answer to get_device_info.
 func parsePlug(raw []byte) (nameplate.Plate, error) {
 	var i struct{ Type, Model, Mac, Nickname string }
 	if json.Unmarshal(raw, &i) != nil {
@@ -144,6 +145,7 @@ func parsePlug(raw []byte) (nameplate.Plate, error) {
 	return plate(i.Mac, string(name), i.Model, i.Type)
 }
 
+// parseCamera reads the nameplate of a camera: the answer to getDeviceInfo, one of a multipleRequest.
 func parseCamera(raw []byte) (nameplate.Plate, error) {
 	var i struct {
 		Info struct {
@@ -162,6 +164,7 @@ func parseCamera(raw []byte) (nameplate.Plate, error) {
 	return plate(b.MAC, b.Alias, b.Model, b.Type)
 }
 
+// plate asks the device for its nameplate, inside the session.
 func plate(mac, name, model, typ string) (nameplate.Plate, error) {
 	if mac = nameplate.MAC(mac); mac == "" {
 		return nameplate.Plate{}, failure.ErrProtocol

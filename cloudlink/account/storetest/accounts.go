@@ -10,6 +10,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// Two registrations of one address can be confirmed at once. The second must fail: each account would otherwise belong
+// to whoever looks it up, by letter case.
 func anAddressHasOneAccount(r *rig) {
 	a := r.account("anna")
 	for _, email := range []string{"anna@example.org", " ANNA@example.ORG ", a.Email} {
@@ -38,6 +40,8 @@ func registration(key, id string) account.Registration {
 	}
 }
 
+// A link creates an account once, and takes the other registrations of that address with it: a stranger's password must
+// not be left waiting there.
 func aRegistrationEndsWhenItsAccountIsCreated(r *rig) {
 	for _, key := range []string{"first", "second"} {
 		r.must(r.s.Register(registration(key, "account-"+key), letter("", "activate")))
@@ -74,6 +78,7 @@ func oneOfManyCreatesTheAccount(r *rig) {
 	r.equal("winners", won, 1)
 }
 
+// Two changes of one password race: the one that read an older state fails with ErrEpoch and changes nothing.
 func anEpochFollowsTheOneBefore(r *rig) {
 	a := r.begin(r.account("anna"))
 	wrong := map[string]uint64{"older": 1, "equal": 2, "one left out": 4, "the last": math.MaxUint64, "wrapped": 0}
@@ -94,6 +99,8 @@ func anEpochFollowsTheOneBefore(r *rig) {
 	r.equal("winners", r.race(account.ErrEpoch, func(int) error { return r.s.BeginEpoch(t) }), 1)
 }
 
+// A store from a backup can lack an epoch whose notice members have seen. The next epoch follows that notice, so that
+// it is newer for all of them.
 func anEpochFollowsANoticeThatTheStateLacks(r *rig) {
 	a := r.begin(r.account("anna"))
 	newest := func() wire.Notice {
@@ -117,6 +124,7 @@ func anEpochFollowsANoticeThatTheStateLacks(r *rig) {
 	r.fails(r.s.NoteAhead(r.notice("unknown", 9, nil)), home.ErrNotFound)
 }
 
+// A reset link sets one password, whichever of many requests comes first, and only that of its own account.
 func oneOfManyUsesALink(r *rig) {
 	a := r.account("anna")
 	r.must(r.s.OfferReset(link(account.PurposeReset, "anna", 1, "reset"), letter("anna", "reset"), account.Event{}))
@@ -135,6 +143,8 @@ func oneOfManyUsesALink(r *rig) {
 	r.fails(r.s.BeginEpoch(next), account.ErrUsed)
 }
 
+// After a change the sessions and reset links of before are void, those of other accounts are not. Links that disown a
+// change stay, unless the change ends all links.
 func anEpochEndsSessionsAndLinks(r *rig) {
 	a := r.begin(r.account("anna")) // with a link that disowns it
 	r.account("bob")
@@ -161,6 +171,7 @@ func anEpochEndsSessionsAndLinks(r *rig) {
 	}
 }
 
+// Of several reset links only the newest is valid, and none is offered for an epoch that has ended.
 func aNewResetLinkReplacesTheOneBefore(r *rig) {
 	a := r.account("anna")
 	for _, key := range []string{"first", "second"} {
@@ -177,6 +188,8 @@ func aNewResetLinkReplacesTheOneBefore(r *rig) {
 	r.fails(r.s.OfferReset(late, letter("anna", "late"), account.Event{}), account.ErrEpoch)
 }
 
+// "This was not me" undoes what an intruder did since the change that it answers: sessions, links, hubs, pairings. What
+// was there before stays.
 func disownRemovesWhatCameSince(r *rig) {
 	a := r.account("anna")
 	old := r.enrolment(a)
@@ -237,6 +250,8 @@ func disownRemovesWhatCameSince(r *rig) {
 
 func second[T any](_ T, err error) error { return err }
 
+// A login rehashes with newer parameters while a reset runs: the hash of the old password must not overwrite that of
+// the new one.
 func aRehashIsOfTheSameEpoch(r *rig) {
 	a := r.begin(r.account("anna"))
 	r.fails(r.s.Rehash("anna", 1, home.NewSecret("old")), account.ErrEpoch)
@@ -252,6 +267,7 @@ func aRehashIsOfTheSameEpoch(r *rig) {
 	r.equal("language after an epoch", got.Lang, "ru")
 }
 
+// The history is bounded; the oldest events go first.
 func historyIsReadNewestFirst(r *rig) {
 	r.account("anna")
 	r.account("bob")
@@ -272,6 +288,7 @@ func historyIsReadNewestFirst(r *rig) {
 	r.equal("lines of an unknown account", len(es), 0)
 }
 
+// Every method answers a missing record with ErrNotFound, and creates nothing.
 func whatIsNotThereIsNotFound(r *rig) {
 	at := account.Position{Member: "hub-x", Seq: 1}
 	for what, err := range map[string]error{

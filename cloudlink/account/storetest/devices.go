@@ -8,6 +8,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// The same hardware address in two accounts is two devices: binding it in one neither blocks nor reveals anything in
+// the other.
 func devicesAreScopedByAccount(r *rig) {
 	a, b := r.account("anna"), r.account("bob")
 	annas, bobs := r.hub(a), r.hub(b)
@@ -39,6 +41,7 @@ func devicesAreScopedByAccount(r *rig) {
 	r.equal("refused", refused, []wire.Outcome{{ID: mine.ID, Code: wire.CodeUnknown}})
 }
 
+// A sign-in proves one binding secret. It outlives a new name and a new hub, and not a new secret.
 func anotherBindingSecretVoidsASignIn(r *rig) {
 	a := r.account("anna")
 	first, second := r.hub(a), r.hub(a)
@@ -76,6 +79,8 @@ func named(ids ...string) []account.Device {
 	return ds
 }
 
+// A sign-in is checked against a view and stored later. A device that another hub has bound in between, or that was
+// unbound, is refused.
 func aViewedDeviceIsSignedInUnlessItChangedHandsSince(r *rig) {
 	a := r.account("anna")
 	first, second := r.hub(a), r.hub(a)
@@ -95,6 +100,7 @@ func aViewedDeviceIsSignedInUnlessItChangedHandsSince(r *rig) {
 	r.equal("refused", refused, []wire.Outcome{{ID: "p", Code: wire.CodeForeign}, {ID: "q", Code: wire.CodeUnknown}})
 }
 
+// A hub signs in the devices that it has bound and no others of its account, and only at the newest epoch.
 func onlyItsHolderSignsADeviceIn(r *rig) {
 	a := r.account("anna")
 	first, other := r.hub(a), r.hub(a)
@@ -114,6 +120,8 @@ func onlyItsHolderSignsADeviceIn(r *rig) {
 	r.fails(err, account.ErrEpoch)
 }
 
+// One account cannot fill the disk: devices beyond the limit are refused one by one, with CodeBusy. Binding a known one
+// again counts nothing.
 func anAccountHasABoundedNumberOfDevices(r *rig) {
 	hub := r.hub(r.account("anna"))
 	refused, err := r.s.Bind(r.message(hub), []account.Device{plug("a"), plug("b"), plug("c")}, 2)

@@ -18,6 +18,8 @@ func (r *rig) queue(n int) {
 	}
 }
 
+// Several senders work on one queue. Each mail goes to one of them, and comes back when that one does not report in
+// time.
 func aMailIsClaimedByOne(r *rig) {
 	const n = 40
 	r.queue(n)
@@ -51,6 +53,7 @@ func aMailIsClaimedByOne(r *rig) {
 	}
 }
 
+// A mail that failed is due later each time; a look at a long queue reads only what is due.
 func mailsAreClaimedWhenTheyAreDue(r *rig) {
 	r.account("anna")
 	r.queue(2)

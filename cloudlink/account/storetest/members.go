@@ -11,6 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// A word that was read over somebody's shoulder admits one hub, and its owner is informed which.
 func oneOfManyHubsUsesAPairing(r *rig) {
 	a := r.account("anna")
 	first := r.enrolment(a)
@@ -52,6 +53,7 @@ func oneOfManyHubsUsesAPairing(r *rig) {
 	r.fails(r.s.Enrol(foreign), account.ErrUsed)
 }
 
+// A repeated enrolment of the same keys is the same hub: no second mail, no second record.
 func aNewHubIsReportedOnce(r *rig) {
 	a := r.account("anna")
 	reset := link(account.PurposeReset, "anna", 1, "reset")
@@ -77,6 +79,7 @@ func aNewHubIsReportedOnce(r *rig) {
 	r.fails(err, home.ErrNotFound)
 }
 
+// A hub cannot enrol with the grant of an epoch that has ended meanwhile: it would hold an old password as the newest.
 func anEnrolmentIsOfTheNewestEpoch(r *rig) {
 	a := r.account("anna")
 	e := r.enrolment(a)
@@ -116,6 +119,7 @@ func (r *rig) native(a account.Account, hub string, id *wire.Identity) account.E
 	}
 }
 
+// A native device is a member of the account that bound it, and of no other.
 func aNativeDeviceEnrolsWhereItIsBound(r *rig) {
 	a, b := r.account("anna"), r.account("bob")
 	cam := r.identity(wire.RoleDevice)
@@ -153,6 +157,7 @@ func aNativeDeviceEnrolsWhereItIsBound(r *rig) {
 	r.equal("grants", len(gs), 0)
 }
 
+// The keys of a member name one account. The broker's rules depend on that.
 func aMemberBelongsToOneAccount(r *rig) {
 	a, b := r.account("anna"), r.account("bob")
 	e := r.enrolment(a)
@@ -183,6 +188,7 @@ func aMemberBelongsToOneAccount(r *rig) {
 	}
 }
 
+// A member that was away for long receives what it missed in several messages, each within the size limit.
 func noticesAreReadInPages(r *rig) {
 	for _, id := range []string{"c", "a", "aa", "b", "without"} {
 		if a := r.account(id); id != "without" {
@@ -206,6 +212,8 @@ func noticesAreReadInPages(r *rig) {
 	r.equal("accounts", got, []string{"a", "aa", "b", "c"})
 }
 
+// A hub can enrol while an epoch begins. The change then fails with ErrMembers, and is repeated with a grant for that
+// hub.
 func anEpochLeavesNoMemberWithoutAGrant(r *rig) {
 	a := r.account("anna")
 	hub := r.hub(a)
@@ -233,6 +241,8 @@ func aGrantIsSealedToTheMembersNewestKey(r *rig) {
 	r.must(r.s.BeginEpoch(r.change(a)))
 }
 
+// A change can leave hubs out ("this was not me"): their devices and native members go with them. Hubs of other
+// accounts stay, whatever the list has.
 func aHubThatIsLeftOutGoesWithWhatItHolds(r *rig) {
 	a := r.account("anna")
 	stays, goes := r.hub(a), r.hub(a)
@@ -259,6 +269,7 @@ func aHubThatIsLeftOutGoesWithWhatItHolds(r *rig) {
 	r.must(second(r.s.Member(foreign)))
 }
 
+// A removed hub leaves no device behind, and its enrolment, sent again, does not bring it back.
 func removingAHubTakesItsDevicesAndItsPairing(r *rig) {
 	a := r.account("anna")
 	r.account("bob")
@@ -275,6 +286,8 @@ func removingAHubTakesItsDevicesAndItsPairing(r *rig) {
 	r.fails(err, home.ErrNotFound)
 }
 
+// The last 16 grants of a member wait. An acknowledgement of the newest epoch deletes them, because they hold
+// passwords; one of an older epoch deletes nothing.
 func grantsWaitUntilTheyAreAcknowledged(r *rig) {
 	a := r.account("anna")
 	hub := r.hub(a)
@@ -312,6 +325,8 @@ func (r *rig) ack(member string, epoch uint64, seal []byte) account.Acknowledgem
 	return account.Acknowledgement{Account: m.Account, Epoch: epoch, Seal: seal, Replaces: m.SealKey()}
 }
 
+// A sealing key is replaced only with a message that was verified against the present one; a refused message uses no
+// sequence number up.
 func aSealingKeyIsReplacedOnce(r *rig) {
 	hub := r.hub(r.account("anna"))
 	r.account("bob")
@@ -332,6 +347,7 @@ func aSealingKeyIsReplacedOnce(r *rig) {
 	r.equal("sealing key", string(m.Seal), "newer")
 }
 
+// The boot number and the clock offset of a hub are those of its last hello; drift within the tolerance is no change.
 func theHubsReportAtItsConnectIsStored(r *rig) {
 	hub := r.hub(r.account("anna"))
 	r.must(r.s.Hello(hub, 7, -1500*time.Millisecond))
@@ -342,6 +358,8 @@ func theHubsReportAtItsConnectIsStored(r *rig) {
 	r.equal("clock", m.Clock, -1500*time.Millisecond)
 }
 
+// MQTT may deliver a message twice, and a copy of one can be replayed: its sequence number is compared and set in the
+// transaction of its change.
 func aMessageChangesTheStoreOnce(r *rig) {
 	a := r.account("anna")
 	hub := r.hub(a)

@@ -164,6 +164,7 @@ func Content(t interface {
 	return lines
 }
 
+// Fill makes one record of each kind; Content reads all of them. Nothing may live in memory only.
 func everythingIsTheSameAfterARestart(r *rig) {
 	hub, device := r.identity(wire.RoleHub), r.identity(wire.RoleDevice)
 	Fill(r, r.s, hub, device)

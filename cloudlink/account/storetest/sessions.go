@@ -7,6 +7,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
+// A login that was checked before a change and stored after it must not open a session for the old password.
 func noSessionSlipsPastAReset(r *rig) {
 	a := r.account("anna")
 	refresh := session("anna", "refresh", "e")
@@ -26,6 +27,7 @@ func noSessionSlipsPastAReset(r *rig) {
 	r.equal("sessions", len(ss), 0)
 }
 
+// An owner ends one session or all of them; those of other accounts stay.
 func sessionsEndOneByOneAndTogether(r *rig) {
 	r.account("anna")
 	r.account("bob")
@@ -47,6 +49,7 @@ func sessionsEndOneByOneAndTogether(r *rig) {
 	count("bob", 1)
 }
 
+// Sweep deletes expired links, sessions, registrations and pairings, and nothing that is still valid.
 func whatHasExpiredIsSwept(r *rig) {
 	a := r.account("anna")
 	late := session("anna", "late", "e")

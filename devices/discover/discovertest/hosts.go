@@ -104,6 +104,8 @@ time.sleep(3600)
 	start(t, exec.Command(python, "-c", script, addr.String(), fmt.Sprint(n)))
 }
 
+// start runs a program until the test ends. It dies with the test's process, and its output is logged when the test
+// fails.
 func start(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	var output strings.Builder

@@ -44,6 +44,7 @@ func (h *KasaHouse) Set(a netip.Addr, reply []byte) {
 	}
 }
 
+// run answers each datagram once for every device that it reaches, from that device's own address.
 func (h *KasaHouse) run(p *ipv4.PacketConn) {
 	b := make([]byte, 2000)
 	for {

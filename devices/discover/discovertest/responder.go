@@ -74,6 +74,7 @@ func (r *Responder) Start(t testing.TB, on net.Interface, services ...Service) {
 	t.Cleanup(func() { _ = c.Close(); wg.Wait() })
 }
 
+// run answers questions until the socket is closed, in the style of the responder.
 func (r *Responder) run() {
 	b := make([]byte, 9000)
 	var whole dns.Msg
@@ -132,6 +133,7 @@ func (r *Responder) Leave(n int) {
 	r.services = r.services[n:]
 }
 
+// send multicasts a message, or loses it, as r.Loss has it.
 func (r *Responder) send(m *dns.Msg) {
 	if r.rng.Float64() < r.Loss {
 		return
@@ -256,6 +258,7 @@ func txt(s Service) dns.RR {
 	return &dns.TXT{Hdr: dns.RR_Header{Name: fullName(s), Rrtype: dns.TypeTXT, Class: unique, Ttl: 4500}, Txt: t}
 }
 
+// addrs returns the address records of the host of a service.
 func addrs(s Service) []dns.RR {
 	var out []dns.RR
 	for _, a := range s.Addrs {

@@ -196,6 +196,7 @@ var (
 	n = constant("03d8bbd6c639c62937b04d997f38c3770719c629d7014d49a24b4f98baa1292b49")
 )
 
+// constant decodes a point of RFC 9383, section 4.
 func constant(text string) func() *nistec.P256Point {
 	return sync.OnceValue(func() *nistec.P256Point {
 		raw, err := hex.DecodeString(text)
