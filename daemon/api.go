@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -33,6 +34,7 @@ type FaceOptions struct {
 	Addresses func() Addresses                     // may be nil
 	Troubles  func() []home.Trouble                // of this machine and its network; may be nil
 	Failed    func() (home.Trouble, bool)          // why the last change could not be written; may be nil
+	Snapshot  func(io.Writer) error                // writes a copy of the store; may be nil
 	Names     []string                             // of this machine, under which the page answers
 	Operator  http.Handler                         // answers POST /v1/account/ on the socket; nil for none
 }
@@ -110,6 +112,9 @@ func (f *Face) Private() http.Handler {
 		return struct{}{}, f.o.Engine.OpenWith(ids[0], home.NewSecret(in.Password))
 	})
 	mux.HandleFunc("POST /v1/login", f.login)
+	if f.o.Snapshot != nil {
+		mux.HandleFunc("GET /v1/snapshot", f.snapshot)
+	}
 	if f.o.Operator != nil {
 		mux.Handle("POST /v1/account/{$}", f.o.Operator)
 	}

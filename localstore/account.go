@@ -80,6 +80,11 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 		if err := putAccount(tx, a); err != nil {
 			return err
 		}
+		if old.ID == "" {
+			if err := s.keepEarlier(tx, a.ID, a.Email); err != nil {
+				return err
+			}
+		}
 		if !c.Password.IsZero() && c.Epoch != 0 {
 			held, err := s.getCredential(tx, a.ID, c.Epoch)
 			if err != nil {
@@ -268,9 +273,9 @@ func (s *Store) SetBrokers(id home.AccountID, brokers []string) error {
 	})
 }
 
-// Leave ends the hub's membership, and with it every binding, intent and errand. The credentials stay in the vault,
-// sealed, for a return to the same account: a device that holds one of them can still be opened then. The history
-// stays.
+// Leave ends the hub's membership, and with it every binding, intent and errand. The hub gets new keys: the account
+// service does not know it any more. The credentials stay in the vault, sealed: at the next account, too, of the same
+// e-mail address, the newest of them are tried, since devices may still hold them. The history stays.
 func (s *Store) Leave(id home.AccountID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		if _, err := accountOf(tx, id); err != nil {
@@ -285,16 +290,9 @@ func (s *Store) Leave(id home.AccountID) error {
 				return err
 			}
 		}
-		waiting, err := queue.all(tx)
-		if err != nil {
-			return err
-		}
-		for _, e := range waiting {
-			if err := dequeue(tx, e.Kind, e.Device); err != nil {
-				return err
-			}
-		}
 		return errors.Join(
+			clearOutbox(tx),
+			s.renewKeys(tx),
 			boltfile.DeletePrefix(tx.Bucket(bLeftOut), nil),
 			boltfile.DeletePrefix(tx.Bucket(bAside), nil),
 			accounts.delete(tx, string(id)),

@@ -52,6 +52,11 @@ func (s *Store) enrolCloud(
 	case err != nil && !errors.Is(err, home.ErrNoAccount):
 		return r, err
 	}
+	if err != nil {
+		if err := s.keepEarlier(tx, a.ID, a.Email); err != nil {
+			return r, err
+		}
+	}
 	a.BindLater = old.BindLater
 	if a.Epoch, a.Exposed = old.Epoch, old.Exposed; err != nil { // the vault may hold epochs of an earlier membership
 		held, err := s.credentials(tx, a.ID)

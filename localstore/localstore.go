@@ -4,6 +4,7 @@
 //	           sealing         its sealing keys, sealed
 //	           boot            how often the hub has started
 //	           terminal        its name at account services
+//	           replaced        the name of the hub that it replaces after a restore
 //	accounts   <account>       accountRecord
 //	vault      check           a known text, sealed: a wrong key cannot open it
 //	           cred/<account>/<epoch>   credentialRecord, sealed
@@ -30,7 +31,6 @@ package localstore
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -151,14 +151,9 @@ func (s *Store) unseal(o Options, fresh bool) (err error) {
 	if !fresh {
 		return s.checkKey(o)
 	}
-	seeds, err := json.Marshal([2][]byte{random32(), random32()})
-	if err != nil {
-		return err
-	}
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		return errors.Join(
-			tx.Bucket(bVault).Put(checkName, s.key.Seal([]byte("rekeyd"), "vault/check")),
-			tx.Bucket(bHub).Put(keysName, s.key.Seal(seeds, "hub/keys")),
+			tx.Bucket(bVault).Put(checkName, s.key.Seal([]byte("rekeyd"), "vault/check")), s.renewKeys(tx),
 		)
 	})
 }
@@ -171,6 +166,14 @@ func (s *Store) copyOf(bucket, key []byte) ([]byte, error) {
 	)
 }
 
+// ExportKey returns the content of a key file that opens the store in o.Dir elsewhere.
+func ExportKey(o Options) ([]byte, error) {
+	return seal.Source{File: filepath.Join(o.Dir, keyName), Passphrase: o.Passphrase}.Export()
+}
+
+// CheckCopy returns home.ErrCorrupt where raw, which Snapshot wrote, is not a sound file.
+func CheckCopy(raw []byte) error { return boltfile.CheckCopy(raw) }
+
 // Snapshot writes a copy of the store to w while it is in use. The key file is not in it.
 func (s *Store) Snapshot(w io.Writer) error { return s.file.Snapshot(w) }
 
@@ -182,6 +185,12 @@ func (s *Store) Troubles() []home.Trouble {
 	var all []home.Trouble
 	if t, ok := s.file.Trouble(); ok {
 		all = append(all, t)
+	}
+	if old, err := s.Replaced(); err == nil && old != "" {
+		all = append(all, home.Trouble{
+			What: "this state was restored from a backup, and the account still lists the old hub " + old,
+			Hint: "sign in again, with: rekeyd login EMAIL",
+		})
 	}
 	damaged, err := s.Damaged()
 	if err != nil {

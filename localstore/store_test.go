@@ -236,7 +236,7 @@ func TestHubBelongsToOneAccount(t *testing.T) {
 	begin(t, s, 1)
 	bind(t, s, front)
 	other := account(1)
-	other.ID = "acc-2"
+	other.ID, other.Email = "acc-2", "other@example.org"
 	err = s.Enrol(other, home.Credential{})
 	wants(t, err, home.ErrForeign)
 	if home.HintOf(err) == "" {

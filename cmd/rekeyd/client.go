@@ -37,6 +37,19 @@ func dialHub(state string) *hub {
 // call sends a request to the daemon and decodes the answer into out. An error of the daemon is returned as the same
 // error.
 func (h *hub) call(ctx context.Context, method, path string, in, out any) error {
+	return h.do(ctx, method, path, in, func(body io.Reader) error {
+		if out == nil {
+			return nil
+		}
+		if err := json.NewDecoder(body).Decode(out); err != nil {
+			return errors.New("the daemon answered no such JSON: is it of another version?")
+		}
+		return nil
+	})
+}
+
+// do is call with a function that reads the answer.
+func (h *hub) do(ctx context.Context, method, path string, in any, read func(io.Reader) error) error {
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)
@@ -74,13 +87,7 @@ func (h *hub) call(ctx context.Context, method, path string, in, out any) error 
 		}
 		return &home.Error{Op: r.Op, Device: r.Device, Err: refusal{r.Error, home.ErrorOf(r.Code)}, Hint: r.Hint}
 	}
-	if out == nil {
-		return nil
-	}
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return errors.New("the daemon answered no such JSON: is it of another version?")
-	}
-	return nil
+	return read(resp.Body)
 }
 
 // errNotRunning is home.ErrUnavailable with the state directory, which may be the wrong one.

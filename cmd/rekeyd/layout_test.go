@@ -19,6 +19,7 @@ var may = map[string][]string{
 	"localstore/boltfile":   {"daemon/home"},
 	"localstore/atomicfile": {},
 	"localstore/seal":       {"daemon/home", "localstore/atomicfile"},
+	"localstore/backup":     {"daemon/home"},
 	"localstore":            {"daemon/home", "localstore/boltfile", "localstore/seal"},
 
 	"cloudlink/wire":    {"daemon/home"},

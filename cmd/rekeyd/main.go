@@ -64,7 +64,8 @@ repeat the login with the new password.`,
 	)
 	root.AddCommand(
 		newRun(), newSetup(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(), newRekey(), newImport(),
-		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newInstall(), newVersion(),
+		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newBackup(),
+		newRestore(), newLeave(), newInstall(), newVersion(),
 	)
 	root.AddCommand(play()...)
 	return root

@@ -230,6 +230,12 @@ func (f *File) Check() error {
 	return err
 }
 
+// CheckCopy returns home.ErrCorrupt where raw, which Snapshot wrote, is not a sound file.
+func CheckCopy(raw []byte) error {
+	_, err := soundPages("the copy", bytes.NewReader(raw), int64(len(raw)))
+	return err
+}
+
 // Close waits for the transactions under way and closes the file.
 func (f *File) Close() error {
 	f.mu.Lock()

@@ -181,3 +181,28 @@ func (s Source) create() (Key, error) {
 	}
 	return s.key(f)
 }
+
+// Export returns the content of a key file with which the data can be opened elsewhere: that of the key file, or one with
+// the key of the systemd credential.
+func (s Source) Export() ([]byte, error) {
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && s.Passphrase.IsZero() {
+		path := filepath.Join(dir, Credential)
+		raw, err := os.ReadFile(path)
+		if err == nil {
+			sum := sha256.Sum256(raw)
+			return json.Marshal(keyFile{Key: sum[:]})
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, credentialFailed(path, err, "see that this user may read it: run this as root, or as the unit does")
+		}
+	}
+	raw, err := os.ReadFile(s.File)
+	if err != nil {
+		return nil, &home.Error{
+			Op: "read the vault's key", Err: err,
+			Hint: "run this as the user as whom the daemon runs; if systemd keeps the key, run this as root with " +
+				"CREDENTIALS_DIRECTORY=/etc/rekeyd",
+		}
+	}
+	return raw, nil
+}

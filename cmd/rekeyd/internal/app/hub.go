@@ -166,7 +166,8 @@ func (h *Hub) openEngine() error {
 		Operator: operator,
 		Engine:   h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, Answered: h.link.Answered,
 		History: h.store.History, Login: h.Login,
-		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed, Names: machineNames(),
+		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
+		Snapshot: h.store.Snapshot, Names: machineNames(),
 	})
 	return err
 }

@@ -68,7 +68,29 @@ func (h *Hub) Login(ctx context.Context, in daemon.Login) error {
 	if err != nil {
 		return fmt.Errorf("pair this hub: %w: the account service answered no pairing", home.ErrUnavailable)
 	}
-	return h.enrol(ctx, p, session.Email, in.Password)
+	if err := h.enrol(ctx, p, session.Email, in.Password); err != nil {
+		return err
+	}
+	h.removeReplaced(ctx, client, home.NewSecret(session.Token))
+	return nil
+}
+
+// removeReplaced has the account service remove the hub that this one replaces after a restore. A failure is repeated
+// at the next login; status shows it until then.
+func (h *Hub) removeReplaced(ctx context.Context, client *v1.Client, token home.Secret) {
+	old, err := h.store.Replaced()
+	if err == nil && old != "" {
+		err = client.Call(ctx, token, "removeHub", map[string]string{"hub": old}, nil)
+		if gone, ok := errors.AsType[*v1.Error](err); ok && gone.Code == v1.NotBound {
+			err = nil
+		}
+		if err == nil {
+			err = h.store.ForgetReplaced()
+		}
+	}
+	if err != nil {
+		h.o.Log.Warn("replaced hub not removed", "hub", old, "err", err)
+	}
 }
 
 // expose records that somebody else may know the passwords up to now: before the next one is in the vault, so that no
