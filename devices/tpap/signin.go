@@ -110,11 +110,11 @@ func (c *conn) register(ctx context.Context, a about) (registration, error) {
 
 // share proves the credential to the device, and checks the device's proof.
 func (c *conn) share(ctx context.Context, r registration, next candidate) (*session, error) {
-	secrets, err := spake2.Stretch(next.credential.Reveal(), r.answer.Salt, r.answer.Iterations)
+	secrets, err := c.stretch(r, next.credential)
 	if err != nil {
 		return nil, failure.ErrProtocol
 	}
-	p := spake2.NewProver(secrets)
+	p := spake2.NewProver(secrets.secrets)
 	keys, err := p.Finish(spake2.Context(r.userRandom, r.answer.Random), r.answer.Share)
 	if err != nil {
 		return nil, failure.ErrProtocol // a share that no honest device sends: nothing was sent to it
@@ -136,8 +136,28 @@ func (c *conn) share(ctx context.Context, r registration, next candidate) (*sess
 	if !keys.ProvedByDevice(got.confirm) {
 		return nil, errUnproved
 	}
+	c.d.stretched.Set(c.dev.ID, secrets)
 	cipher := record.New(keys.Shared)
 	return &session{conn: c, key: next.Key, form: r.form, stok: got.stok, seq: got.seq, cipher: cipher}, nil
+}
+
+// stretched is the credential that a device accepted last, stretched with its salt: that takes longer than the rest of
+// an exchange.
+type stretched struct {
+	credential home.Secret
+	salt       string
+	iterations int
+	secrets    spake2.Secrets
+}
+
+// stretch returns the secrets of a credential, those of the last exchange where credential and salt are the same.
+func (c *conn) stretch(r registration, credential home.Secret) (stretched, error) {
+	s := c.d.stretched.Of(c.dev.ID)
+	if s.credential == credential && s.salt == string(r.answer.Salt) && s.iterations == r.answer.Iterations {
+		return s, nil
+	}
+	secrets, err := spake2.Stretch(credential.Reveal(), r.answer.Salt, r.answer.Iterations)
+	return stretched{credential, string(r.answer.Salt), r.answer.Iterations, secrets}, err
 }
 
 // errRefused is the failure of a device that refused a credential.

@@ -40,8 +40,9 @@ type Options struct {
 
 // Driver speaks to devices. It is safe for use by several goroutines.
 type Driver struct {
-	o     Options
-	ended keyring.Memos[time.Time] // when the last session with each device ended
+	o         Options
+	ended     keyring.Memos[time.Time] // when the last session with each device ended
+	stretched keyring.Memos[stretched]
 }
 
 // New checks o.
