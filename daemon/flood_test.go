@@ -78,9 +78,7 @@ func TestSilentAnnouncementsDoNotDelayTheHouse(t *testing.T) {
 				h.lan.held[front] = &played{match: home.Ours, holds: 1}
 				h.lan.held[back] = &played{match: home.Ours, holds: 1}
 				h.run(func() {
-					h.see(front)
-					time.Sleep(time.Second)
-					h.bind(front)
+					h.take(front)
 					time.Sleep(time.Second)
 					var others []netip.AddrPort
 					if name == "one other" {
@@ -148,9 +146,7 @@ func TestDevicesThatCameAndWentLeaveNothing(t *testing.T) {
 		h.drive(map[home.Protocol]daemon.Driver{home.IOT: s})
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			for wave := range 20 {
 				var all []home.Sighting
 				for i := range 100 {

@@ -73,12 +73,30 @@ func (h *house) drive(drivers map[home.Protocol]daemon.Driver) {
 	var mu sync.Mutex
 	n := 0
 	h.woken = func() int { mu.Lock(); defer mu.Unlock(); return n }
-	var err error
-	h.engine, err = daemon.New(daemon.Options{
-		Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-		Drivers: drivers, Wake: func() { mu.Lock(); n++; mu.Unlock() }, Recheck: h.recheck,
+	h.replace(func(o *daemon.Options) {
+		o.Drivers, o.Wake, o.Recheck = drivers, func() { mu.Lock(); n++; mu.Unlock() }, h.recheck
 	})
+}
+
+// replace replaces the engine by a new one, as a restart does. set changes what is special about it.
+func (h *house) replace(set func(*daemon.Options)) {
+	h.t.Helper()
+	o := daemon.Options{
+		Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
+		Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
+	}
+	set(&o)
+	var err error
+	h.engine, err = daemon.New(o)
 	must(h.t, err)
+}
+
+// take has devices sighted, and binds them once they were probed.
+func (h *house) take(ids ...home.DeviceID) {
+	h.t.Helper()
+	h.see(ids...)
+	time.Sleep(time.Second)
+	h.bind(ids...)
 }
 
 // begin begins an epoch as the link does: on disk first, then the engine is informed.

@@ -3,7 +3,6 @@ package daemon_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices"
 )
 
 // observer is a driver that records which devices were probed, in order, and with which credentials.
@@ -67,12 +65,9 @@ func TestAnInterruptedMoveComesFirstAfterAStart(t *testing.T) {
 			}
 		}
 		o := &observer{lan: h.lan, tried: map[home.DeviceID][]home.Epoch{}}
-		var err error
-		h.engine, err = daemon.New(daemon.Options{
-			Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler), Parallel: 1,
-			Drivers: map[home.Protocol]daemon.Driver{home.IOT: o},
+		h.replace(func(options *daemon.Options) {
+			options.Parallel, options.Drivers = 1, map[home.Protocol]daemon.Driver{home.IOT: o}
 		})
-		must(t, err)
 		h.run(func() { time.Sleep(time.Minute) })
 		if len(o.probed) == 0 || o.probed[0] != ids[20] {
 			t.Errorf("the first of %d probes was of %v, want %s", len(o.probed), o.probed[:min(1, len(o.probed))], ids[20])

@@ -1,7 +1,6 @@
 package daemon_test
 
 import (
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices"
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
@@ -20,9 +18,7 @@ func TestANewerEpochOvertakesAMoveUnderWay(t *testing.T) {
 		h.lan.held[front] = p
 		h.lan.delay = 5 * time.Second
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(10 * time.Second)
 			h.begin(2)
 			time.Sleep(time.Second) // the move to 2 is under way
@@ -46,9 +42,7 @@ func TestARestartGoesOnFromTheIntent(t *testing.T) {
 		p := &played{match: home.Ours, holds: 1}
 		h.lan.held[front] = p
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 		})
 		// The daemon died after the device was moved and before that was written down.
@@ -59,12 +53,7 @@ func TestARestartGoesOnFromTheIntent(t *testing.T) {
 		must(t, err)
 		p.holds, p.moves = 2, 0
 
-		var err2 error
-		h.engine, err2 = daemon.New(daemon.Options{
-			Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-			Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
-		})
-		must(t, err2)
+		h.replace(func(*daemon.Options) {})
 		h.run(func() { time.Sleep(time.Minute) }) // it is not even seen: its address is on disk
 		if p.moves != 0 {
 			t.Errorf("moved %d times more", p.moves)
@@ -105,17 +94,10 @@ func TestWhatIsRecordedMeanwhileIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		ledger := &eager{Store: h.store}
-		var err error
-		h.engine, err = daemon.New(daemon.Options{
-			Ledger: ledger, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-			Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
-		})
-		must(t, err)
+		h.replace(func(o *daemon.Options) { o.Ledger = ledger })
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			ledger.engine.Store(h.engine)
 			for e := home.Epoch(2); e < 5; e++ {
 				h.begin(e)

@@ -3,7 +3,6 @@ package daemon_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices"
 )
 
 // slow is a driver whose every call takes three seconds, with a discovery.
@@ -60,12 +58,7 @@ func (d *slow) Run(ctx context.Context, see func([]home.Sighting)) error {
 
 func (h *house) with(d *slow) {
 	h.t.Helper()
-	var err error
-	h.engine, err = daemon.New(daemon.Options{
-		Ledger: h.store, Roster: devices.NewRoster(), Discovery: d, Drivers: map[home.Protocol]daemon.Driver{home.IOT: d},
-		Log: slog.New(slog.DiscardHandler),
-	})
-	must(h.t, err)
+	h.replace(func(o *daemon.Options) { o.Discovery, o.Drivers = d, map[home.Protocol]daemon.Driver{home.IOT: d} })
 }
 
 func sighting(keys ...string) []home.Sighting {
@@ -137,12 +130,10 @@ func TestAStrongerKeySeenDuringARestartAddsNoRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		d := &slow{sightings: make(chan []home.Sighting, 4), inside: map[netip.AddrPort]int{}, refuse: home.ErrRefused}
-		var err error
-		h.engine, err = daemon.New(daemon.Options{
-			Ledger: h.store, Roster: devices.NewRoster(), Discovery: d,
-			Drivers: map[home.Protocol]daemon.Driver{home.IOT: restarting{d}}, Log: slog.New(slog.DiscardHandler),
+		h.replace(func(o *daemon.Options) {
+			o.Discovery = d
+			o.Drivers = map[home.Protocol]daemon.Driver{home.IOT: restarting{d}}
 		})
-		must(t, err)
 		h.run(func() {
 			d.sightings <- sighting("iot:8006AA")
 			time.Sleep(5 * time.Second)

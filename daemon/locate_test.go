@@ -1,7 +1,6 @@
 package daemon_test
 
 import (
-	"log/slog"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices"
 )
 
 // An extender, or anyone with one socket, replies by UDP with the keys of a plug. The plug is moved at the address at
@@ -32,12 +30,7 @@ func TestAddressThatSpeaksTheProtocolWins(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t)
-			var err error
-			h.engine, err = daemon.New(daemon.Options{
-				Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-				Drivers: map[home.Protocol]daemon.Driver{c.protocol: h.lan},
-			})
-			must(t, err)
+			h.replace(func(o *daemon.Options) { o.Drivers = map[home.Protocol]daemon.Driver{c.protocol: h.lan} })
 			extender, plug := netip.MustParseAddrPort("10.0.0.66:80"), netip.MustParseAddrPort("10.0.0.1:80")
 			h.lan.held[front] = &played{match: home.Ours, holds: 1, at: plug}
 			seen := home.Sighting{

@@ -46,9 +46,7 @@ func TestAForgedLockOutCostsMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := newLockable(t)
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 			l.lock(time.Now().Add(24 * time.Hour))
 			must(t, h.engine.Rekey([]home.DeviceID{front}, false))
@@ -71,9 +69,7 @@ func TestALockOutIsBelievedForHalfAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := newLockable(t)
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 			began := time.Now()
 			l.lock(began.Add(24 * time.Hour)) // anyone who answers at its address can claim it
@@ -100,9 +96,7 @@ func TestAnOrderToRekeyEndsALockOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := newLockable(t)
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			l.lock(time.Now().Add(20 * time.Minute))
 			must(t, h.engine.Rekey([]home.DeviceID{front}, false))
 			time.Sleep(time.Second)

@@ -107,9 +107,7 @@ func TestDeviceThatWasOffIsRekeyedWhenSeen(t *testing.T) {
 		p := &played{match: home.Ours, holds: 1}
 		h.lan.held[front] = p
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 			h.lan.mu.Lock()
 			p.off = true
@@ -154,9 +152,7 @@ func TestAnAnswerOfADeviceIsNoProof(t *testing.T) {
 				p := c.p
 				h.lan.held[front] = &p
 				h.run(func() {
-					h.see(front)
-					time.Sleep(time.Second)
-					h.bind(front)
+					h.take(front)
 					time.Sleep(time.Second)
 					h.begin(2)
 					time.Sleep(time.Minute)

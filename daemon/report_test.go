@@ -1,7 +1,6 @@
 package daemon_test
 
 import (
-	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices"
 )
 
 // A publisher can wait for a broker that does not read.
@@ -19,18 +17,14 @@ func TestABlockedCallbackStopsNoDeviceAndGetsTheNewestRowsLater(t *testing.T) {
 		unblock := make(chan struct{})
 		var mu sync.Mutex // guards calls
 		calls := map[home.DeviceID][]daemon.Row{}
-		var err error
-		h.engine, err = daemon.New(daemon.Options{
-			Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-			Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
-			Changed: func(r daemon.Row) {
+		h.replace(func(o *daemon.Options) {
+			o.Changed = func(r daemon.Row) {
 				<-unblock
 				mu.Lock()
 				calls[r.ID] = append(calls[r.ID], r)
 				mu.Unlock()
-			},
+			}
 		})
-		must(t, err)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.lan.held[back] = &played{match: home.Ours, holds: 1}
 		h.run(func() {

@@ -27,9 +27,7 @@ func TestADeviceThatIsSetBackIsMovedOnceMoreAndThenReported(t *testing.T) {
 			}
 		}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 			h.begin(2)
 			time.Sleep(10 * time.Second)
@@ -70,9 +68,7 @@ func TestADeviceIsLookedAtADayAfterItWasMoved(t *testing.T) {
 		h.begin(1)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 			h.begin(2)
 			time.Sleep(10 * time.Minute)
@@ -146,9 +142,7 @@ func TestADeviceThatCannotBeMovedIsRestartedOnceWhenAsked(t *testing.T) {
 		h := newHouse(t)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1, refuses: true}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			h.begin(2)
 			time.Sleep(time.Hour)
 			if p := h.lan.now(front); p.boots != 0 || p.moves == 0 {
@@ -168,9 +162,7 @@ func TestThePlanForADeviceThatRefusedPromisesNoMove(t *testing.T) {
 		h := newHouse(t)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1, refuses: true}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			plan := func() string {
 				t.Helper()
 				ps, err := h.engine.Probe(t.Context(), []home.DeviceID{front})

@@ -16,9 +16,7 @@ func TestAVerdictOfAnEarlierRunIsNotShownAsCurrent(t *testing.T) {
 		h := newHouse(t)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 			must(t, h.store.SignedIn(acct, 1, []home.DeviceID{front}))
 			if row := h.row(front); row.Verdict != home.Current {

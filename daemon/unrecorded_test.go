@@ -2,7 +2,6 @@ package daemon_test
 
 import (
 	"errors"
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices"
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
@@ -58,17 +56,10 @@ func TestPausesGrowWhileTheLedgerCannotBeWritten(t *testing.T) {
 				h := newHouse(t)
 				ledger := &fullDisk{Store: h.store}
 				ledger.observeToo.Store(observeToo)
-				var err error
-				h.engine, err = daemon.New(daemon.Options{
-					Ledger: ledger, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-					Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
-				})
-				must(t, err)
+				h.replace(func(o *daemon.Options) { o.Ledger = ledger })
 				h.lan.held[front] = &played{match: home.Ours, holds: 1}
 				h.run(func() {
-					h.see(front)
-					time.Sleep(time.Second)
-					h.bind(front)
+					h.take(front)
 					time.Sleep(time.Second)
 					ledger.full.Store(true)
 					h.begin(2)
@@ -96,17 +87,10 @@ func TestNoDeviceIsTouchedWhileTheDiskIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		ledger := &fullDisk{Store: h.store}
-		var err error
-		h.engine, err = daemon.New(daemon.Options{
-			Ledger: ledger, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.DiscardHandler),
-			Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
-		})
-		must(t, err)
+		h.replace(func(o *daemon.Options) { o.Ledger = ledger })
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 			ledger.known.Store(true)
 			ledger.full.Store(true)

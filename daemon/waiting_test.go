@@ -10,7 +10,6 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices"
 )
 
 // A device whose sign-ins are used up has one verdict, wherever its owner looks, and is left alone until it ends.
@@ -18,17 +17,10 @@ func TestDeviceWhoseSignInsAreUsedUpWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		var log bytes.Buffer
-		var err error
-		h.engine, err = daemon.New(daemon.Options{
-			Ledger: h.store, Roster: devices.NewRoster(), Discovery: h.lan, Log: slog.New(slog.NewTextHandler(&log, nil)),
-			Drivers: map[home.Protocol]daemon.Driver{home.IOT: h.lan},
-		})
-		must(t, err)
+		h.replace(func(o *daemon.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 			until := time.Now().Add(40 * time.Minute).UTC().Round(time.Second)
 			h.lan.set(front, func(p *played) { p.waits = until })
@@ -70,9 +62,7 @@ func TestMoveThatNeedsAnotherSignInWaits(t *testing.T) {
 		h := newHouse(t)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
 		h.run(func() {
-			h.see(front)
-			time.Sleep(time.Second)
-			h.bind(front)
+			h.take(front)
 			time.Sleep(time.Second)
 			until := time.Now().Add(time.Hour)
 			h.lan.set(front, func(p *played) { p.lies, p.waitsAfter = true, until })
