@@ -105,9 +105,7 @@ func TestAPasswordOfAnySignsOpensTheAccount(t *testing.T) {
 
 func TestCamerasOfTheNCClassAreForTheirOwnApp(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	token := c.signIn()
-	hub, _ := c.hub(c.pair(token))
+	token, hub, _ := c.enrolled()
 	secrets := []home.Key{home.KeyBytes(wire.NewSeed()), home.KeyBytes(wire.NewSeed())}
 	hub.bind(
 		[]wire.Device{

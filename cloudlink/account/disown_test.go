@@ -76,8 +76,7 @@ func TestLoginsInProgressDoNotOutrunThisWasNotMe(t *testing.T) {
 
 func disownDuringAttack(t *testing.T, attacks int64) {
 	c := open(t, func(p *account.Policy) { p.LoginFailures, p.LoginFrom = 1000, 100_000 })
-	c.register()
-	mine, _ := c.hub(c.pair(c.signIn()))
+	_, mine, _ := c.enrolled()
 	change := p{"cloudUserName": email, "oldCloudPassword": password, "newCloudPassword": second}
 	if code := c.call("", "modifyCloudPassword", change, nil); code != 0 {
 		t.Fatal(code)

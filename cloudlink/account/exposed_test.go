@@ -8,8 +8,7 @@ import (
 
 func TestTheNoticeStatesWhetherTheOldPasswordIsExposed(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	hub, _ := c.hub(c.pair(c.signIn()))
+	_, hub, _ := c.enrolled()
 	pw := password
 	for i, x := range []struct {
 		method string
@@ -41,8 +40,7 @@ func TestTheNoticeStatesWhetherTheOldPasswordIsExposed(t *testing.T) {
 
 func TestAPasswordIsAlwaysExposedAfterThisWasNotMe(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	hub, _ := c.hub(c.pair(c.signIn()))
+	_, hub, _ := c.enrolled()
 	change := p{"cloudUserName": email, "oldCloudPassword": password, "newCloudPassword": second, "exposed": false}
 	if code := c.call("", "modifyCloudPassword", change, nil); code != 0 {
 		t.Fatal(code)

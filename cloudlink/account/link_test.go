@@ -56,8 +56,7 @@ func TestAPairingIsUsedByOneHubAndOnce(t *testing.T) {
 // as they were.
 func TestAnOldCopyOfAHubOpensNothingLater(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	hub, secret := c.hub(c.pair(c.signIn()))
+	_, hub, secret := c.enrolled()
 	_, w := hub.hello(1)
 	challenge, err := hub.id.Open(wire.ChallengeInfo(hub.account, hub.id.Name), w.Challenge)
 	if err != nil {
@@ -116,8 +115,7 @@ func TestAnOldCopyOfAHubOpensNothingLater(t *testing.T) {
 
 func TestWhatIsDroppedIsCountedAndChangesNothing(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	hub, secret := c.hub(c.pair(c.signIn()))
+	_, hub, secret := c.enrolled()
 	gs := hub.plugs("plug-", 2)
 	before, _ := hub.raw(&wire.Unbind{Account: hub.account, Devices: []string{gs[0].id}})
 	hub.ask(&wire.Unbind{Account: hub.account, Devices: []string{"absent"}})
@@ -150,9 +148,7 @@ func TestWhatIsDroppedIsCountedAndChangesNothing(t *testing.T) {
 
 func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	token := c.signIn()
-	hub, secret := c.hub(c.pair(token))
+	token, hub, secret := c.enrolled()
 	gs := hub.plugs("plug-", 1)
 
 	if code := c.call("", "register", p{"email": "other@example.org", "password": password}, nil); code != 0 {
@@ -228,9 +224,7 @@ func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 
 func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	token := c.signIn()
-	hub, _ := c.hub(c.pair(token))
+	_, hub, _ := c.enrolled()
 	cam := c.member(wire.RoleDevice, hub.account)
 	binding := home.KeyBytes(wire.NewSeed())
 	enrol := func() wire.Body {
@@ -303,8 +297,7 @@ func TestADeviceThatSpeaksTheLinkSignsItselfIn(t *testing.T) {
 
 func TestWhoeverMissedAGrantAsksForItAlsoAfterACrash(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	hub, secret := c.hub(c.pair(c.signIn()))
+	_, hub, secret := c.enrolled()
 	gs := hub.plugs("plug-", 3)
 	hub.signIn(1, secret, gs)
 	hub.leave() // and receives nothing of what follows
@@ -346,8 +339,7 @@ func TestWhoeverMissedAGrantAsksForItAlsoAfterACrash(t *testing.T) {
 
 func TestAFloodOfOneMemberIsCutAndOthersAreServed(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	hub, _ := c.hub(c.pair(c.signIn()))
+	_, hub, _ := c.enrolled()
 	bad := c.member(wire.RoleHub, hub.account)
 	for range 2000 {
 		if err := bad.conn.Publish(mqtt.Message{Topic: wire.OutboxTopic(bad.id.Name), Payload: []byte("{}")}); err != nil {

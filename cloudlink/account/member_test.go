@@ -204,6 +204,16 @@ func enrolment(id *wire.Identity, w pairing.Pairing) *wire.Enrol {
 	}
 }
 
+// enrolled registers the owner, signs them in, and enrols a first hub. It returns the owner's token, the hub and the epoch
+// secret of the hub's first grant.
+func (c *cloud) enrolled() (token string, hub *by, secret home.Secret) {
+	c.t.Helper()
+	c.register()
+	token = c.signIn()
+	hub, secret = c.hub(c.pair(token))
+	return token, hub, secret
+}
+
 // hub returns an enrolled hub, and the epoch secret of its first grant.
 func (c *cloud) hub(w pairing.Pairing) (*by, home.Secret) {
 	c.t.Helper()

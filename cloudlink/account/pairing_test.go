@@ -85,8 +85,7 @@ func TestACookieIsNoToken(t *testing.T) {
 func TestAMailReportsEachNewHub(t *testing.T) {
 	const subject = "A hub was added to your account"
 	c := open(t, nil)
-	c.register()
-	mine, _ := c.hub(c.pair(c.signIn()))
+	_, mine, _ := c.enrolled()
 	eventually(t, "the mail of the owner's hub", func() bool { return c.mail.count(subject) == 1 })
 	word := c.pair(c.signIn()) // by an intruder who guessed the password
 	theirs, _ := c.hub(word)

@@ -264,8 +264,7 @@ func TestNoSecretIsFoundAnywhere(t *testing.T) {
 
 func TestThePagesResetAPasswordWithAndWithoutScript(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	hub, _ := c.hub(c.pair(c.signIn()))
+	_, hub, _ := c.enrolled()
 	get := func(path string) (string, http.Header) {
 		t.Helper()
 		resp, err := http.Get(c.web.URL + path)

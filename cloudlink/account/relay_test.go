@@ -76,9 +76,7 @@ func (m *by) replies(re string, b *wire.Relayed) {
 
 func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	token := c.signIn()
-	hub, _ := c.hub(c.pair(token))
+	token, hub, _ := c.enrolled()
 	hub.hello(1)
 	gs := hub.plugs("plug-", 1)
 	const request, response = `{"system":{"set_relay_state":{"state":1}}}`, `{"system":{"set_relay_state":{"err_code":0}}}`
@@ -155,9 +153,7 @@ func TestAnAppSpeaksToADeviceThroughItsHub(t *testing.T) {
 
 func TestARequestThatWasLostIsSentAgain(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	token := c.signIn()
-	hub, _ := c.hub(c.pair(token))
+	token, hub, _ := c.enrolled()
 	hub.hello(1)
 	device := hub.plugs("plug-", 1)[0].id
 	answer := c.asks(token, device, "{}")
@@ -175,9 +171,7 @@ func TestARequestThatWasLostIsSentAgain(t *testing.T) {
 
 func TestARequestThatTheHubCannotOpenIsSealedAgain(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	token := c.signIn()
-	hub, _ := c.hub(c.pair(token))
+	token, hub, _ := c.enrolled()
 	hub.hello(1)
 	device := hub.plugs("plug-", 1)[0].id
 	answer := c.asks(token, device, "{}")
@@ -203,8 +197,7 @@ func TestARequestThatTheHubCannotOpenIsSealedAgain(t *testing.T) {
 
 func TestCamerasOfTheNCClassAreForTPCameraOnly(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	hub, _ := c.hub(c.pair(c.signIn()))
+	_, hub, _ := c.enrolled()
 	secret := hub.plugs("plug-", 1)[0].secret
 	ds := []wire.Device{{ID: "nc-1", Kind: "camera", Protocol: "iot", Model: "NC450(UN)", Name: "door"}}
 	if r := want[*wire.Receipt](t, hub.bind(ds, []home.Key{secret})); len(r.Refused) > 0 {

@@ -11,9 +11,7 @@ import (
 
 func TestASignInIsOneRequestAndOneAnswer(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	token := c.signIn()
-	hub, secret := c.hub(c.pair(token))
+	token, hub, secret := c.enrolled()
 	gs := hub.plugs("plug-", 3)
 	code := func(b wire.Body) string {
 		t.Helper()
@@ -89,9 +87,7 @@ func TestASignInIsOneRequestAndOneAnswer(t *testing.T) {
 // A request whose answer was lost is repeated as it was. It changes nothing, whatever has happened since.
 func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	token := c.signIn()
-	hub, secret := c.hub(c.pair(token))
+	token, hub, secret := c.enrolled()
 	gs := hub.plugs("plug-", 2)
 	other, _ := c.hub(c.pair(token))
 

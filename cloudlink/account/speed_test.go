@@ -11,8 +11,7 @@ import (
 // BenchmarkSignIn signs devices in, one request after the other, durable.
 func BenchmarkSignIn(b *testing.B) {
 	c := open(b, nil)
-	c.register()
-	hub, secret := c.hub(c.pair(c.signIn()))
+	_, hub, secret := c.enrolled()
 	var gs []gadget
 	for part := range 8 {
 		var ds []wire.Device

@@ -41,8 +41,7 @@ func progress(t *testing.T, resp *http.Response) func() (said, html string) {
 
 func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	hub, secret := c.hub(c.pair(c.signIn()))
+	_, hub, secret := c.enrolled()
 	gs := hub.plugs("plug-", 3)
 	hub.signIn(1, secret, gs)
 	jar, _ := cookiejar.New(nil) // cannot fail
@@ -129,8 +128,7 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 
 func TestADisownedChangeTakesTheHubsThatCameSinceAlong(t *testing.T) {
 	c := open(t, nil)
-	c.register()
-	mine, _ := c.hub(c.pair(c.signIn()))
+	_, mine, _ := c.enrolled()
 	mine.plugs("mine-", 2)
 	change := p{"cloudUserName": email, "oldCloudPassword": password, "newCloudPassword": second}
 	if code := c.call("", "modifyCloudPassword", change, nil); code != 0 {
