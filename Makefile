@@ -1,8 +1,9 @@
 # The race detector needs a C compiler; without one the tests run without it.
 RACE := $(shell command -v gcc >/dev/null 2>&1 || command -v cc >/dev/null 2>&1 && echo -race)
+VERSION ?= 0.1.0-dev
 SMALL := -trimpath -ldflags '-s -w' -tags nethttpomithttp2
 
-.PHONY: demo test check twice lint bench size build dist
+.PHONY: demo test check twice lint bench size build dist packages
 
 demo: ## show the main job on this machine alone
 	go run ./cmd/rekeyd demo
@@ -30,6 +31,9 @@ dist: ## stripped binaries for hubs and routers
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build $(SMALL) -o bin/rekeyd-linux-arm64 ./cmd/rekeyd
 	GOOS=linux GOARCH=arm GOARM=6 CGO_ENABLED=0 go build $(SMALL) -o bin/rekeyd-linux-armv6 ./cmd/rekeyd
 	GOOS=linux GOARCH=mipsle GOMIPS=softfloat CGO_ENABLED=0 go build $(SMALL),nodemo -gcflags=all=-l -o bin/rekeyd-linux-mipsle ./cmd/rekeyd
+
+packages: ## packages for Debian and OpenWrt, and archives, in bin/packages
+	VERSION=$(VERSION) cmd/rekeyd/packaging/build
 
 # The order is that of BENCHMARKS.md. A benchmark that waits for timers or for other programs runs once.
 # Each one's output goes through tee, and bash's pipefail keeps the exit status of go test.

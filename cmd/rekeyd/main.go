@@ -68,5 +68,6 @@ repeat the login with the new password.`,
 		newRestore(), newLeave(), newInstall(), newVersion(),
 	)
 	root.AddCommand(play()...)
+	root.AddCommand(manual()...)
 	return root
 }
