@@ -64,7 +64,7 @@ func (h *house) open(dir string) {
 	must(h.t, err)
 	h.t.Cleanup(func() { _ = store.Close() })
 	h.store = store
-	h.drive(map[home.Protocol]daemon.Driver{home.IOT: h.lan, home.TPAP: h.lan, home.KLAP2: h.lan})
+	h.drive(map[home.Protocol]daemon.Driver{home.IOT: h.lan, home.TPAP: h.lan, home.KLAP2: h.lan, home.NC: h.lan})
 }
 
 // drive replaces the engine by one with these drivers.

@@ -90,12 +90,12 @@ func (r *Rekeyer) probeOne(ctx context.Context, id home.DeviceID) Probed {
 	r.with(id, func(m *memory) { s.memory = *m })
 	s.memory.match = f.Match
 	row := s.showAs(f.Verdict)
-	return Probed{row, plan(row, f, h.Account, h.Binding.Terms(h.Account, d, time.Now()), s.memory.trouble)}
+	return Probed{row, plan(row, f, h.Candidates(d, time.Now()), s.memory.trouble)}
 }
 
 // plan describes what an order to rekey would do to a device that was found so. Trouble is why the last try to move it
 // failed, if there was one.
-func plan(row Row, f home.Finding, a home.Account, terms home.Terms, trouble error) string {
+func plan(row Row, f home.Finding, c home.Candidates, trouble error) string {
 	old := "what it holds"
 	switch v := f.Verdict; {
 	case v.State == home.Current:
@@ -121,12 +121,15 @@ func plan(row Row, f home.Finding, a home.Account, terms home.Terms, trouble err
 	if row.Protocol.Info().Ordered {
 		return "nothing: " + orderIt(cmp.Or(row.Name, string(row.ID)))
 	}
-	if err := terms.Permit(f.Evidence()); err != nil {
+	if row.Protocol.Info().OwnLogin && !c.Accepted {
+		return "nothing before TP-Link's cloud has accepted the newest password: rekeyd login EMAIL --provider tplink"
+	}
+	if err := c.Terms.Permit(f.Evidence()); err != nil {
 		err = refusal(home.Device{ID: row.ID, Name: row.Name}, err)
 		return fmt.Sprintf("nothing: %s; %s", errors.Unwrap(err), home.HintOf(err))
 	}
 	if hint := home.HintOf(trouble); errors.Is(trouble, home.ErrRefused) && hint != "" {
 		return fmt.Sprintf("nothing: it refused the last time; %s", hint)
 	}
-	return fmt.Sprintf("would be moved from %s to password %d", old, a.Epoch)
+	return fmt.Sprintf("would be moved from %s to password %d", old, c.Account.Epoch)
 }

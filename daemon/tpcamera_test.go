@@ -41,3 +41,26 @@ func TestCamerasOfTheNCClassAreMarkedAsForTheirOwnAppOnly(t *testing.T) {
 		})
 	})
 }
+
+// A camera signs in at the vendor's cloud: it is given no password that this cloud has not accepted from the hub.
+func TestThePlanForACameraNeedsTheCloudsSignIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		h.run(func() {
+			h.lan.sightings <- []home.Sighting{{
+				Source: "nc-http", Protocol: home.NC, Keys: []string{"mac:" + string(front)[4:]}, Kind: home.Camera,
+				Addr: netip.MustParseAddrPort("127.9.0.1:80"), At: time.Now(),
+			}}
+			time.Sleep(time.Second)
+			h.bind(front)
+			must(t, h.engine.AllowCleartext([]home.DeviceID{front}))
+			h.begin(2)
+			ps, err := h.engine.Probe(t.Context(), []home.DeviceID{front})
+			must(t, err)
+			if p := ps[0].Plan; !strings.HasPrefix(p, "nothing before") || !strings.Contains(p, "--provider tplink") {
+				t.Errorf("plan %q", p)
+			}
+		})
+	})
+}
