@@ -43,6 +43,8 @@ type Addresses struct {
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// Embedded reports that the account service runs in this daemon: its operator's calls are on the control socket.
 	Embedded bool `json:"embedded,omitempty"`
+	// MailFiles reports that it has no mail server, and writes mails to files.
+	MailFiles bool `json:"mail_files,omitempty"`
 	// PasswordMin is the least length of a password there.
 	PasswordMin int `json:"password_min,omitempty"`
 }

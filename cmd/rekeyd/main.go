@@ -65,7 +65,7 @@ repeat the login with the new password.`,
 	root.AddCommand(
 		newRun(), newSetup(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(), newRekey(), newImport(),
 		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newBackup(),
-		newRestore(), newLeave(), newInstall(), newVersion(),
+		newRestore(), newLeave(), newDoctor(), newInstall(), newVersion(),
 	)
 	root.AddCommand(play()...)
 	root.AddCommand(manual()...)

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
@@ -228,6 +229,7 @@ func (h *Hub) addresses() daemon.Addresses {
 	if own {
 		p.PublicURL = s.BaseURL()
 		p.Embedded, p.PasswordMin = true, s.account.Policy().PasswordMin
+		_, p.MailFiles = s.o.Mail.(mail.Folder)
 	}
 	return p
 }
