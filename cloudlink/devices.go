@@ -90,7 +90,7 @@ func (l *Link) sendSignIn(now time.Time, a home.Account, r *request, devices []s
 	return l.start(now, r, func(id string) wire.Body { return l.signIn(r, k, id) })
 }
 
-// signInKeys are what the proofs of a sign-in are made of.
+// signInKeys are the secrets and nonces from which the proofs of a sign-in are made.
 type signInKeys struct {
 	nonce    []byte // the service's
 	secret   home.Secret
@@ -99,7 +99,7 @@ type signInKeys struct {
 
 func (k signInKeys) complete() bool { return !k.secret.IsZero() && len(k.nonce) > 0 }
 
-// signInKeys returns what the sign-in of these devices is proved with.
+// signInKeys returns the keys for the sign-in of these devices.
 func (l *Link) signInKeys(a home.Account, r *request, devices []string) (k signInKeys, err error) {
 	l.mu.Lock()
 	k.nonce = l.nonce

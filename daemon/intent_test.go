@@ -16,7 +16,7 @@ import (
 // observer is a driver that records which devices were probed, in order, and with which credentials.
 type observer struct {
 	*lan
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	probed []home.DeviceID
 	tried  map[home.DeviceID][]home.Epoch
 }

@@ -19,7 +19,7 @@ type slow struct {
 	sightings chan []home.Sighting
 	refuse    error // what Rekey returns
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	inside map[netip.AddrPort]int
 	most   int
 }

@@ -13,7 +13,7 @@ import (
 // classes are the kinds of keys, strongest first. Never changed.
 var classes = []string{"rk", "mac", "iot", "hap", "matter", "mdns", "nc"}
 
-// maxKeys and maxKey bound what one sighting can cost.
+// maxKeys and maxKey bound the cost of one sighting.
 const (
 	maxKeys = 16
 	maxKey  = 400

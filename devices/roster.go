@@ -1,4 +1,4 @@
-// Package devices joins what was seen on the LAN to the devices that are there.
+// Package devices joins sightings on the LAN to the devices that they are of.
 package devices
 
 import (

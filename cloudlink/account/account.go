@@ -23,7 +23,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Options are what New checks.
+// Options are the options of New.
 type Options struct {
 	Store      Store
 	BaseURL    string           // as people reach the service: links in mails begin with it

@@ -24,7 +24,7 @@ type Directory interface {
 	Holds(hub, device string) bool
 }
 
-// Options are what New checks.
+// Options are the options of New.
 type Options struct {
 	Directory Directory
 	Service   string // member name of the account service, which may publish and read every topic

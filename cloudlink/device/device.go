@@ -24,7 +24,7 @@ import (
 // Service is the DNS-SD service type under which such a device announces itself.
 const Service = "_rekeyd._tcp"
 
-// Options are what New checks.
+// Options are the options of New.
 type Options struct {
 	State Keeper    // where the device keeps its keys and its account
 	Kind  home.Kind // camera, plug, switch, bulb or other

@@ -44,7 +44,7 @@ type Volatile struct {
 	raw []byte
 }
 
-// Load returns what was saved.
+// Load returns the saved state.
 func (v *Volatile) Load() ([]byte, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -115,7 +115,7 @@ func remember(k Keeper) (*memory, error) {
 	return m, nil
 }
 
-// change applies f and saves; what could not be saved has not happened.
+// change applies f and saves; a change that could not be saved has not happened.
 func (m *memory) change(f func(s *state) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -41,7 +41,7 @@ type Store interface {
 	Record(home.Event) error
 }
 
-// Options are what New checks.
+// Options are the options of New.
 type Options struct {
 	Store Store
 	Log   *slog.Logger
@@ -55,7 +55,7 @@ type Cloud struct {
 
 	keeping sync.Mutex // held while a session is written: the end of an older one takes no newer one with it
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	listed  []home.Listed
 	known   bool   // listed is the cloud's last answer
 	trouble string // why there is no newer one; empty when there is
@@ -81,7 +81,7 @@ func New(o Options) (*Cloud, error) {
 	return &Cloud{o: o, news: make(chan struct{}, 1)}, nil
 }
 
-// Login is what an owner gives.
+// Login has the inputs of an owner.
 type Login struct {
 	URL      string // DefaultURL when empty
 	Email    string

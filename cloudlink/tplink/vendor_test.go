@@ -30,7 +30,7 @@ type vendor struct {
 	*httptest.Server
 	away *httptest.Server // another region, where the account is; nil for none
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	password string
 	factor   bool
 	code     string

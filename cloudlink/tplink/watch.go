@@ -191,5 +191,5 @@ func devices(ctx context.Context, s home.CloudSession) ([]home.Listed, error) {
 	return list, nil
 }
 
-// maxListed bounds what is kept of an account's devices.
+// maxListed bounds the list of an account's devices that is kept.
 const maxListed = 10_000

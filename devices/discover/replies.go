@@ -15,7 +15,7 @@ type replies struct {
 	count func(string)
 	house func(keys []string) bool // see Options.House
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	sweep int
 	asked bool              // this sweep asks for hidden owners from its beginning
 	of    map[string]*reply // by source and weakest key

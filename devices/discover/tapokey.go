@@ -18,7 +18,7 @@ import (
 type probeKey struct {
 	once sync.Once
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	key    *rsa.PrivateKey
 	pem    string
 	opened map[string][]byte // what was opened, by its sealed key: cameras answer every sweep with the same

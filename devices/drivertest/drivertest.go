@@ -1,5 +1,5 @@
-// Package drivertest is what every driver of rekeyd has to pass, together with the fake devices of its protocol. Only
-// tests import it.
+// Package drivertest is the suite that every driver of rekeyd has to pass, together with the fake devices of its
+// protocol. Only tests import it.
 package drivertest
 
 import (
@@ -30,8 +30,8 @@ type Device interface {
 	// Hold makes it hold nothing (home.Blank), the account's credential before the newest (home.Stale), or another
 	// account's (home.ForeignHeld).
 	Hold(home.State)
-	// Holds returns what the device truly holds, by other means than the driver's: one of the three, or home.Current for
-	// the newest.
+	// Holds returns what the device truly holds, by other means than the driver's: one of the three, or home.Current
+	// for the newest.
 	Holds() home.State
 	// PowerOff ends all goroutines that PowerOn has started.
 	PowerOff()
@@ -137,7 +137,7 @@ func (b *bench) move() home.Move {
 // limit is how long one call may take here.
 const limit = 30 * time.Second
 
-// probe asks what the i-th device is found to hold.
+// probe probes the i-th device.
 func (b *bench) probe(i int) (home.Finding, error) {
 	ctx, stop := context.WithTimeout(context.Background(), limit)
 	defer stop()
@@ -154,7 +154,7 @@ func (b *bench) rekey(i int) error {
 	return b.Rekey(ctx, b.devices[i].Seen(), b.move())
 }
 
-// found checks what a probe of the i-th device finds, and that the probe changes nothing.
+// found checks the finding of a probe of the i-th device, and that the probe changes nothing.
 func (b *bench) found(i int, m home.Match, states ...home.State) error {
 	was := b.devices[i].Holds()
 	f, err := b.probe(i)
@@ -185,7 +185,7 @@ func (b *bench) found(i int, m home.Match, states ...home.State) error {
 	return fmt.Errorf("found %s, want %s", f.Verdict.State, states)
 }
 
-// hold checks what the i-th device truly holds.
+// hold checks which credential the i-th device truly holds.
 func (b *bench) hold(i int, s home.State) error {
 	if now := b.devices[i].Holds(); now != s {
 		return fmt.Errorf("device %d holds %s, want %s", i, now, s)

@@ -14,10 +14,10 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// toy is a device that listens and states its identity; what it holds is asked and changed by its pointer. Its driver can be
-// broken in the ways that the suite is there to find.
+// toy is a device that listens and states its identity; what it holds is asked and changed by its pointer. Its driver
+// can be broken in the ways that the suite is there to find.
 type toy struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	name   home.DeviceID
 	state  home.State
 	l      net.Listener

@@ -8,7 +8,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// ordered is what a driver promises that moves a device only when its owner orders a try: all of checks but the
+// ordered are the promises of a driver that moves a device only when its owner orders a try: all of checks but the
 // first, which another takes the place of. It is never changed.
 var ordered = slices.Concat([]check{
 	{"a blank device is found blank, and is not moved", stillBlank},

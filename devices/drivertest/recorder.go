@@ -38,7 +38,7 @@ type recorder struct {
 	sent   map[net.Conn]*bytes.Buffer
 	opened [][]byte
 
-	moved error // what the driver returned for the move
+	moved error // the driver's error for the move
 }
 
 // open records a request that the device has decrypted.

@@ -35,7 +35,7 @@ type LockedError struct{ Left time.Duration }
 
 func (LockedError) Error() string { return "it has had too many wrong sign-ins" }
 
-// meaning is what one failure comes to.
+// meaning is the verdict of one failure.
 type meaning struct {
 	err   error
 	state home.State // of the verdict of a probe

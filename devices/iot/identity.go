@@ -66,14 +66,14 @@ func (r reply) result(module, method string, into any) (result, error) {
 	return res, nil
 }
 
-// identity is what a device states about itself.
+// identity is a device's statement about itself.
 type identity struct {
 	nameplate.Plate
 	module string // of the cloud
 	cloud  *cloud // nil where the device has no such module
 }
 
-// cloud is what a device states about its account.
+// cloud is a device's statement about its account.
 type cloud struct {
 	username  string
 	binded    int
@@ -89,7 +89,7 @@ func parseIdentity(raw []byte) (identity, error) {
 	return r.identity()
 }
 
-// identity returns what the reply states about the device, as far as its modules were in the request.
+// identity returns the device's statement about itself, as far as its modules were in the request.
 func (r reply) identity() (identity, error) {
 	var i nameplate.Sysinfo
 	if res, err := r.result("system", "get_sysinfo", &i); err != nil || res.Code != 0 {

@@ -95,7 +95,7 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 	return f, nil
 }
 
-// verdict derives match and verdict from what a device states and what it was last bound with.
+// verdict derives match and verdict from a device's statement and its last bind.
 func (d *Driver) verdict(id home.DeviceID, i identity, c home.Candidates) (home.Match, home.Verdict) {
 	b := d.lastBind(id, c.Account.ID)
 	pending := home.Verdict{State: home.Pending, Detail: "it has the new password, and has not reached its cloud yet"}

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // cloud takes one password, or is away.
 type cloud struct {
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	password string
 	down     bool
 	slow     chan struct{} // a sign-in waits for it

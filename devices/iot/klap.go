@@ -137,7 +137,7 @@ func (d *KLAP) locate(ctx context.Context, c *klapConn, p klap.Proof, held klap.
 	return c.identify(ctx)
 }
 
-// verdict derives match and verdict from what a device has proved (v) and what it states.
+// verdict derives match and verdict from a device's proof (v) and its statement.
 func (d *KLAP) verdict(
 	id home.DeviceID, v home.Verdict, i identity, c home.Candidates,
 ) (home.Match, home.Verdict) {

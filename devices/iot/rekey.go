@@ -49,7 +49,7 @@ func newTransfer(r keyring.Recipient, m home.Move) (transfer, error) {
 	return t, err
 }
 
-// recipient is the device as the recipient of a secret, after what it proved or stated.
+// recipient is the device as the recipient of a secret, after its proof or statement.
 func recipient(dev home.Device, m home.Move, e home.Evidence) keyring.Recipient {
 	return keyring.Recipient{Device: dev, Terms: m.Terms, Evidence: e}
 }
@@ -136,7 +136,7 @@ func (d *Driver) bind(ctx context.Context, c *conn, module string, m home.Move, 
 	return restoreError(err, commandError("bind", r, again, m))
 }
 
-// restoreError adds to the refusal of the new credential what the device answered to the old one.
+// restoreError adds the device's answer to the old credential to its refusal of the new one.
 func restoreError(refused, restored error) error {
 	if restored != nil {
 		return fmt.Errorf("%w; nor did it take the old one again: %w", refused, restored)

@@ -9,7 +9,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/nameplate"
 )
 
-// identity is what a camera states about itself.
+// identity is a camera's statement about itself.
 type identity struct {
 	nameplate.Plate
 	known    bool // whether it states an owner, or that it has none

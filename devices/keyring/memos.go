@@ -6,7 +6,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Memos is what a driver remembers about each device until the process ends: which sign-in was right, which were wrong.
+// Memos is the memory of a driver about each device until the process ends: which sign-in was right, which were wrong.
 // It saves sign-ins and requests; nothing depends on it for safety. The zero Memos is empty. It is safe for use by
 // several goroutines.
 type Memos[T any] struct {

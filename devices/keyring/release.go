@@ -6,7 +6,7 @@ import "github.com/rekeyd/rekeyd/daemon/home"
 type Recipient struct {
 	Device   home.Device
 	Terms    home.Terms
-	Evidence home.Evidence // what the device has proved in this conversation
+	Evidence home.Evidence // the device's proofs in this conversation
 }
 
 // Release returns a secret in clear text, to be sent to the device. It is the only way by which a driver obtains one

@@ -1,4 +1,4 @@
-// Package nameplate reads what a device states about itself: hardware address, name, model and kind. Every driver and
+// Package nameplate reads a device's statement about itself: hardware address, name, model and kind. Every driver and
 // discovery read it here, so that all of them agree which device answers. A nameplate is a statement and no proof.
 package nameplate
 
@@ -49,7 +49,7 @@ func (p Plate) Names(d home.Device) bool {
 	return named
 }
 
-// Describe returns d with what p states. What p leaves out stays as it is.
+// Describe returns d with the statements of p. A field that p leaves out stays as it was.
 func (p Plate) Describe(d home.Device) home.Device {
 	d.Keys = slices.Clone(d.Keys)
 	for _, k := range p.Keys {

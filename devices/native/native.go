@@ -24,7 +24,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/failure"
 )
 
-// Options are what New checks.
+// Options are the options of New.
 type Options struct {
 	Identity *wire.Identity // the hub's
 	// Patience is how long a device may take to follow a notice: fetch its grant, sign in. 15 s when zero.
@@ -63,8 +63,8 @@ func New(o Options) (*Driver, error) {
 	}}, nil
 }
 
-// Probe asks the device what it holds. The device proves who it is (its name is a hash of its keys) and which epoch's
-// secret it holds, against those in c.
+// Probe asks the device which epoch it holds. The device proves who it is (its name is a hash of its keys) and which
+// epoch's secret it holds, against those in c.
 func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) (home.Finding, error) {
 	f := home.Finding{Match: home.Unknown, Device: dev}
 	s, nonce, _, err := d.ask(ctx, dev)
@@ -86,7 +86,7 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 	return f, nil
 }
 
-// judge turns a device's statement into whose it is and what it holds.
+// judge derives owner and verdict from a device's statement.
 func judge(s *wire.Statement, nonce []byte, id home.DeviceID, c home.Candidates) (home.Match, home.Verdict) {
 	newest := c.Account.Epoch
 	switch {

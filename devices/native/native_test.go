@@ -61,7 +61,7 @@ type fake struct {
 	id   *wire.Identity
 	addr netip.AddrPort
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	account string
 	epoch   home.Epoch
 	opened  func([]byte)

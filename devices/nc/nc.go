@@ -99,7 +99,7 @@ func (d *Driver) Probe(ctx context.Context, dev home.Device, c home.Candidates) 
 	return f, nil
 }
 
-// verdict derives match and verdict from what a camera states and from what it was last bound with.
+// verdict derives match and verdict from a camera's statement and its last bind.
 func (d *Driver) verdict(id home.DeviceID, s cloudState, c home.Candidates) (home.Match, home.Verdict) {
 	switch s.owner(c.Account.Email) {
 	case home.Unbound:

@@ -152,7 +152,7 @@ func (c *Conn) send(ctx context.Context, raw []byte) (answer, error) {
 	return parseAnswer(got)
 }
 
-// parseAnswer reads the envelope. The body of a status other than 200 is not read: what it would quote is a stranger's.
+// parseAnswer reads the envelope. The body of a status other than 200 is not read: an error would quote a stranger.
 func parseAnswer(got post.Answer) (answer, error) {
 	a := answer{header: got.Header}
 	var outer struct {

@@ -167,7 +167,7 @@ func (c *announcer) answer(ctx context.Context) {
 	}
 }
 
-// asked is what one message asks for. However often it asks, it is answered once.
+// asked is the set of questions of one message. Each is answered once, however often it stands there.
 type asked map[dns.Question]bool
 
 func (a asked) is(name string, types ...uint16) bool {

@@ -80,7 +80,7 @@ func TestEveryDeviceIsFoundByMDNS(t *testing.T) {
 
 // multicasts collects what is multicast until the test ends.
 type multicasts struct {
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	seen map[string]uint32
 }
 

@@ -96,7 +96,7 @@ type (
 	}
 )
 
-// socket is what a device that is on listens with.
+// socket has the listeners of a device that is on.
 type socket interface {
 	serve(context.Context) // until ctx ends or the socket is closed
 	Close() error
@@ -132,10 +132,10 @@ func (d *Device) MAC() string {
 	return ""
 }
 
-// Kind returns what the device is.
+// Kind returns the kind of the device.
 func (d *Device) Kind() home.Kind { return d.spec.Kind }
 
-// Protocol returns what the device speaks.
+// Protocol returns the protocol of the device.
 func (d *Device) Protocol() home.Protocol { return d.spec.Protocol }
 
 // Name returns the device's name for people.

@@ -15,7 +15,7 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// iot is what a device of the iot protocol knows. It survives being switched off.
+// iot is the state of a device of the iot protocol. It survives being switched off.
 type iot struct {
 	spec  Spec
 	model model
@@ -24,7 +24,7 @@ type iot struct {
 	log   *slog.Logger
 	wake  chan struct{} // there may be something to sign in
 
-	mu            sync.Mutex // guards what follows; never held over I/O
+	mu            sync.Mutex // guards the fields below; never held over I/O
 	account       account
 	connected     bool // the cloud has taken the pair since the device was switched on
 	busy          bool // a cloud command is running

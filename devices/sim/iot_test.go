@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // cloud is a fake of what devices sign in to.
 type cloud struct {
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	password string
 	down     bool
 	hold     chan struct{} // a sign-in waits for it to be closed; nil when none does

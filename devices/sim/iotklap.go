@@ -15,7 +15,7 @@ type iotKLAP struct {
 	*iot
 	door *klap
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	before pair       // what its cloud still knows, of a device that reverts
 	since  int        // requests since it was given something else
 }

@@ -20,7 +20,7 @@ const (
 	idle       = 30 * time.Second // after which a connection that asks nothing is closed
 )
 
-// request is what one message asks: methods with their arguments, by module.
+// request is the content of one message: methods with their arguments, by module.
 type request map[string]map[string]json.RawMessage
 
 // parseRequest reads a request: methods by module.

@@ -27,7 +27,7 @@ type klap struct {
 	answer func(context.Context, []byte) []byte
 	opened *opened
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	sessions map[string]*klapSession
 	asked    int // handshakes
 }
@@ -62,7 +62,7 @@ func hashOf(parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// proofs are what this end and the other prove themselves with.
+// proofs are the hashes by which this end and the other prove themselves.
 func (k *klap) proofs(s *klapSession) (server, client []byte) {
 	if k.v1 {
 		return hashOf(s.local, s.auth), hashOf(s.remote, s.auth)
@@ -77,7 +77,7 @@ func (k *klap) close() {
 	clear(k.sessions)
 }
 
-// movedOn is what a device answers to the older handshake: its firmware speaks KLAP now (devices/PROTOCOLS.md, section
+// movedOn is the answer of a device to the older handshake: its firmware speaks KLAP now (devices/PROTOCOLS.md, section
 // 7.2).
 const movedOn = `{"error_code":1003}`
 

@@ -8,8 +8,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// model is what one model of the iot protocol states about itself. The names are those of real models, so that whoever
-// classifies devices by them is tested; whatever would distinguish two units is made up.
+// model is the statement of one model of the iot protocol about itself. The names are those of real models, so that
+// whoever classifies devices by them is tested; whatever would distinguish two units is made up.
 type model struct {
 	name, full, title string
 	kind              home.Kind

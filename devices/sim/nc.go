@@ -32,7 +32,7 @@ type ncCamera struct {
 	log   *slog.Logger
 	mac   net.HardwareAddr
 
-	mu       sync.Mutex // guards what follows; never held over I/O
+	mu       sync.Mutex // guards the fields below; never held over I/O
 	username string
 	password home.Secret
 	status   int    // at its cloud; 0 while it has not tried the pair

@@ -8,7 +8,7 @@ import (
 // opened receives the requests of one device, as they came and again after the device has decrypted them, and keeps the
 // methods that it ran. A nil one drops them.
 type opened struct {
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	to       func(request []byte)
 	commands []string
 }

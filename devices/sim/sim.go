@@ -28,7 +28,7 @@ type Cloud interface {
 	SignIn(ctx context.Context, username string, password home.Secret) error
 }
 
-// Options are what New checks.
+// Options are the options of New.
 type Options struct {
 	Base      netip.Addr     // the first device's address, the others' follow; 127.53.0.1 when invalid
 	Cloud     Cloud          // takes every pair when nil

@@ -12,13 +12,13 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// smart is what a SMART device knows: devices/PROTOCOLS.md, section 9. It survives being switched off.
+// smart is the state of a SMART device: devices/PROTOCOLS.md, section 9. It survives being switched off.
 type smart struct {
 	spec Spec
 	mac  net.HardwareAddr
 	door door
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	username string
 	password home.Secret
 	before   pair // what its cloud still knows, of a device that reverts
@@ -83,7 +83,7 @@ func (d *smart) port() uint16 { return webPort(home.KLAP2.Port()) }
 
 func (d *smart) announcement() announcement { return announcement{} }
 
-// holds returns what the device holds.
+// holds returns the credential that the device holds.
 func (d *smart) holds() (string, home.Secret) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

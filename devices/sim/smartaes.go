@@ -27,7 +27,7 @@ type securePass struct {
 	answer func(context.Context, []byte) []byte
 	opened *opened
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	guard    guard
 	sessions map[string]*passSession
 	shaken   int  // handshakes

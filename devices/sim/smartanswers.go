@@ -34,7 +34,7 @@ func (d *smart) multiple(params json.RawMessage) (any, int) {
 	return map[string]any{"responses": responses}, 0
 }
 
-// query answers what changes nothing; d.mu is held. ok is false for a method that is not known.
+// query answers methods that change nothing; d.mu is held. ok is false for a method that is not known.
 func (d *smart) query(method string) (result map[string]any, ok bool) {
 	switch method {
 	case "get_device_info":
@@ -80,7 +80,7 @@ func (d *smart) deviceInfo() map[string]any {
 	return info
 }
 
-// components is what the firmware states that it can do. Without account and quick_setup it takes no new password.
+// components is the firmware's list of its abilities. Without account and quick_setup it takes no new password.
 func (d *smart) components() []map[string]any {
 	names := map[string]int{"device": 2, "time": 1, "firmware": 2, "cloud_connect": 1}
 	if !d.spec.has(Bare) {

@@ -17,12 +17,12 @@ import (
 // factoryAdmin is the password with which a camera leaves the factory: devices/PROTOCOLS.md, section 7.3.
 const factoryAdmin = "TPL075526460603"
 
-// tapocam is what a Tapo camera knows: devices/PROTOCOLS.md, section 10. It survives being switched off.
+// tapocam is the state of a Tapo camera: devices/PROTOCOLS.md, section 10. It survives being switched off.
 type tapocam struct {
 	spec Spec
 	mac  net.HardwareAddr
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	username string     // the account that the app has sent; no sign-in needs it
 	password camPassword
 	before   camPassword // what its cloud still knows; of a device that reverts

@@ -3,10 +3,10 @@ package sim
 // What a Tapo camera answers to the libraries of others, beside the commands of its password: devices/PROTOCOLS.md,
 // section 10.5.
 
-// camComponents is what the firmware states that it can do, as python-kasa and Home Assistant read it. Never changed.
+// camComponents is the firmware's list of its abilities, as python-kasa and Home Assistant read it. Never changed.
 var camComponents = []string{"account", "audio", "detection", "firmware", "led", "quickSetup", "system", "video"}
 
-// query answers what changes nothing. ok is false for a method that is not known.
+// query answers methods that change nothing. ok is false for a method that is not known.
 func (d *tapocam) query(method string) (result map[string]any, ok bool) {
 	switch method {
 	case "getAppComponentList":

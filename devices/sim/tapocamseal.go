@@ -70,7 +70,7 @@ func decrypted(ciphertext []byte) home.Secret {
 	return home.SecretBytes(plain)
 }
 
-// keys are what a session is sealed with.
+// keys are the two keys of a session.
 func (s *camSession) keys() (lsk, ivb []byte) {
 	k := upperSHA(s.cnonce, s.hash, s.nonce)
 	derive := func(what string) []byte {

@@ -70,7 +70,7 @@ func upperMD5(s string) string {
 // made is a password as this camera keeps it.
 func (d *tapocam) made(p home.Secret) camPassword { return camPassword{d.hash(p), p} }
 
-// hash is what this firmware makes of a password.
+// hash is the hash of a password in this firmware.
 func (d *tapocam) hash(p home.Secret) string {
 	if d.spec.has(MD5) || d.spec.has(Hashed) {
 		return upperMD5(p.Reveal())
@@ -124,7 +124,7 @@ func (d *tapocam) login(raw []byte) any {
 	}
 }
 
-// holding is the hash of what the camera holds for this sign-in.
+// holding is the hash of the camera's password for this sign-in.
 func (d *tapocam) holding() string {
 	d.asked++
 	if d.before.hash != "" {
@@ -138,7 +138,7 @@ func (d *tapocam) holding() string {
 	return d.password.hash
 }
 
-// challenge proves what the camera holds before the other side proves anything.
+// challenge proves the camera's password before the other side proves anything.
 func (d *tapocam) challenge(cnonce string, data map[string]any) any {
 	data["encrypt_type"] = []string{"3"}
 	if d.spec.has(ThirdPartyOff) {

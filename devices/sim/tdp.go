@@ -90,7 +90,7 @@ func readTDP(p []byte) (q tdpQuestion, ok bool) {
 	return q, true
 }
 
-// answer is what a device with this statement answers.
+// answer is the reply of a device with this statement.
 func (q tdpQuestion) answer(s tdpStatement) ([]byte, error) {
 	if s.hidden != nil && q.key != nil {
 		info, err := hide(q.key, s.hidden)

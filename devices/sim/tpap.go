@@ -23,7 +23,7 @@ type tpap struct {
 	mac  net.HardwareAddr
 	unit unit
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	guard    guard
 	verifier verifier
 	begun    *exchange // the last sign-in that was begun: a share does not name its sign-in
@@ -31,7 +31,7 @@ type tpap struct {
 	ended    time.Time // when the last session ended, for a device that needs a rest
 }
 
-// unit is what runs the commands of a session, and holds the account.
+// unit runs the commands of a session, and holds the account.
 type unit interface {
 	holder
 	run(method string, params json.RawMessage) (any, int)
@@ -187,7 +187,7 @@ func (d *tpap) statement() tdpStatement {
 	return tdpStatement{port: tdpNewPort, open: open}
 }
 
-// command runs one request of a session and returns what the device answers.
+// command runs one request of a session and returns the answer.
 func (d *tpap) command(ctx context.Context, raw []byte) []byte {
 	if s, ok := d.unit.(*smart); ok {
 		return s.answer(ctx, raw)

@@ -21,7 +21,7 @@ func (d *tpap) iterations() int {
 	return 3000
 }
 
-// verify returns the verifier of what the device holds, a new one after every change; d.mu is held.
+// verify returns the verifier of the device's credential, a new one after every change; d.mu is held.
 func (d *tpap) verify() (verifier, error) {
 	username, password := d.unit.holds()
 	of := pair{username, password}
@@ -41,8 +41,8 @@ func (d *tpap) verify() (verifier, error) {
 	return d.verifier, nil
 }
 
-// prefix is what a device names of sha256-crypt. A salt of a real one has a "+" in it, which is no character of
-// crypt's.
+// prefix is the part of sha256-crypt that a device names. A salt of a real one has a "+" in it, which is no character
+// of crypt's.
 func prefix(salt []byte) string { return "$5$" + hex.EncodeToString(salt)[:15] + "+$" }
 
 // extraCrypt is the device's statement how a password is hashed, nil where it makes none.

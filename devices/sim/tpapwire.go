@@ -71,7 +71,7 @@ func (d *tpap) code(camera, plug int) int {
 	return plug
 }
 
-// tpapLogin is what all steps of a sign-in send.
+// tpapLogin is the request of every step of a sign-in.
 type tpapLogin struct {
 	Method string
 	Params struct {

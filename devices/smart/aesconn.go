@@ -23,7 +23,7 @@ type login struct {
 	form     passthrough.Form
 }
 
-// memo is what a driver remembers about a device until the daemon ends.
+// memo is the memory of a driver about one device until the daemon ends.
 type memo struct {
 	form  passthrough.Form // the one that the device understands; 0 while that is not known
 	right login            // the last one that it accepted

@@ -3,8 +3,9 @@
 //
 // A camera proves what it holds before this side proves anything: one answer is compared with every password of the
 // vault, hashed in both ways, without a sign-in. Only where one matches does the driver sign in, to identify the
-// camera: cameras reveal that to no other host, and a password proves an account, not a device. That sign-in counts, too,
-// until the camera has accepted it: a camera that proves a password and then refuses it is not locked by this program.
+// camera: cameras reveal that to no other host, and a password proves an account, not a device. That sign-in counts,
+// too, until the camera has accepted it: a camera that proves a password and then refuses it is not locked by this
+// program.
 //
 // Older firmware knows only a sign-in with a hash of the password. There each attempt costs a sign-in, and sends
 // whatever has the address a hash that is as good as the password: none is made without the owner's consent
@@ -37,7 +38,7 @@ type Driver struct {
 	memos keyring.Memos[memo]
 }
 
-// memo is what a driver remembers about a camera until the daemon ends.
+// memo is the memory of a driver about one camera until the daemon ends.
 type memo struct {
 	cert   [sha256.Size]byte // of the camera when it last identified itself
 	proves bool              // it has given a proof: it never receives a hash again

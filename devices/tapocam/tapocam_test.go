@@ -31,7 +31,7 @@ var (
 
 // budget refuses what is more than three wrong sign-ins of a device in an hour, as that on disk does.
 type budget struct {
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	spent map[home.DeviceID]int
 	limit int
 	calls int

@@ -81,7 +81,7 @@ func usesTLS(dev home.Device) bool {
 	return dev.Kind == home.Camera
 }
 
-// about is what a device states of itself before a sign-in. It is a statement and no proof.
+// about is a device's statement about itself before a sign-in. It is a statement and no proof.
 type about struct {
 	plate    nameplate.Plate // empty where the device does not answer the question
 	pake     []int           // the kinds of passcode that it takes

@@ -8,7 +8,7 @@ import (
 
 // disk is budget and memory as a store keeps them.
 type disk struct {
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	spent map[home.DeviceID]int
 	limit int // of sign-ins that were not given back
 	kept  map[home.DeviceID]home.SignIns

@@ -143,7 +143,7 @@ func (h history) refuse(c candidate, left *int, now time.Time) history {
 	return h
 }
 
-// recordRefusal writes a refusal down, and returns what it means: home.ErrBudget where other keys are left for later
+// recordRefusal writes a refusal down, and returns its meaning: home.ErrBudget where other keys are left for later
 // probes.
 func (c *conn) recordRefusal(err error, keys []keyring.Key) error {
 	r, ok := errors.AsType[*refusedError](err)

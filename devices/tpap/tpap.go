@@ -23,7 +23,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/post"
 )
 
-// Memory keeps on disk what is known of the sign-ins to each device.
+// Memory keeps the history of sign-ins to each device on disk.
 type Memory interface {
 	// SignIns returns the zero value for a device of which nothing is kept.
 	SignIns(home.DeviceID) (home.SignIns, error)
@@ -65,7 +65,8 @@ func (u unspoken) Error() string { return "its firmware wants " + u.demand + ": 
 
 func unspokenf(format string, args ...any) error { return unspoken{fmt.Sprintf(format, args...)} }
 
-// errUnproved is the failure of what took a password and could not prove that it knows it: no device of the account.
+// errUnproved is the failure of a host that took a password and could not prove that it knows it: no device of the
+// account.
 var errUnproved = fmt.Errorf("it took the password without a proof that it holds it: %w", failure.ErrOtherDevice)
 
 // Probe tries at most one credential. It returns home.ErrBudget where one was refused and others are left for later

@@ -12,7 +12,7 @@ import (
 	"math"
 )
 
-// start is what the first byte is mixed with; every later one is mixed with the sealed byte before it.
+// start is mixed with the first byte; every later one is mixed with the sealed byte before it.
 const start = 171
 
 // ErrSize is the error for a frame that is longer than its reader or its header allows.
@@ -29,7 +29,7 @@ func Seal(plain []byte) []byte {
 	return sealed
 }
 
-// Open returns what Seal was given. Every input opens to some text: only its reader can recognise garbage.
+// Open returns the text that Seal was given. Every input opens to some text: only its reader can recognise garbage.
 func Open(sealed []byte) []byte {
 	plain := make([]byte, len(sealed))
 	k := byte(start)

@@ -44,7 +44,7 @@ type Responder struct {
 	Style Style
 	Loss  float64 // the share of its packets that get lost
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	services []Service
 	rng      *rand.Rand
 	conn     *ipv4.PacketConn

@@ -27,7 +27,7 @@ const (
 // Overhead is how much longer a record is than its message.
 const Overhead = seqSize + tagSize
 
-// ErrOpen is the error for what is no record of the session with that sequence number.
+// ErrOpen is the error for bytes that are no record of the session with that sequence number.
 var ErrOpen = errors.New("record: not of this session")
 
 // Cipher seals and opens records of one session.
@@ -72,7 +72,7 @@ func (c Cipher) Open(seq uint32, record []byte) ([]byte, error) {
 	return message, nil
 }
 
-// Seq returns the sequence number of a record; ok is false for what is too short to be one.
+// Seq returns the sequence number of a record; ok is false for bytes too short to be one.
 func Seq(record []byte) (seq uint32, ok bool) {
 	if len(record) < Overhead {
 		return 0, false

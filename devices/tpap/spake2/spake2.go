@@ -31,10 +31,11 @@ const ShareSize = 65
 // MaxIterations bounds the work that a device can demand: about 50 ms.
 const MaxIterations = 100_000
 
-// Secrets are what a prover makes of a password. They are as good as the password: keep them out of logs and files.
+// Secrets are the two scalars that a prover derives from a password. They are as good as the password: keep them out of
+// logs and files.
 type Secrets struct{ w0, w1 scalar }
 
-// Verifier is what a device stores of Secrets.
+// Verifier is the part of Secrets that a device stores.
 type Verifier struct {
 	w0 scalar
 	l  [ShareSize]byte
@@ -53,7 +54,7 @@ func Stretch(credential string, salt []byte, iterations int) (Secrets, error) {
 	return Secrets{reduce(dk[:40]), reduce(dk[40:])}, nil
 }
 
-// Verifier returns what a device stores of s.
+// Verifier returns the part of s that a device stores.
 func (s Secrets) Verifier() Verifier {
 	v := Verifier{w0: s.w0}
 	copy(v.l[:], base(s.w1).Bytes())
@@ -84,7 +85,7 @@ func newProver(s Secrets, x scalar) *Prover {
 	return &Prover{s, x, share.Bytes()}
 }
 
-// Share is what the verifier is sent: X.
+// Share is the message to the verifier: X.
 func (p *Prover) Share() []byte { return p.share }
 
 // Finish takes the verifier's share, compressed or not, and the context of the exchange. It returns ErrShare for a
@@ -118,7 +119,7 @@ func newResponder(v Verifier, y scalar) *Responder {
 	return &Responder{v, y, share.Bytes()}
 }
 
-// Share is what the prover is sent: Y.
+// Share is the message to the prover: Y.
 func (r *Responder) Share() []byte { return r.share }
 
 // Finish is Prover.Finish for the device.
@@ -142,7 +143,7 @@ func (r *Responder) Finish(context, share []byte) (Keys, error) {
 // Keys are the outcome of an exchange: equal on both sides where both have the same password, and unrelated
 // otherwise. Nothing is proved before the other side's confirmation was checked.
 type Keys struct {
-	User, Device []byte // confirmations: what the prover and what the verifier sends
+	User, Device []byte // confirmations of the prover and of the verifier
 	Shared       []byte // 32 bytes, secret
 }
 

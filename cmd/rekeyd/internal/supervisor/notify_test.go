@@ -18,7 +18,7 @@ import (
 
 // recording is what a Notifier has sent and logged.
 type recording struct {
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	list []string
 	log  bytes.Buffer
 }
