@@ -13,9 +13,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Cameras of the NC class answer no UDP probe. Three hints lead to an address where one may be: an announcement under a
-// model's name, a reply to WS-Discovery with a model, and a target that is a single address. At each a request without a
-// password is made, which recognises such a camera (devices/PROTOCOLS.md, section 12.4).
+// Cameras of the NC class answer no UDP probe. Three hints lead to an address where one may be: an announcement under
+// the name of a model, a reply to WS-Discovery with a model, and a target that is a single address. At each a request
+// without a password is made, which recognises such a camera (devices/PROTOCOLS.md, section 12.4).
 
 // Recognise reports with nil that a camera of the NC class answers at an address, and with home.ErrUnreachable that
 // nothing does. It sends no secret.
@@ -50,7 +50,7 @@ func (c candidate) keys() []string {
 	return []string{c.key, own}
 }
 
-// ncCamera is what is known of one address.
+// ncCamera is the state of one address.
 type ncCamera struct {
 	candidate
 	at     netip.AddrPort // where it answered; invalid before
@@ -131,7 +131,7 @@ func falseFirst(a, b bool) int {
 	return -1
 }
 
-// findCameras searches by WS-Discovery for a window, asks at every address of a hint in another, and reports the cameras.
+// findCameras searches by WS-Discovery for a window, and then asks for another at every address of a hint.
 func (r *run) findCameras(ctx context.Context, n *network) {
 	r.search(ctx, n)
 	for _, a := range r.targets.single() {
@@ -154,7 +154,7 @@ func (r *run) findCameras(ctx context.Context, n *network) {
 	asked.Wait()
 }
 
-// askCamera asks at one address, and reports what it finds.
+// askCamera asks at one address, and reports a camera that is there, or has left.
 func (r *run) askCamera(ctx context.Context, c ncCamera) {
 	now := time.Now()
 	if !c.at.IsValid() && now.Before(c.next) {

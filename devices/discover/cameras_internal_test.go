@@ -48,7 +48,7 @@ var (
 	errOther   = errors.New("it speaks something else")
 )
 
-// A request with empty fields may count as a wrong sign-in: what is known is not asked again at every sweep.
+// A request with empty fields may count as a wrong sign-in: it is not repeated at every sweep.
 func TestNoAddressIsAskedForACameraAtEverySweep(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
@@ -99,17 +99,20 @@ func TestCamerasOfTheHousePassAFullTable(t *testing.T) {
 
 // The first is the text of a captured answer (devices/PROTOCOLS.md, section 13.3).
 func TestMatchIsReadFromWhateverStackWroteIt(t *testing.T) {
-	const scopes = "onvif://www.onvif.org/name/TP-IPC onvif://www.onvif.org/hardware/NC450 onvif://www.onvif.org/location/ShenZhen"
+	const scopes = "onvif://www.onvif.org/name/TP-IPC onvif://www.onvif.org/hardware/NC450 onvif://h/location/ShenZhen"
+	const port = "http://10.0.0.9:2020/onvif/device_service"
 	for _, text := range []string{
-		"<d:ProbeMatches><d:Scopes>" + scopes + "</d:Scopes><d:XAddrs>http://10.0.0.9:2020/onvif/device_service</d:XAddrs>",
-		"<ProbeMatch><XAddrs>\n http://10.0.0.9:2020/x http://[fe80::1]/x </XAddrs><Scopes MatchBy=\"\">\n" + scopes + "\n</Scopes>",
-		"<a:ProbeMatch/></d:Scopes ><w:ScopesX>x</w:ScopesX><w:Scopes>" + scopes + "</w:Scopes><d:XAddrs>https://h:2020</d:XAddrs>",
+		"<d:ProbeMatches><d:Scopes>" + scopes + "</d:Scopes><d:XAddrs>" + port + "</d:XAddrs>",
+		"<ProbeMatch><XAddrs>\n " + port + " http://[fe80::1]/x </XAddrs><Scopes MatchBy=\"\">\n" + scopes + "\n</Scopes>",
+		"<a:ProbeMatch/></d:Scopes ><w:ScopesX>x</w:ScopesX><w:Scopes>" + scopes + "</w:Scopes><XAddrs>" + port,
 	} {
 		if m, ok := readMatch([]byte(text)); !ok || m.model != "NC450" || !slices.Equal(m.ports, []uint16{2020}) {
 			t.Errorf("%s: %+v, %t", text, m, ok)
 		}
 	}
-	for _, text := range []string{"", "<d:Probe/>", "<ProbeMatch><Scopes>onvif://x/name/NC450</Scopes>", "Scopes>" + scopes} {
+	for _, text := range []string{
+		"", "<d:Probe/>", "<ProbeMatch><Scopes>onvif://x/name/NC450</Scopes>", "Scopes>" + scopes,
+	} {
 		if m, ok := readMatch([]byte(text)); ok {
 			t.Errorf("%s: %+v", text, m)
 		}

@@ -17,19 +17,16 @@ import (
 
 // Three hints lead to a camera of the NC class: its announced name, its reply to WS-Discovery, and a target.
 func TestNCCamerasAreFoundByEachHint(t *testing.T) {
+	const own = "nc:127.53.0.1"
 	for name, c := range map[string]struct {
 		spec     sim.Spec
 		announce bool
 		targets  []string
 		keys     []string
 	}{
-		"mDNS": {
-			sim.Spec{Name: "NC220 hall", Model: "NC220"},
-			true, nil,
-			[]string{"mdns:nc220 hall._http._tcp", "nc:127.53.0.1"},
-		},
-		"WS-Discovery": {sim.Spec{Name: "garden", Model: "NC450"}, true, nil, []string{"nc:127.53.0.1"}},
-		"target":       {sim.Spec{Name: "garden", Model: "NC260"}, false, []string{"127.53.0.1"}, []string{"nc:127.53.0.1"}},
+		"mDNS":         {sim.Spec{Name: "NC220 x", Model: "NC220"}, true, nil, []string{"mdns:nc220 x._http._tcp", own}},
+		"WS-Discovery": {sim.Spec{Name: "garden", Model: "NC450"}, true, nil, []string{own}},
+		"target":       {sim.Spec{Name: "garden", Model: "NC260"}, false, []string{"127.53.0.1"}, []string{own}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -38,7 +35,8 @@ func TestNCCamerasAreFoundByEachHint(t *testing.T) {
 			}
 			c.spec.Kind, c.spec.Protocol = home.Camera, home.NC
 			lo := nettest.Loopback(t)
-			h, err := sim.New(sim.Options{Announce: c.announce, Interface: &lo, Log: slog.New(slog.DiscardHandler)}, []sim.Spec{c.spec})
+			o := sim.Options{Announce: c.announce, Interface: &lo, Log: slog.New(slog.DiscardHandler)}
+			h, err := sim.New(o, []sim.Spec{c.spec})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,9 +44,9 @@ func TestNCCamerasAreFoundByEachHint(t *testing.T) {
 			var run sync.WaitGroup
 			run.Go(func() { _ = h.Run(ctx) })
 			t.Cleanup(func() { stop(); run.Wait() })
-			o := onLoopback()
-			o.Recognise, o.Targets, o.Probes = nc.Recognise, targets(t, c.targets...), []discover.Probe{}
-			w := start(t, o)
+			look := onLoopback()
+			look.Recognise, look.Targets, look.Probes = nc.Recognise, targets(t, c.targets...), []discover.Probe{}
+			w := start(t, look)
 			w.until(t, time.Minute, "the camera", func(m map[string]home.Sighting) bool {
 				for _, s := range m {
 					if s.Protocol != home.NC {
@@ -67,7 +65,7 @@ func TestNCCamerasAreFoundByEachHint(t *testing.T) {
 			}
 			h.Devices()[0].PowerOff()
 			w.until(t, time.Minute, "its goodbye", func(m map[string]home.Sighting) bool {
-				return m["nc-http nc:127.53.0.1"].Gone
+				return m["nc-http "+own].Gone
 			})
 		})
 	}

@@ -40,8 +40,8 @@ type wsMatch struct {
 	ports []uint16 // of its service addresses
 }
 
-// readMatch reads a ProbeMatches message. ok is false for anything else, and for a device that states no model. It reads
-// the two elements that are needed, and no other XML.
+// readMatch reads a ProbeMatches message. ok is false for anything else, and for a device that states no model. It
+// reads the two elements that are needed, and no other XML.
 func readMatch(raw []byte) (m wsMatch, ok bool) {
 	text := string(raw)
 	if !strings.Contains(text, "ProbeMatch") {

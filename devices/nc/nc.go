@@ -4,14 +4,15 @@
 // Such a camera has two passwords: its own, which opens its web interface, and that of the account at the vendor's
 // cloud, with which the camera signs in there by itself. This driver replaces the second one.
 //
-// A camera proves nothing before it receives either of them, and over TLS its certificate is self-made: whoever has its
-// address receives both. So neither is sent without the owner's consent for this protocol at this address. What follows:
+// A camera proves nothing before it receives either of them, and over TLS its certificate is self-made: any host that
+// has its address receives both. So neither is sent without the owner's consent for this protocol at this address.
+// Consequences:
 //
 //   - A camera does not show which password of the account it holds, only whether the cloud accepted it (connected) or
-//     refused it. "Current" rests on a connected camera and on this hub's own record of the epoch that it was bound with.
+//     refused it. "Current" rests on a connected camera and on this hub's record of the epoch that it was bound with.
 //   - The new password is sent only after the vendor's cloud has accepted it from this hub, and not a second time after
 //     the camera reported that the cloud refused it: refused sign-ins lock the account.
-//   - A camera is unbound only where its cloud has refused what it holds: one that works is never cut off.
+//   - A camera is unbound only where its cloud has refused its password: one that works is never cut off.
 package nc
 
 import (
@@ -27,7 +28,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/post"
 )
 
-// Memory keeps the sign-ins to a camera on disk. The verifier is what identified the camera: see session.identify.
+// Memory keeps the sign-ins to a camera on disk. The verifier identifies the camera: see session.accepted.
 type Memory interface {
 	SignIns(home.DeviceID) (home.SignIns, error)
 	SaveSignIns(home.DeviceID, home.SignIns) error
@@ -46,7 +47,7 @@ type Options struct {
 type Driver struct {
 	o     Options
 	binds keyring.Memos[bindRecord]
-	works keyring.Memos[home.Epoch] // what was sent to a camera that wants to be unbound first and is not: see errWorks
+	works keyring.Memos[home.Epoch] // the epoch that was sent to a camera which is not unbound: see errWorks
 }
 
 // bindRecord is the last bind of a camera by this driver. It bridges the time until the ledger has the epoch.

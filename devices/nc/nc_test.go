@@ -101,8 +101,12 @@ func serve(t *testing.T, c http.Handler) home.Device {
 
 const base64OfWebPage = "b2YgaXRzIHdlYiBwYWdl"
 
-// One question shows whose the camera is and whether its cloud accepts what it holds.
+// One question shows the owner, and whether the cloud accepts the camera's password.
 func TestStateOfACameraBecomesItsVerdict(t *testing.T) {
+	state := func(status int, username string) *camera {
+		return &camera{bound: username != "", status: status, username: username}
+	}
+	silent := &camera{bound: true, status: 2}
 	for name, c := range map[string]struct {
 		camera   *camera
 		recorded home.Epoch
@@ -110,15 +114,15 @@ func TestStateOfACameraBecomesItsVerdict(t *testing.T) {
 		state    home.State
 		epoch    home.Epoch
 	}{
-		"bound to no account":                  {&camera{}, 4, home.Unbound, home.Blank, 0},
-		"another account's":                    {&camera{bound: true, status: 2, username: "bob@example.org"}, 4, home.Foreign, home.ForeignHeld, 0},
-		"states no owner":                      {&camera{bound: true, status: 2}, 4, home.Unknown, home.Mismatch, 0},
-		"its cloud refuses it":                 {&camera{bound: true, status: 4, username: anna}, 4, home.Ours, home.Stale, 4},
-		"its cloud refuses what was newest":    {&camera{bound: true, status: 4, username: anna}, 5, home.Ours, home.Stale, 0},
-		"connected with the newest":            {&camera{bound: true, status: 2, username: "Anna@example.org"}, 5, home.Ours, home.Current, 5},
-		"the newest, its cloud is not reached": {&camera{bound: true, status: 3, username: anna}, 5, home.Ours, home.Current, 5},
-		"connected, with what is not known":    {&camera{bound: true, status: 2, username: anna}, 0, home.Ours, home.Stale, 0},
-		"connecting with an older one":         {&camera{bound: true, status: 1, username: anna}, 3, home.Ours, home.Stale, 3},
+		"bound to no account":                  {state(0, ""), 4, home.Unbound, home.Blank, 0},
+		"another account's":                    {state(2, "bob@example.org"), 4, home.Foreign, home.ForeignHeld, 0},
+		"states no owner":                      {silent, 4, home.Unknown, home.Mismatch, 0},
+		"its cloud refuses it":                 {state(4, anna), 4, home.Ours, home.Stale, 4},
+		"its cloud refuses the newest":         {state(4, anna), 5, home.Ours, home.Stale, 0},
+		"connected with the newest":            {state(2, "Anna@example.org"), 5, home.Ours, home.Current, 5},
+		"the newest, its cloud is not reached": {state(3, anna), 5, home.Ours, home.Current, 5},
+		"connected, with an unknown one":       {state(2, anna), 0, home.Ours, home.Stale, 0},
+		"connecting with an older one":         {state(1, anna), 3, home.Ours, home.Stale, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dev, cs := serve(t, c.camera), candidates()
@@ -135,8 +139,8 @@ func TestStateOfACameraBecomesItsVerdict(t *testing.T) {
 	}
 }
 
-// Whoever has the address receives what is sent, so nothing is without the owner's consent: not the camera's own
-// password either.
+// Any host that has the address receives the requests, so no secret is in them without the owner's consent: not the
+// camera's own password either.
 func TestACameraIsRecognisedWithoutAnySecret(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*home.Candidates)

@@ -31,15 +31,15 @@ const (
 	checkHint    = "sign in with: rekeyd login EMAIL --provider tplink, then run: rekeyd rekey DEVICE"
 	internetHint = "give DEVICE access to the internet; rekeyd tries again by itself"
 	lockedHint   = "the account is locked for two hours after too many wrong passwords; then run: rekeyd rekey DEVICE"
-	worksHint    = "nothing while it works: rekeyd moves DEVICE once its cloud refuses it; or change it in the tpCamera app"
+	worksHint    = "nothing while it works: rekeyd moves DEVICE once its cloud refuses it; or use the tpCamera app"
 )
 
-// errWorks is the failure of a camera that wants to be unbound first while its cloud still accepts what it holds.
+// errWorks is the failure of a camera that wants to be unbound first while its cloud still accepts its password.
 var errWorks = fmt.Errorf("bind: code %d: it is bound already, and its cloud has not refused it: %w", codeBound,
 	home.ErrRefused)
 
 // Rekey has the camera sign in to its cloud with the new password. The bind is sent over the one that it has; where the
-// camera wants to be unbound first, that is done only if its cloud has refused what it holds. A camera whose move was
+// camera wants to be unbound first, that is done only if its cloud has refused its password. A camera whose move was
 // interrupted is bound to no account: Probe finds that, and another Rekey completes the move.
 func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	err := d.rekey(ctx, dev, m)

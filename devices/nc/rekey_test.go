@@ -39,7 +39,7 @@ func TestACameraThatIsNotConnectedYetIsPending(t *testing.T) {
 	drivertest.Expect(t, drivertest.Probe(t, d, dev, candidates()), home.Ours, home.Current, 5)
 }
 
-// A camera is unbound only where it demands that and its cloud has refused what it holds, after the consent is on disk.
+// A camera is unbound only where it demands that and its cloud refuses its password, after the consent is on disk.
 func TestACameraIsUnboundOnlyWhereItDemandsThat(t *testing.T) {
 	camera := &camera{bound: true, status: 4, username: anna, after: 2, codes: map[string][]int{"bind": {1083}}}
 	dev, m := serve(t, camera), move()
@@ -162,7 +162,7 @@ func TestThePasswordIsSentOnlyAfterTheCloudAcceptedIt(t *testing.T) {
 	}
 }
 
-// A camera of nobody proves nothing: it takes the password only while its owner named it as new.
+// A camera without an owner proves nothing: it takes the password only while its owner named it as new.
 func TestABlankCameraNeedsItsOwnersWord(t *testing.T) {
 	camera := &camera{after: 2}
 	dev, m := serve(t, camera), move()

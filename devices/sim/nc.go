@@ -157,7 +157,7 @@ func (d *ncCamera) sent() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// trySignIn signs the camera in to its cloud with what it holds, and returns its status there.
+// trySignIn signs the camera in to its cloud with its pair, and returns its status there.
 func (d *ncCamera) trySignIn(ctx context.Context) int {
 	d.mu.Lock()
 	username, password, status := d.username, d.password, d.status

@@ -14,7 +14,7 @@ import (
 // wsGroup is where cameras listen for WS-Discovery: devices/PROTOCOLS.md, section 13.3.
 var wsGroup = &net.UDPAddr{IP: net.IPv4(239, 255, 255, 250), Port: 3702}
 
-// wsMatch is the reply of a camera, as it was captured from one: model, address, port. The endpoint is the same for all.
+// wsMatch is the reply of a camera, as it was captured from one: model, address, port. All have the same endpoint.
 const wsMatch = `<?xml version="1.0" encoding="UTF-8"?><SOAP-ENV:Envelope ` +
 	`xmlns:SOAP-ENV="http://www.w3.org/2003/05/soap-envelope" ` +
 	`xmlns:wsa="http://schemas.xmlsoap.org/ws/2004/08/addressing" ` +
