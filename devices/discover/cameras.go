@@ -109,26 +109,17 @@ func (cs *cameras) offerAnnounced(list []home.Sighting) {
 
 // list returns copies of all, those of bound devices first.
 func (cs *cameras) list() []ncCamera {
+	var bound, others []ncCamera
 	cs.mu.Lock()
-	all := make([]ncCamera, 0, len(cs.of))
+	defer cs.mu.Unlock()
 	for _, c := range cs.of {
-		all = append(all, *c)
+		if cs.house(c.keys()) {
+			bound = append(bound, *c)
+		} else {
+			others = append(others, *c)
+		}
 	}
-	cs.mu.Unlock()
-	slices.SortFunc(all, func(a, b ncCamera) int {
-		return cmp.Or(falseFirst(!cs.house(a.keys()), !cs.house(b.keys())), a.next.Compare(b.next))
-	})
-	return all
-}
-
-func falseFirst(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
+	return append(bound, others...)
 }
 
 // findCameras searches by WS-Discovery for a window, and then asks for another at every address of a hint.

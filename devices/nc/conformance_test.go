@@ -38,7 +38,7 @@ func move() home.Move {
 	}
 }
 
-func driver(t *testing.T, d *disk) *nc.Driver {
+func driver(t *testing.T, d *drivertest.Disk) *nc.Driver {
 	t.Helper()
 	driver, err := nc.New(nc.Options{Budget: d, Memory: d, Timeout: 30 * time.Second, BindTimeout: time.Minute})
 	if err != nil {
@@ -78,7 +78,7 @@ func TestDriverKeepsThePromisesOfEveryDriver(t *testing.T) {
 					for _, d := range drivertest.Play(t, nil, specs...) {
 						all = append(all, unit{drivertest.Simulated{Device: d, Old: oldPair, New: newPair}})
 					}
-					return driver(t, newDisk()), all
+					return driver(t, drivertest.NewDisk()), all
 				},
 			})
 		})

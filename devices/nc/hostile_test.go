@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/drivertest"
 	"github.com/rekeyd/rekeyd/devices/failure"
 	"github.com/rekeyd/rekeyd/devices/nameplate"
 	"github.com/rekeyd/rekeyd/devices/nc"
@@ -34,7 +35,7 @@ func TestNoOtherServerIsTakenForACamera(t *testing.T) {
 		if err := nc.Recognise(t.Context(), dev.Addr); err == nil {
 			t.Errorf("%s: recognised", name)
 		}
-		f, err := driver(t, newDisk()).Probe(t.Context(), dev, candidates())
+		f, err := driver(t, drivertest.NewDisk()).Probe(t.Context(), dev, candidates())
 		if err != nil || f.Verdict.State != home.Unreachable || f.Match != home.Unknown {
 			t.Errorf("%s: found %s, %s, %v", name, f.Match, f.Verdict.State, err)
 		}

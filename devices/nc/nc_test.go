@@ -127,7 +127,7 @@ func TestStateOfACameraBecomesItsVerdict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dev, cs := serve(t, c.camera), candidates()
 			cs.Recorded = c.recorded
-			f := drivertest.Probe(t, driver(t, newDisk()), dev, cs)
+			f := drivertest.Probe(t, driver(t, drivertest.NewDisk()), dev, cs)
 			drivertest.Expect(t, f, c.match, c.state, c.epoch)
 			if f.Device.Model != "NC220" || f.Device.Name != "garden" || f.Device.Kind != home.Camera {
 				t.Errorf("described as %+v", f.Device)
@@ -156,7 +156,7 @@ func TestACameraIsRecognisedWithoutAnySecret(t *testing.T) {
 			camera := &camera{bound: true, status: 4, username: anna}
 			dev, cs := serve(t, camera), candidates()
 			c.change(&cs)
-			drivertest.Expect(t, drivertest.Probe(t, driver(t, newDisk()), dev, cs), home.Unknown, c.state, 0)
+			drivertest.Expect(t, drivertest.Probe(t, driver(t, drivertest.NewDisk()), dev, cs), home.Unknown, c.state, 0)
 			if len(camera.got) != 1 || camera.got[0] != "/login.fcgi" {
 				t.Errorf("it was sent %q", camera.got)
 			}
@@ -166,7 +166,7 @@ func TestACameraIsRecognisedWithoutAnySecret(t *testing.T) {
 
 // A password that the camera refused costs one of its sign-ins and is not sent again, also after a restart.
 func TestTheCamerasOwnPasswordIsRefusedOnce(t *testing.T) {
-	camera, disk := &camera{login: 1011}, newDisk()
+	camera, disk := &camera{login: 1011}, drivertest.NewDisk()
 	dev := serve(t, camera)
 	for range 3 {
 		f := drivertest.Probe(t, driver(t, disk), dev, candidates())
@@ -178,19 +178,19 @@ func TestTheCamerasOwnPasswordIsRefusedOnce(t *testing.T) {
 			sent++
 		}
 	}
-	if sent != 1 || disk.spent[dev.ID] != 1 {
-		t.Errorf("it was sent %d times, and counted %d times", sent, disk.spent[dev.ID])
+	if sent != 1 || disk.Spent[dev.ID] != 1 {
+		t.Errorf("it was sent %d times, and counted %d times", sent, disk.Spent[dev.ID])
 	}
 }
 
 // A record without a hardware address is for the camera that first accepted its own password.
 func TestAnotherCameraAtTheAddressIsNotTheDevice(t *testing.T) {
-	first, disk := &camera{bound: true, status: 2, username: anna}, newDisk()
+	first, disk := &camera{bound: true, status: 2, username: anna}, drivertest.NewDisk()
 	dev := serve(t, first)
 	drivertest.Expect(t, drivertest.Probe(t, driver(t, disk), dev, candidates()), home.Ours, home.Stale, 4)
-	kept := disk.kept[dev.ID]
+	kept := disk.Kept[dev.ID]
 	kept.Verifier = "18a6f7000002"
-	disk.kept[dev.ID] = kept
+	disk.Kept[dev.ID] = kept
 	f := drivertest.Probe(t, driver(t, disk), dev, candidates())
 	if !f.Other || f.Verdict.State != home.Mismatch {
 		t.Errorf("found %s (%s)", f.Verdict.State, f.Verdict.Detail)
@@ -200,7 +200,7 @@ func TestAnotherCameraAtTheAddressIsNotTheDevice(t *testing.T) {
 	}
 	// Over TLS another certificate is enough, before the password is sent.
 	kept.Verifier = "18a6f7000001 " + strings.Repeat("ab", 32)
-	disk.kept[dev.ID] = kept
+	disk.Kept[dev.ID] = kept
 	first.got = nil
 	if f := drivertest.Probe(t, driver(t, disk), dev, candidates()); !f.Other || first.received(base64OfWebPage) {
 		t.Errorf("found %s, and received %q", f.Verdict.State, first.got)
@@ -208,7 +208,7 @@ func TestAnotherCameraAtTheAddressIsNotTheDevice(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	for _, o := range []nc.Options{{}, {Budget: newDisk()}, {Budget: newDisk(), Memory: newDisk(), Timeout: -1}} {
+	for _, o := range []nc.Options{{}, {Budget: drivertest.NewDisk()}, {Budget: drivertest.NewDisk(), Memory: drivertest.NewDisk(), Timeout: -1}} {
 		if _, err := nc.New(o); err == nil {
 			t.Errorf("%+v is accepted", o)
 		}

@@ -15,7 +15,7 @@ const bind = "bind new-password"
 // The bind goes over the one that the camera has, and counts once the camera is connected.
 func TestACameraWhoseCloudRefusesItIsBoundAgain(t *testing.T) {
 	camera := &camera{bound: true, status: 4, username: anna, after: 2}
-	dev, d := serve(t, camera), driver(t, newDisk())
+	dev, d := serve(t, camera), driver(t, drivertest.NewDisk())
 	for range 2 { // a second time it is found done
 		if err := d.Rekey(t.Context(), dev, move()); err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func TestACameraWhoseCloudRefusesItIsBoundAgain(t *testing.T) {
 // A camera that answers 0 and is not connected yet is pending, and asked again.
 func TestACameraThatIsNotConnectedYetIsPending(t *testing.T) {
 	camera := &camera{bound: true, status: 4, username: anna, after: 1}
-	dev, d := serve(t, camera), driver(t, newDisk())
+	dev, d := serve(t, camera), driver(t, drivertest.NewDisk())
 	if err := d.Rekey(t.Context(), dev, move()); !errors.Is(err, home.ErrOffline) {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestACameraIsUnboundOnlyWhereItDemandsThat(t *testing.T) {
 		}
 		return nil
 	}
-	if err := driver(t, newDisk()).Rekey(t.Context(), dev, m); err != nil {
+	if err := driver(t, drivertest.NewDisk()).Rekey(t.Context(), dev, m); err != nil {
 		t.Fatal(err)
 	}
 	if got := camera.commands(); !slices.Equal(got, []string{bind, "unbind", bind}) {
@@ -58,7 +58,7 @@ func TestACameraIsUnboundOnlyWhereItDemandsThat(t *testing.T) {
 	for _, codes := range []map[string][]int{nil, {"bind": {1083}}} {
 		camera.bound, camera.status, camera.username, camera.codes, camera.got = true, 4, anna, codes, nil
 		m.Unbinding = func() error { return home.ErrCorrupt }
-		err := driver(t, newDisk()).Rekey(t.Context(), dev, m)
+		err := driver(t, drivertest.NewDisk()).Rekey(t.Context(), dev, m)
 		if got := camera.commands(); codes != nil && !errors.Is(err, home.ErrCorrupt) || slices.Contains(got, "unbind") {
 			t.Errorf("codes %v, consent not on disk: %v, commands %q", codes, err, got)
 		}
@@ -70,7 +70,7 @@ func TestAWorkingCameraStaysBound(t *testing.T) {
 	camera := &camera{
 		bound: true, status: 2, username: anna, after: 2, codes: map[string][]int{"bind": {1083, 1083, 1083, 0}},
 	}
-	dev, d := serve(t, camera), driver(t, newDisk())
+	dev, d := serve(t, camera), driver(t, drivertest.NewDisk())
 	for range 3 {
 		if err := d.Rekey(t.Context(), dev, move()); !errors.Is(err, home.ErrRefused) || home.HintOf(err) == "" {
 			t.Errorf("got %v, hint %q", err, home.HintOf(err))
@@ -91,7 +91,7 @@ func TestARefusedPasswordIsSentOnce(t *testing.T) {
 		1081: "login", 1082: "login", -20661: "two hours", 1084: "tpCamera", -20601: "tpCamera", 1088: "tpCamera",
 	} {
 		camera := &camera{bound: true, status: 4, username: anna, codes: map[string][]int{"bind": {code}}, after: 2}
-		dev, disk := serve(t, camera), newDisk()
+		dev, disk := serve(t, camera), drivertest.NewDisk()
 		for i := range 3 {
 			err := driver(t, disk).Rekey(t.Context(), dev, move()) // a new driver, as after a restart
 			if !errors.Is(err, home.ErrRefused) || i == 0 && !strings.Contains(home.HintOf(err), hint) {
@@ -101,14 +101,14 @@ func TestARefusedPasswordIsSentOnce(t *testing.T) {
 		if got := camera.commands(); !slices.Equal(got, []string{bind}) {
 			t.Errorf("code %d: commands %q", code, got)
 		}
-		disk.kept[dev.ID] = disk.kept[dev.ID].Ordered()
+		disk.Kept[dev.ID] = disk.Kept[dev.ID].Ordered()
 		if err := driver(t, disk).Rekey(t.Context(), dev, move()); err != nil {
 			t.Errorf("code %d: after an order: %v", code, err)
 		}
 	}
 	// A bind that was confirmed and then refused by the cloud is one, too.
 	camera := &camera{bound: true, status: 4, username: anna, after: 4}
-	dev, d := serve(t, camera), driver(t, newDisk())
+	dev, d := serve(t, camera), driver(t, drivertest.NewDisk())
 	for range 3 {
 		if err := d.Rekey(t.Context(), dev, move()); err == nil {
 			t.Error("moved, though its cloud refuses it")
@@ -122,7 +122,7 @@ func TestARefusedPasswordIsSentOnce(t *testing.T) {
 func TestACameraWithoutTheInternetIsTriedAgain(t *testing.T) {
 	for _, code := range []int{1080, 1089} {
 		camera := &camera{bound: true, status: 3, username: anna, codes: map[string][]int{"bind": {code}}, after: 2}
-		dev, d := serve(t, camera), driver(t, newDisk())
+		dev, d := serve(t, camera), driver(t, drivertest.NewDisk())
 		err := d.Rekey(t.Context(), dev, move())
 		if !errors.Is(err, home.ErrUnreachable) || !strings.Contains(home.HintOf(err), "internet") {
 			t.Errorf("code %d: %v, hint %q", code, err, home.HintOf(err))
@@ -147,7 +147,7 @@ func TestThePasswordIsSentOnlyAfterTheCloudAcceptedIt(t *testing.T) {
 		camera := &camera{bound: true, status: 4, username: anna, after: 2}
 		dev, m := serve(t, camera), move()
 		change(&m)
-		err := driver(t, newDisk()).Rekey(t.Context(), dev, m)
+		err := driver(t, drivertest.NewDisk()).Rekey(t.Context(), dev, m)
 		if err == nil || home.HintOf(err) == "" && name != "not bound" {
 			t.Errorf("%s: %v, hint %q", name, err, home.HintOf(err))
 		}
@@ -156,7 +156,7 @@ func TestThePasswordIsSentOnlyAfterTheCloudAcceptedIt(t *testing.T) {
 		}
 	}
 	camera := &camera{bound: true, status: 4, username: "bob@example.org", after: 2}
-	if err := driver(t, newDisk()).Rekey(t.Context(), serve(t, camera), move()); !errors.Is(err, home.ErrForeign) ||
+	if err := driver(t, drivertest.NewDisk()).Rekey(t.Context(), serve(t, camera), move()); !errors.Is(err, home.ErrForeign) ||
 		len(camera.commands()) != 0 {
 		t.Errorf("another account's: %v, %q", err, camera.commands())
 	}
@@ -166,11 +166,11 @@ func TestThePasswordIsSentOnlyAfterTheCloudAcceptedIt(t *testing.T) {
 func TestABlankCameraNeedsItsOwnersWord(t *testing.T) {
 	camera := &camera{after: 2}
 	dev, m := serve(t, camera), move()
-	if err := driver(t, newDisk()).Rekey(t.Context(), dev, m); err == nil || len(camera.commands()) != 0 {
+	if err := driver(t, drivertest.NewDisk()).Rekey(t.Context(), dev, m); err == nil || len(camera.commands()) != 0 {
 		t.Errorf("%v, %q", err, camera.commands())
 	}
 	m.Terms.Fresh = true
-	if err := driver(t, newDisk()).Rekey(t.Context(), dev, m); err != nil {
+	if err := driver(t, drivertest.NewDisk()).Rekey(t.Context(), dev, m); err != nil {
 		t.Error(err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/devices/drivertest"
 	"github.com/rekeyd/rekeyd/devices/tpap"
 	"github.com/rekeyd/rekeyd/devices/tpap/record"
 	"github.com/rekeyd/rekeyd/devices/tpap/spake2"
@@ -131,7 +132,7 @@ func old() home.Candidates {
 
 func patientOf(t *testing.T, timeout time.Duration) *tpap.Driver {
 	t.Helper()
-	on := newDisk()
+	on := drivertest.NewDisk()
 	d, err := tpap.New(tpap.Options{Budget: on, Memory: on, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +332,7 @@ func TestARefusedCommandIsNotRepeated(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	on := newDisk()
+	on := drivertest.NewDisk()
 	for _, o := range []tpap.Options{{}, {Budget: on}, {Memory: on}, {Budget: on, Memory: on, Timeout: -1}} {
 		if _, err := tpap.New(o); err == nil {
 			t.Errorf("%+v is accepted", o)

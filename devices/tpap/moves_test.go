@@ -9,6 +9,7 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/drivertest"
 	"github.com/rekeyd/rekeyd/devices/sim"
 	"github.com/rekeyd/rekeyd/devices/tpap"
 )
@@ -25,7 +26,7 @@ func TestADeviceThatLocksSoonIsLeftAlone(t *testing.T) {
 		return
 	}
 	for _, kind := range []home.Kind{home.Plug, home.Camera} {
-		on := newDisk()
+		on := drivertest.NewDisk()
 		d := locking(t, kind, tpap.Floor+1)
 		for n := range 4 {
 			if _, err := driver(t, on).Probe(t.Context(), seen(d), both); !errors.Is(err, home.ErrBudget) {
@@ -33,7 +34,7 @@ func TestADeviceThatLocksSoonIsLeftAlone(t *testing.T) {
 			}
 		}
 		wrongs(t, d, 1)
-		on.limit = 0
+		on.Limit = 0
 		d.Hold(email, newPair.Password)
 		if _, err := driver(t, on).Probe(t.Context(), seen(d), both); !errors.Is(err, home.ErrBudget) {
 			t.Errorf("%s, without a budget: got %v", kind, err)
@@ -49,12 +50,12 @@ func TestALockIsWaitedOut(t *testing.T) {
 	for _, kind := range []home.Kind{home.Plug, home.Camera} {
 		d := locking(t, kind, 1)
 		before := time.Now()
-		f, err := driver(t, newDisk()).Probe(t.Context(), seen(d), both)
+		f, err := driver(t, drivertest.NewDisk()).Probe(t.Context(), seen(d), both)
 		expect(t, f, err, home.Unknown, home.LockedOut, 0)
 		if left := f.Verdict.Until.Sub(before); left < 29*time.Minute || left > 32*time.Minute {
 			t.Errorf("%s: locked for %v", kind, left)
 		}
-		if err := driver(t, newDisk()).Rekey(t.Context(), seen(d), order); !errors.Is(err, home.ErrBudget) {
+		if err := driver(t, drivertest.NewDisk()).Rekey(t.Context(), seen(d), order); !errors.Is(err, home.ErrBudget) {
 			t.Errorf("%s: rekey: got %v", kind, err)
 		}
 		wrongs(t, d, 1)
@@ -86,7 +87,7 @@ func TestFirmwareIsUnderstoodOrNamed(t *testing.T) {
 			d := device(t, c.kind, c.defect)
 			old := both
 			old.Credentials = both.Credentials[1:]
-			f, err := driver(t, newDisk()).Probe(t.Context(), seen(d), old)
+			f, err := driver(t, drivertest.NewDisk()).Probe(t.Context(), seen(d), old)
 			epoch := home.Epoch(0)
 			if c.state == home.Stale {
 				epoch = 4
@@ -118,7 +119,7 @@ func TestAnOrderedMoveIsProvedByASignIn(t *testing.T) {
 		{home.Camera, sim.Stubborn, home.ErrRefused},
 	} {
 		t.Run(fmt.Sprint(c.kind, " ", c.defect), func(t *testing.T) {
-			on, d := newDisk(), device(t, c.kind, c.defect)
+			on, d := drivertest.NewDisk(), device(t, c.kind, c.defect)
 			err := driver(t, on).Rekey(t.Context(), seen(d), order)
 			for errors.Is(err, home.ErrBudget) { // one credential a call
 				err = driver(t, on).Rekey(t.Context(), seen(d), order)

@@ -13,6 +13,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/npmtest"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
+	"github.com/rekeyd/rekeyd/devices/drivertest"
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
@@ -88,7 +89,7 @@ func TestAClientThatOthersWroteSignsIn(t *testing.T) {
 		if wrong, _ := d.SignIns(); wrong != c.wrongAttempt {
 			t.Errorf("%s: a right and a wrong password cost %d attempts", c.spec.Kind, wrong)
 		}
-		err := patient{driver(t, newDisk())}.Rekey(t.Context(), seen(d), order)
+		err := patient{driver(t, drivertest.NewDisk())}.Rekey(t.Context(), seen(d), order)
 		if reply := iobrokerAsk(t, dir, d, "new-password", c.request); err != nil || reply.Error != "" {
 			t.Errorf("%s: after a move (%v): %+v", c.spec.Kind, err, reply)
 		}

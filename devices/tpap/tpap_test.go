@@ -50,7 +50,7 @@ func play(t *testing.T, specs ...sim.Spec) []*sim.Device {
 	return h.Devices()
 }
 
-func driver(t *testing.T, on *disk) *tpap.Driver {
+func driver(t *testing.T, on *drivertest.Disk) *tpap.Driver {
 	t.Helper()
 	d, err := tpap.New(tpap.Options{Budget: on, Memory: on, Timeout: 10 * time.Second})
 	if err != nil {
@@ -139,7 +139,7 @@ func TestDriverKeepsThePromisesOfOneThatMovesByOrder(t *testing.T) {
 						specs[i] = sim.Spec{Kind: kind, Protocol: home.TPAP, Username: email, Password: oldPair.Password, Locks: 100}
 					}
 					var all []drivertest.Device
-					d := patient{driver(t, newDisk())}
+					d := patient{driver(t, drivertest.NewDisk())}
 					for _, s := range play(t, specs...) {
 						// Once each answers, every goroutine of the house runs.
 						f, err := d.Probe(t.Context(), seen(s), home.Candidates{})
@@ -174,7 +174,7 @@ func TestOneCredentialAProbeTheNewestFirst(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	on, d := newDisk(), device(t, home.Plug)
+	on, d := drivertest.NewDisk(), device(t, home.Plug)
 	if _, err := driver(t, on).Probe(t.Context(), seen(d), both); !errors.Is(err, home.ErrBudget) {
 		t.Fatalf("the newest is tried first, and it alone: got %v", err)
 	}
@@ -203,7 +203,7 @@ func TestRefusedCredentialsAreNotTriedAgain(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	on, d := newDisk(), device(t, home.Camera)
+	on, d := drivertest.NewDisk(), device(t, home.Camera)
 	d.Hold(email, home.NewSecret("changed in the app"))
 	for range 5 {
 		f, err := patient{driver(t, on)}.Probe(t.Context(), seen(d), both)
@@ -232,7 +232,7 @@ func TestUnboundAndForeignDevicesGetNoAttempt(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	on, d := newDisk(), device(t, home.Plug)
+	on, d := drivertest.NewDisk(), device(t, home.Plug)
 	d.Hold(email, home.NewSecret("changed in the app"))
 	unbound := both
 	unbound.Terms.Bound = false
@@ -249,7 +249,7 @@ func TestUnboundAndForeignDevicesGetNoAttempt(t *testing.T) {
 	f, err = driver(t, on).Probe(t.Context(), seen(d), both)
 	expect(t, f, err, home.Unbound, home.Blank, 0)
 	wrongs(t, d, 0)
-	if len(on.spent)+len(on.kept) != 0 {
-		t.Errorf("%v was spent, %v is kept", on.spent, on.kept)
+	if len(on.Spent)+len(on.Kept) != 0 {
+		t.Errorf("%v was spent, %v is kept", on.Spent, on.Kept)
 	}
 }
