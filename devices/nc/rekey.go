@@ -31,7 +31,7 @@ const (
 	checkHint    = "sign in with: rekeyd login EMAIL --provider tplink, then run: rekeyd rekey DEVICE"
 	internetHint = "give DEVICE access to the internet; rekeyd tries again by itself"
 	lockedHint   = "the account is locked for two hours after too many wrong passwords; then run: rekeyd rekey DEVICE"
-	worksHint    = "nothing while it works: rekeyd moves DEVICE once its cloud refuses it; or use the tpCamera app"
+	worksHint    = "nothing while it works: this hub moves DEVICE once its cloud refuses it; or use the tpCamera app"
 )
 
 // errWorks is the failure of a camera that wants to be unbound first while its cloud still accepts its password.
