@@ -126,8 +126,7 @@ func (h *house) see(ids ...home.DeviceID) {
 		ss = append(ss, home.Sighting{
 			Source: "iot-udp", Protocol: home.IOT, Keys: []string{"mac:" + string(id)[4:]}, Name: string(id), Kind: home.Plug,
 			Addr: netip.AddrPortFrom(
-				netip.AddrFrom4([4]byte{127, 9, 0, byte(i + 1)}),
-				9999,
+				netip.AddrFrom4([4]byte{127, 9, 0, byte(i + 1)}), 9999,
 			), Match: home.Unknown, At: time.Now(),
 		})
 	}

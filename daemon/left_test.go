@@ -48,8 +48,7 @@ func TestAFloodOfAnnouncementsLeavesRoomForRealDevices(t *testing.T) {
 			for i := range 40_000 {
 				s := sighting(fmt.Sprintf("mac:02%010x", i))[0]
 				s.Source, s.Protocol, s.Addr = "mdns", home.Native, netip.AddrPortFrom(
-					netip.AddrFrom4([4]byte{127, 10, byte(i >> 8), byte(i)}),
-					1,
+					netip.AddrFrom4([4]byte{127, 10, byte(i >> 8), byte(i)}), 1,
 				)
 				all = append(all, s)
 				if len(all) == 1000 {

@@ -41,8 +41,7 @@ func TestABoundDeviceKeepsItsIDUnderAStrongerKey(t *testing.T) {
 		r := devices.NewRoster()
 		r.Bind(got)
 		if again := r.See([]home.Sighting{udp(2, "10.0.0.7:9999", home.Plug, key)}); !slices.Equal(
-			ids(again),
-			[]home.DeviceID{"iot-8006ab"},
+			ids(again), []home.DeviceID{"iot-8006ab"},
 		) {
 			t.Errorf("seen under %s alone it is %v", key, ids(again))
 		}

@@ -226,8 +226,7 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 
 func recordBegun(tx *bbolt.Tx, e home.Epoch, stale int) error {
 	return record(
-		tx,
-		home.Event{At: now(), What: "epoch begun", Epoch: e, Detail: fmt.Sprintf("%d devices to rekey", stale)},
+		tx, home.Event{At: now(), What: "epoch begun", Epoch: e, Detail: fmt.Sprintf("%d devices to rekey", stale)},
 	)
 }
 

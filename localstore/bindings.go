@@ -72,10 +72,7 @@ func (s *Store) Unbind(ids []home.DeviceID) error {
 // forget removes a binding with its device, intent, binding secret and waiting errands.
 func forget(tx *bbolt.Tx, id home.DeviceID) error {
 	return errors.Join(
-		bindings.delete(
-			tx,
-			string(id),
-		),
+		bindings.delete(tx, string(id)),
 		intents.delete(tx, string(id)),
 		devices.delete(tx, string(id)),
 		tx.Bucket(bVault).Delete(bindKey(id)),

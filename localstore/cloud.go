@@ -24,9 +24,7 @@ type enrolment struct {
 // that is another one than the newest known, an epoch begins: the cloud counts none, so the hub does. It returns the
 // epoch, and the number of stale bindings. Another account is refused until this one is left.
 func (s *Store) EnrolCloud(
-	a home.Account,
-	c home.Credential,
-	session home.CloudSession,
+	a home.Account, c home.Credential, session home.CloudSession,
 ) (epoch home.Epoch, stale int, err error) {
 	if a.Provider != home.TPLink || c.Password.IsZero() || c.Username == "" {
 		return 0, 0, errors.New("enrol: no account of the vendor's cloud, or no password")
@@ -37,10 +35,7 @@ func (s *Store) EnrolCloud(
 
 // enrolCloud begins an epoch where the password is another one than the newest in the vault.
 func (s *Store) enrolCloud(
-	tx *bbolt.Tx,
-	a home.Account,
-	c home.Credential,
-	session home.CloudSession,
+	tx *bbolt.Tx, a home.Account, c home.Credential, session home.CloudSession,
 ) (r enrolment, err error) {
 	old, err := account(tx)
 	switch {

@@ -86,10 +86,7 @@ func TestGrantBeginsAnEpochWithAllThatFollows(t *testing.T) {
 		t.Fatalf("the same grant again: %d stale, %v", n, errands(t, s))
 	}
 	unchanged(
-		t,
-		dir,
-		"the same grant, whose acknowledgement waits",
-		func() { begin(t, s, 2) },
+		t, dir, "the same grant, whose acknowledgement waits", func() { begin(t, s, 2) },
 	) // its answer may be under way
 	forged := credential(2)
 	forged.EpochSecret = home.NewSecret("another")

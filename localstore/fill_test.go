@@ -102,8 +102,7 @@ func fillLater(t testing.TB, s *localstore.Store) {
 		Cleartext:  home.CleartextConsent{Protocol: home.IOT, Addr: fillDevices()[1].Addr.Addr()},
 	}}))
 	_, err := s.Remember(
-		acct,
-		[]home.Credential{{Username: "anna@example.org", Password: home.NewSecret("an earlier one")}},
+		acct, []home.Credential{{Username: "anna@example.org", Password: home.NewSecret("an earlier one")}},
 	)
 	must(t, err)
 	must(

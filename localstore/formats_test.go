@@ -162,8 +162,7 @@ func wanted(format int, t0 time.Time) all {
 	}
 	if format > 1 {
 		a.Credentials = append(
-			a.Credentials,
-			home.Credential{Username: "anna@example.org", Password: home.NewSecret("an earlier one")},
+			a.Credentials, home.Credential{Username: "anna@example.org", Password: home.NewSecret("an earlier one")},
 		)
 		a.History = append([]home.Event{{At: t1, What: "earlier passwords remembered", Detail: "1"}}, a.History...)
 		a.Session = home.CloudSession{

@@ -161,8 +161,7 @@ func (s *Store) unseal(o Options, fresh bool) (err error) {
 // copyOf returns a value as it stands in the file, nil where there is none.
 func (s *Store) copyOf(bucket, key []byte) ([]byte, error) {
 	return boltfile.View(
-		s.file,
-		func(tx *bbolt.Tx) ([]byte, error) { return bytes.Clone(tx.Bucket(bucket).Get(key)), nil },
+		s.file, func(tx *bbolt.Tx) ([]byte, error) { return bytes.Clone(tx.Bucket(bucket).Get(key)), nil },
 	)
 }
 

@@ -163,10 +163,7 @@ func (m *model) compare(t *rapid.T, s *localstore.Store) {
 	if want := slices.SortedFunc(maps.Keys(m.vault), func(a, b home.Epoch) int {
 		return cmp.Compare(b,
 			a)
-	}); !slices.Equal(
-		held,
-		want,
-	) {
+	}); !slices.Equal(held, want) {
 		t.Fatalf("credentials of %v, want %v", held, want)
 	}
 }

@@ -76,8 +76,7 @@ func (o observation) write(tx *bbolt.Tx, v home.Verdict, at time.Time) error {
 		return err
 	}
 	return record(
-		tx,
-		home.Event{At: at, What: "device holds the new password", Device: o.is.Device, Epoch: o.is.DeviceEpoch},
+		tx, home.Event{At: at, What: "device holds the new password", Device: o.is.Device, Epoch: o.is.DeviceEpoch},
 	)
 }
 

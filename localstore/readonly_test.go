@@ -50,8 +50,7 @@ func setFormat(t *testing.T, dir string, format uint64, undo func(*bbolt.Tx) err
 	t.Helper()
 	must(t, edit(dir, func(tx *bbolt.Tx) error {
 		return errors.Join(
-			undo(tx),
-			tx.Bucket([]byte("meta")).Put([]byte("version"), binary.BigEndian.AppendUint64(nil, format)),
+			undo(tx), tx.Bucket([]byte("meta")).Put([]byte("version"), binary.BigEndian.AppendUint64(nil, format)),
 		)
 	}))
 }

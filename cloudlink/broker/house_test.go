@@ -129,15 +129,8 @@ func (h *house) dial(t *testing.T, id *wire.Identity, set ...options) (paho.Clie
 
 func (h *house) try(id *wire.Identity, set ...options) (paho.Client, <-chan paho.Message, error) {
 	in := make(chan paho.Message, 64)
-	o := paho.NewClientOptions().AddBroker(
-		"tcp://" + h.addr,
-	).SetClientID(
-		id.Name,
-	).SetUsername(
-		id.Name,
-	).SetPassword(
-		id.Login().Reveal(),
-	)
+	o := paho.NewClientOptions().AddBroker("tcp://" + h.addr).SetClientID(id.Name)
+	o.SetUsername(id.Name).SetPassword(id.Login().Reveal())
 	o.SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(5 * time.Second)
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { in <- m })
 	for _, f := range set {

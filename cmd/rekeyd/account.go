@@ -245,9 +245,7 @@ standard input. It is no argument, as other users of this machine can see those.
 		"with --provider tplink: somebody else may know the old password; devices that hold it wait for you",
 	)
 	pair := c.Flags().Bool(
-		"pair",
-		false,
-		"read a pairing word instead of a password (with --password-stdin from standard input)",
+		"pair", false, "read a pairing word instead of a password (with --password-stdin from standard input)",
 	)
 	c.RunE = func(c *cobra.Command, as []string) error {
 		in := map[string]any{}

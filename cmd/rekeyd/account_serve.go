@@ -54,14 +54,10 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 	}
 	f := c.Flags()
 	brokers := f.StringArray(
-		"broker",
-		nil,
-		"URL of an MQTT broker to use instead of the embedded one; several are tried in turn",
+		"broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn",
 	)
 	hubBrokers := f.StringArray(
-		"hub-broker",
-		nil,
-		"URL by which hubs reach the broker, where it is another one; several are tried in turn",
+		"hub-broker", nil, "URL by which hubs reach the broker, where it is another one; several are tried in turn",
 	)
 	listen := f.String("listen", defaultAccount, "address of the website and API")
 	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")

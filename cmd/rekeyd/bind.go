@@ -45,9 +45,7 @@ account's password is. --factory-password gives the one with which such a camera
 		"allow these devices passwords nearly in the clear on your network, or with =false forbid it again",
 	)
 	all := c.Flags().Bool(
-		"all",
-		false,
-		"every device that proves a password of yours, and after a question those that name your account",
+		"all", false, "every device that proves a password of yours, and after a question those that name your account",
 	)
 	later := c.Flags().Bool(
 		"later",
@@ -251,9 +249,7 @@ that password and takes the device's address would receive the new one. Name the
 		"send the devices that are named commands that they may not accept: TPAP devices have no known one",
 	)
 	restart := c.Flags().Bool(
-		"restart",
-		false,
-		"restart devices that cannot be moved: some then have the new password from their own cloud",
+		"restart", false, "restart devices that cannot be moved: some then have the new password from their own cloud",
 	)
 	c.RunE = func(c *cobra.Command, names []string) error {
 		switch {

@@ -28,15 +28,7 @@ func TestAClientOfTheCloudThatOthersWroteWorksUnchanged(t *testing.T) {
 	r := newRig(t, "plug:iot=1,bulb:iot=1")
 	r.setUp(first)
 	cmd := exec.CommandContext(
-		t.Context(),
-		"node",
-		"-e",
-		string(script),
-		"client",
-		defaultAccountURL,
-		rigEmail,
-		first,
-		"wrong-Horse-Battery",
+		t.Context(), "node", "-e", string(script), "client", defaultAccountURL, rigEmail, first, "wrong-Horse-Battery",
 	)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	in, err := cmd.StdinPipe()

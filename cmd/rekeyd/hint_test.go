@@ -20,9 +20,7 @@ const suggestedWord = `(?:[a-z][a-z-]*|--[a-z-]+(?:=\w+)?|[A-Z]+|%s)`
 
 // suggested finds a command in a text for people: after a colon, or in <code>. A word in capitals stands for an
 // argument.
-var suggested = regexp.MustCompile(
-	`(?:: +|<code>)rekeyd (` + suggestedWord + `(?: ` + suggestedWord + `)*)( $)?`,
-)
+var suggested = regexp.MustCompile(`(?:: +|<code>)rekeyd (` + suggestedWord + `(?: ` + suggestedWord + `)*)( $)?`)
 
 // suggestedCommands returns the commands in hints, messages, pages and the README, each with the place of the first.
 func suggestedCommands(t *testing.T) map[string]string {

@@ -27,9 +27,7 @@ input, one a line, in UTF-8 or UTF-16. They are kept sealed, and used for nothin
 	}
 	c.Flags().Bool("password-stdin", false, "read the passwords from standard input, one a line")
 	email := c.Flags().String(
-		"email",
-		"",
-		"how the account's e-mail address was spelled with them, where that was another way than now",
+		"email", "", "how the account's e-mail address was spelled with them, where that was another way than now",
 	)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		h := dialHub(stateOf(c))

@@ -82,7 +82,8 @@ var may = map[string][]string{
 	"devices/tpap/spake2":   {},
 	// Drivers, all but the one below: those that devices/catalog lists.
 	"devices/<protocol>": {
-		"daemon/home", "devices/cbc", "devices/failure", "devices/keyring", "devices/klap", "devices/nameplate", "devices/passthrough",
+		"daemon/home", "devices/cbc", "devices/failure", "devices/keyring", "devices/klap", "devices/nameplate",
+		"devices/passthrough",
 		"devices/post", "devices/xor",
 		"devices/tpap/ccm", "devices/tpap/record", "devices/tpap/shacrypt", "devices/tpap/spake2",
 	},
@@ -215,8 +216,7 @@ func TestTheMapIsTrueBothWays(t *testing.T) {
 		}
 		if !slices.Contains(named, pkg) &&
 			!slices.ContainsFunc(
-				named,
-				func(n string) bool { return strings.HasPrefix(pkg, n+"/") && slices.Contains(anything, pkg) },
+				named, func(n string) bool { return strings.HasPrefix(pkg, n+"/") && slices.Contains(anything, pkg) },
 			) {
 			t.Errorf("README.md does not name %s", pkg)
 		}

@@ -93,8 +93,7 @@ func readSecret(c *cobra.Command, prompt string, twice bool, check func(home.Sec
 	f, ok := c.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return home.Secret{}, terminal.Usage(
-			c,
-			errors.New("standard input is no terminal: give the password with --password-stdin"),
+			c, errors.New("standard input is no terminal: give the password with --password-stdin"),
 		)
 	}
 	first, err := askPassword(c, f, prompt)

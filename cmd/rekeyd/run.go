@@ -43,9 +43,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	targets := f.StringSlice("target", nil, "address, subnet (/22 or smaller) or host name of devices that no broadcast "+
 		"reaches; may be given several times")
 	brokers := f.StringArray(
-		"broker",
-		nil,
-		"URL of an MQTT broker to use instead of the embedded one; several are tried in turn",
+		"broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn",
 	)
 	accountURL := f.String("account-url", "", "base URL of the account service to use instead of the embedded one")
 	parallel := f.Int("parallel", defaultParallel, "devices that are asked or moved at once")

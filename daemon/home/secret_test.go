@@ -75,9 +75,7 @@ func TestNoVerbPrintsASecret(t *testing.T) {
 		}
 	}
 	nowhere(
-		t,
-		"a panic's text",
-		fmt.Sprint(errors.Join(fmt.Errorf("%x", s), fmt.Errorf("%w", values["an error"].(error)))),
+		t, "a panic's text", fmt.Sprint(errors.Join(fmt.Errorf("%x", s), fmt.Errorf("%w", values["an error"].(error)))),
 	)
 }
 

@@ -104,9 +104,7 @@ func (r *run) search(ctx context.Context, n *network) {
 		return
 	}
 	p := ipv4.NewPacketConn(c)
-	err = errors.Join(
-		p.SetControlMessage(ipv4.FlagInterface, true), p.SetMulticastTTL(1), p.SetMulticastLoopback(true),
-	)
+	err = errors.Join(p.SetControlMessage(ipv4.FlagInterface, true), p.SetMulticastTTL(1), p.SetMulticastLoopback(true))
 	if err != nil {
 		r.count("WS-Discovery socket did not open")
 	}

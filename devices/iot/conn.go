@@ -51,9 +51,7 @@ func (c *conn) identify(ctx context.Context) (identity, error) {
 }
 
 // command runs one command and returns its result.
-func (c *conn) command(
-	ctx context.Context, module, method string, args any, timeout time.Duration,
-) (result, error) {
+func (c *conn) command(ctx context.Context, module, method string, args any, timeout time.Duration) (result, error) {
 	exchange := func(ctx context.Context, request []byte) ([]byte, error) { return c.exchange(ctx, request, timeout) }
 	_, r, err := runCommand(ctx, exchange, c.d.o.BusyPause, module, method, args)
 	return r, err

@@ -138,9 +138,7 @@ func (d *KLAP) locate(ctx context.Context, c *klapConn, p klap.Proof, held klap.
 }
 
 // verdict derives match and verdict from a device's proof (v) and its statement.
-func (d *KLAP) verdict(
-	id home.DeviceID, v home.Verdict, i identity, c home.Candidates,
-) (home.Match, home.Verdict) {
+func (d *KLAP) verdict(id home.DeviceID, v home.Verdict, i identity, c home.Candidates) (home.Match, home.Verdict) {
 	b := d.offlines.Of(id)
 	switch {
 	case v.State == home.Default || v.State == home.Blank:

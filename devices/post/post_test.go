@@ -85,9 +85,7 @@ func TestErrorsQuoteNothingOfTheRequest(t *testing.T) {
 	defer silent.Close()
 	_, plain := serve(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hi") })
 	_, long := serve(
-		t,
-		false,
-		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1<<17)) },
+		t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1<<17)) },
 	)
 	_, broken := serve(t, false, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	for name, c := range map[string]struct {

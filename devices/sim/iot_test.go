@@ -132,8 +132,7 @@ func TestPlugAnswersAsRealOnesDo(t *testing.T) {
 	h := live(t, sim.Options{Cloud: c}, sim.Spec{Kind: home.Plug, Protocol: home.IOT, Model: "HS110(EU)"})
 	d := h.Devices()[0]
 	if got := ask(t, d, `{"system":{"get_sysinfo":null},"cnCloud":{"get_info":{}}}`); !strings.Contains(
-		got,
-		`"mac":"50:C7:BF:35:00:01"`,
+		got, `"mac":"50:C7:BF:35:00:01"`,
 	) ||
 		!strings.Contains(got, `"model":"HS110(EU)"`) ||
 		!strings.Contains(got, `"binded":0`) {

@@ -136,8 +136,8 @@ func TestEachVerdictIsFoundOfOlderDevices(t *testing.T) {
 	}
 }
 
-// The host at the address receives no secret unless the owner has agreed, nor where it is another's, and the consent counts
-// at once.
+// The host at the address receives no secret unless the owner has agreed, nor where it is another's, and the consent
+// counts at once.
 func TestNoSecretIsSentWithoutTheOwnersConsent(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
@@ -246,10 +246,7 @@ func TestAnAppSpeaksToAnOlderDevice(t *testing.T) {
 	p := play(t, older(email, "old-password", sim.OneRequest))[0]
 	d, _ := eager(t)
 	raw, err := d.Relay(
-		t.Context(),
-		seen(p),
-		agreedBoth,
-		[]byte(`{"method":"set_device_info","params":{"device_on":true}}`),
+		t.Context(), seen(p), agreedBoth, []byte(`{"method":"set_device_info","params":{"device_on":true}}`),
 	)
 	if err != nil || string(raw) != `{"error_code":0}` {
 		t.Errorf("%s %v", raw, err)

@@ -53,10 +53,7 @@ func TestAnAppSpeaksToTheDevice(t *testing.T) {
 	}
 	p := play(t, plug(email, "old-password"))[0]
 	raw, err := driver(t).Relay(
-		t.Context(),
-		seen(p),
-		both,
-		[]byte(`{"method":"set_device_info","params":{"device_on":true}}`),
+		t.Context(), seen(p), both, []byte(`{"method":"set_device_info","params":{"device_on":true}}`),
 	)
 	if err != nil || string(raw) != `{"error_code":0}` {
 		t.Errorf("%s %v", raw, err)

@@ -83,8 +83,7 @@ func (w *Site) registerForm(v *visit) { v.showRegister(http.StatusOK, "") }
 
 func (v *visit) showRegister(status int, problem string) {
 	v.show(status, page{title: v.t.Register, problem: problem, script: true, body: join(
-		el("p", v.t.RegisterText),
-		form("/register", v.emailField(), v.newPassword(), el("button", v.t.Register)),
+		el("p", v.t.RegisterText), form("/register", v.emailField(), v.newPassword(), el("button", v.t.Register)),
 	)})
 }
 

@@ -54,27 +54,8 @@ func errIsTimeout(err error) bool {
 func TestAllPortsShareOneConnectionLimit(t *testing.T) {
 	limit := newConnLimit(2, 6)
 	addrs, conns := accepting(t, limit)
-	first, second, third, fourth := net.IPv4(
-		127,
-		0,
-		0,
-		2,
-	), net.IPv4(
-		127,
-		0,
-		0,
-		3,
-	), net.IPv4(
-		127,
-		0,
-		0,
-		4,
-	), net.IPv4(
-		127,
-		0,
-		0,
-		5,
-	)
+	first, second := net.IPv4(127, 0, 0, 2), net.IPv4(127, 0, 0, 3)
+	third, fourth := net.IPv4(127, 0, 0, 4), net.IPv4(127, 0, 0, 5)
 	take := func(from net.IP, to string) net.Conn {
 		t.Helper()
 		dialFrom(t, from, to)

@@ -125,8 +125,7 @@ func TestEveryPartRunsTwice(t *testing.T) {
 	defer service.Close()
 	hub, err := NewHub(HubOptions{
 		State: filepath.Join(
-			so.State,
-			"hub",
+			so.State, "hub",
 		), Interfaces: []string{"lo"}, Service: service, Listen: "127.0.0.1:0", Log: so.Log,
 	})
 	ok(t, err)

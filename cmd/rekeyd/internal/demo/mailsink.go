@@ -97,8 +97,7 @@ func plainText(r io.Reader) (string, error) {
 	if kind, p, err := mime.ParseMediaType(header.Get("Content-Type")); err == nil &&
 		strings.HasPrefix(kind, "multipart/") {
 		first, err := multipart.NewReader(
-			body,
-			p["boundary"],
+			body, p["boundary"],
 		).NextRawPart() // the plain text: RFC 2046 has what is preferred last
 		if err != nil {
 			return "", err

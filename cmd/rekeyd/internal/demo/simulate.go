@@ -23,16 +23,12 @@ username, password.`,
 	}
 	f := c.Flags()
 	count := f.String(
-		"count",
-		"",
-		"what devices: KIND:PROTOCOL=N,… as in plug:iot=3,camera:tapocam=1; README.md lists the protocols",
+		"count", "", "what devices: KIND:PROTOCOL=N,… as in plug:iot=3,camera:tapocam=1; README.md lists the protocols",
 	)
 	username := f.String("username", "", "the account that the devices of --count are bound to, from the start")
 	password := f.String("password", "", "and its password")
 	house := f.String(
-		"house",
-		"",
-		"file that lists the devices, and the credential that each holds, as JSON; see README.md",
+		"house", "", "file that lists the devices, and the credential that each holds, as JSON; see README.md",
 	)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		specs, err := simulated(*count, *house, *username, *password)

@@ -162,10 +162,7 @@ func (s *stage) change(ctx context.Context, client *v1.Client, old, pw home.Secr
 
 // until waits until every one of these devices is there and done. On the way it shows how far it is.
 func (s *stage) until(
-	ctx context.Context,
-	what string,
-	devices []*sim.Device,
-	done func(daemon.Row) bool,
+	ctx context.Context, what string, devices []*sim.Device, done func(daemon.Row) bool,
 ) ([]daemon.Row, error) {
 	want := make(map[home.DeviceID]bool, len(devices))
 	for _, d := range devices {
