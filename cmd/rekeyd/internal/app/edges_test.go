@@ -3,10 +3,14 @@ package app
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -154,4 +158,43 @@ func watch(d daemon.Driver, m *moves) daemon.Driver {
 		}{w, able}
 	}
 	return w
+}
+
+// gatedAccounts is the store of an account service, with the writes of a reset behind a gate.
+type gatedAccounts struct {
+	account.Store
+	gate gate
+}
+
+func (s gatedAccounts) BeginEpoch(c account.EpochChange) error {
+	return s.gate.pass("service: begin epoch", func() error { return s.Store.BeginEpoch(c) })
+}
+
+func (s gatedAccounts) Acknowledge(p account.Position, a account.Acknowledgement) error {
+	return s.gate.pass("service: acknowledge", func() error { return s.Store.Acknowledge(p, a) })
+}
+
+func (s gatedAccounts) SignIn(
+	p account.Position, id string, epoch uint64, ds []account.Device,
+) (refused []wire.Outcome, err error) {
+	err = s.gate.pass("service: sign in", func() error { refused, err = s.Store.SignIn(p, id, epoch, ds); return err })
+	return refused, err
+}
+
+// gatedConn is a connection whose writes go through a gate. Each has a number, or for MQTT the type of its packet.
+type gatedConn struct {
+	net.Conn
+	name string
+	mqtt bool
+	gate gate
+	sent *atomic.Int64
+}
+
+func (c gatedConn) Write(b []byte) (n int, err error) {
+	kind := int(c.sent.Add(1))
+	if c.mqtt && len(b) > 0 {
+		kind = int(b[0] >> 4)
+	}
+	err = c.gate.pass(fmt.Sprintf("%s %d", c.name, kind), func() error { n, err = c.Conn.Write(b); return err })
+	return n, err
 }

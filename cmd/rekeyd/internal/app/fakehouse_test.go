@@ -198,8 +198,8 @@ func (h *fakeHouse) engine(hub *Hub, o *daemon.Options) {
 // moment of a power cut.
 func (h *fakeHouse) write(what string) error {
 	if h.cutIn.Add(-1) == 0 {
+		h.dead.Store(true) // first: the copy must have everything that was sent on
 		h.snapshot()
-		h.dead.Store(true)
 	}
 	if h.dead.Load() {
 		return errDead

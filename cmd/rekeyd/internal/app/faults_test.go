@@ -238,6 +238,7 @@ func (h *fakeHouse) cutHub() {
 	h.wait(h.some(30 * time.Second))
 	if h.cutIn.Swap(0) > 0 {
 		synctest.Wait()
+		h.dead.Store(true)
 		h.snapshot()
 	}
 	h.stopHub()
