@@ -264,7 +264,12 @@ func (h *Hub) parts() []part {
 	}
 	all := []part{
 		{name: "engine", run: h.engine.Run, vital: true},
-		{name: "link", run: h.link.Run},
+		{name: "link", run: func(ctx context.Context) error {
+			if h.o.Service != nil {
+				h.o.Service.WaitListening(ctx) // else the first dial fails, and a pause follows
+			}
+			return h.link.Run(ctx)
+		}},
 		{name: "vendor", run: h.vendor.Run},
 		listening(h.page, serveHTTP(h.face.Public(), h.o.Log)),
 		control,

@@ -161,7 +161,10 @@ func (s *Service) Run(ctx context.Context) error { return runParts(ctx, s.o.Log,
 
 func (s *Service) parts() []part {
 	parts := []part{
-		{name: "account", run: s.account.Run},
+		{name: "account", run: func(ctx context.Context) error {
+			waitTried(ctx, s.brokerListener) // else the first dial fails, and a pause follows
+			return s.account.Run(ctx)
+		}},
 		listening(s.listener, func(ctx context.Context, l net.Listener) error { return s.account.Serve(ctx, l, s.pages) }),
 	}
 	if s.broker != nil {
