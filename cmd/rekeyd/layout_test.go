@@ -15,6 +15,7 @@ const module = "github.com/rekeyd/rekeyd/"
 // may is who may import whom, tests left out: a package, and what of this module it imports. Imports run one way.
 var may = map[string][]string{
 	"daemon/home":           {},
+	"daemon/page":           {"daemon/home"},
 	"daemon":                {"daemon/home"},
 	"localstore/boltfile":   {"daemon/home"},
 	"localstore/atomicfile": {},
@@ -51,7 +52,8 @@ var may = map[string][]string{
 		"cloudlink/account/language",
 	},
 	"cloudlink/account/link": {"daemon/home", "cloudlink/v1", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/account"},
-	"cloudlink/account/site": {"daemon/home", "cloudlink/v1", "cloudlink/account", "cloudlink/account/language"},
+	// The pages of the account look as those of the house do.
+	"cloudlink/account/site": {"daemon/home", "daemon/page", "cloudlink/v1", "cloudlink/account", "cloudlink/account/language"},
 	// Its store keeps a file with the same care as the hub's: it shares the two leaves that know neither.
 	"cloudlink/account/boltstore": {
 		"daemon/home",

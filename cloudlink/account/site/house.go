@@ -8,17 +8,18 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/daemon/page"
 )
 
 func (w *Site) devices(v *visit) {
 	ds, err := v.owner.Devices()
-	p := page{title: v.t.Devices, nav: "/account", script: true}
+	p := content{title: v.t.Devices, nav: "/account", script: true}
 	switch {
 	case err != nil:
 		w.log.Error("devices not read", "err", err)
 		p.problem = v.t.Busy
 	case len(ds) == 0:
-		p.body = el("p", v.t.NoDevices)
+		p.body = page.El("p", v.t.NoDevices)
 	}
 	done := 0
 	for _, d := range ds {
@@ -27,8 +28,8 @@ func (w *Site) devices(v *visit) {
 		}
 	}
 	if len(ds) > 0 {
-		p.said = v.t.Progress(done, len(ds))
-		p.body = el(`div data-live="/account/live"`, v.deviceTable(ds))
+		p.result = v.t.Progress(done, len(ds))
+		p.body = page.El(`div data-live="/account/live"`, v.deviceTable(ds))
 	}
 	p.refresh = done < len(ds)
 	v.show(http.StatusOK, p)
@@ -43,7 +44,7 @@ func (v *visit) hubs() []account.Hub {
 	return hs
 }
 
-func (v *visit) deviceTable(ds []account.DeviceInfo) markup {
+func (v *visit) deviceTable(ds []account.DeviceInfo) page.Markup {
 	labels := map[string]string{}
 	for _, h := range v.hubs() {
 		labels[h.Name] = h.Label
@@ -54,9 +55,9 @@ func (v *visit) deviceTable(ds []account.DeviceInfo) markup {
 		if !ok {
 			word = string(d.Verdict)
 		}
-		hint := markup("")
+		hint := page.Markup("")
 		if text, ok := v.t.Hints[string(d.Verdict)]; ok {
-			hint = el(`div class="hint"`, text)
+			hint = page.El(`div class="hint"`, text)
 		}
 		signed := v.t.NotYet
 		if d.SignedIn {
@@ -69,50 +70,50 @@ func (v *visit) deviceTable(ds []account.DeviceInfo) markup {
 		if !ok {
 			kind = d.Kind
 		}
-		rows[i] = []any{name(d), kind, join(signed, hint), v.when(d.Since), labels[d.Holder]}
+		rows[i] = []any{name(d), kind, page.Join(signed, hint), v.when(d.Since), labels[d.Holder]}
 	}
-	return table(v.t.Devices, []string{v.t.Name, v.t.Kind, v.t.Verdict, v.t.When, v.t.HubLabel}, rows)
+	return page.Table(v.t.Devices, []string{v.t.Name, v.t.Kind, v.t.Verdict, v.t.When, v.t.HubLabel}, rows)
 }
 
 // when returns a time in the words of the language, and in RFC 3339 for programs.
-func (v *visit) when(t time.Time) markup {
+func (v *visit) when(t time.Time) page.Markup {
 	if t.IsZero() {
 		return ""
 	}
-	return el("time"+attr("datetime", t.UTC().Format(time.RFC3339)), v.t.Time(t))
+	return page.El("time"+page.Attr("datetime", t.UTC().Format(time.RFC3339)), v.t.Time(t))
 }
 
 func (w *Site) hubs(v *visit) {
-	said := ""
+	result := ""
 	if v.r.URL.Query().Has("removed") {
-		said = v.t.HubRemoved
+		result = v.t.HubRemoved
 	}
-	v.showHubs(http.StatusOK, said, "")
+	v.showHubs(http.StatusOK, result, "")
 }
 
-func (v *visit) showHubs(status int, said, problem string) {
+func (v *visit) showHubs(status int, result, problem string) {
 	hs := v.hubs()
-	body := el("p", v.t.NoHubs)
+	body := page.El("p", v.t.NoHubs)
 	if len(hs) > 0 {
 		rows := make([][]any, len(hs))
 		for i, h := range hs {
 			rows[i] = []any{
 				h.Label + ", " + v.t.HubIs[h.Online], h.Version, v.when(time.UnixMilli(h.Since)),
 				strconv.FormatUint(h.Epoch, 10), strconv.Itoa(h.Devices),
-				form("/account/hubs/remove", hidden("hub", h.Name), rowButton(v.t.Remove, h.Label)),
+				page.Form("/account/hubs/remove", page.Hidden("hub", h.Name), page.Button(v.t.Remove, h.Label)),
 			}
 		}
-		body = table(v.t.Hubs, []string{v.t.Name, v.t.Version, v.t.Since, v.t.Epoch, v.t.Devices, v.t.Remove}, rows)
+		body = page.Table(v.t.Hubs, []string{v.t.Name, v.t.Version, v.t.Since, v.t.Epoch, v.t.Devices, v.t.Remove}, rows)
 	}
-	v.show(status, page{title: v.t.Hubs, nav: "/account/hubs", said: said, problem: problem, body: join(
-		body, el("h2", v.t.Approve), el("p", v.t.ApproveText),
-		form("/account/hubs/add", v.whose(), presentPassword(v.t.PasswordLabel, "password"), el("button", v.t.ApproveButton)),
+	v.show(status, content{title: v.t.Hubs, nav: "/account/hubs", result: result, problem: problem, body: page.Join(
+		body, page.El("h2", v.t.Approve), page.El("p", v.t.ApproveText),
+		page.Form("/account/hubs/add", v.whose(), presentPassword(v.t.PasswordLabel, "password"), page.El("button", v.t.ApproveButton)),
 	)})
 }
 
 // whose names the account whose password a form asks for. Password managers read this field, too.
-func (v *visit) whose() markup {
-	return input(v.t.For, "email", "email", "username", v.owner.Email(), " readonly")
+func (v *visit) whose() page.Markup {
+	return page.Input(v.t.For, "email", "email", "username", v.owner.Email(), " readonly")
 }
 
 // addHub shows a pairing word. One hub can enrol with it, once, within the policy's pairing_life.
@@ -123,8 +124,8 @@ func (w *Site) addHub(v *visit) {
 		v.showHubs(status, "", problem)
 		return
 	}
-	v.show(http.StatusOK, page{title: v.t.Approved, nav: "/account/hubs", body: join(
-		el("p", v.t.ApprovedText(w.s.Policy().PairingLife)), el(`code class="word" id="word"`, p.Reveal()))})
+	v.show(http.StatusOK, content{title: v.t.Approved, nav: "/account/hubs", body: page.Join(
+		page.El("p", v.t.ApprovedText(w.s.Policy().PairingLife)), page.El(`code class="word" id="word"`, p.Reveal()))})
 }
 
 // removeHub asks for confirmation: the bindings of the hub's devices are removed with it.
@@ -140,10 +141,10 @@ func (w *Site) removeHub(v *visit) {
 	case hub == nil:
 		v.showHubs(http.StatusUnprocessableEntity, "", v.t.HubGone)
 	case v.field("sure") == "":
-		v.show(http.StatusOK, page{title: v.t.RemoveHub, nav: "/account/hubs", body: join(
-			el("p", v.t.RemoveAsk(hub.Label, hub.Devices)),
-			form("/account/hubs/remove", hidden("hub", name), hidden("sure", "1"),
-				el(`div class="steps"`, el("button", v.t.Remove), link("/account/hubs", v.t.Cancel))),
+		v.show(http.StatusOK, content{title: v.t.RemoveHub, nav: "/account/hubs", body: page.Join(
+			page.El("p", v.t.RemoveAsk(hub.Label, hub.Devices)),
+			page.Form("/account/hubs/remove", page.Hidden("hub", name), page.Hidden("sure", "1"),
+				page.El(`div class="steps"`, page.El("button", v.t.Remove), page.Link("/account/hubs", v.t.Cancel))),
 		)})
 	default:
 		if err := v.owner.RemoveHub(name); err != nil && !errors.Is(err, home.ErrNotFound) {
@@ -156,14 +157,14 @@ func (w *Site) removeHub(v *visit) {
 }
 
 func (w *Site) sessions(v *visit) {
-	said := ""
+	result := ""
 	if v.r.URL.Query().Has("ended") {
-		said = v.t.SessionEnded
+		result = v.t.SessionEnded
 	}
-	v.showSessions(http.StatusOK, said, "")
+	v.showSessions(http.StatusOK, result, "")
 }
 
-func (v *visit) showSessions(status int, said, problem string) {
+func (v *visit) showSessions(status int, result, problem string) {
 	ss, err := v.owner.Sessions()
 	if err != nil {
 		v.w.log.Error("sessions not read", "err", err)
@@ -178,12 +179,12 @@ func (v *visit) showSessions(status int, said, problem string) {
 		}
 		rows[i] = []any{
 			what, v.when(s.Since),
-			form("/account/sessions/end", hidden("session", s.ID), rowButton(v.t.End, door+", "+v.t.Time(s.Since))),
+			page.Form("/account/sessions/end", page.Hidden("session", s.ID), page.Button(v.t.End, door+", "+v.t.Time(s.Since))),
 		}
 	}
-	v.show(status, page{title: v.t.Sessions, nav: "/account/sessions", said: said, problem: problem, body: join(
-		table(v.t.Sessions, []string{v.t.DoorLabel, v.t.Since, v.t.End}, rows),
-		form("/account/sessions/end", hidden("all", "1"), el("p", v.t.EndAllAsk), el("button", v.t.EndAll)))})
+	v.show(status, content{title: v.t.Sessions, nav: "/account/sessions", result: result, problem: problem, body: page.Join(
+		page.Table(v.t.Sessions, []string{v.t.DoorLabel, v.t.Since, v.t.End}, rows),
+		page.Form("/account/sessions/end", page.Hidden("all", "1"), page.El("p", v.t.EndAllAsk), page.El("button", v.t.EndAll)))})
 }
 
 func (w *Site) endSession(v *visit) {
@@ -211,10 +212,10 @@ func (w *Site) endSession(v *visit) {
 func (w *Site) passwordForm(v *visit) { v.showPassword(http.StatusOK, "") }
 
 func (v *visit) showPassword(status int, problem string) {
-	v.show(status, page{title: v.t.Password, nav: "/account/password", problem: problem, script: true, body: join(
-		el("p", v.t.ChangeText),
-		form("/account/password", v.whose(), presentPassword(v.t.OldPassword, "old"), v.newPassword(), v.exposedQuestion(),
-			el("button", v.t.Change)),
+	v.show(status, content{title: v.t.Password, nav: "/account/password", problem: problem, script: true, body: page.Join(
+		page.El("p", v.t.ChangeText),
+		page.Form("/account/password", v.whose(), presentPassword(v.t.OldPassword, "old"), v.newPassword(), v.exposedQuestion(),
+			page.El("button", v.t.Change)),
 	)})
 }
 
@@ -236,7 +237,7 @@ func (w *Site) changePassword(v *visit) {
 }
 
 func (w *Site) history(v *visit) {
-	p := page{title: v.t.History, nav: "/account/history"}
+	p := content{title: v.t.History, nav: "/account/history"}
 	es, err := v.owner.History()
 	if err != nil {
 		w.log.Error("history not read", "err", err)
@@ -254,8 +255,8 @@ func (w *Site) history(v *visit) {
 		}
 		rows[i] = []any{v.when(e.At), what, v.t.DoorName[e.Door], detail}
 	}
-	if p.body = el("p", v.t.NoHistory); len(rows) > 0 {
-		p.body = table(v.t.History, []string{v.t.When, v.t.What, v.t.DoorLabel, v.t.Details}, rows)
+	if p.body = page.El("p", v.t.NoHistory); len(rows) > 0 {
+		p.body = page.Table(v.t.History, []string{v.t.When, v.t.What, v.t.DoorLabel, v.t.Details}, rows)
 	}
 	v.show(http.StatusOK, p)
 }

@@ -8,41 +8,42 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/daemon/page"
 )
 
 // done is the page after a new password: how to sign in, and the progress of the devices.
 func (w *Site) done(v *visit) {
-	title, said := v.t.ResetDone, v.t.ResetDoneText
+	title, result := v.t.ResetDone, v.t.ResetDoneText
 	if v.r.URL.Query().Has("changed") {
-		title, said = v.t.Changed, v.t.ChangedText
+		title, result = v.t.Changed, v.t.ChangedText
 	}
 	look, _, stop, ok := w.s.Watch(v.cookie(ticketCookie))
 	if !ok {
-		v.show(http.StatusOK, page{title: title, said: said, body: el("p", el(`a class="button" href="/"`, v.t.SignInNow))})
+		v.show(http.StatusOK, content{title: title, result: result, body: page.El("p", page.El(`a class="button" href="/"`, v.t.SignInNow))})
 		return
 	}
 	defer stop()
 	p, _ := look()
 	now, body := v.progress(p)
-	problem, informed := v.t.NoneInformed, markup("")
+	problem, informed := v.t.NoneInformed, page.Markup("")
 	if p.Hubs > 0 {
-		problem, informed = "", el("p", v.t.Informed(p.Hubs))
+		problem, informed = "", page.El("p", v.t.Informed(p.Hubs))
 	}
 	waiting := p.SignedIn < len(p.Devices)
-	v.show(http.StatusOK, page{title: title, problem: problem, script: true, refresh: waiting, body: join(
-		el("p", said), informed, el("p", el(`a class="button" href="/"`, v.t.SignInNow)), el("h2", v.t.ProgressTitle),
-		el(`p role="status" id="said"`, now), el(`div data-live="/reset/live"`, body))})
+	v.show(http.StatusOK, content{title: title, problem: problem, script: true, refresh: waiting, body: page.Join(
+		page.El("p", result), informed, page.El("p", page.El(`a class="button" href="/"`, v.t.SignInNow)), page.El("h2", v.t.ProgressTitle),
+		page.El(`p role="status" id="result"`, now), page.El(`div data-live="/reset/live"`, body))})
 }
 
 // progress returns how many devices are signed in, as a sentence and as a bar with a list.
-func (v *visit) progress(p account.Progress) (said string, body markup) {
+func (v *visit) progress(p account.Progress) (result string, body page.Markup) {
 	if len(p.Devices) == 0 {
 		return v.t.ProgressNone, ""
 	}
-	var items markup
+	var items page.Markup
 	for _, d := range p.Devices {
 		word, hint := v.state(d)
-		items += el("li", el("strong", name(d)), " · ", word, hint)
+		items += page.El("li", page.El("strong", name(d)), " · ", word, hint)
 	}
 	more := v.t.Waiting
 	switch {
@@ -51,23 +52,23 @@ func (v *visit) progress(p account.Progress) (said string, body markup) {
 	case p.Hubs == 0:
 		more = v.t.NoHubsWho
 	}
-	return v.t.Progress(p.SignedIn, len(p.Devices)), join(
-		el("progress"+attr("value", fmt.Sprint(p.SignedIn))+attr("max", fmt.Sprint(len(p.Devices)))+
-			attr("aria-label", v.t.ProgressTitle)),
-		el("p", more), el(`ul class="devices"`, items))
+	return v.t.Progress(p.SignedIn, len(p.Devices)), page.Join(
+		page.El("progress"+page.Attr("value", fmt.Sprint(p.SignedIn))+page.Attr("max", fmt.Sprint(len(p.Devices)))+
+			page.Attr("aria-label", v.t.ProgressTitle)),
+		page.El("p", more), page.El(`ul class="devices"`, items))
 }
 
 // state describes a device after a change. A session in the account's record counts before the verdict of its hub.
-func (v *visit) state(d account.DeviceInfo) (word string, hint markup) {
+func (v *visit) state(d account.DeviceInfo) (word string, hint page.Markup) {
 	if d.SignedIn {
 		return v.t.SignedIn, ""
 	}
 	word = v.t.NotYet
-	if said, ok := v.t.Verdicts[string(d.Verdict)]; ok && d.Verdict != "current" {
-		word += " (" + said + ")"
+	if result, ok := v.t.Verdicts[string(d.Verdict)]; ok && d.Verdict != "current" {
+		word += " (" + result + ")"
 	}
 	if text, ok := v.t.Hints[string(d.Verdict)]; ok {
-		hint = el(`div class="hint"`, text)
+		hint = page.El(`div class="hint"`, text)
 	}
 	return word, hint
 }
@@ -93,7 +94,7 @@ func (w *Site) doneLive(v *visit) {
 func (w *Site) devicesLive(v *visit) {
 	look, changed, stop := v.owner.Watch()
 	defer stop()
-	v.stream(look, changed, func(p account.Progress) (string, markup) {
+	v.stream(look, changed, func(p account.Progress) (string, page.Markup) {
 		return v.t.Progress(p.SignedIn, len(p.Devices)), v.deviceTable(p.Devices)
 	})
 }
@@ -108,7 +109,7 @@ const (
 // stream sends the progress of a house as server-sent events, until the browser goes away or look returns false: the
 // session has ended, or nothing is left to report.
 func (v *visit) stream(
-	look func() (account.Progress, bool), changed <-chan struct{}, render func(account.Progress) (string, markup),
+	look func() (account.Progress, bool), changed <-chan struct{}, render func(account.Progress) (string, page.Markup),
 ) {
 	select {
 	case v.w.live <- struct{}{}:
@@ -135,8 +136,8 @@ func (v *visit) stream(
 			send("event: end\ndata: {}\n\n")
 			return
 		}
-		said, body := render(p)
-		raw, _ := json.Marshal(map[string]string{"said": said, "html": string(body)}) // cannot fail
+		result, body := render(p)
+		raw, _ := json.Marshal(map[string]string{"result": result, "html": string(page.Below(v.w.prefix, body))}) // cannot fail
 		if string(raw) != last {
 			if last = string(raw); !send("event: progress\ndata: %s\n\n", raw) {
 				return

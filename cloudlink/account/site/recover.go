@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/daemon/page"
 )
 
 func (w *Site) forgotForm(v *visit) { v.showForgot(http.StatusOK, "") }
 
 func (v *visit) showForgot(status int, problem string) {
-	v.show(status, page{title: v.t.Forgot, problem: problem, body: form("/forgot",
-		input(v.t.ForgotEmail, "email", "email", "username", v.field("email"), ""), el("button", v.t.OK))})
+	v.show(status, content{title: v.t.Forgot, problem: problem, body: page.Form("/forgot",
+		page.Input(v.t.ForgotEmail, "email", "email", "username", v.field("email"), ""), page.El("button", v.t.OK))})
 }
 
 // forgot has the same answer for every address, after the same time: it reveals no accounts.
@@ -22,9 +23,9 @@ func (w *Site) forgot(v *visit) {
 		v.showForgot(http.StatusUnprocessableEntity, v.t.BadEmail)
 		return
 	}
-	v.show(http.StatusOK, page{title: v.t.Mailed, said: v.t.MailedText, body: join(
-		form("/forgot", hidden("email", email), el("p", v.t.ResendText), el(`button class="plain"`, v.t.Resend)),
-		el("p", link("/reset", v.t.ToCode)),
+	v.show(http.StatusOK, content{title: v.t.Mailed, result: v.t.MailedText, body: page.Join(
+		page.Form("/forgot", page.Hidden("email", email), page.El("p", v.t.ResendText), page.El(`button class="plain"`, v.t.Resend)),
+		page.El("p", page.Link("/reset", v.t.ToCode)),
 	)})
 }
 
@@ -51,23 +52,23 @@ func (w *Site) reset(v *visit) {
 		kept = func(hub string) bool { return slices.Contains(v.r.PostForm["hub"], hub) }
 	}
 	show := func(status int, problem string) {
-		hubs := el("p", v.t.NoHubsWho)
+		hubs := page.El("p", v.t.NoHubsWho)
 		if len(l.Hubs) > 0 {
 			hubs = ""
 			for _, h := range l.Hubs {
-				box := `input type="checkbox" name="hub"` + attr("value", h.Name)
+				box := `input type="checkbox" name="hub"` + page.Attr("value", h.Name)
 				if kept(h.Name) {
 					box += " checked"
 				}
-				hubs += el(`label class="tick"`, markup("<"+box+">"), v.t.Hub(h.Label, h.Devices))
+				hubs += page.El(`label class="tick"`, page.Markup("<"+box+">"), v.t.Hub(h.Label, h.Devices))
 			}
-			hubs = el("fieldset", el("legend", v.t.HubsWho), hubs, el(`p class="hint"`, v.t.HubsWhoText))
+			hubs = page.El("fieldset", page.El("legend", v.t.HubsWho), hubs, page.El(`p class="hint"`, v.t.HubsWhoText))
 		}
-		v.show(status, page{title: v.t.Choose, problem: problem, script: true, body: form("/reset",
-			hidden("token", token), hidden("chosen", "1"),
+		v.show(status, content{title: v.t.Choose, problem: problem, script: true, body: page.Form("/reset",
+			page.Hidden("token", token), page.Hidden("chosen", "1"),
 			// for password managers
-			input(v.t.For, "email", "email", "username", l.Email, " readonly"),
-			v.newPassword(), v.exposedQuestion(), hubs, el("button", v.t.Save))})
+			page.Input(v.t.For, "email", "email", "username", l.Email, " readonly"),
+			v.newPassword(), v.exposedQuestion(), hubs, page.El("button", v.t.Save))})
 	}
 	switch {
 	case v.field("chosen") == "":
@@ -100,17 +101,17 @@ func (v *visit) resetDone(begun account.Begun) {
 }
 
 // exposedQuestion asks whether somebody else may know the old password. The default is no.
-func (v *visit) exposedQuestion() markup {
-	option := func(value, text string, checked bool) markup {
-		box := `input type="radio" name="exposed"` + attr("value", value)
+func (v *visit) exposedQuestion() page.Markup {
+	option := func(value, text string, checked bool) page.Markup {
+		box := `input type="radio" name="exposed"` + page.Attr("value", value)
 		if checked {
 			box += " checked"
 		}
-		return el(`label class="tick"`, markup("<"+box+">"), text)
+		return page.El(`label class="tick"`, page.Markup("<"+box+">"), text)
 	}
-	return el("fieldset", el("legend", v.t.Exposed),
+	return page.El("fieldset", page.El("legend", v.t.Exposed),
 		option("no", v.t.Forgotten, !v.exposed()), option("yes", v.t.Known, v.exposed()),
-		el(`p class="hint"`, v.t.ExposedText))
+		page.El(`p class="hint"`, v.t.ExposedText))
 }
 
 // exposed is the answer to exposedQuestion.
@@ -128,5 +129,5 @@ func (w *Site) notMe(v *visit) {
 	}
 	v.setCookie(sessionCookie, "", 0)
 	v.setCookie(ticketCookie, "", 0)
-	v.show(http.StatusOK, page{title: v.t.NotMeDone, said: v.t.NotMeDoneText, body: el("p", link("/reset", v.t.ToCode))})
+	v.show(http.StatusOK, content{title: v.t.NotMeDone, result: v.t.NotMeDoneText, body: page.El("p", page.Link("/reset", v.t.ToCode))})
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/daemon/page"
 )
 
 // front is the first page: the form to sign in, or for an owner who is signed in a redirect to the devices.
@@ -12,33 +13,33 @@ func (w *Site) front(v *visit) {
 		v.goTo("/account")
 		return
 	}
-	said := ""
+	result := ""
 	if v.r.URL.Query().Has("out") {
-		said = v.t.SignedOut
+		result = v.t.SignedOut
 	}
-	v.signInForm(http.StatusOK, "", said, "")
+	v.signInForm(http.StatusOK, "", result, "")
 }
 
 // signInForm shows the form to sign in; next is the page to which it then leads.
-func (v *visit) signInForm(status int, next, said, problem string) {
-	f := join(v.emailField(), presentPassword(v.t.PasswordLabel, "password"))
+func (v *visit) signInForm(status int, next, result, problem string) {
+	f := page.Join(v.emailField(), presentPassword(v.t.PasswordLabel, "password"))
 	if next != "" {
-		f = join(f, hidden("next", next))
+		f = page.Join(f, page.Hidden("next", next))
 	}
-	v.show(status, page{title: v.t.SignIn, said: said, problem: problem, body: join(
-		form("/signin", f, el("button", v.t.SignIn)),
-		list(link("/forgot", v.t.ToForgot), link("/register", v.t.ToRegister), link("/reset", v.t.ToCode),
-			link("/notme", v.t.ToNotMe)),
+	v.show(status, content{title: v.t.SignIn, result: result, problem: problem, body: page.Join(
+		page.Form("/signin", f, page.El("button", v.t.SignIn)),
+		page.List(page.Link("/forgot", v.t.ToForgot), page.Link("/register", v.t.ToRegister), page.Link("/reset", v.t.ToCode),
+			page.Link("/notme", v.t.ToNotMe)),
 	)})
 }
 
 // emailField asks for an e-mail address. A form that is shown again keeps it.
-func (v *visit) emailField() markup {
-	return input(v.t.Email, "email", "email", "username", v.field("email"), "")
+func (v *visit) emailField() page.Markup {
+	return page.Input(v.t.Email, "email", "email", "username", v.field("email"), "")
 }
 
 // frontLinks is the way on from a page without content.
-func (v *visit) frontLinks() markup { return el("p", link("/", v.t.Account)) }
+func (v *visit) frontLinks() page.Markup { return page.El("p", page.Link("/", v.t.Account)) }
 
 func (w *Site) signIn(v *visit) {
 	in, err := w.s.Login(v.r.Context(), account.Login{
@@ -71,7 +72,7 @@ func (w *Site) signOut(v *visit) {
 	if o, err := w.s.OwnerOfCookie(v.cookie(sessionCookie)); err == nil {
 		if err := o.SignOut(); err != nil {
 			w.log.Error("session not ended", "err", err)
-			v.show(http.StatusInternalServerError, page{title: v.t.SignOut, problem: v.t.Busy, body: v.frontLinks()})
+			v.show(http.StatusInternalServerError, content{title: v.t.SignOut, problem: v.t.Busy, body: v.frontLinks()})
 			return
 		}
 	}
@@ -82,8 +83,9 @@ func (w *Site) signOut(v *visit) {
 func (w *Site) registerForm(v *visit) { v.showRegister(http.StatusOK, "") }
 
 func (v *visit) showRegister(status int, problem string) {
-	v.show(status, page{title: v.t.Register, problem: problem, script: true, body: join(
-		el("p", v.t.RegisterText), form("/register", v.emailField(), v.newPassword(), el("button", v.t.Register)),
+	v.show(status, content{title: v.t.Register, problem: problem, script: true, body: page.Join(
+		page.El("p", v.t.RegisterText),
+		page.Form("/register", v.emailField(), v.newPassword(), page.El("button", v.t.Register)),
 	)})
 }
 
@@ -100,7 +102,7 @@ func (w *Site) register(v *visit) {
 	case !w.s.NeedsActivation():
 		v.signInForm(http.StatusOK, "", v.t.Registered, "")
 	default:
-		v.show(http.StatusOK, page{title: v.t.Mailed, said: v.t.RegisterMailed})
+		v.show(http.StatusOK, content{title: v.t.Mailed, result: v.t.RegisterMailed})
 	}
 }
 
@@ -111,16 +113,16 @@ func (w *Site) activateForm(v *visit) {
 // showCode asks for the code of a mail. A link has the code in its fragment, and the script fills it in. Without the
 // script a person types it.
 func (v *visit) showCode(status int, action, title, text, button, problem string) {
-	more := markup(` id="token" spellcheck="false" autocapitalize="characters"`)
+	more := page.Markup(` id="token" spellcheck="false" autocapitalize="characters"`)
 	if action == "/reset" {
 		more += ` data-go="1"`
 	}
-	var body markup
+	var body page.Markup
 	if text != "" {
-		body = el("p", text)
+		body = page.El("p", text)
 	}
-	v.show(status, page{title: title, problem: problem, script: true, body: join(
-		body, form(action, input(v.t.CodeLabel, "token", "text", "one-time-code", "", more), el("button", button)),
+	v.show(status, content{title: title, problem: problem, script: true, body: page.Join(
+		body, page.Form(action, page.Input(v.t.CodeLabel, "token", "text", "one-time-code", "", more), page.El("button", button)),
 	)})
 }
 

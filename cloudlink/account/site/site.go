@@ -3,15 +3,16 @@
 package site
 
 import (
-	_ "embed" // for the style and the script
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/account/language"
+	"github.com/rekeyd/rekeyd/daemon/page"
 )
 
 // Options are what New checks.
@@ -30,17 +31,9 @@ type Site struct {
 	log    *slog.Logger
 	live   chan struct{} // a slot for each page that follows progress
 	secure bool          // people reach it over https
+	prefix string        // path below which people reach it, as behind a proxy; empty for none
 	strict bool          // the whole host is this website: browsers may use https for all of it
 }
-
-//go:embed page.css
-var style []byte
-
-//go:embed icon.svg
-var icon []byte
-
-//go:embed page.js
-var script []byte
 
 // maxForm is the longest form that is read, in bytes.
 const maxForm = 64 << 10
@@ -60,16 +53,14 @@ func New(o Options) (*Site, error) {
 	secure := base.Scheme == "https"
 	return &Site{
 		s: o.Service, api: o.API, names: o.Names, log: o.Log, live: make(chan struct{}, maxLive),
-		secure: secure, strict: secure && base.Port() == "",
+		secure: secure, strict: secure && base.Port() == "", prefix: strings.TrimSuffix(base.EscapedPath(), "/"),
 	}, nil
 }
 
 // Handler answers the website, and passes POST / on to the API.
 func (w *Site) Handler() http.Handler {
 	pages := http.NewServeMux()
-	pages.HandleFunc("GET /page.css", asset("text/css; charset=utf-8", style))
-	pages.HandleFunc("GET /page.js", asset("text/javascript; charset=utf-8", script))
-	pages.HandleFunc("GET /icon.svg", asset("image/svg+xml", icon))
+	page.Assets(pages)
 	for pattern, do := range map[string]func(*visit){
 		"GET /{$}": w.front, "POST /signin": w.signIn, "POST /signout": w.signOut,
 		"GET /register": w.registerForm, "POST /register": w.register,
@@ -83,7 +74,7 @@ func (w *Site) Handler() http.Handler {
 		"GET /account/sessions":     w.owned(w.sessions), "POST /account/sessions/end": w.owned(w.endSession),
 		"GET /account/password": w.owned(w.passwordForm), "POST /account/password": w.owned(w.changePassword),
 		"GET /account/history": w.owned(w.history),
-		"/":                    func(v *visit) { v.show(http.StatusNotFound, page{title: v.t.NoPage, body: v.frontLinks()}) },
+		"/":                    func(v *visit) { v.show(http.StatusNotFound, content{title: v.t.NoPage, body: v.frontLinks()}) },
 	} {
 		pages.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) { w.visit(rw, r, do) })
 	}
@@ -92,17 +83,7 @@ func (w *Site) Handler() http.Handler {
 	if w.api != nil {
 		all.Handle("POST /{$}", w.api)
 	}
-	return ownHost(w.s.BaseURL(), w.names, all)
-}
-
-func asset(kind string, raw []byte) http.HandlerFunc {
-	return func(rw http.ResponseWriter, _ *http.Request) {
-		h := rw.Header()
-		h.Set("Content-Type", kind)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "max-age=3600")
-		_, _ = rw.Write(raw)
-	}
+	return ownHost(w.s.BaseURL(), w.names, page.Strip(w.prefix, all))
 }
 
 // visit is one request for a page.
@@ -121,7 +102,7 @@ func (w *Site) visit(rw http.ResponseWriter, r *http.Request, do func(*visit)) {
 	if r.Method == http.MethodPost {
 		r.Body = http.MaxBytesReader(rw, r.Body, maxForm)
 		if err := r.ParseForm(); err != nil {
-			v.show(http.StatusBadRequest, page{title: v.t.BadForm, body: v.frontLinks()})
+			v.show(http.StatusBadRequest, content{title: v.t.BadForm, body: v.frontLinks()})
 			return
 		}
 	}
@@ -171,7 +152,7 @@ func (v *visit) setCookie(name, value string, life time.Duration) {
 func (v *visit) goTo(path string) {
 	v.rw.Header().Set("Cache-Control", "no-store")
 	v.rw.Header().Set("Referrer-Policy", "same-origin")
-	http.Redirect(v.rw, v.r, path, http.StatusSeeOther)
+	http.Redirect(v.rw, v.r, v.w.prefix+path, http.StatusSeeOther)
 }
 
 // owned returns a handler that calls do for a signed-in owner, and asks other visitors to sign in.

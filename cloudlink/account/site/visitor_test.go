@@ -57,6 +57,12 @@ type visitor struct {
 
 func visit(t *testing.T, set func(*account.Policy)) *visitor {
 	t.Helper()
+	return visitBelow(t, "", set)
+}
+
+// visitBelow is visit of a site that people reach below a path.
+func visitBelow(t *testing.T, path string, set func(*account.Policy)) *visitor {
+	t.Helper()
 	ignore := goleak.IgnoreCurrent()
 	web := httptest.NewUnstartedServer(nil)
 	p := account.DefaultPolicy()
@@ -71,7 +77,7 @@ func visit(t *testing.T, set func(*account.Policy)) *visitor {
 	must(t, err)
 	v.st = st
 	s, err := server.New(server.Options{
-		Store: st, BaseURL: v.url, Names: home.MachineNames("hub"), Brokers: []string{"mqtt://127.0.0.1:1"}, Mail: v.mail,
+		Store: st, BaseURL: v.url + path, Names: home.MachineNames("hub"), Brokers: []string{"mqtt://127.0.0.1:1"}, Mail: v.mail,
 		Policy: p, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)

@@ -13,10 +13,10 @@ if (token) {
 const live = document.querySelector("[data-live]");
 if (live) {
   const events = new EventSource(live.dataset.live);
-  const said = document.getElementById("said");
+  const result = document.getElementById("result");
   events.addEventListener("progress", (e) => {
     const now = JSON.parse(e.data);
-    if (said.textContent !== now.said) said.textContent = now.said;
+    if (result && result.textContent !== now.result) result.textContent = now.result;
     live.innerHTML = now.html; // made by the same code as this page, escaped there
   });
   events.addEventListener("end", () => events.close());
