@@ -22,7 +22,7 @@ type Login struct {
 	Exposed    bool   // somebody else may know the password before: the vendor's cloud does not report that
 }
 
-// FaceOptions are what the API and the page show, and whom they ask.
+// FaceOptions are what the API shows, and the parts that it asks.
 type FaceOptions struct {
 	Engine    *Rekeyer
 	Hub       home.HubID
@@ -36,10 +36,11 @@ type FaceOptions struct {
 	Failed    func() (home.Trouble, bool)          // why the last change could not be written; may be nil
 	Snapshot  func(io.Writer) error                // writes a copy of the store; may be nil
 	Names     []string                             // of this machine, under which the page answers
+	Open      func() string                        // returns a link that signs a browser in to the pages, once; nil for none
 	Operator  http.Handler                         // answers POST /v1/account/ on the socket; nil for none
 }
 
-// Face is the HTTP API of the daemon, and its page.
+// Face is the HTTP API of the daemon.
 type Face struct{ o FaceOptions }
 
 // NewFace checks o.
@@ -54,7 +55,6 @@ func NewFace(o FaceOptions) (*Face, error) {
 func (f *Face) Public() http.Handler {
 	mux := http.NewServeMux()
 	f.show(mux, f.PublicStatus)
-	mux.HandleFunc("GET /{$}", f.page)
 	mux.HandleFunc("GET /healthz", f.healthz)
 	return f.guard(mux)
 }
@@ -114,6 +114,11 @@ func (f *Face) Private() http.Handler {
 	mux.HandleFunc("POST /v1/login", f.login)
 	if f.o.Snapshot != nil {
 		mux.HandleFunc("GET /v1/snapshot", f.snapshot)
+	}
+	if f.o.Open != nil {
+		ask(mux, "open", func(context.Context, struct{}) (any, error) {
+			return map[string]string{"url": f.o.Open()}, nil
+		})
 	}
 	if f.o.Operator != nil {
 		mux.Handle("POST /v1/account/{$}", f.o.Operator)

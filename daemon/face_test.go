@@ -35,7 +35,7 @@ func get(h http.Handler, method, target, body string) *httptest.ResponseRecorder
 	return w
 }
 
-func TestPageShowsWhatDevicesCallThemselvesAsText(t *testing.T) {
+func TestTheStatusHasTroublesAndDevices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		h.lan.held[front] = &played{match: home.Ours, holds: 1}
@@ -47,17 +47,6 @@ func TestPageShowsWhatDevicesCallThemselvesAsText(t *testing.T) {
 				Addr: netip.MustParseAddrPort("127.9.0.1:9999"), At: time.Now(),
 			}}
 			time.Sleep(time.Second)
-			page := get(f.Public(), "GET", "http://127.0.0.1:7353/", "")
-			if body := page.Body.String(); strings.Contains(body, "<script") || !strings.Contains(body, "&lt;script&gt;") {
-				t.Errorf("page:\n%s", body)
-			}
-			if body := page.Body.String(); !strings.Contains(body, "the disk &lt;i&gt; is full") ||
-				!strings.Contains(body, "make room") {
-				t.Errorf("without the trouble: page:\n%s", body)
-			}
-			if csp := page.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
-				t.Errorf("policy %q", csp)
-			}
 			var s daemon.Status
 			must(t, json.Unmarshal(get(f.Public(), "GET", "http://127.0.0.1:7353/v1/status", "").Body.Bytes(), &s))
 			if len(s.Troubles) != 1 || s.Link != "down" || s.Reason == "" || len(s.Devices) != 1 ||
@@ -72,7 +61,7 @@ func TestOnlyTheOwnersSocketShowsTheEmailAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		f := newFace(t, h, func(context.Context, daemon.Login) error { return nil })
-		for _, path := range []string{"/", "/v1/status", "/v1/history"} {
+		for _, path := range []string{"/v1/status", "/v1/history"} {
 			w := get(f.Public(), "GET", "http://127.0.0.1:7353"+path, "")
 			body := w.Body.String()
 			if w.Code != http.StatusOK || strings.Contains(strings.ToLower(body), "anna") {

@@ -63,9 +63,9 @@ repeat the login with the new password.`,
 		"file that holds the passphrase under which the state is sealed; vault.key is needed beside it, for its salt",
 	)
 	root.AddCommand(
-		newRun(), newSetup(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(), newRekey(), newImport(),
-		newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(), newBackup(),
-		newRestore(), newLeave(), newDoctor(), newInstall(), newVersion(),
+		newRun(), newSetup(), newOpen(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(),
+		newRekey(), newImport(), newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(),
+		newBackup(), newRestore(), newLeave(), newDoctor(), newInstall(), newVersion(),
 	)
 	root.AddCommand(play()...)
 	root.AddCommand(manual()...)

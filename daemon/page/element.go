@@ -1,9 +1,10 @@
 // Package page is the look that all pages of rekeyd share, those of the house and those of the account: elements, the
 // frame around them, the style, the script and the icon. It knows neither a house nor an account.
 //
-// Pages are made without a template engine: html/template calls methods by their names at run time, so the linker can
-// drop no method of the program (BENCHMARKS.md has the measured sizes). HTML has the type Markup. A value of any other
-// type is escaped when it is put into a page.
+// Pages are made without a template engine. html/template calls methods by their names at run time, so the linker can
+// drop no method of the program: the binary for mipsle grows from 13.44 MB to 15.66 MB. a-h/templ costs less than the
+// 64 KiB by which that size grows, and a generator and generated files in the build; these few functions do without.
+// HTML has the type Markup. A value of any other type is escaped when it is put into a page.
 package page
 
 import (

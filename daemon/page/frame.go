@@ -28,6 +28,7 @@ type Content struct {
 	Problem string // shown as an alert
 	Result  string // shown as a status: the result of the last request
 	Warning string // shown beside a password field
+	Above   string // name of the site that this one is a part of, whose first page is /; empty for none
 	Nav     []Item
 	Here    string // path of the Nav item that this page is
 	Label   string // of the navigation
@@ -94,8 +95,11 @@ func (c Content) render() Markup {
 
 // header is the name of the site and the navigation, the same on every page.
 func (c Content) header() Markup {
-	name := El(`a class="name" href="/"`, Markup(`<img src="/icon.svg" alt="" width="24" height="24"> `), "rekeyd")
-	var items Markup
+	logo := Markup(`<img src="/icon.svg" alt="" width="24" height="24"> `)
+	name, items := El(`a class="name" href="/"`, logo, "rekeyd"), Markup("")
+	if c.Above != "" { // Below leaves single quotes as they are
+		name, items = El(`a class="name" href='/'`, logo, "rekeyd"), El("li", El(`a href='/'`, c.Above))
+	}
 	for _, i := range c.Nav {
 		a := "a" + Attr("href", i.Path)
 		if i.Path == c.Here {

@@ -1,14 +1,16 @@
 "use strict";
 // The token of a mailed link stands in the fragment, where no log and no Referer sees it. It goes into the form, and out of the address bar.
-const token = new URLSearchParams(location.hash.slice(1)).get("t");
-if (token) {
+function takeToken() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("t");
+  if (!token) return;
   history.replaceState(null, "", location.pathname);
   const field = document.getElementById("token");
-  if (field) {
-    field.value = token;
-    if (field.dataset.go) field.form.submit(); // shows the next page, and uses nothing up
-  }
+  if (!field) return;
+  field.value = token;
+  if (field.dataset.go) field.form.submit();
 }
+takeToken();
+addEventListener("hashchange", takeToken); // a link that is pasted on its own page loads nothing
 // Devices that come back: each event brings what a reload of the page would show.
 const live = document.querySelector("[data-live]");
 if (live) {
@@ -16,7 +18,7 @@ if (live) {
   const result = document.getElementById("result");
   events.addEventListener("progress", (e) => {
     const now = JSON.parse(e.data);
-    if (result && result.textContent !== now.result) result.textContent = now.result;
+    if (result && "result" in now && result.textContent !== now.result) result.textContent = now.result;
     live.innerHTML = now.html; // made by the same code as this page, escaped there
   });
   events.addEventListener("end", () => events.close());

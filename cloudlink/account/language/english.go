@@ -7,7 +7,7 @@ import (
 
 // English returns the texts in English.
 func English() *Texts {
-	return &Texts{Tag: "en", Name: "English", Mail: englishMail(), Site: englishSite()}
+	return &Texts{Tag: "en", Name: "English", Mail: englishMail(), Site: englishSite(), House: englishHouse()}
 }
 
 // englishTime writes an instant in English, in UTC and with that name: the reader may be in any time zone.

@@ -11,10 +11,11 @@ import (
 
 // Texts are all texts of one language.
 type Texts struct {
-	Tag  string // BCP 47, for lang attributes and Content-Language
-	Name string // of the language, in itself
-	Mail Mail
-	Site Site
+	Tag   string // BCP 47, for lang attributes and Content-Language
+	Name  string // of the language, in itself
+	Mail  Mail
+	Site  Site
+	House House
 }
 
 // all holds the languages, the default first. They are built at the first use and never change.

@@ -7,7 +7,7 @@ import (
 
 // Russian returns the texts in Russian: the guide that this service implements is read in it.
 func Russian() *Texts {
-	return &Texts{Tag: "ru", Name: "Русский", Mail: russianMail(), Site: russianSite()}
+	return &Texts{Tag: "ru", Name: "Русский", Mail: russianMail(), Site: russianSite(), House: russianHouse()}
 }
 
 // russianTime writes an instant in Russian, in UTC and with that name: the reader may be in any time zone.

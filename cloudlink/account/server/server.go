@@ -46,6 +46,7 @@ type Server struct {
 	api   http.Handler
 
 	operator http.Handler
+	site     *site.Site
 }
 
 // New checks o, all of it. It neither connects nor listens: Run and Handler do.
@@ -82,7 +83,7 @@ func build(o Options) (*Server, error) {
 		return nil, err
 	}
 	q := &mail.Queue{Store: o.Store, Mailer: o.Mail, Undelivered: o.Undelivered, Wake: svc.MailQueued(), Log: o.Log}
-	return &Server{svc, o, l, q, pages.Handler(), calls, answers.OperatorHandler()}, nil
+	return &Server{svc, o, l, q, pages.Handler(), calls, answers.OperatorHandler(), pages}, nil
 }
 
 // Name returns the service's name on the link.
@@ -103,6 +104,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Handler answers the website, and the API at POST /.
 func (s *Server) Handler() http.Handler { return s.pages }
+
+// PagesBelow answers the website below a path of another site.
+func (s *Server) PagesBelow(prefix string) http.Handler { return s.site.Below(prefix) }
 
 // API answers the API alone, at POST /.
 func (s *Server) API() http.Handler { return s.api }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account"
+	"github.com/rekeyd/rekeyd/cloudlink/account/language"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/daemon/page"
 )
@@ -35,6 +36,9 @@ func (v *visit) show(status int, c content) {
 	}
 	if page.Plain(v.r, v.w.secure) {
 		out.Warning = v.t.Plain
+	}
+	if v.w.part {
+		out.Above = language.Of(v.tag).House.House
 	}
 	if v.owner != nil {
 		out.Nav = []page.Item{

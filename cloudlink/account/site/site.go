@@ -32,6 +32,7 @@ type Site struct {
 	live   chan struct{} // a slot for each page that follows progress
 	secure bool          // people reach it over https
 	prefix string        // path below which people reach it, as behind a proxy; empty for none
+	part   bool          // of the site of a hub
 	strict bool          // the whole host is this website: browsers may use https for all of it
 }
 
@@ -84,6 +85,13 @@ func (w *Site) Handler() http.Handler {
 		all.Handle("POST /{$}", w.api)
 	}
 	return ownHost(w.s.BaseURL(), w.names, page.Strip(w.prefix, all))
+}
+
+// Below answers the website below a path of another site, without the API.
+func (w *Site) Below(prefix string) http.Handler {
+	at := *w
+	at.prefix, at.part, at.api = prefix, true, nil
+	return at.Handler()
 }
 
 // visit is one request for a page.

@@ -18,6 +18,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/site"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices"
@@ -57,6 +58,7 @@ type Hub struct {
 	vendor    *tplink.Cloud
 	engine    *daemon.Rekeyer
 	face      *daemon.Face
+	site      *site.Site
 	brokers   []string // that the link dials; the account's own when empty
 
 	page, control *Listener
@@ -164,12 +166,23 @@ func (h *Hub) openEngine() error {
 		operator = h.o.Service.account.Operator()
 	}
 	h.face, err = daemon.NewFace(daemon.FaceOptions{
-		Operator: operator,
-		Engine:   h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, Answered: h.link.Answered,
+		Operator: operator, Open: func() string { return h.PageURL() + "/signin#t=" + h.site.NewCode() },
+		Engine: h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, Answered: h.link.Answered,
 		History: h.store.History, Login: h.Login,
 		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
 		Snapshot: h.store.Snapshot, Names: machineNames(),
 	})
+	if err != nil {
+		return err
+	}
+	pages := site.Options{
+		Status: h.face.PublicStatus, History: h.store.History, Orders: h.engine, API: h.face.Public(),
+		Names: machineNames(), Secure: h.o.TLS != nil, Log: h.o.Log.With("part", "page"),
+	}
+	if h.o.Service != nil {
+		pages.Account = h.o.Service.account.PagesBelow(site.AccountPath)
+	}
+	h.site, err = site.New(pages)
 	return err
 }
 
@@ -271,7 +284,7 @@ func (h *Hub) parts() []part {
 			return h.link.Run(ctx)
 		}},
 		{name: "vendor", run: h.vendor.Run},
-		listening(h.page, serveHTTP(h.face.Public(), h.o.Log)),
+		listening(h.page, serveHTTP(h.site.Handler(), h.o.Log)),
 		control,
 	}
 	if port, ok := h.page.onLAN(); ok {
@@ -327,6 +340,7 @@ func (h *Hub) publish(r daemon.Row) {
 	case r.Protocol != "":
 		_ = h.link.Publish(cloudlink.DeviceState{ID: string(r.ID)})
 	}
+	h.site.Changed()
 	if h.o.Changed != nil {
 		h.o.Changed(r)
 	}

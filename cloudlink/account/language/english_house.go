@@ -1,0 +1,61 @@
+package language
+
+import "fmt"
+
+func englishHouse() House {
+	devices := func(n int) string { return englishMany(n, "device", "devices") }
+	return House{
+		Title: "Your house", Skip: "Skip to the content", Nav: "Pages", House: "House", History: "History",
+		Account: "Account", SignIn: "Sign in", SignOut: "Sign out",
+		Footer: "rekeyd keeps the devices of this house on the newest password of your account.",
+
+		AllKept: func(n int) string {
+			return englishMany(n, "device is", "devices are") + " on your newest password. Nothing is left to do."
+		},
+		NoneKept: func(n int) string {
+			return englishMany(n, "device was", "devices were") + " found, and none is kept yet."
+		},
+		Kept: func(n int) string { return englishMany(n, "device is", "devices are") + " on your newest password." },
+		Moved: func(n int) string {
+			return "Your password was changed: " + englishMany(n, "device is", "devices are") + " being moved."
+		},
+		SomeNeed: func(kept, need int) string {
+			return fmt.Sprintf("%d on your newest password, %s you.", kept, englishMany(need, "needs", "need"))
+		},
+		MovedSoFar: func(kept, need, all int) string {
+			if need == 0 {
+				return fmt.Sprintf("%d of %s moved.", kept, devices(all))
+			}
+			return fmt.Sprintf("%d of %s moved, %s you.", kept, devices(all), englishMany(need, "needs", "need"))
+		},
+		More: func(n int) string {
+			return englishMany(n, "more device has", "more devices have") + " proved a password of yours and can be kept, too."
+		},
+		NothingFound: "No device was found yet. rekeyd goes on looking.",
+		NeedYou:      "Need you", KeptGroup: "Kept", Others: "Others",
+		Search: "Find a device", Find: "Find", NoMatch: "No device has such a name or address.",
+		Password: func(n int) string { return fmt.Sprintf("password number %d", n) },
+		LastSeen: "In this state since", Protocol: "Protocol", Address: "Address", Model: "Model", State: "State",
+		WhatToDo: "What to do", Holds: "Holds",
+		BindAll: "Keep all of them", Bind: "Keep this device on my newest password", Unbind: "Leave this device out",
+		Rekey: "Try now", RekeyAll: "Try all now", Allow: "Allow that", Forbid: "Take that permission back",
+		AllowText: "This device takes its password nearly in the clear, as from its own app: everyone on your network can " +
+			"read it on its way. Allow that only if you trust everyone there.",
+		Done: "Your order is on its way.", NotFound: "There is no such device or page.",
+		Unreadable: "The state of the hub cannot be read. Its log has the reason.",
+		Held:       "Somebody else may know the password that it holds, so it waits for your order.",
+		LinkDown:   "The account service does not answer at the moment; the devices are as they were seen last.",
+
+		Question: "Do you have a TP-Link account?",
+		Vendor:   "Yes, the one of the Kasa and Tapo apps",
+		VendorText: "rekeyd follows that account, and there is no second one to register. On this hub, run the command, and " +
+			"give it the password of the app:",
+		Own: "No", OwnText: "Then this hub's own account service has one for you. On this hub, run:",
+		OnThisHub: "rekeyd setup asks the same questions, one by one, and leads to a house that is kept.",
+		Register:  "Register on this site",
+
+		SignInText: "Reading is free on the hub itself. To change something, or to read from another machine, sign in: " +
+			"on the hub run the command below, and open its link or type its code here.",
+		Code: "Code", GoOn: "Sign in", WrongCode: "This code was used, or is wrong or too old.", SignInFirst: "Sign in to go on.",
+	}
+}

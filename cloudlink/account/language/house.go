@@ -1,0 +1,29 @@
+package language
+
+// House has the texts of the pages of a house.
+type House struct {
+	Title, Skip, Nav                         string
+	House, History, Account, SignIn, SignOut string // of the navigation
+	Footer                                   string
+
+	AllKept, NoneKept, Kept, Moved func(n int) string // sentences on a number of devices
+	SomeNeed                       func(kept, need int) string
+	MovedSoFar                     func(kept, need, all int) string
+	More                           func(n int) string // unbound devices that proved a password of the account
+	NothingFound                   string
+	NeedYou, KeptGroup, Others     string // headings
+	Search, Find, NoMatch          string
+	Password                       func(number int) string
+	LastSeen, Protocol, Address    string
+	Model, State, WhatToDo, Holds  string
+	BindAll, Bind, Unbind, Rekey   string // buttons
+	Allow, Forbid, RekeyAll        string
+	AllowText                      string
+	Done, NotFound, Unreadable     string
+	Held                           string
+	LinkDown                       string
+
+	Question, Vendor, VendorText, Own, OwnText, OnThisHub, Register string // before the hub is signed in
+
+	SignInText, Code, GoOn, WrongCode, SignInFirst string
+}

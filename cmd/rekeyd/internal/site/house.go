@@ -1,0 +1,301 @@
+package site
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/rekeyd/rekeyd/daemon"
+	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/daemon/page"
+)
+
+// group is the part of the house page that a device is in.
+type group int
+
+const (
+	needsYou group = iota // bound, and waits for a person
+	moving                // bound, and rekeyd is at work
+	kept                  // bound and current
+	others                // not bound
+)
+
+// groupOf returns the group of a device.
+func groupOf(r daemon.Row) group {
+	switch {
+	case !r.Bound:
+		return others
+	case r.Verdict == home.Current:
+		return kept
+	case r.Hint != "" || r.Held || r.Consent:
+		return needsYou
+	}
+	return moving
+}
+
+// summary is the house in numbers.
+type summary struct{ need, moving, kept, others, ours int }
+
+func summarize(rows []daemon.Row) (s summary) {
+	for _, r := range rows {
+		switch groupOf(r) {
+		case needsYou:
+			s.need++
+		case moving:
+			s.moving++
+		case kept:
+			s.kept++
+		case others:
+			s.others++
+			if r.Proved && !r.LeftOut {
+				s.ours++
+			}
+		}
+	}
+	return s
+}
+
+// sentence is the answer to the one question of the first screen.
+func (v *visit) sentence(n summary) string {
+	switch bound := n.need + n.moving + n.kept; {
+	case bound == 0 && n.others == 0:
+		return v.t.NothingFound
+	case bound == 0:
+		return v.t.NoneKept(n.others)
+	case n.moving > 0 && n.kept+n.need == 0:
+		return v.t.Moved(n.moving)
+	case n.moving > 0:
+		return v.t.MovedSoFar(n.kept, n.need, bound)
+	case n.need > 0:
+		return v.t.SomeNeed(n.kept, n.need)
+	}
+	return v.t.AllKept(n.kept)
+}
+
+// house is the first page.
+func (s *Site) house(v *visit) {
+	st, err := s.o.Status()
+	if err != nil {
+		s.o.Log.Error("page not made", "err", err)
+		v.show(http.StatusInternalServerError, page.Content{Title: v.t.Title, Problem: v.t.Unreadable})
+		return
+	}
+	c := page.Content{Title: v.t.Title, Here: "/", Script: true, Refresh: true}
+	if v.r.URL.Query().Has("done") {
+		c.Result = v.t.Done
+	}
+	if st.Account == "" {
+		c.Title, c.Refresh = v.t.Question, false
+		c.Body = page.Join(v.firstQuestion(st), page.El(`div data-live="/live"`, v.rows(st)))
+	} else {
+		find := v.r.URL.Query().Get("find")
+		live := "/live"
+		if find != "" {
+			live += "?find=" + url.QueryEscape(find)
+		}
+		c.Body = page.El("div"+page.Attr("data-live", live), v.overview(st, find))
+	}
+	v.show(http.StatusOK, c)
+}
+
+// firstQuestion leads a newcomer to the account that they have.
+func (v *visit) firstQuestion(st daemon.Status) page.Markup {
+	own := page.Join(page.El("p", v.t.OwnText), page.El("p", page.El("code", "rekeyd setup")))
+	if st.Embedded && v.s.o.Account != nil {
+		own = page.Join(own, page.El("p", page.Link(AccountPath+"/register", v.t.Register)))
+	}
+	return page.El(`div class="choices"`,
+		page.El("section", page.El("h2", v.t.Vendor), page.El("p", v.t.VendorText),
+			page.El("p", page.El("code", "rekeyd login EMAIL --provider tplink"))),
+		page.El("section", page.El("h2", v.t.Own), own, page.El("p", v.t.OnThisHub)))
+}
+
+// rows lists the devices that were found before there is an account.
+func (v *visit) rows(st daemon.Status) page.Markup {
+	n := summarize(st.Devices)
+	return page.Join(v.troubles(st), page.El("p", v.sentence(n)), v.list(v.t.Others, st.Devices))
+}
+
+// overview is the sentence and the groups. find selects devices by a part of their name or address; empty for all.
+func (v *visit) overview(st daemon.Status, find string) page.Markup {
+	n := summarize(st.Devices)
+	bound := n.need + n.moving + n.kept
+	out := v.troubles(st) + page.El(`p class="sentence" role="status"`, v.sentence(n))
+	if n.moving > 0 {
+		out += page.El("progress" + page.Attr("value", fmt.Sprint(n.kept+n.need)) + page.Attr("max", fmt.Sprint(bound)) +
+			page.Attr("aria-label", v.t.Title))
+	}
+	if st.Link == "down" && st.Reason != "" && st.Provider == home.Home {
+		out += page.El(`p class="hint"`, v.t.LinkDown)
+	}
+	if n.ours > 0 {
+		out += page.El(`div class="offer"`, page.El("p", v.t.More(n.ours)), v.button("/bind-ours", v.t.BindAll, v.t.Others))
+	}
+	if len(st.Devices) > 20 || find != "" {
+		out += page.El(`form method="get" action="/" role="search" class="find"`,
+			page.El("label", v.t.Search, page.Markup(` <input type="search" name="find"`+page.Attr("value", find)+">")),
+			page.El("button", v.t.Find))
+	}
+	var groups [others + 1][]daemon.Row
+	found := 0
+	for _, r := range st.Devices {
+		if find == "" || matches(r, find) {
+			groups[groupOf(r)] = append(groups[groupOf(r)], r)
+			found++
+		}
+	}
+	if find != "" && found == 0 {
+		return out + page.El("p", v.t.NoMatch)
+	}
+	out += v.list(v.t.NeedYou, groups[needsYou])
+	if n.moving > 0 && n.need > 0 || n.need > 1 {
+		out += v.button("/rekey", v.t.RekeyAll, v.t.NeedYou)
+	}
+	return out + v.list(v.t.KeptGroup, slices.Concat(groups[moving], groups[kept])) + v.list(v.t.Others, groups[others])
+}
+
+// troubles are the reasons why the hub itself cannot do its work.
+func (v *visit) troubles(st daemon.Status) (out page.Markup) {
+	for _, t := range st.Troubles {
+		out += page.El(`p role="alert"`, t.What, ". ", page.El("span", t.Hint))
+	}
+	return out
+}
+
+func matches(r daemon.Row, find string) bool {
+	find = strings.ToLower(find)
+	return strings.Contains(strings.ToLower(r.Name+" "+r.Addr+" "+string(r.ID)+" "+r.MAC+" "+r.Model), find)
+}
+
+// button is a form of one button, for an owner who is signed in.
+func (v *visit) button(action, text, of string) page.Markup {
+	if !v.signed {
+		return ""
+	}
+	return page.Form(action, page.Button(text, of))
+}
+
+// list is a heading with a row for each device; empty for none.
+func (v *visit) list(heading string, rows []daemon.Row) page.Markup {
+	if len(rows) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		b.WriteString(string(v.row(r)))
+	}
+	return page.El("h2", heading, " ", page.El("small", fmt.Sprint(len(rows)))) +
+		page.El(`ul class="devices"`, page.Markup(b.String()))
+}
+
+// mark is the shape and colour class of a verdict: words, shape and colour say the same.
+func mark(r daemon.Row) (class page.Markup, shape string) {
+	switch groupOf(r) {
+	case kept:
+		return "ok", "●"
+	case needsYou:
+		return "need", "▲"
+	case moving:
+		return "move", "◐"
+	}
+	return "other", "○"
+}
+
+func (v *visit) row(r daemon.Row) page.Markup {
+	class, shape := mark(r)
+	verdict := v.verdict(r)
+	if groupOf(r) == needsYou {
+		if text := v.whatToDo(r); text != "" {
+			verdict += " · " + text
+		}
+	}
+	return "<li class=" + class + `><a href="/device/` + page.Join(url.PathEscape(string(r.ID))) + `"><i aria-hidden="true">` +
+		page.Markup(shape) + "</i><b><bdi>" + page.Join(name(r)) + "</bdi></b> <span>" + page.Join(v.kind(r), ", ", verdict) +
+		"</span></a></li>\n"
+}
+
+// name returns the name of a device for people: without control characters and direction overrides, at most 80 runes.
+// Joiners stay, as emoji need them.
+func name(r daemon.Row) string {
+	clean := strings.Join(strings.Fields(strings.Map(func(c rune) rune {
+		if c != '\u200d' && unicode.In(c, unicode.Cc, unicode.Cf, unicode.Co) {
+			return -1
+		}
+		return c
+	}, r.Name)), " ")
+	if runes := []rune(clean); len(runes) > 80 {
+		clean = string(runes[:80]) + "…"
+	}
+	return cmp.Or(clean, string(r.ID))
+}
+
+func (v *visit) kind(r daemon.Row) string {
+	return cmp.Or(v.all.Site.Kinds[string(r.Kind)], string(r.Kind))
+}
+
+// verdict is the verdict in words.
+func (v *visit) verdict(r daemon.Row) string {
+	return cmp.Or(v.all.Site.Verdicts[string(r.Verdict)], string(r.Verdict))
+}
+
+// whatToDo is the advice for a device; the command line's own where there is none in the page's language.
+func (v *visit) whatToDo(r daemon.Row) string {
+	if r.Held {
+		return v.t.Held
+	}
+	return cmp.Or(v.all.Site.Hints[string(r.Verdict)], r.Hint)
+}
+
+// history lists what happened.
+func (s *Site) history(v *visit) {
+	events, err := s.o.History(200)
+	c := page.Content{Title: v.t.History, Here: "/history"}
+	if err != nil {
+		s.o.Log.Error("history not read", "err", err)
+		c.Problem = v.t.Unreadable
+	}
+	st, err := s.o.Status()
+	if err != nil {
+		s.o.Log.Error("page not made", "err", err)
+	}
+	c.Body = v.events(events, st.Devices)
+	v.show(http.StatusOK, c)
+}
+
+// events is a table of events, with the names of the devices that rows has.
+func (v *visit) events(events []home.Event, rows []daemon.Row) page.Markup {
+	if len(events) == 0 {
+		return page.El("p", v.all.Site.NoHistory)
+	}
+	names := map[home.DeviceID]string{}
+	for _, r := range rows {
+		names[r.ID] = name(r)
+	}
+	cells := make([][]any, len(events))
+	for i, e := range events {
+		what := e.What
+		if e.Epoch != 0 {
+			what += " (" + v.t.Password(int(e.Epoch)) + ")"
+		}
+		device := page.Markup("")
+		if e.Device != "" && v.r.PathValue("id") == "" { // the page of a device is about this one
+			device = page.Link("/device/"+url.PathEscape(string(e.Device)), cmp.Or(names[e.Device], string(e.Device)))
+		}
+		cells[i] = []any{v.when(e.At), what, device, e.Detail}
+	}
+	t := v.all.Site
+	return page.Table(v.t.History, []string{t.When, t.What, t.Name, t.Details}, cells)
+}
+
+// when returns a time in the words of the language, and in RFC 3339 for programs.
+func (v *visit) when(at time.Time) page.Markup {
+	if at.IsZero() {
+		return ""
+	}
+	return page.El("time"+page.Attr("datetime", at.UTC().Format(time.RFC3339)), v.all.Site.Time(at))
+}
