@@ -43,10 +43,10 @@ func TestTheWebsiteWorksOverTLSInARealBrowser(t *testing.T) {
 
 	b.base = "https://" + defaultPage
 	b.open("/")
-	b.sees("This house", "P110-0001")
+	b.sees("Do you have a TP-Link account?", "P110-0001")
 	b.base = "http://" + defaultPage // is sent on
 	b.open("/")
-	b.sees("This house", "P110-0001")
+	b.sees("Do you have a TP-Link account?", "P110-0001")
 }
 
 // TestTheWebsiteWorksOverPlainHTTPInARealBrowser opens the website at an address of the LAN. A browser trusts such a

@@ -51,10 +51,13 @@ func (x *pty) interrupted(cmd *exec.Cmd) (code int, shown string) {
 	silent := slices.Contains(cmd.Args, "--password-stdin") // it reads without a question
 	go func() {
 		defer asking.Stop()
+		pressed := -1 // how much was shown when the keys were pressed: once a question
 		for {
 			select {
 			case <-asking.C:
-				if silent || strings.HasSuffix(x.shown.String(), ": ") {
+				shown := x.shown.String()
+				if len(shown) > pressed && (silent && pressed < 0 || strings.HasSuffix(shown, ": ")) {
+					pressed = len(shown)
 					_, _ = x.person.WriteString("\x03")
 				}
 			case <-stop:
