@@ -11,12 +11,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/grandcat/zeroconf"
-
 	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/announce"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -136,11 +136,14 @@ func (d *Device) Run(ctx context.Context) error {
 	defer stop()
 	if !d.o.Unannounced {
 		port := d.listener.Addr().(*net.TCPAddr).Port
-		s, err := zeroconf.Register(string(d.ID()), Service, "local.", port, d.TXT(), d.o.Interfaces)
-		if err != nil {
-			return fmt.Errorf("device: announce: %w", err)
+		s := announce.Service{
+			Instance: string(d.ID()), Type: Service, Port: uint16(port), TXT: d.TXT(), Interfaces: d.interfaces, Log: d.o.Log,
+			Poll: 2 * time.Second, // a device is wanted as soon as its network is there
 		}
-		defer s.Shutdown()
+		var announced sync.WaitGroup
+		defer announced.Wait()
+		defer stop()
+		announced.Go(func() { _ = s.Run(ctx) }) // it is complete
 	}
 	srv := &http.Server{
 		Handler: d.endpoint(), ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
@@ -164,6 +167,14 @@ func (d *Device) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// interfaces returns those to announce on.
+func (d *Device) interfaces() ([]net.Interface, error) {
+	if len(d.o.Interfaces) > 0 {
+		return d.o.Interfaces, nil
+	}
+	return announce.Multicast()
 }
 
 // leave forgets the account, which no longer knows the device.

@@ -35,8 +35,6 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 		t.Errorf("%d lines: it is to be about thirty", lines)
 	}
 
-	// zeroconf announces no loopback address: the camera is on a network of its own.
-	nettest.Link(t, "home0", "10.9.0.1/24")
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "camera")
 	if out, err := exec.Command("go", "build", "-o", bin, program).CombinedOutput(); err != nil {
@@ -48,6 +46,13 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 	camera.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ok(t, camera.Start())
 	defer func() { _ = camera.Process.Kill(); _ = camera.Wait() }()
+	// It is switched on before its network is there. zeroconf announces no loopback address, so that is one of its own.
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, "camera.json")); err == nil || time.Now().After(end) {
+			break
+		}
+	}
+	nettest.Link(t, "home0", "10.9.0.1/24")
 
 	r := newRig(t, "plug:iot=1")
 	r.args = []string{"--interface", "home0", "--broker-listen", "0.0.0.0:7355", "--policy", unactivated(t)}

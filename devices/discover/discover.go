@@ -146,26 +146,19 @@ type run struct {
 	wake    chan struct{} // wakes the completer
 }
 
-// awaitNetwork returns the allowed interfaces as soon as they differ from old.
+// awaitNetwork polls the allowed interfaces until they differ from old, or ctx ends.
 func (r *run) awaitNetwork(ctx context.Context, old *network) *network {
-	return awaitNetwork(ctx, r.o.Interfaces, r.o.Pace.Poll, old, func() { r.count("interfaces could not be listed") })
-}
-
-// awaitNetwork polls the interfaces until they differ from old, or ctx ends.
-func awaitNetwork(
-	ctx context.Context, at Interfaces, poll time.Duration, old *network, failed func(),
-) *network {
 	for {
-		n, err := look(at)
+		n, err := look(r.o.Interfaces)
 		if err != nil {
-			failed()
+			r.count("interfaces could not be listed")
 		} else if !n.same(old) {
 			return n
 		}
 		select {
 		case <-ctx.Done():
 			return old
-		case <-time.After(poll):
+		case <-time.After(r.o.Pace.Poll):
 		}
 	}
 }

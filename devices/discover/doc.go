@@ -4,7 +4,7 @@
 //
 // github.com/grandcat/zeroconf asks and announces. Each sweep browses for every service type of the table, with a fresh
 // resolver for each: after the first sweeps these are the only questions for service types, so a device that appears in
-// silence is found by them. Its server announces this hub (HubAnnouncement), and, in cloudlink/device, native devices.
+// silence is found by them. Its server announces this hub and native devices: cloudlink/announce.
 //
 // The completer receives and completes. zeroconf v1.0.0 reports an instance only when the PTR or SRV record and an
 // address come in the same packet; it drops a packet with one malformed record; it reports no goodbye, no expiry and no
@@ -15,8 +15,9 @@
 // hint: the completer asks for its records, and reports nothing that it has not received itself over an allowed
 // interface.
 //
-// Each part has a test that fails without it: TestLaterSweepsFindASilentDevice and TestHubIsAnnounced for zeroconf,
-// TestFindsEveryStyleOfHost, TestNoticesWhoLeavesAndWhoMoves and TestForgedAnswersAreNotBelieved for the completer.
+// Each part has a test that fails without it: TestLaterSweepsFindASilentDevice for zeroconf, the test of
+// cloudlink/announce for its server, and TestFindsEveryStyleOfHost, TestNoticesWhoLeavesAndWhoMoves and
+// TestForgedAnswersAreNotBelieved for the completer.
 //
 // All results are home.Sightings: hints. A device proves its identity to its driver.
 package discover

@@ -14,9 +14,9 @@ import (
 // loopback left out.
 type Interfaces []string
 
-// up returns those that are up now. A named one is taken whatever its flags are, since the loopback interface carries
+// Up returns those that are up now. A named one is taken whatever its flags are, since the loopback interface carries
 // multicast without the flag; one that does not exist (yet) is left out.
-func (n Interfaces) up() ([]net.Interface, error) {
+func (n Interfaces) Up() ([]net.Interface, error) {
 	all, err := net.Interfaces()
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)

@@ -22,7 +22,7 @@ type prefix struct {
 
 // look returns the allowed interfaces that are up, with their subnets.
 func look(at Interfaces) (*network, error) {
-	all, err := at.up()
+	all, err := at.Up()
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+	"github.com/rekeyd/rekeyd/cloudlink/announce"
 	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/site"
@@ -204,6 +205,9 @@ func (h *Hub) updateAccount() error {
 	return err
 }
 
+// hubService is the DNS-SD type of hubs, by which browsers of the LAN find the page of the house.
+const hubService = "_rekeyd-hub._tcp"
+
 // FirstStep is the hint for an owner whose hub is not signed in.
 const FirstStep = "on this machine, run: rekeyd setup"
 
@@ -288,9 +292,9 @@ func (h *Hub) parts() []part {
 		control,
 	}
 	if port, ok := h.page.onLAN(); ok {
-		a := discover.HubAnnouncement{
-			ID: home.HubID(h.identity.Name), Port: port, Version: h.o.Version, Interfaces: h.o.Interfaces,
-			Log: h.o.Log.With("part", "announcement"),
+		a := announce.Service{
+			Instance: h.identity.Name, Type: hubService, Port: port, Interfaces: discover.Interfaces(h.o.Interfaces).Up,
+			TXT: []string{"id=" + h.identity.Name, "version=" + h.o.Version, "path=/"}, Log: h.o.Log.With("part", "announcement"),
 		}
 		all = append(all, part{name: "announcement", run: a.Run})
 	}

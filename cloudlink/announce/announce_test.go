@@ -1,7 +1,8 @@
-package discover_test
+package announce_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"slices"
@@ -11,14 +12,14 @@ import (
 	"github.com/miekg/dns"
 	"golang.org/x/net/ipv4"
 
-	"github.com/rekeyd/rekeyd/daemon/home"
-	"github.com/rekeyd/rekeyd/devices/discover"
-	"github.com/rekeyd/rekeyd/devices/discover/discovertest"
+	"github.com/rekeyd/rekeyd/cloudlink/announce"
 	"github.com/rekeyd/rekeyd/devices/discover/nettest"
 )
 
+const hubs = "_rekeyd-hub._tcp"
+
 // The announcement is received as packets, by no code of zeroconf: it appears, and a goodbye comes at the end.
-func TestHubIsAnnounced(t *testing.T) {
+func TestAServiceIsAnnouncedWheneverTheNetworkComes(t *testing.T) {
 	t.Parallel()
 	if !nettest.InNamespace(t) {
 		return
@@ -49,19 +50,29 @@ func TestHubIsAnnounced(t *testing.T) {
 			}
 			for _, rr := range m.Answer {
 				p, ok := rr.(*dns.PTR)
-				if ok && p.Hdr.Name == discover.HubService+".local." && p.Ptr == "hub-1."+discover.HubService+".local." &&
+				if ok && p.Hdr.Name == hubs+".local." && p.Ptr == "hub-1."+hubs+".local." &&
 					(p.Hdr.Ttl == 0) == goodbye {
 					return append(m.Answer, m.Extra...)
 				}
 			}
 		}
 	}
+	listed := 0
+	later := func() ([]net.Interface, error) { // as at the start of a machine: first failing, then none, then the LAN
+		switch listed++; listed {
+		case 1:
+			return nil, errors.New("not yet")
+		case 2:
+			return nil, nil
+		}
+		return announce.Multicast()
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- discover.HubAnnouncement{
-			ID: "hub-1", Port: 7353, Version: "1.2", Interfaces: discover.Interfaces{"lan0"}, Poll: 50 * time.Millisecond,
-			Log: slog.New(slog.DiscardHandler),
+		ended <- announce.Service{
+			Instance: "hub-1", Type: hubs, Port: 7353, TXT: []string{"id=hub-1", "version=1.2"}, Poll: 50 * time.Millisecond,
+			Interfaces: later, Log: slog.New(slog.DiscardHandler),
 		}.Run(ctx)
 	}()
 	var port uint16
@@ -86,37 +97,7 @@ func TestHubIsAnnounced(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if err := (discover.HubAnnouncement{}).Run(t.Context()); err == nil {
-		t.Error("a hub without name and port is announced")
+	if err := (announce.Service{}).Run(t.Context()); err == nil {
+		t.Error("a service without name and port is announced")
 	}
-}
-
-// After the first sweeps, and the questions that follow something new, zeroconf alone asks for service types. A device
-// that appears then, and announces nothing, is found.
-func TestLaterSweepsFindASilentDevice(t *testing.T) {
-	t.Parallel()
-	if !nettest.InNamespace(t) {
-		return
-	}
-	services := discovertest.Many(2, base)
-	r := &discovertest.Responder{}
-	r.Start(t, nettest.Loopback(t), services[0])
-	o := onLoopback()
-	o.Pace.Quick = 1
-	w := start(t, o)
-	w.until(t, 40*time.Second, "the first device", present(1))
-	w.mu.Lock()
-	var since time.Time
-	for _, s := range w.last {
-		since = s.At
-	}
-	w.mu.Unlock()
-	w.until(t, time.Minute, "the first device in a later sweep", func(m map[string]home.Sighting) bool {
-		for _, s := range m {
-			return s.At.After(since.Add(5 * time.Second))
-		}
-		return false
-	})
-	r.Set(services...)
-	w.until(t, time.Minute, "a device that appeared in silence", present(2))
 }
