@@ -15,6 +15,7 @@ var errAlias = errors.New("bound twice")
 func (r *Rekeyer) planNext(t task, v home.Verdict) {
 	now := time.Now()
 	wait := jitter(r.o.Recheck)
+	near := t.subject.Bound() && r.o.Roster.Here(t.device.ID)
 	r.with(t.device.ID, func(m *memory) {
 		switch v.State {
 		case home.Current:
@@ -22,8 +23,12 @@ func (r *Rekeyer) planNext(t task, v home.Verdict) {
 				wait = min(wait, max(at.Sub(now), 0)+jitter(glanceSpread))
 			}
 		case home.Unreachable:
-			// A sighting schedules it at once; this is for a device that answers and is never sighted.
-			wait = jitter(min(time.Minute<<min(m.misses, 6), r.o.Recheck))
+			first, more := r.due.first()
+			behind := more && now.Sub(first) > time.Second // other devices wait for a slot
+			if wait = time.Second << max(m.misses-1, 0); !near || behind || m.misses > quickAsks {
+				// A sighting schedules it at once; this is for a device that answers and is never sighted.
+				wait = jitter(min(time.Minute<<min(m.misses, 6), r.o.Recheck))
+			}
 		case home.Pending:
 			wait = jitter(time.Minute)
 		case home.Waiting:
@@ -34,6 +39,10 @@ func (r *Rekeyer) planNext(t task, v home.Verdict) {
 		r.schedule(t.device.ID, now.Add(wait))
 	})
 }
+
+// quickAsks is how often a bound device that was sighted lately is asked again within seconds: after 1, 2, 4 and 8. It
+// may be restarting. While other devices wait for a slot, they come first.
+const quickAsks = 4
 
 // glanceSpread keeps devices that were moved together from being probed together again.
 const glanceSpread = 30 * time.Second
