@@ -12,6 +12,7 @@ var (
 	ErrNotFound    = errors.New("not found")                                // inform the person
 	ErrNoAccount   = errors.New("this hub is not signed in to an account")  // ask the owner to log in
 	ErrUnreachable = errors.New("no answer")                                // wait until the device is next seen
+	ErrSlow        = errors.New("it answers too slowly")                    // likewise
 	ErrRefused     = errors.New("device refused the new credential")        // probe, try later
 	ErrNotOpened   = errors.New("device did not accept the old credential") // probe again
 	ErrBusy        = errors.New("device is busy")                           // again in a second
@@ -104,6 +105,7 @@ var codes = []struct {
 	{"budget", ErrBudget},
 	{"offline", ErrOffline},
 	{"unreachable", ErrUnreachable},
+	{"slow", ErrSlow},
 	{"unavailable", ErrUnavailable},
 }
 

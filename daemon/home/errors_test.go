@@ -48,7 +48,7 @@ func TestEverySentinelTravelsAsACode(t *testing.T) {
 		"ErrCredential": home.ErrCredential, "ErrLocked": home.ErrLocked, "ErrCorrupt": home.ErrCorrupt,
 		"ErrNewer":  home.ErrNewer,
 		"ErrNewKey": home.ErrNewKey, "ErrUnavailable": home.ErrUnavailable, "ErrBudget": home.ErrBudget,
-		"ErrCode": home.ErrCode,
+		"ErrCode": home.ErrCode, "ErrSlow": home.ErrSlow,
 	}
 	seen := map[string]bool{}
 	for _, name := range constants(t, "errors.go", "Err") {

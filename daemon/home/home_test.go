@@ -230,6 +230,10 @@ func TestEveryStateThatNeedsAPersonHasAHint(t *testing.T) {
 		}
 	}
 	until := time.Date(2026, 1, 1, 14, 5, 0, 0, time.Local)
+	slow := home.Verdict{State: home.Unreachable, Detail: home.ErrSlow.Error()}
+	if hint := slow.Hint("x"); hint == "" || strings.Contains(hint, "switch x on") {
+		t.Errorf("a slow device has the hint %q", hint)
+	}
 	if hint := (home.Verdict{State: home.LockedOut, Until: until}).Hint("x"); !strings.Contains(hint, "14:05") {
 		t.Errorf("locked out until 14:05: %q", hint)
 	}

@@ -160,6 +160,9 @@ func (v Verdict) Hint(name string) string {
 		}
 		return fmt.Sprintf("wait until %s; rekeyd tries again by itself", v.Until.Local().Format(format))
 	case Unreachable:
+		if v.Detail == ErrSlow.Error() {
+			return fmt.Sprintf("bring %s nearer to the router, or restart it, if this lasts; rekeyd tries again by itself", name)
+		}
 		return fmt.Sprintf("switch %s on and see that it is in the network; rekeyd goes on by itself when it is seen", name)
 	case Unsupported:
 		return fmt.Sprintf("change the password of %s in its own app, because rekeyd cannot do it", name)

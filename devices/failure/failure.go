@@ -66,6 +66,7 @@ var meanings = []meaning{
 	{ErrThirdParty, home.ThirdPartyOff, home.ErrRefused, hintOfVerdict},
 	{ErrReclassified, home.Unreachable, home.ErrUnreachable, ""},
 	{ErrTryLater, home.Unreachable, home.ErrUnreachable, ""},
+	{home.ErrSlow, home.Unreachable, home.ErrUnreachable, ""},
 	{ErrProtocol, home.Unreachable, home.ErrUnreachable, ""},
 	{ErrMismatch, home.Mismatch, home.ErrNotOpened, ""},
 	{ErrRejected, home.Mismatch, home.ErrNotOpened, ""},

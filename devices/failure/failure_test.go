@@ -32,6 +32,7 @@ func TestFailuresBecomeVerdictsAndErrors(t *testing.T) {
 			failure.Unreachable(failure.ErrThirdParty), home.ThirdPartyOff, failure.ErrThirdParty.Error(), home.ErrRefused,
 			true,
 		},
+		{failure.Unreachable(home.ErrSlow), home.Unreachable, home.ErrSlow.Error(), home.ErrUnreachable, false},
 		{failure.ErrOtherDevice, home.Mismatch, failure.ErrOtherDevice.Error(), home.ErrUnreachable, false},
 		{failure.ErrMismatch, home.Mismatch, failure.ErrMismatch.Error(), home.ErrNotOpened, false},
 		{failure.ErrRejected, home.Mismatch, failure.ErrRejected.Error(), home.ErrNotOpened, false},

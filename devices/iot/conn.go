@@ -148,6 +148,8 @@ func (c *conn) exchangeOpen(ctx context.Context, request []byte) (raw []byte, er
 func unreachable(ctx context.Context, err error) error {
 	op, isOp := errors.AsType[*net.OpError](err)
 	switch cause := ctx.Err(); {
+	case errors.Is(cause, context.DeadlineExceeded) && !(isOp && op.Op == "dial"):
+		return failure.Unreachable(home.ErrSlow)
 	case cause != nil:
 		return failure.Unreachable(cause)
 	case errors.Is(err, io.ErrUnexpectedEOF):

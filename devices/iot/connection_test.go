@@ -174,3 +174,24 @@ func TestPasswordThatWasNeverTriedIsNotCurrent(t *testing.T) {
 		}
 	})
 }
+
+// A device that accepts the question and does not answer in time is on: its owner need not switch it on.
+func TestADeviceThatAnswersTooSlowlyIsNamedSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := driver(t, iot.Options{})
+		iot.Dial(d, func() net.Conn {
+			here, there := net.Pipe()
+			go func() {
+				defer there.Close()
+				_, _ = xor.ReadFrame(there, 1<<16)
+				_, _ = xor.ReadFrame(there, 1<<16) // until the driver gives up
+			}()
+			return here
+		})
+		dev := home.Device{ID: "mac-50c7bf010203", Protocol: home.IOT, Addr: nowhere}
+		f := probe(t, d, dev, both)
+		if f.Verdict.State != home.Unreachable || f.Verdict.Detail != home.ErrSlow.Error() {
+			t.Errorf("found %s (%s)", f.Verdict.State, f.Verdict.Detail)
+		}
+	})
+}

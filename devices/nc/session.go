@@ -95,7 +95,8 @@ func refusedSignIn(code int) bool {
 // transport. Anything else is failure.ErrProtocol.
 func (c *conn) greet(ctx context.Context) error {
 	err := c.greetOnce(ctx)
-	if err == nil || ctx.Err() != nil || !c.dev.Addr.IsValid() || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || ctx.Err() != nil || !c.dev.Addr.IsValid() || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, home.ErrSlow) {
 		return err
 	}
 	c.dial(!c.tls)

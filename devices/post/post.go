@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -43,6 +44,8 @@ type Client struct {
 	addr netip.AddrPort
 	http *http.Transport
 	cert [sha256.Size]byte
+
+	connected atomic.Bool // a connection was opened
 }
 
 // Answer is the answer of a device.
@@ -61,8 +64,13 @@ func New(addr netip.AddrPort, o Options) *Client {
 		o.Dial = new(net.Dialer).DialContext
 	}
 	c := &Client{o: o, addr: addr}
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := o.Dial(ctx, network, addr)
+		c.connected.Store(err == nil || c.connected.Load())
+		return conn, err
+	}
 	c.http = &http.Transport{
-		DialContext:            o.Dial,
+		DialContext:            dial,
 		TLSHandshakeTimeout:    o.Timeout,
 		ResponseHeaderTimeout:  o.Timeout,
 		MaxResponseHeaderBytes: maxHeader,
@@ -89,7 +97,8 @@ func (c *Client) Send(ctx context.Context, path string, header http.Header, body
 	if !c.addr.IsValid() {
 		return Answer{}, fmt.Errorf("%w: its address is not known", home.ErrUnreachable)
 	}
-	ctx, stop := context.WithTimeout(ctx, c.o.Timeout)
+	whole := ctx
+	ctx, stop := context.WithTimeout(whole, c.o.Timeout)
 	defer stop()
 	scheme := "http://"
 	if c.o.TLS {
@@ -105,7 +114,7 @@ func (c *Client) Send(ctx context.Context, path string, header http.Header, body
 	}
 	got, err := c.http.RoundTrip(r) // follows no redirect
 	if err != nil {
-		return Answer{}, unreachable(ctx, err)
+		return Answer{}, c.unreachable(whole, ctx, err)
 	}
 	defer got.Body.Close()
 	if got.TLS != nil && len(got.TLS.PeerCertificates) > 0 {
@@ -114,20 +123,25 @@ func (c *Client) Send(ctx context.Context, path string, header http.Header, body
 	raw, err := io.ReadAll(io.LimitReader(got.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return Answer{}, unreachable(ctx, err)
+		return Answer{}, c.unreachable(whole, ctx, err)
 	case len(raw) > maxAnswer:
 		return Answer{}, fmt.Errorf("%w: its answer is too long", home.ErrUnreachable)
 	}
 	return Answer{got.StatusCode, got.Header, raw}, nil
 }
 
-// unreachable returns home.ErrUnreachable with the reason, in words that quote nothing.
-func unreachable(ctx context.Context, err error) error {
+// unreachable returns home.ErrUnreachable with the reason, in words that quote nothing: home.ErrSlow for a device that
+// accepted a connection and did not answer one request in time. Whole is the context of the caller.
+func (c *Client) unreachable(whole, ctx context.Context, err error) error {
 	reason := "connection broke"
+	timeout, isNet := errors.AsType[net.Error](err)
+	late := whole.Err() == nil && (ctx.Err() != nil || isNet && timeout.Timeout())
 	op, isOp := errors.AsType[*net.OpError](err)
 	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
 	_, alert := errors.AsType[tls.AlertError](err)
 	switch {
+	case late && c.connected.Load():
+		return fmt.Errorf("%w: %w", home.ErrUnreachable, home.ErrSlow)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", home.ErrUnreachable, ctx.Err())
 	case isOp && op.Op == "dial":

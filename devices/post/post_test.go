@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -128,4 +129,37 @@ func TestSendEndsWithItsContext(t *testing.T) {
 		time.Since(start) > 10*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(start))
 	}
+}
+
+// A device that accepts a connection and does not answer in time is on: its owner need not switch it on.
+func TestADeviceThatAnswersTooSlowlyIsNotTakenForOneThatIsOff(t *testing.T) {
+	at := netip.MustParseAddrPort("127.0.0.1:80")
+	for name, part := range map[string]string{
+		"no answer": "", "half an answer": "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			driver, device := net.Pipe()
+			var reading sync.WaitGroup
+			reading.Go(func() { _, _ = io.Copy(io.Discard, device) })
+			reading.Go(func() { _, _ = io.WriteString(device, part) })
+			c := post.New(at, post.Options{Dial: func(context.Context, string, string) (net.Conn, error) { return driver, nil }})
+			_, err := c.Send(t.Context(), "/", nil, nil)
+			if !errors.Is(err, home.ErrSlow) || !errors.Is(err, home.ErrUnreachable) {
+				t.Errorf("%s: got %v", name, err)
+			}
+			c.Close()
+			_ = device.Close()
+			reading.Wait()
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := post.New(at, post.Options{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+		defer c.Close()
+		if _, err := c.Send(t.Context(), "/", nil, nil); !errors.Is(err, home.ErrUnreachable) || errors.Is(err, home.ErrSlow) {
+			t.Errorf("without a connection: %v", err)
+		}
+	})
 }
