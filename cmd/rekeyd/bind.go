@@ -314,6 +314,8 @@ func printCosts(c *cobra.Command, ids []home.DeviceID) error {
 	return nil
 }
 
+// orderNamed gives an order for the named devices, or for all that it concerns without a name. A name must be that of
+// exactly one device.
 func orderNamed(c *cobra.Command, what string, names []string) ([]home.DeviceID, error) {
 	var ids []home.DeviceID
 	if len(names) > 0 {

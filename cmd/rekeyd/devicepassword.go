@@ -14,6 +14,7 @@ const factoryPassword = "admin"
 // devicePassword has the flags of a command that takes a device's own password.
 type devicePassword struct{ ask, factory *bool }
 
+// addDevicePassword adds the two flags. The password itself is never an argument: process lists show those.
 func addDevicePassword(c *cobra.Command) devicePassword {
 	addPasswordFlag(c)
 	return devicePassword{

@@ -130,6 +130,8 @@ func (i *installation) key(state string) error {
 	return nil
 }
 
+// openWrt writes the init script of procd, or prints it. OpenWrt keeps no key apart from the state: flash is all that
+// there is.
 func (i *installation) openWrt(printOnly bool) error {
 	script, err := i.setup.Procd()
 	if err != nil {

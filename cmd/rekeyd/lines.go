@@ -42,6 +42,7 @@ func (l *lines) next() (string, error) {
 
 func (l *lines) utf8Line() (string, error) { return l.r.ReadString('\n') }
 
+// utf16Line reads one line of a file of UTF-16, as editors on Windows write it.
 func (l *lines) utf16Line() (string, error) {
 	var units []uint16
 	for {

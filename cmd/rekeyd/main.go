@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return report(errs, err)
 }
 
+// newRoot makes the command line: the root, its flags and every command.
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rekeyd",

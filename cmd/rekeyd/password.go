@@ -33,7 +33,8 @@ type interruptible struct {
 // input returns the standard input of a command.
 func input(c *cobra.Command) io.Reader { return interruptible{c.Context(), c.InOrStdin()} }
 
-// Read returns the context's error after an interrupt. Its goroutine then stays in its read until the program has ended.
+// Read returns the context's error after an interrupt. Its goroutine then stays in its read until the program has
+// ended.
 func (i interruptible) Read(p []byte) (int, error) {
 	type result struct {
 		read []byte
@@ -79,6 +80,8 @@ func readPairing(c *cobra.Command, prompt string) (home.Secret, error) {
 	return readSecret(c, prompt, false, func(home.Secret) error { return nil })
 }
 
+// readSecret reads a secret from standard input with --password-stdin, else from the terminal without an echo, and
+// twice where a typing error would lock the owner out. check decides before the second prompt.
 func readSecret(c *cobra.Command, prompt string, twice bool, check func(home.Secret) error) (home.Secret, error) {
 	if stdin, _ := c.Flags().GetBool("password-stdin"); stdin {
 		p, err := newLines(io.LimitReader(input(c), maxPassword)).secret(check)

@@ -49,6 +49,8 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	return failure.Rekey(dev.ID, err)
 }
 
+// rekey opens the camera with its own password and has it sign in to the vendor's cloud with the new one. It decides by
+// the status that the camera reports afterwards.
 func (d *Driver) rekey(ctx context.Context, dev home.Device, m home.Move) error {
 	switch {
 	case m.To.Password.IsZero():

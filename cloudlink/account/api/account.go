@@ -7,6 +7,8 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 )
 
+// login opens a session. Too many failures, a locked account and a wrong password have codes of their own; an unknown
+// address is answered like a wrong password.
 func (c *call) login() (result, error) {
 	var p struct {
 		AppType, CloudUserName, CloudPassword, TerminalUUID string
@@ -64,6 +66,7 @@ func (c *call) activate() (result, error) {
 	return nil, c.s.Activate(c.ctx, p.Token)
 }
 
+// forgot has a reset link mailed. The answer is the same whether or not the address has an account.
 func (c *call) forgot() (result, error) {
 	var p struct{ Email, AppType, Door string }
 	if err := c.read(&p, "email"); err != nil {
@@ -81,6 +84,8 @@ func (c *call) forgot() (result, error) {
 	return nil, nil
 }
 
+// resetInfo shows the account, door and hubs of a reset link before it is used. Whoever has the link can set the
+// password anyway.
 func (c *call) resetInfo() (result, error) {
 	var p struct{ Token string }
 	if err := c.read(&p, "token"); err != nil {
@@ -93,6 +98,7 @@ func (c *call) resetInfo() (result, error) {
 	return result{"email": l.Email, "door": l.Door, "hubs": l.Hubs}, nil
 }
 
+// resetPassword uses a link. The answer counts the hubs and devices that the reset reaches.
 func (c *call) resetPassword() (result, error) {
 	var p struct {
 		Token, NewPassword string
@@ -110,6 +116,8 @@ func (c *call) resetPassword() (result, error) {
 	return result{"epoch": b.Epoch, "hubs": hubs, "devices": devices}, err
 }
 
+// modifyPassword changes the password of an owner who knows the present one. The token may be absent: the password is
+// the proof.
 func (c *call) modifyPassword() (result, error) {
 	var p struct {
 		CloudUserName, OldCloudPassword, NewCloudPassword, AppType string

@@ -91,6 +91,7 @@ type call struct {
 	lang   string // that the client accepts, a tag of package language
 }
 
+// result is the member of the same name in an answer, as the vendor's clients read it.
 type result map[string]any
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request) { a.answer(w, r, (*call).do) }
@@ -143,6 +144,7 @@ func reply(w http.ResponseWriter, res result, err error) {
 	_, _ = w.Write(raw)
 }
 
+// do runs one method. Methods that need a session are all in owner.
 func (c *call) do(method string) (result, error) {
 	switch method {
 	case "login":

@@ -57,6 +57,7 @@ func approved(word interface{ Reveal() string }, err error) (result, error) {
 	return result{"pairing": word.Reveal()}, nil
 }
 
+// removeHub ends the membership of a hub, with that of the devices it has bound.
 func (c *call) removeHub(o *account.Owner) (result, error) {
 	var p struct{ Hub string }
 	if err := c.read(&p, "hub"); err != nil {
@@ -71,6 +72,7 @@ func (c *call) removeHub(o *account.Owner) (result, error) {
 
 var errNotBound = account.Refused(v1.NotBound, "The device is not bound to this account")
 
+// unbindDevice removes a device from the account. The device itself keeps its password: only its hub could change that.
 func (c *call) unbindDevice(o *account.Owner) (result, error) {
 	var p struct{ DeviceID string }
 	if err := c.read(&p, "deviceId"); err != nil {

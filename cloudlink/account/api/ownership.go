@@ -23,6 +23,8 @@ var ownerWords = []string{"bind", "serverurl", "sefserver", "qsinfo", "reset", "
 // maxTexts is how deep texts may hold requests. A deeper one is taken for a change.
 const maxTexts = 4
 
+// searchOwner looks at every name and text of a request, and into texts that are JSON again, because devices take
+// requests in any order and depth.
 func searchOwner(text string, depth int) bool {
 	if depth > maxTexts {
 		return true

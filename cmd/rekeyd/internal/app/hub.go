@@ -256,6 +256,8 @@ func (h *Hub) addresses() daemon.Addresses {
 // its Service at the same time.
 func (h *Hub) Run(ctx context.Context) error { return runParts(ctx, h.o.Log, h.parts()) }
 
+// parts returns the parts of the daemon. The control socket waits for every port, so that a command that is answered
+// finds the others open.
 func (h *Hub) parts() []part {
 	control := listening(h.control, serveHTTP(h.face.Private(), h.o.Log))
 	serve := control.run

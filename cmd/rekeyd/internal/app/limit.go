@@ -50,6 +50,7 @@ func newConnLimit(perAddress, total int) *connLimit {
 // listener returns l with the limit applied.
 func (c *connLimit) listener(l net.Listener) net.Listener { return limitedListener{l, c} }
 
+// acquire takes a place for a connection; false at either limit. Each place is given back by release.
 func (c *connLimit) acquire(from netip.Prefix) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,11 +87,13 @@ func addressOf(a net.Addr) netip.Prefix {
 	return p
 }
 
+// limitedListener closes connections beyond the limit at once, before a byte of them is read.
 type limitedListener struct {
 	net.Listener
 	limit *connLimit
 }
 
+// Accept returns the next connection within the limit.
 func (l limitedListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -105,6 +108,7 @@ func (l limitedListener) Accept() (net.Conn, error) {
 	}
 }
 
+// limitedConn gives its place back when it is closed, however often that is.
 type limitedConn struct {
 	net.Conn
 	release func()

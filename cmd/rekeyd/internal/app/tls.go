@@ -34,6 +34,7 @@ func withTLS(l net.Listener, c *Certificate, plain bool, log *slog.Logger) net.L
 // redirectListener is below TLS on the ports of HTTP: it sends browsers that do not speak TLS to https.
 type redirectListener struct{ net.Listener }
 
+// Accept does not read: a client that sends nothing must not hold up the others.
 func (l redirectListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
@@ -49,6 +50,7 @@ type redirectConn struct {
 	looked bool
 }
 
+// Read looks at the first byte: a TLS record, or a request in clear text, which is redirected.
 func (c *redirectConn) Read(b []byte) (int, error) {
 	if !c.looked {
 		c.looked = true

@@ -18,6 +18,7 @@ import (
 // Commands returns the commands of this package.
 func Commands() []*cobra.Command { return []*cobra.Command{newDemo(), newSimulate()} }
 
+// newDemo makes the command demo. Its exit code is the result of the whole reset, so that CI can run it.
 func newDemo() *cobra.Command {
 	c := &cobra.Command{
 		Use: "demo", Short: "Show a whole reset on this machine alone, with a simulated house",
@@ -52,6 +53,7 @@ current.`,
 	return c
 }
 
+// demoOptions are the flags of demo.
 type demoOptions struct {
 	door                app.Door
 	devices             int
@@ -82,6 +84,7 @@ type leftAlone struct {
 	Hint     string        `json:"hint"`
 }
 
+// kindCount counts the devices of one kind.
 type kindCount struct {
 	Devices int `json:"devices"`
 	Current int `json:"current"`

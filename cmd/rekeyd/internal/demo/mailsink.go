@@ -33,6 +33,7 @@ type sinkMail struct {
 
 const maxSinkMail = 1 << 20
 
+// newMailSink opens a mail server on loopback, which keeps the last mails in memory and sends none.
 func newMailSink() (*mailSink, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,6 +64,7 @@ func (s *mailSink) run(ctx context.Context) error {
 // NewSession is smtp.Backend.
 func (s *mailSink) NewSession(*smtp.Conn) (smtp.Session, error) { return &sinkSession{sink: s}, nil }
 
+// sinkSession is one SMTP session.
 type sinkSession struct {
 	sink *mailSink
 	to   string
@@ -73,6 +75,7 @@ func (s *sinkSession) Logout() error                             { return nil }
 func (s *sinkSession) Mail(string, *smtp.MailOptions) error      { return nil }
 func (s *sinkSession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = to; return nil }
 
+// Data keeps a mail, and refuses it when the last 64 were not taken.
 func (s *sinkSession) Data(r io.Reader) error {
 	text, err := plainText(r)
 	if err != nil {

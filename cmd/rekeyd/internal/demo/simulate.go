@@ -12,6 +12,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/sim"
 )
 
+// newSimulate makes the command simulate: a house for the tests of other programs, which read its lines of JSON.
 func newSimulate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "simulate", Short: "Run a house of simulated devices, to test against", Args: terminal.Args(cobra.NoArgs),

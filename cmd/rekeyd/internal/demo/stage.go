@@ -206,6 +206,7 @@ func (s *stage) build(run context.Context, client *v1.Client, before, now home.S
 // deviceCloud is how a simulated device signs itself in, as a real one does at the maker's cloud.
 type deviceCloud struct{ client *v1.Client }
 
+// SignIn is sim.Cloud.
 func (c deviceCloud) SignIn(ctx context.Context, username string, password home.Secret) error {
 	params := map[string]string{"deviceId": "simulated", "cloudUserName": username, "cloudPassword": password.Reveal()}
 	return c.client.Call(ctx, home.Secret{}, "bindDevice", params, nil)

@@ -127,6 +127,7 @@ func (s *stage) play(run, ctx context.Context) (demoResult, error) {
 
 func current(r daemon.Row) bool { return r.Verdict == home.Current }
 
+// register registers the account and activates it with the link from the mail, as its owner would.
 func (s *stage) register(ctx context.Context, client *v1.Client, pw home.Secret) error {
 	params := map[string]string{"email": demoEmail, "password": pw.Reveal(), "appType": app.Web.AppType}
 	if err := client.Call(ctx, home.Secret{}, "register", params, nil); err != nil {
