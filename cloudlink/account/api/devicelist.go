@@ -39,10 +39,10 @@ var (
 	smartTypes = deviceTypes{"SMART.TAPOPLUG", "SMART.TAPOBULB", "SMART.TAPOSWITCH", "SMART.IPCAMERA", true}
 )
 
-// typesOf has every protocol of package home. A device that speaks the link is listed as a Kasa device: their apps
-// show plain names.
+// typesOf has every protocol of package home. Native devices and NC cameras are listed as Kasa devices: their apps
+// show plain names. Which type the vendor has for NC cameras is not known.
 var typesOf = map[home.Protocol]deviceTypes{
-	home.Native: iotTypes, home.IOT: iotTypes, home.KLAP1: iotTypes, home.IOTKLAP2: iotTypes, home.KasaCam: iotTypes,
+	home.Native: iotTypes, home.IOT: iotTypes, home.KLAP1: iotTypes, home.IOTKLAP2: iotTypes, home.KasaCam: iotTypes, home.NC: iotTypes,
 	home.KLAP2: smartTypes, home.SmartAES: smartTypes, home.TapoCam: smartTypes, home.TPAP: smartTypes,
 }
 
