@@ -92,7 +92,7 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 			}
 			// The service has just checked the typed password, so it replaces the recorded one.
 			held.Username, held.Password = c.Username, c.Password
-			if err := s.putCredential(tx, a.ID, held); err != nil {
+			if err := errors.Join(given(tx), s.putCredential(tx, a.ID, held)); err != nil {
 				return err
 			}
 		}
@@ -220,7 +220,7 @@ func (s *Store) BeginEpoch(id home.AccountID, c home.Credential, hash, raw []byt
 		if err != nil {
 			return 0, err
 		}
-		return stale, errors.Join(enqueue(tx, ack), recordBegun(tx, a.Epoch, stale))
+		return stale, errors.Join(given(tx), enqueue(tx, ack), recordBegun(tx, a.Epoch, stale))
 	})
 }
 

@@ -109,7 +109,7 @@ func (d damaged) replace(tx *bbolt.Tx) error {
 		for i := range spent {
 			spent[i] = d.At
 		}
-		return boltfile.Put(tx.Bucket(bBudget), []byte(d.key), spent)
+		return boltfile.Put(tx.Bucket(bBudget), []byte(d.key), budgetRecord{Spent: spent})
 	case d.Record == home.DamagedLeftOut:
 		return boltfile.Put(tx.Bucket(bLeftOut), []byte(d.key), leftOutRecord{d.At})
 	case d.Record == home.DamagedHub && d.key == "boot": // larger than any number of starts, so never one that was used

@@ -2,6 +2,7 @@ package localstore
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -19,9 +20,43 @@ const (
 	budgetDay  = 6
 )
 
+// budgetRecord has the sign-ins to a device in the last day.
+type budgetRecord struct {
+	Spent    []time.Time `json:"spent"`
+	Open     bool        `json:"open,omitempty"` // the result of the last one is not known
+	Returned time.Time   `json:"returned,omitzero"`
+}
+
+// UnmarshalJSON also reads the list of times that older files have.
+func (r *budgetRecord) UnmarshalJSON(raw []byte) error {
+	if bytes.HasPrefix(raw, []byte("[")) {
+		return json.Unmarshal(raw, &r.Spent)
+	}
+	type fields budgetRecord
+	return json.Unmarshal(raw, (*fields)(r))
+}
+
+// reservedTime is how long after a password was given, or its owner ordered a try, a device may be sent all sign-ins of
+// an hour. Later one is held back for the next password.
+const reservedTime = time.Hour
+
+var givenName = []byte("given")
+
+// given records that a password was just given, or a try ordered.
+func given(tx *bbolt.Tx) error { return boltfile.Put(tx.Bucket(bHub), givenName, now()) }
+
+// hourly returns how many sign-ins a device may be sent in an hour.
+func hourly(tx *bbolt.Tx) int {
+	at, ok, err := boltfile.Get[time.Time](tx.Bucket(bHub), givenName)
+	if err == nil && ok && now().Sub(at).Abs() < reservedTime {
+		return budgetHour
+	}
+	return budgetHour - 1
+}
+
 // Spend counts one sign-in whose password only the device can judge. It returns a home.WaitError, and the sign-in must
 // not be sent, when the device had as many as it may have in an hour or a day, or is locked. The count is on disk
-// before Spend returns.
+// before Spend returns. One whose result was never recorded, as after a crash, is given back once an hour.
 func (s *Store) Spend(id home.DeviceID) error {
 	until, err := boltfile.Update(s.file, func(tx *bbolt.Tx) (until time.Time, err error) {
 		b, _, err := bindings.get(tx, string(id))
@@ -31,26 +66,29 @@ func (s *Store) Spend(id home.DeviceID) error {
 		if now().Before(b.Locked) {
 			return until, home.WaitError{Until: b.Locked, Reason: "the device is locked"}
 		}
-		spent, err := spent(tx, id)
+		r, err := spent(tx, id)
 		if err != nil {
 			return until, err
 		}
-		if until = budgetEnd(spent); until.IsZero() {
-			spent = append(spent, now())
+		if n := len(r.Spent); r.Open && n > 0 && now().Sub(r.Returned) >= time.Hour {
+			r.Spent, r.Open, r.Returned = r.Spent[:n-1], false, now()
 		}
-		return until, errors.Join(sweepBudget(tx), boltfile.Put(tx.Bucket(bBudget), []byte(id), spent))
+		if until = budgetEnd(r.Spent, hourly(tx)); until.IsZero() {
+			r.Spent, r.Open = append(r.Spent, now()), true
+		}
+		return until, errors.Join(sweepBudget(tx), boltfile.Put(tx.Bucket(bBudget), []byte(id), r))
 	})
 	if err == nil && !until.IsZero() {
-		reason := fmt.Sprintf("it was sent %d sign-ins in an hour, or %d in a day", budgetHour, budgetDay)
+		reason := fmt.Sprintf("it was sent %d sign-ins in an hour, or %d in a day", budgetHour-1, budgetDay)
 		err = home.WaitError{Until: until, Reason: reason}
 	}
 	return err
 }
 
-// budgetEnd returns until when a device that was sent sign-ins at these times, in order, is sent no other; zero where
-// one may be sent now.
-func budgetEnd(spent []time.Time) (until time.Time) {
-	if n := len(spent) - budgetHour; n >= 0 {
+// budgetEnd returns until when a device that was sent sign-ins at these times, in order, is sent no other with so many
+// in an hour; zero where one may be sent now.
+func budgetEnd(spent []time.Time, hourly int) (until time.Time) {
+	if n := len(spent) - hourly; n >= 0 {
 		until = spent[n].Add(time.Hour)
 	}
 	if n := len(spent) - budgetDay; n >= 0 && spent[n].Add(24*time.Hour).After(until) {
@@ -65,23 +103,36 @@ func budgetEnd(spent []time.Time) (until time.Time) {
 // Good returns the last sign-in to the budget: the device accepted it.
 func (s *Store) Good(id home.DeviceID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
-		spent, err := spent(tx, id)
+		r, err := spent(tx, id)
 		if err != nil {
 			return err
 		}
-		if len(spent) < 2 {
+		if len(r.Spent) < 2 {
 			return tx.Bucket(bBudget).Delete([]byte(id))
 		}
-		return boltfile.Put(tx.Bucket(bBudget), []byte(id), spent[:len(spent)-1])
+		r.Spent, r.Open = r.Spent[:len(r.Spent)-1], false
+		return boltfile.Put(tx.Bucket(bBudget), []byte(id), r)
+	})
+}
+
+// Refused records that the device has refused the last sign-in.
+func (s *Store) Refused(id home.DeviceID) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
+		r, err := spent(tx, id)
+		if err != nil || !r.Open {
+			return err
+		}
+		r.Open = false
+		return boltfile.Put(tx.Bucket(bBudget), []byte(id), r)
 	})
 }
 
 // spent returns the times of the sign-ins that still count. A time in the future, from before the clock was set back,
 // counts as now.
-func spent(tx *bbolt.Tx, id home.DeviceID) ([]time.Time, error) {
-	all, _, err := boltfile.Get[[]time.Time](tx.Bucket(bBudget), []byte(id))
+func spent(tx *bbolt.Tx, id home.DeviceID) (budgetRecord, error) {
+	r, _, err := boltfile.Get[budgetRecord](tx.Bucket(bBudget), []byte(id))
 	var kept []time.Time
-	for _, at := range all {
+	for _, at := range r.Spent {
 		if at.After(now()) {
 			at = now()
 		}
@@ -89,7 +140,11 @@ func spent(tx *bbolt.Tx, id home.DeviceID) ([]time.Time, error) {
 			kept = append(kept, at)
 		}
 	}
-	return kept, err
+	r.Spent = kept
+	if r.Returned.After(now()) {
+		r.Returned = now()
+	}
+	return r, err
 }
 
 // manyBudgets is how many devices are counted before those whose day has passed are forgotten.
@@ -104,7 +159,7 @@ func sweepBudget(tx *bbolt.Tx) error {
 	var over [][]byte
 	err := b.ForEach(func(k, _ []byte) error {
 		left, err := spent(tx, home.DeviceID(k))
-		if len(left) == 0 {
+		if len(left.Spent) == 0 {
 			over = append(over, bytes.Clone(k))
 		}
 		return err

@@ -11,6 +11,14 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
+// refusedSignIn spends a sign-in that the owner has just ordered, and that the device refuses.
+func refusedSignIn(s *localstore.Store, id home.DeviceID) error {
+	if err := errors.Join(s.Retry(nil), s.Spend(id)); err != nil {
+		return err
+	}
+	return s.Refused(id)
+}
+
 func TestSignInsAreCountedOnDisk(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -25,7 +33,7 @@ func TestSignInsAreCountedOnDisk(t *testing.T) {
 		defer func() { _ = s.Close() }()
 		spend := func(id home.DeviceID, want error) {
 			t.Helper()
-			if err := s.Spend(id); !errors.Is(err, want) {
+			if err := refusedSignIn(s, id); !errors.Is(err, want) {
 				t.Errorf("spend on %s: %v, want %v", id, err, want)
 			}
 		}
@@ -87,33 +95,74 @@ func TestUsedUpSignInsSayUntilWhen(t *testing.T) {
 		defer func() { _ = s.Close() }()
 		until := func(want time.Time) {
 			t.Helper()
-			wait, ok := errors.AsType[home.WaitError](s.Spend("mac-1"))
+			wait, ok := errors.AsType[home.WaitError](refusedSignIn(s, "mac-1"))
 			if !ok || !wait.Until.Equal(want) {
 				t.Errorf("waits until %s, %t; want %s", wait.Until, ok, want)
 			}
 			time.Sleep(time.Until(want) - time.Second)
-			if err := s.Spend("mac-1"); err == nil {
+			if err := refusedSignIn(s, "mac-1"); err == nil {
 				t.Error("one is sent before that")
 			}
 			time.Sleep(time.Second)
 		}
 		first := time.Now()
 		for range 3 {
-			if err := s.Spend("mac-1"); err != nil {
+			if err := refusedSignIn(s, "mac-1"); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(10 * time.Minute)
 		}
 		until(first.Add(time.Hour))
 		for range 3 { // six in all
-			if err := s.Spend("mac-1"); err != nil {
+			if err := refusedSignIn(s, "mac-1"); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Hour)
 		}
 		until(first.Add(24 * time.Hour))
-		if err := s.Spend("mac-1"); err != nil {
+		if err := refusedSignIn(s, "mac-1"); err != nil {
 			t.Errorf("a day later: %v", err)
 		}
+	})
+}
+
+func TestOneSignInAnHourIsHeldBackForAPasswordJustGiven(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := localstore.Open(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+		must(t, err)
+		defer func() { _ = s.Close() }()
+		for range 2 {
+			must(t, errors.Join(s.Spend("mac-1"), s.Refused("mac-1")))
+		}
+		wants(t, s.Spend("mac-1"), home.ErrBudget)
+		must(t, s.Enrol(account(1), home.Credential{Epoch: 1, Username: "a", Password: home.NewSecret("just given")}))
+		must(t, errors.Join(s.Spend("mac-1"), s.Refused("mac-1")))
+		wants(t, s.Spend("mac-1"), home.ErrBudget)
+	})
+}
+
+func TestASignInWithoutAResultIsGivenBackOnceAnHour(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		open := func() *localstore.Store {
+			s, err := localstore.Open(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+			must(t, err)
+			return s
+		}
+		s := open()
+		must(t, s.Spend("mac-1"))
+		must(t, s.Close()) // killed before the device answered
+		s = open()
+		defer func() { _ = s.Close() }()
+		for range 2 {
+			must(t, errors.Join(s.Spend("mac-1"), s.Refused("mac-1")))
+		}
+		wants(t, s.Spend("mac-1"), home.ErrBudget)
+		time.Sleep(time.Hour)
+		for range 3 { // two of them without a result: one is given back
+			must(t, s.Spend("mac-1"))
+		}
+		wants(t, s.Spend("mac-1"), home.ErrBudget)
 	})
 }

@@ -76,7 +76,7 @@ func (s *Store) enrolCloud(
 		return r, err
 	}
 	c.Epoch, r.epoch = a.Epoch, a.Epoch
-	if err := errors.Join(s.putCredential(tx, a.ID, c), putAccount(tx, a)); err != nil {
+	if err := errors.Join(given(tx), s.putCredential(tx, a.ID, c), putAccount(tx, a)); err != nil {
 		return r, err
 	}
 	if r.stale, err = advance(tx, a); err != nil {

@@ -148,7 +148,7 @@ func (f *finder) rest() {
 	if len(lost) == 0 && checkOutbox(f.tx) != nil {
 		f.add(home.DamagedErrand, "outbox/index", "", "")
 	}
-	for _, k := range broken(f.tx.Bucket(bBudget), func(string, []time.Time) bool { return true }) {
+	for _, k := range broken(f.tx.Bucket(bBudget), func(string, budgetRecord) bool { return true }) {
 		f.add(home.DamagedBudget, "budget", k, home.DeviceID(k))
 	}
 	for _, k := range broken(f.tx.Bucket(bLeftOut), func(string, leftOutRecord) bool { return true }) {

@@ -1,6 +1,7 @@
 package localstore_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -112,6 +113,7 @@ func fillLater(t testing.TB, s *localstore.Store) {
 			home.CloudSession{URL: "https://127.0.0.1:1", Token: home.NewSecret("token"), Refresh: home.NewSecret("refresh")},
 		),
 	)
-	must(t, s.Spend(front))
-	must(t, s.Spend(front))
+	for range 2 {
+		must(t, errors.Join(s.Spend(front), s.Refused(front)))
+	}
 }

@@ -4,6 +4,7 @@
 //	           sealing         its sealing keys, sealed
 //	           boot            how often the hub has started
 //	           terminal        its name at account services
+//	           given           when a password was last given, or a try ordered
 //	           replaced        the name of the hub that it replaces after a restore
 //	accounts   <account>       accountRecord
 //	vault      check           a known text, sealed: a wrong key cannot open it

@@ -152,6 +152,9 @@ func (s *Store) Postpone(id home.DeviceID, next time.Time) error {
 // order. A device that is still locked reports it again; the budget of sign-ins stays.
 func (s *Store) Retry(ids []home.DeviceID) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
+		if err := given(tx); err != nil {
+			return err
+		}
 		for _, id := range ids {
 			b, err := binding(tx, id)
 			if errors.Is(err, home.ErrNotFound) {

@@ -3,6 +3,7 @@ package localstore
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -52,7 +53,8 @@ func (s *Store) Remember(id home.AccountID, cs []home.Credential) (added int, er
 		if added == 0 {
 			return 0, nil
 		}
-		return added, record(tx, home.Event{At: now(), What: "earlier passwords remembered", Detail: fmt.Sprint(added)})
+		return added, errors.Join(given(tx),
+			record(tx, home.Event{At: now(), What: "earlier passwords remembered", Detail: fmt.Sprint(added)}))
 	})
 }
 
