@@ -30,7 +30,7 @@ type Driver interface {
 type Options struct {
 	Hub    *wire.Identity // of the hub, for native devices
 	Budget keyring.Budget // of sign-ins
-	Memory tpap.Memory    // of refused sign-ins
+	Memory keyring.Memory // of refused sign-ins
 	// Dial opens connections; TCP when nil.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -46,10 +46,10 @@ var drivers = []struct {
 	}},
 	{[]home.Protocol{home.KLAP2}, func(o Options) (Driver, error) { return smart.New(smart.Options{Dial: o.Dial}) }},
 	{[]home.Protocol{home.SmartAES}, func(o Options) (Driver, error) {
-		return smart.NewAES(smart.AESOptions{Budget: o.Budget, Dial: o.Dial})
+		return smart.NewAES(smart.AESOptions{Budget: o.Budget, Memory: o.Memory, Dial: o.Dial})
 	}},
 	{[]home.Protocol{home.TapoCam}, func(o Options) (Driver, error) {
-		return tapocam.New(tapocam.Options{Budget: o.Budget, Dial: o.Dial})
+		return tapocam.New(tapocam.Options{Budget: o.Budget, Memory: o.Memory, Dial: o.Dial})
 	}},
 	{[]home.Protocol{home.KasaCam}, func(o Options) (Driver, error) { return kasacam.New(kasacam.Options{Dial: o.Dial}) }},
 	{[]home.Protocol{home.TPAP}, func(o Options) (Driver, error) {

@@ -14,8 +14,9 @@ import (
 // noBudget is a budget that nothing is taken from.
 type noBudget struct{}
 
-func (noBudget) Spend(home.DeviceID) error { return home.ErrBudget }
-func (noBudget) Good(home.DeviceID) error  { return nil }
+func (noBudget) Spend(home.DeviceID) error   { return home.ErrBudget }
+func (noBudget) Good(home.DeviceID) error    { return nil }
+func (noBudget) Refused(home.DeviceID) error { return nil }
 
 // noMemory keeps nothing.
 type noMemory struct{}

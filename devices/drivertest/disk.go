@@ -38,6 +38,9 @@ func (d *Disk) Good(id home.DeviceID) error {
 	return nil
 }
 
+// Refused implements keyring.Budget.
+func (d *Disk) Refused(home.DeviceID) error { return nil }
+
 // SignIns returns what was kept of a device.
 func (d *Disk) SignIns(id home.DeviceID) (home.SignIns, error) {
 	d.mu.Lock()

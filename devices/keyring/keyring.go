@@ -108,4 +108,6 @@ type Budget interface {
 	Spend(home.DeviceID) error
 	// Good gives the last one back: the device has accepted it.
 	Good(home.DeviceID) error
+	// Refused records that the device has refused the last one. One that is neither accepted nor refused may be given back.
+	Refused(home.DeviceID) error
 }

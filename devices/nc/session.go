@@ -169,7 +169,9 @@ func (c *conn) signIn(ctx context.Context, terms home.Terms, password home.Secre
 		return nil, err
 	case refusedSignIn(got.code()):
 		kept.Accepted, kept.Refused = home.Secret{}, append(kept.Refused, refusal(password))
-		return nil, errors.Join(c.d.o.Memory.SaveSignIns(c.dev.ID, kept), failure.ErrLogin)
+		return nil, errors.Join(
+			c.d.o.Memory.SaveSignIns(c.dev.ID, kept), c.d.o.Budget.Refused(c.dev.ID), failure.ErrLogin,
+		)
 	case got.Code == nil || got.code() != 0 || got.Token == "":
 		return nil, failure.ErrProtocol
 	}

@@ -20,6 +20,7 @@ import (
 // AESOptions are the options of NewAES.
 type AESOptions struct {
 	Budget  keyring.Budget // required
+	Memory  keyring.Memory // of refused credentials; the driver's own, until the process ends, when nil
 	Timeout time.Duration  // for one request and its answer; 5 s when zero
 	Dial    post.Dial      // used instead of TCP, where given
 	// Wrong is how many sign-ins a device receives in a day before one is right; 6 when zero. Such devices do not report
@@ -48,6 +49,9 @@ func NewAES(o AESOptions) (*AES, error) {
 		errs = append(errs, errors.New("smart: timeout and wrong sign-ins are not negative"))
 	}
 	o.Wrong = cmp.Or(o.Wrong, defaultWrong)
+	if o.Memory == nil {
+		o.Memory = &keyring.Transient{}
+	}
 	return &AES{o: o, key: sync.OnceValues(passthrough.NewKey)}, errors.Join(errs...)
 }
 

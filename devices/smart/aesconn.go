@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -25,25 +24,16 @@ type login struct {
 
 // memo is the memory of a driver about one device until the daemon ends.
 type memo struct {
-	form  passthrough.Form // the one that the device understands; 0 while that is not known
-	right login            // the last one that it accepted
-	wrong map[login]time.Time
-	sent  []time.Time // sign-ins within wrongTime since one was right, those without an answer included
+	form passthrough.Form // the one that the device understands; 0 while that is not known
+	sent []time.Time      // sign-ins within wrongTime since one was right, those without an answer included
 }
 
 // wrongTime is how long a sign-in that a device has refused is not tried again.
 const wrongTime = 24 * time.Hour
 
-// refused records that the device has refused l.
-func (m *memo) refused(l login) {
-	if m.right == l {
-		*m = memo{form: m.form, sent: m.sent} // the device has another credential now: any may be right
-	}
-	m.wrong = maps.Clone(m.wrong) // a copy of the memo may be read at the same time
-	if m.wrong == nil {
-		m.wrong = map[login]time.Time{}
-	}
-	m.wrong[l] = time.Now()
+// credential is l as the memory keeps it.
+func (l login) credential() home.Secret {
+	return home.NewSecret(fmt.Sprintf("%d\x00%s\x00%s", l.form, l.username, l.password.Reveal()))
 }
 
 // recent returns those of the times that are within wrongTime.
@@ -53,23 +43,24 @@ func recent(all []time.Time) []time.Time {
 
 // next returns the next sign-in to try: the last right one, then one that was never tried, then the one that was tried
 // longest ago. While the form is not known, all keys are tried in the likelier one first.
-func (m memo) next(keys []keyring.Key, likely passthrough.Form) (keyring.Key, login, bool) {
+func (m memo) next(kept home.SignIns, keys []keyring.Key, likely passthrough.Form) (keyring.Key, login, bool) {
 	forms := []passthrough.Form{likely, likely.Other()}
 	if m.form != 0 {
 		forms = []passthrough.Form{m.form}
 	}
 	var best login
+	var oldest time.Time
 	var key keyring.Key
 	for _, f := range forms {
 		for _, k := range keys {
 			l := login{k.Username, k.Password, f}
-			at, tried := m.wrong[l]
+			at, _ := kept.RefusedAt(l.credential())
 			switch {
-			case l == m.right:
+			case kept.Accepted.Equal(l.credential()):
 				return k, l, true
-			case tried && time.Since(at) < wrongTime:
-			case best == login{}, at.Before(m.wrong[best]):
-				best, key = l, k
+			case kept.Refuses(l.credential(), time.Now()):
+			case best == login{}, at.Before(oldest):
+				best, key, oldest = l, k, at
 			}
 		}
 	}
@@ -135,8 +126,12 @@ func (c *aesConn) tryAll(ctx context.Context, keys []keyring.Key) error {
 	if c.dev.Claims(c.account.Email) == home.Foreign {
 		return fmt.Errorf("it states another owner: %w", home.ErrForeign)
 	}
-	for {
-		k, l, ok := c.d.memos.Of(c.dev.ID).next(keys, likelyForm(c.dev))
+	for range 2*len(keys) + 1 { // each in two forms
+		kept, err := c.kept()
+		if err != nil {
+			return err
+		}
+		k, l, ok := c.d.memos.Of(c.dev.ID).next(kept, keys, likelyForm(c.dev))
 		if !ok {
 			return fmt.Errorf("%w: %w", home.ErrNotOpened, failure.ErrMismatch)
 		}
@@ -147,6 +142,7 @@ func (c *aesConn) tryAll(ctx context.Context, keys []keyring.Key) error {
 			return err
 		}
 	}
+	return fmt.Errorf("%w: %w", home.ErrNotOpened, failure.ErrMismatch)
 }
 
 // try signs in with a credential that may be wrong, and records the result.
@@ -162,17 +158,31 @@ func (c *aesConn) try(ctx context.Context, k keyring.Key, l login) error {
 	switch {
 	case err == nil:
 		c.key = k
-		c.d.memos.Update(c.dev.ID, func(m *memo) { *m = memo{form: l.form, right: l} })
-		return c.d.o.Budget.Good(c.dev.ID)
+		c.d.memos.Update(c.dev.ID, func(m *memo) { *m = memo{form: l.form} })
+		kept, err := c.kept()
+		return errors.Join(
+			err, c.d.o.Budget.Good(c.dev.ID), c.d.o.Memory.SaveSignIns(c.dev.ID, kept.Accept(l.credential())),
+		)
 	case errors.Is(err, home.ErrNotOpened):
 		c.d.memos.Update(c.dev.ID, func(m *memo) {
-			m.refused(l)
 			if errors.Is(err, passthrough.ErrForm) {
 				m.form = l.form.Other()
 			}
 		})
+		kept, kerr := c.kept()
+		kept = kept.Refuse(l.credential(), time.Now().UTC().Round(0))
+		kerr = errors.Join(kerr, c.d.o.Budget.Refused(c.dev.ID), c.d.o.Memory.SaveSignIns(c.dev.ID, kept))
+		if kerr != nil {
+			return kerr
+		}
 	}
 	return err
+}
+
+// kept returns the record of the sign-ins to the device, for its hardware key and owner of now.
+func (c *aesConn) kept() (home.SignIns, error) {
+	kept, err := c.d.o.Memory.SignIns(c.dev.ID)
+	return kept.For(c.dev), err
 }
 
 // login sends one sign-in. It is counted before it is sent.
@@ -182,8 +192,11 @@ func (c *aesConn) login(ctx context.Context, l login) error {
 	if err != nil {
 		return err
 	}
-	m := c.d.memos.Of(id)
-	if sent := recent(m.sent); len(sent) >= c.d.o.Wrong && l != m.right {
+	kept, err := c.kept()
+	if err != nil {
+		return err
+	}
+	if sent := recent(c.d.memos.Of(id).sent); len(sent) >= c.d.o.Wrong && !kept.Accepted.Equal(l.credential()) {
 		until := sent[len(sent)-c.d.o.Wrong].Add(wrongTime)
 		return home.WaitError{Until: until, Reason: fmt.Sprintf("%d were sent in a day, and none was right", len(sent))}
 	}

@@ -40,6 +40,8 @@ func (b *budget) Good(d home.DeviceID) error {
 	return nil
 }
 
+func (*budget) Refused(home.DeviceID) error { return nil }
+
 func (b *budget) hour() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

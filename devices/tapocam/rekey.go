@@ -71,8 +71,12 @@ func (c *conn) holds(ctx context.Context, s signedIn, to home.Credential) (bool,
 			return false, failure.ErrProtocol
 		case g.old:
 			// A password that was wrong before may be right now.
-			c.d.memos.Update(c.dev.ID, func(m *memo) { m.right, m.wrong = home.Secret{}, nil })
-			_, err := c.try(ctx, &g, key[0])
+			kept, err := c.kept()
+			kept.Accepted, kept.Refused = home.Secret{}, nil
+			if err := errors.Join(err, c.d.o.Memory.SaveSignIns(c.dev.ID, kept)); err != nil {
+				return false, err
+			}
+			_, err = c.try(ctx, &g, key[0])
 			if errors.Is(err, errRefused) {
 				return false, nil
 			}

@@ -1,13 +1,13 @@
 package tapocam
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"time"
 
@@ -162,7 +162,7 @@ func (c *conn) complete(ctx context.Context, g greeting, h held) (*deviceSession
 	case err != nil:
 		return nil, err
 	case in.stok == "":
-		return nil, errRefused
+		return nil, cmp.Or(c.d.o.Budget.Refused(c.dev.ID), errRefused)
 	}
 	if err := c.d.o.Budget.Good(c.dev.ID); err != nil {
 		return nil, err
@@ -178,7 +178,11 @@ func (c *conn) tryAll(ctx context.Context, g greeting, keys []keyring.Key) (sign
 	if g.max == 0 {
 		return signedIn{}, failure.ErrUncounted // a restart forgets the attempts, and a camera may count for days
 	}
-	right := c.d.memos.Of(c.dev.ID).right
+	kept, err := c.kept()
+	if err != nil {
+		return signedIn{}, err
+	}
+	right := kept.Accepted
 	for _, first := range []bool{true, false} {
 		for _, k := range keys {
 			if k.Password.Equal(right) != first {
@@ -197,7 +201,11 @@ func (c *conn) tryAll(ctx context.Context, g greeting, keys []keyring.Key) (sign
 // camera refuses it.
 func (c *conn) try(ctx context.Context, g *greeting, k keyring.Key) (signedIn, error) {
 	id := c.dev.ID
-	if at, tried := c.d.memos.Of(id).wrong[k.Password]; tried && time.Since(at) < wrongTime {
+	kept, err := c.kept()
+	switch {
+	case err != nil:
+		return signedIn{}, err
+	case kept.Refuses(k.Password, time.Now()):
 		return signedIn{}, errRefused
 	}
 	hash := hashOf(byMD5, k.Password)
@@ -211,15 +219,15 @@ func (c *conn) try(ctx context.Context, g *greeting, k keyring.Key) (signedIn, e
 	in, err := c.login(ctx, map[string]any{"hashed": true, "password": released}, "")
 	switch {
 	case err == nil && in.stok != "":
-		c.d.memos.Update(id, func(m *memo) { m.right = k.Password })
 		s := signedIn{held: held{k, byMD5, hash}, device: &deviceSession{c: c, stok: in.stok}}
-		return s, c.d.o.Budget.Good(id)
+		return s, errors.Join(c.d.o.Budget.Good(id), c.d.o.Memory.SaveSignIns(id, kept.Accept(k.Password)))
 	case err == nil || errors.Is(err, errRefused):
 		if g.tries++; in.max > 0 {
 			*g = in
 		}
-		c.d.memos.Update(id, func(m *memo) { m.refused(k.Password) })
-		return signedIn{}, errRefused
+		now := time.Now().UTC().Round(0)
+		err := errors.Join(c.d.o.Budget.Refused(id), c.d.o.Memory.SaveSignIns(id, kept.Refuse(k.Password, now)))
+		return signedIn{}, cmp.Or(err, errRefused)
 	}
 	return signedIn{}, err
 }
@@ -229,14 +237,8 @@ func (c *conn) recipient(e home.Evidence) keyring.Recipient {
 	return keyring.Recipient{Device: c.dev, Terms: c.terms, Evidence: e}
 }
 
-// refused records that the camera has refused a password.
-func (m *memo) refused(password home.Secret) {
-	if m.right == password {
-		*m = memo{cert: m.cert} // the camera has another password now: any may be right
-	}
-	m.wrong = maps.Clone(m.wrong) // a copy of the memo may be read at the same time
-	if m.wrong == nil {
-		m.wrong = map[home.Secret]time.Time{}
-	}
-	m.wrong[password] = time.Now()
+// kept returns the record of the sign-ins to the camera, for its hardware key and owner of now.
+func (c *conn) kept() (home.SignIns, error) {
+	kept, err := c.d.o.Memory.SignIns(c.dev.ID)
+	return kept.For(c.dev), err
 }

@@ -28,6 +28,7 @@ import (
 // Options are the options of New.
 type Options struct {
 	Budget  keyring.Budget // required
+	Memory  keyring.Memory // of refused passwords; the driver's own, until the process ends, when nil
 	Timeout time.Duration  // for one request and its answer; 5 s when zero
 	Dial    post.Dial      // used instead of TCP, where given
 }
@@ -42,12 +43,7 @@ type Driver struct {
 type memo struct {
 	cert   [sha256.Size]byte // of the camera when it last identified itself
 	proves bool              // it has given a proof: it never receives a hash again
-	right  home.Secret       // the last password that firmware without proofs has accepted
-	wrong  map[home.Secret]time.Time
 }
-
-// wrongTime is how long a password that firmware without proofs has refused is not tried again.
-const wrongTime = 24 * time.Hour
 
 // New checks o.
 func New(o Options) (*Driver, error) {
@@ -57,6 +53,9 @@ func New(o Options) (*Driver, error) {
 	}
 	if o.Timeout < 0 {
 		errs = append(errs, errors.New("tapocam: timeout is not negative"))
+	}
+	if o.Memory == nil {
+		o.Memory = &keyring.Transient{}
 	}
 	return &Driver{o: o}, errors.Join(errs...)
 }

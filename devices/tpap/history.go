@@ -152,7 +152,7 @@ func (c *conn) recordRefusal(err error, keys []keyring.Key) error {
 	}
 	now := time.Now().UTC().Round(0)
 	h := r.history.refuse(r.next, r.left, now)
-	if err := c.save(h); err != nil {
+	if err := errors.Join(c.save(h), c.d.o.Budget.Refused(c.dev.ID)); err != nil {
 		return err
 	}
 	if _, err := h.choose(keys, now); err != nil {

@@ -172,6 +172,9 @@ type unlimited struct{}
 func (unlimited) Spend(home.DeviceID) error { return nil }
 func (unlimited) Good(home.DeviceID) error  { return nil }
 
+// Refused implements keyring.Budget.
+func (unlimited) Refused(home.DeviceID) error { return nil }
+
 // Run is daemon.Discovery: all devices of crashHouse, every second.
 func (c *crashing) Run(ctx context.Context, see func([]home.Sighting)) error {
 	for {
