@@ -42,8 +42,10 @@ var (
 // typesOf has every protocol of package home. Native devices and NC cameras are listed as Kasa devices: their apps
 // show plain names. Which type the vendor has for NC cameras is not known.
 var typesOf = map[home.Protocol]deviceTypes{
-	home.Native: iotTypes, home.IOT: iotTypes, home.KLAP1: iotTypes, home.IOTKLAP2: iotTypes, home.KasaCam: iotTypes, home.NC: iotTypes,
-	home.KLAP2: smartTypes, home.SmartAES: smartTypes, home.TapoCam: smartTypes, home.TPAP: smartTypes,
+	home.Native: iotTypes, home.IOT: iotTypes, home.KLAP1: iotTypes,
+	home.IOTKLAP2: iotTypes, home.KasaCam: iotTypes, home.NC: iotTypes,
+	home.KLAP2: smartTypes, home.SmartAES: smartTypes,
+	home.TapoCam: smartTypes, home.TPAP: smartTypes,
 }
 
 // of returns the type of a kind of device. The vendor has no type for other kinds: they are listed as plugs.
