@@ -50,8 +50,8 @@ func (o owner) clone() owner {
 }
 
 // found takes a finding into account: a proof is a floor for the next ones, and ends the factory-fresh consent. A
-// factory credential where the device held a password may be another device's: it is no floor without the consent, which
-// an order to bind a device that is current does not give.
+// factory credential where the device held a password may be another device's: it is no floor without the consent,
+// which an order to bind a device that is current does not give.
 func (o owner) found(id home.DeviceID, f home.Finding) {
 	if !o.bound[id] { // the binding begins after this finding, and does not contain its rank
 		o.bound[id] = o.later && !o.leftOut[id] && f.Rank == home.ProvesFirst && f.Match == home.Ours

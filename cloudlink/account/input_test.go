@@ -46,8 +46,8 @@ var calls = []struct {
 	{"removeHub", true, p{"hub": "hub-x"}, nil},
 }
 
-// spoilt is what a field can hold that it should not, and what the answer is then: 0 for whatever the method answers for
-// such a text.
+// spoilt is what a field can hold that it should not, and what the answer is then: 0 for whatever the method answers
+// for such a text.
 var spoilt = []struct {
 	name  string
 	value string // JSON; empty for none

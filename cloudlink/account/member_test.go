@@ -204,8 +204,8 @@ func enrolment(id *wire.Identity, w pairing.Pairing) *wire.Enrol {
 	}
 }
 
-// enrolled registers the owner, signs them in, and enrols a first hub. It returns the owner's token, the hub and the epoch
-// secret of the hub's first grant.
+// enrolled registers the owner, signs them in, and enrols a first hub. It returns the owner's token, the hub and the
+// epoch secret of the hub's first grant.
 func (c *cloud) enrolled() (token string, hub *by, secret home.Secret) {
 	c.t.Helper()
 	c.register()

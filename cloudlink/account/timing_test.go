@@ -54,9 +54,9 @@ func quantile(ds []time.Duration, q float64) time.Duration {
 	return ds[int(q*float64(len(ds)-1))]
 }
 
-// leak measures the two ways with measure, and returns how their answer times differ; empty when they do not. Other work
-// on the machine can favour one way once; a leak favours the same way each time, so three measurements in a row have to
-// agree on the sign.
+// leak measures the two ways with measure, and returns how their answer times differ; empty when they do not. Other
+// work on the machine can favour one way once; a leak favours the same way each time, so three measurements in a row
+// have to agree on the sign.
 func leak(measure func() [2][]time.Duration, least time.Duration) string {
 	sign := 0.0
 	var found string
@@ -198,7 +198,8 @@ func TestAnswerTimesDoNotRevealWhoHasAnAccount(t *testing.T) {
 
 func TestAnswerTimesDoNotRevealWhoIsThrottledLockedOrRegistered(t *testing.T) {
 	c := openWith(t, nil, func(p *account.Policy) {
-		// The answer hides the work where the work is done by then: half of what holds for everybody, on a busy machine.
+		// The answer hides the work where the work is done by then: half of what holds for everybody, on a busy
+		// machine.
 		p.ForgotAnswer, p.ForgotPause, p.ForgotPerHour, p.ForgotFrom = 200*time.Millisecond, time.Hour, 1, 100_000
 		p.Activation = true
 		p.LoginFailures, p.LoginFrom = 1000, 100_000

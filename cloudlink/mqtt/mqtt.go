@@ -208,9 +208,9 @@ func (c *Conn) pause(n int) time.Duration {
 	return p/2 + rand.N(p/2+1) // jitter keeps a fleet of hubs from coming back in one instant
 }
 
-// Run connects, subscribes, and passes messages to Receive, until ctx ends; it connects again after a lost
-// connection, more slowly each time until the other end has answered, and tries the brokers in turn. It ends early with home.ErrCredential once every
-// broker refused the credential.
+// Run connects, subscribes, and passes messages to Receive, until ctx ends; it connects again after a lost connection,
+// more slowly each time until the other end has answered, and tries the brokers in turn. It ends early with
+// home.ErrCredential once every broker refused the credential.
 func (c *Conn) Run(ctx context.Context) error {
 	defer c.writers.Wait()
 	for rounds := 0; ; rounds++ {
@@ -268,8 +268,8 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	o.SetClientID(c.o.ClientID).SetProtocolVersion(4).SetCleanSession(false)
 	o.SetAutoReconnect(false).SetConnectRetry(false).SetStore(paho.NewMemoryStore())
 	o.SetConnectTimeout(10 * time.Second).SetWriteTimeout(5 * time.Second).SetKeepAlive(60 * time.Second)
-	// In order, because one conversation's messages build on one another. The handler waits only for Receive, which never
-	// waits for an acknowledgement: so nothing gets stuck.
+	// In order, because one conversation's messages build on one another. The handler waits only for Receive, which
+	// never waits for an acknowledgement: so nothing gets stuck.
 	o.SetOrderMatters(true).SetAutoAckDisabled(true)
 	o.SetUsername(c.o.Username).SetPassword(c.o.Password.Reveal())
 	if u := broker.User; u != nil {

@@ -170,8 +170,8 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 	}
 }
 
-// The words of a server are for people's eyes, and its own affair: it must not be able to write on their terminal, or at
-// length.
+// The words of a server are for people's eyes, and its own affair: it must not be able to write on their terminal, or
+// at length.
 func TestAServersMessageIsShownAsText(t *testing.T) {
 	for msg, want := range map[string]string{
 		"":                              "refused (code -1)",

@@ -9,7 +9,8 @@ import (
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 )
 
-// manual returns the command that writes the man pages. It is in the build that makes packages only: cmd/rekeyd/packaging.
+// manual returns the command that writes the man pages. It is in the build that makes packages only:
+// cmd/rekeyd/packaging.
 func manual() []*cobra.Command {
 	return []*cobra.Command{{
 		Use: "man DIR", Short: "Write the man pages to a directory", Hidden: true, Args: terminal.Args(cobra.ExactArgs(1)),

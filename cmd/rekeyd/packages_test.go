@@ -164,8 +164,8 @@ func (d *debian) daemon() (hub string) {
 	return hub
 }
 
-// TestTheDebianPackageIsInstalledUpgradedAndPurged goes through the life of a package with dpkg. An upgrade and a removal keep
-// the state; a purge deletes it.
+// TestTheDebianPackageIsInstalledUpgradedAndPurged goes through the life of a package with dpkg. An upgrade and a
+// removal keep the state; a purge deletes it.
 func TestTheDebianPackageIsInstalledUpgradedAndPurged(t *testing.T) {
 	if _, err := exec.LookPath("dpkg"); err != nil {
 		nettest.Missing(t, "dpkg is missing")

@@ -129,8 +129,8 @@ func ErrorOf(code string) error {
 	return nil
 }
 
-// Trouble is a condition of this machine or its network that stops a part of the work until a person changes it. Status,
-// page and log show it.
+// Trouble is a condition of this machine or its network that stops a part of the work until a person changes it.
+// Status, page and log show it.
 type Trouble struct {
 	What string `json:"what"`           // the condition, a sentence without its full stop
 	Hint string `json:"hint,omitempty"` // one sentence in the imperative

@@ -74,8 +74,8 @@ const (
 	fakeFile = "devices/fake/fake_test.go"
 )
 
-// A protocol is added in four places, and a test names the one that is missing. The edits are an overlay of the build: the
-// tree stays as it is.
+// A protocol is added in four places, and a test names the one that is missing. The edits are an overlay of the build:
+// the tree stays as it is.
 func TestProtocolIsAddedInFourPlaces(t *testing.T) {
 	if out, err := runWith(t, -1, true); err != nil {
 		t.Fatalf("with all four places: %v\n%s", err, out)

@@ -1,5 +1,5 @@
-// Package catalog is the list of drivers: one for each protocol of the table in daemon/home. devices/README.md states how
-// to add one.
+// Package catalog is the list of drivers: one for each protocol of the table in daemon/home. devices/README.md states
+// how to add one.
 package catalog
 
 import (

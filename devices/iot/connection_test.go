@@ -168,7 +168,8 @@ func TestPasswordThatWasNeverTriedIsNotCurrent(t *testing.T) {
 			subject.Recorded = c.recorded
 			f := probe(t, d, dev, subject)
 			expect(t, f, home.Ours, c.state, c.epoch)
-			if explained := strings.Contains(f.Verdict.Detail, "not connected"); c.state != home.Pending && explained != (c.cloud != 1) {
+			explained := strings.Contains(f.Verdict.Detail, "not connected")
+			if c.state != home.Pending && explained != (c.cloud != 1) {
 				t.Errorf("cloud %d: detail %q", c.cloud, f.Verdict.Detail)
 			}
 		}

@@ -28,8 +28,8 @@ var forbidden = sync.OnceValue(func() bool {
 	return errors.Is(err, syscall.EACCES)
 })
 
-// webPort is a protocol's true port, or one 8000 above it where only root may open that: devices state in discovery which
-// they have.
+// webPort is a protocol's true port, or one 8000 above it where only root may open that: devices state in discovery
+// which they have.
 func webPort(own uint16) uint16 {
 	if forbidden() {
 		return own + 8000

@@ -7,8 +7,8 @@
 //	check       16 bytes, which only the right passphrase opens
 //	chunks      64 KiB of the content each, the last one shorter, sealed with XChaCha20-Poly1305
 //
-// The nonce of a chunk is the prefix, the chunk's number (uint32), and 1 for the last chunk (else 0). So chunks cannot be
-// exchanged, repeated, or left out at the end. All that is before the chunks is authenticated with each of them.
+// The nonce of a chunk is the prefix, the chunk's number (uint32), and 1 for the last chunk (else 0). So chunks cannot
+// be exchanged, repeated, or left out at the end. All that is before the chunks is authenticated with each of them.
 package backup
 
 import (

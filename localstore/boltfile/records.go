@@ -13,11 +13,11 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// Records are JSON values or FieldRecords under byte keys, each with a checksum. What a store writes with these functions has its own
-// types with field tags: the name of a Go field is not part of the file.
+// Records are JSON values or FieldRecords under byte keys, each with a checksum. What a store writes with these
+// functions has its own types with field tags: the name of a Go field is not part of the file.
 
-// Put writes v with its sum, as JSON or as a FieldRecord. An equal record is not written again, so a transaction without
-// a change costs no commit.
+// Put writes v with its sum, as JSON or as a FieldRecord. An equal record is not written again, so a transaction
+// without a change costs no commit.
 func Put[T any](b *bbolt.Bucket, key []byte, v T) error {
 	text, err := marshal(&v)
 	if err != nil {
@@ -138,8 +138,8 @@ func marshal(v any) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// unmarshal reads a message, or the JSON object that the record was in an older format. A message without a sum has lost
-// it: no format had such records.
+// unmarshal reads a message, or the JSON object that the record was in an older format. A message without a sum has
+// lost it: no format had such records.
 func unmarshal(text []byte, v any, hasSum bool) error {
 	r, ok := v.(FieldRecord)
 	switch {

@@ -8,8 +8,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// reserve is how many bytes of free pages a file has before its first change. bbolt writes changes to free pages first: so when the
-// disk is full, the last records can still be written.
+// reserve is how many bytes of free pages a file has before its first change. bbolt writes changes to free pages first:
+// so when the disk is full, the last records can still be written.
 const reserve = 64 << 10
 
 var (

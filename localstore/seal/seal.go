@@ -182,8 +182,8 @@ func (s Source) create() (Key, error) {
 	return s.key(f)
 }
 
-// Export returns the content of a key file with which the data can be opened elsewhere: that of the key file, or one with
-// the key of the systemd credential.
+// Export returns the content of a key file with which the data can be opened elsewhere: that of the key file, or one
+// with the key of the systemd credential.
 func (s Source) Export() ([]byte, error) {
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && s.Passphrase.IsZero() {
 		path := filepath.Join(dir, Credential)

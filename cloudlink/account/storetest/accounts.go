@@ -111,7 +111,13 @@ func anEpochFollowsANoticeThatTheStateLacks(r *rig) {
 	older, fork := r.notice("anna", 1, []byte("other")), r.notice("anna", 2, []byte("other"))
 	newer, newerFork := r.notice("anna", 7, []byte("lost")), r.notice("anna", 7, []byte("other"))
 	for _, step := range []struct{ shown, want wire.Notice }{
-		{a.Notice, a.Notice}, {older, a.Notice}, {fork, fork}, {a.Notice, fork}, {newer, newer}, {newerFork, newer}, {fork, newer},
+		{a.Notice, a.Notice},
+		{older, a.Notice},
+		{fork, fork},
+		{a.Notice, fork},
+		{newer, newer},
+		{newerFork, newer},
+		{fork, newer},
 	} {
 		r.must(r.s.NoteAhead(step.shown))
 		r.equal("the newest notice", string(newest().JWS()), string(step.want.JWS()))

@@ -194,7 +194,8 @@ func (c *crashing) Run(ctx context.Context, see func([]home.Sighting)) error {
 	}
 }
 
-// obey takes orders until the standard input ends: "arm POINT" (or its number), "learn" (report each point), "login EMAIL PASSWORD".
+// obey takes orders until the standard input ends: "arm POINT" (or its number), "learn" (report each point), "login
+// EMAIL PASSWORD".
 func (c *crashing) obey() {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		order, rest, _ := strings.Cut(lines.Text(), " ")

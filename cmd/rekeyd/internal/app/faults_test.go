@@ -212,7 +212,8 @@ func (h *fakeHouse) updateFirmware() {
 	u.replace(func(s *sim.Spec) { s.Protocol = next[s.Protocol] })
 }
 
-// factoryReset resets a device by its button. Its owner then names it to the hub. A simulated camera gets its owner from its app only, so none is reset.
+// factoryReset resets a device by its button. Its owner then names it to the hub. A simulated camera gets its owner
+// from its app only, so none is reset.
 func (h *fakeHouse) factoryReset() {
 	if u := h.own(func(u *unit) bool { return u.spec.Kind != home.Camera }); u != nil {
 		u.dev.Hold("", home.Secret{})

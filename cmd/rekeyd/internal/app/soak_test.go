@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// TestAHouseSurvivesItsFaults has houses live through random faults, and checks the invariants of daemon/DESIGN.md after
-// each. The seeds are fixed but for one. A seed that fails is printed, and HOUSE_SEED repeats it: the same faults at the
-// same times. Keys, and the order in which goroutines run, are not the same in two runs.
+// TestAHouseSurvivesItsFaults has houses live through random faults, and checks the invariants of daemon/DESIGN.md
+// after each. The seeds are fixed but for one. A seed that fails is printed, and HOUSE_SEED repeats it: the same faults
+// at the same times. Keys, and the order in which goroutines run, are not the same in two runs.
 func TestAHouseSurvivesItsFaults(t *testing.T) {
 	seeds, faults := []uint64{1, 2, rand.Uint64()}, 6
 	if s := os.Getenv("HOUSE_SEED"); s != "" {

@@ -149,8 +149,8 @@ func (s *Site) visit(w http.ResponseWriter, r *http.Request, do func(*visit)) {
 	do(v)
 }
 
-// mayRead reports whether a visitor may see the house: on the hub itself, or signed in. A request that a proxy passed on
-// comes from elsewhere.
+// mayRead reports whether a visitor may see the house: on the hub itself, or signed in. A request that a proxy passed
+// on comes from elsewhere.
 func (v *visit) mayRead() bool {
 	if v.signed {
 		return true
