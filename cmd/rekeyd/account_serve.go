@@ -138,6 +138,7 @@ same time, in hash_memory KiB each.`
 type accountOptions struct {
 	listenFlag, baseFlag              string // by which its address and base are chosen
 	base, mailDir, smtp, from, policy string
+	hosts                             []string
 	tls                               string // "auto", or a file; empty for none
 	smtpPassword                      string // file
 	verbose                           bool
@@ -154,6 +155,8 @@ func accountFlags(c *cobra.Command, listenFlag, baseFlag string) *accountOptions
 	f.StringVar(&m.policy, "policy", "", "JSON file with the account service's limits; see: rekeyd account serve --help")
 	f.StringVar(&m.tls, "tls", "", "use TLS on every port: auto makes a certificate at the first start; or a PEM file "+
 		"with certificate, chain and key")
+	f.StringSliceVar(&m.hosts, "host", nil, "further name under which people open the pages, as in their DNS; may be given "+
+		"several times. Addresses, localhost and the names of this machine need none")
 	f.BoolVarP(&m.verbose, "verbose", "v", false, "log more")
 	return m
 }
@@ -205,6 +208,7 @@ func addBrokerPassword(c *cobra.Command) *string {
 // apply reads the files that the flags name, and sets the options in o. Without a flag for mail, mail goes to a folder
 // in the state directory.
 func (m *accountOptions) apply(o *app.ServiceOptions) (err error) {
+	o.Hosts = m.hosts
 	o.BaseURL, o.ListenFlag, o.BaseFlag = m.base, "--"+m.listenFlag, "--"+m.baseFlag
 	if o.TLS, err = m.certificate(o.State, o.Log); err != nil {
 		return err

@@ -99,7 +99,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		hub := app.HubOptions{
 			State: stateOf(c), Version: version, Passphrase: passphrase, Log: log,
 			Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
-			Socket: cmp.Or(*socket, app.RuntimeSocket(os.Getenv)), Parallel: *parallel,
+			Socket: cmp.Or(*socket, app.RuntimeSocket(os.Getenv)), Parallel: *parallel, Hosts: m.hosts,
 		}
 		app.LimitMemory(log)
 		app.WarnOfVolatile(hub.State, log)

@@ -40,7 +40,8 @@ type HubOptions struct {
 	Listen     string            // address of the house's page and read-only API
 	Socket     string            // path of the control socket; in State when empty
 	Pace       discover.Pace
-	Parallel   int // devices asked or moved at once; 16 when zero
+	Hosts      []string // further names under which the page answers
+	Parallel   int      // devices asked or moved at once; 16 when zero
 	Passphrase home.Secret
 	TLS        *Certificate // of the page; nil for plain HTTP
 	Log        *slog.Logger
@@ -162,6 +163,7 @@ func (h *Hub) openEngine() error {
 	if h.engine, err = daemon.New(o); err != nil {
 		return err
 	}
+	names := append(machineNames(), h.o.Hosts...)
 	var operator http.Handler
 	if h.o.Service != nil {
 		operator = h.o.Service.account.Operator()
@@ -171,14 +173,14 @@ func (h *Hub) openEngine() error {
 		Engine: h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, Answered: h.link.Answered,
 		History: h.store.History, Login: h.Login,
 		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
-		Snapshot: h.store.Snapshot, Names: machineNames(),
+		Snapshot: h.store.Snapshot, Names: names,
 	})
 	if err != nil {
 		return err
 	}
 	pages := site.Options{
 		Status: h.face.PublicStatus, History: h.store.History, Orders: h.engine, API: h.face.Public(),
-		Names: machineNames(), Secure: h.o.TLS != nil, Log: h.o.Log.With("part", "page"),
+		Names: names, Secure: h.o.TLS != nil, Log: h.o.Log.With("part", "page"),
 	}
 	if h.o.Service != nil {
 		pages.Account = h.o.Service.account.PagesBelow(site.AccountPath)

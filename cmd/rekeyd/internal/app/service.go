@@ -31,6 +31,7 @@ type ServiceOptions struct {
 	HubBrokers []string // URLs that hubs get; Brokers when empty
 	Mail       mail.Mailer
 	GivenUp    mail.Mailer    // gets what Mail did not accept in time; nil for none
+	Hosts      []string       // further names under which the website answers
 	Policy     account.Policy // the default when zero
 	Passphrase home.Secret
 	TLS        *Certificate // of the website and the embedded broker; nil for plain HTTP and MQTT
@@ -92,7 +93,7 @@ func (s *Service) open() (err error) {
 		return err
 	}
 	o := server.Options{
-		Store: store, BaseURL: base, Names: machineNames(), HubURL: s.hubURL(base),
+		Store: store, BaseURL: base, Names: append(machineNames(), s.o.Hosts...), HubURL: s.hubURL(base),
 		Brokers: s.brokers, HubBrokers: s.hubBrokers(),
 		Mail: s.o.Mail, Undelivered: s.o.GivenUp, Policy: s.o.Policy,
 		Log: s.o.Log.With("part", "account"),
