@@ -148,7 +148,8 @@ func TestHealthzNamesAFullDisk(t *testing.T) {
 			}
 			full = true
 			w := get(f.Public(), "GET", "http://127.0.0.1:7353/healthz", "")
-			if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "the disk is full (/state/rekeyd.db)") {
+			if w.Code != http.StatusServiceUnavailable ||
+				!strings.Contains(w.Body.String(), "the disk is full (/state/rekeyd.db)") {
 				t.Errorf("with a full disk: %d %s", w.Code, w.Body)
 			}
 		})

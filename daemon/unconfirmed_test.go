@@ -46,7 +46,8 @@ func TestTheCountNamesDevicesWithoutProofAndItsTime(t *testing.T) {
 		{Bound: true, Verdict: home.Unasked, Unproven: true},
 		{Verdict: home.Current},
 	}}
-	if got, want := s.Progress(), "2 of 3 devices are signed in with the newest password (1 of them cannot prove it)"; got != want {
+	want := "2 of 3 devices are signed in with the newest password (1 of them cannot prove it)"
+	if got := s.Progress(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	s.AsOf = time.Now()

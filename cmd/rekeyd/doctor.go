@@ -41,9 +41,9 @@ type doctor struct {
 func newDoctor() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check this machine, the state, the account and the devices", Args: terminal.Args(cobra.NoArgs),
-		Long: `Check what rekeyd depends on: network interfaces and port 5353, the account service and its broker, mail, the clock,
-the disk, the state and who may read it, the sign-ins that devices still accept, and the devices that need a
-person. Each is ok, a warning or trouble, with the remedy. It changes nothing. The exit code is 1 where there is
+		Long: `Check what rekeyd depends on: network interfaces and port 5353, the account service and its broker, mail, the
+clock, the disk, the state and who may read it, the sign-ins that devices still accept, and the devices that
+need a person. Each is ok, a warning or trouble, with the remedy. It changes nothing. The exit code is 1 where there is
 trouble.`,
 	}
 	asJSON := c.Flags().Bool("json", false, "print a JSON list")

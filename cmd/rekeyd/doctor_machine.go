@@ -114,7 +114,8 @@ func (d *doctor) history(read func() ([]home.Event, error)) {
 	case now.Before(earliest):
 		d.add("clock", trouble, "it shows "+now.Format(time.DateTime), hint)
 	case len(events) > 0 && events[0].At.After(now.Add(5*time.Minute)):
-		d.add("clock", trouble, "the newest event is of "+events[0].At.Local().Format(time.DateTime)+", which is to come", hint)
+		newest := events[0].At.Local().Format(time.DateTime)
+		d.add("clock", trouble, "the newest event is of "+newest+", which is to come", hint)
 	default:
 		d.add("clock", fine, "it shows "+now.Format(time.DateTime), "")
 	}
@@ -133,7 +134,9 @@ func reach(ctx context.Context, base string) error {
 	dialer := net.Dialer{Timeout: reachTime}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port)))
 	if err != nil {
-		return &home.Error{Op: "reach the account service", Err: err, Hint: "see that it runs, and that this machine has a network"}
+		return &home.Error{
+			Op: "reach the account service", Err: err, Hint: "see that it runs, and that this machine has a network",
+		}
 	}
 	return conn.Close()
 }

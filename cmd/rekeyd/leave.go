@@ -16,8 +16,8 @@ import (
 func newLeave() *cobra.Command {
 	c := &cobra.Command{
 		Use: "leave", Short: "Leave the account, and keep its passwords in the vault", Args: terminal.Args(cobra.NoArgs),
-		Long: `Leave the account: every binding ends, and this hub gets new keys. The passwords stay in the vault, sealed. After
-the next login with the same e-mail address they are tried, so devices that hold one of them can be bound
+		Long: `Leave the account: every binding ends, and this hub gets new keys. The passwords stay in the vault, sealed.
+After the next login with the same e-mail address they are tried, so devices that hold one of them can be bound
 and moved. Use it when the account service has lost its state. The daemon must be stopped.`,
 	}
 	yes := c.Flags().Bool("yes", false, "do not ask")

@@ -56,7 +56,8 @@ which also removes the old hub from the account. A state that holds an account i
 		switch {
 		case a.ID == "":
 		case a.Provider == home.TPLink:
-			fmt.Fprintln(c.OutOrStdout(), "Now start it with: rekeyd run; and sign in with: rekeyd login EMAIL --provider tplink")
+			fmt.Fprintln(c.OutOrStdout(), "Now start it with: rekeyd run; and sign in with: "+
+				"rekeyd login EMAIL --provider tplink")
 		default:
 			fmt.Fprintln(c.OutOrStdout(), "Now start it with: rekeyd run; and sign in with: rekeyd login EMAIL")
 		}
