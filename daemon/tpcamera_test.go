@@ -46,7 +46,7 @@ func TestCamerasOfTheNCClassAreMarkedAsForTheirOwnAppOnly(t *testing.T) {
 func TestThePlanForACameraNeedsTheCloudsSignIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
-		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		h.lan.held[front] = &played{match: home.Ours, holds: 1, refuses: true}
 		h.run(func() {
 			h.lan.sightings <- []home.Sighting{{
 				Source: "nc-http", Protocol: home.NC, Keys: []string{"mac:" + string(front)[4:]}, Kind: home.Camera,
