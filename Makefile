@@ -3,7 +3,7 @@ RACE := $(shell command -v gcc >/dev/null 2>&1 || command -v cc >/dev/null 2>&1 
 VERSION ?= 0.1.0-dev
 SMALL := -trimpath -ldflags '-s -w' -tags nethttpomithttp2
 
-.PHONY: demo test check twice lint bench size build dist packages
+.PHONY: demo test check twice lint fuzz soak bench size build dist packages
 
 demo: ## show the main job on this machine alone
 	go run ./cmd/rekeyd demo
@@ -34,6 +34,17 @@ dist: ## stripped binaries for hubs and routers
 
 packages: ## packages for Debian and OpenWrt, and archives, in bin/packages
 	VERSION=$(VERSION) cmd/rekeyd/packaging/build
+
+# Each line of the list is a fuzz target with its package.
+FUZZTIME := 1m
+fuzz: ## run every fuzz target for FUZZTIME
+	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9]*' . | sort | sed 's|/[^/]*:func | |' | while read -r dir name; do \
+		echo "$$name in $$dir"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
+
+# Houses in fake time for ten minutes or a thousand house-years, and 30 devices killed at each point and 500 moments.
+soak: ## break houses for a long time, and count (about half an hour)
+	HOUSE_SOAK=10m go test -run 'TestSoak$$' -v -timeout 30m ./cmd/rekeyd/internal/app
+	CRASH_SOAK=10m go test -run TestNoDeviceIsLostWhereverAMove -v -timeout 60m ./cmd/rekeyd/internal/app
 
 # The order is that of BENCHMARKS.md. A benchmark that waits for timers or for other programs runs once.
 # Each one's output goes through tee, and bash's pipefail keeps the exit status of go test.

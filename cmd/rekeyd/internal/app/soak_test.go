@@ -1,11 +1,13 @@
 package app
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -111,4 +113,63 @@ func live(t *testing.T, dir string, seed uint64, n int) *fakeHouse {
 	}
 	h.lived = time.Since(began)
 	return h
+}
+
+// TestAHouseLevelsOff holds that a house which has lived through more resets needs no more goroutines, descriptors,
+// memory and disk than before.
+func TestAHouseLevelsOff(t *testing.T) {
+	resets := 12
+	if os.Getenv("HOUSE_SOAK") != "" {
+		resets = 200
+	}
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h := newFakeHouse(t, dir, 1)
+		defer h.close()
+		var before usage
+		for round := range 3 {
+			for range resets {
+				h.reset(false)
+				h.wait(time.Minute)
+			}
+			h.heal()
+			now := h.usage()
+			t.Logf("after %d resets: %+v", (round+1)*resets, now)
+			if round == 2 && !now.levelWith(before) {
+				t.Errorf("used after %d resets: %+v, after %d more: %+v", 2*resets, before, resets, now)
+			}
+			before = now
+		}
+	})
+}
+
+// usage is what a house needs of the machine.
+type usage struct{ Goroutines, Descriptors, HeapKB, DiskKB int }
+
+func (h *fakeHouse) usage() (u usage) {
+	synctest.Wait()
+	h.log.mu.Lock()
+	h.log.b = bytes.Buffer{}
+	h.log.mu.Unlock()
+	h.emptyMailbox()
+	var m runtime.MemStats
+	for range 3 { // what has a finalizer goes later
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	open, err := os.ReadDir("/proc/self/fd")
+	h.must(err)
+	u = usage{Goroutines: runtime.NumGoroutine(), Descriptors: len(open), HeapKB: int(m.HeapAlloc >> 10)}
+	for _, of := range []string{"hub/rekeyd.db", "service/account/account.db"} {
+		st, err := os.Stat(h.state(of))
+		h.must(err)
+		u.DiskKB += int(st.Size() >> 10)
+	}
+	return u
+}
+
+// levelWith reports whether u is no more than before, but for what varies by chance.
+func (u usage) levelWith(before usage) bool {
+	return u.Goroutines <= before.Goroutines+10 && u.Descriptors <= before.Descriptors+5 &&
+		u.HeapKB <= before.HeapKB*5/4+512 && u.DiskKB <= before.DiskKB*3/2
 }
