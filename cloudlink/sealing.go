@@ -159,6 +159,7 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 		l.asked = time.Now().Add(time.Minute - l.o.AskEvery)
 	case older:
 		l.trouble = "this state is older than the hub's last key (from a backup?): run rekeyd login"
+		l.asked = time.Now().Add(time.Minute - l.o.AskEvery)
 	default:
 		l.trouble = ""
 	}
@@ -174,10 +175,11 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 	case older:
 		l.o.Log.Error("grants cannot be opened", "err", errOlderState)
 	}
-	if uint64(a.Epoch) < b.Epoch {
-		l.askWithin(min(2*time.Second, l.o.Patience)) // a grant was lost
-	} else {
+	switch {
+	case uint64(a.Epoch) >= b.Epoch:
 		l.settle(nil) // enrolled again, and no grant was missed
+	case !older:
+		l.askWithin(min(2*time.Second, l.o.Patience)) // a grant was lost
 	}
 	l.finish(r)
 	return nil
