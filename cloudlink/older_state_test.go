@@ -15,7 +15,7 @@ func TestAHubWithAnOlderSealingKeyDoesNotFloodTheService(t *testing.T) {
 	t.Parallel()
 	s := play(t, func(o *cloudlink.Options) { o.AskEvery, o.Patience = time.Hour, 50*time.Millisecond })
 	s.mu.Lock()
-	s.newest = 1 // an epoch whose grant the hub does not have
+	s.newest = 1            // an epoch whose grant the hub does not have
 	s.seal = wire.NewSeed() // a key that the hub does not have
 	s.mu.Unlock()
 	must(t, s.store.Queue([]home.Errand{{Kind: home.ErrandAck, Epoch: 1, At: time.Now().UTC()}}))

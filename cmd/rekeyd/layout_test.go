@@ -236,6 +236,7 @@ func TestTheMapIsTrueBothWays(t *testing.T) {
 		"LICENSE",
 		"Makefile",
 		"README.md",
+		"RELIABILITY.md",
 		"SECURITY.md",
 		"cloudlink",
 		"cmd",
