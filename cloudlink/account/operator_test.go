@@ -103,7 +103,7 @@ func TestForgotBeforeTheActivationSendsItsMailAgain(t *testing.T) {
 		}
 		return answer
 	}
-	known, unknown := forgot(email), forgot("nobody@example.org")
+	known, unknown := forgot(email), forgot("absent@example.org")
 	if len(known) != 0 || len(unknown) != 0 {
 		t.Errorf("the answers are %v and %v", known, unknown)
 	}

@@ -19,7 +19,7 @@ import (
 const third = "third-Horse-Battery"
 
 // progress reads a live page: the content of each event.
-func progress(t *testing.T, resp *http.Response) func() (said, html string) {
+func progress(t *testing.T, resp *http.Response) func() (result, html string) {
 	t.Helper()
 	lines := bufio.NewScanner(resp.Body)
 	return func() (string, string) {
@@ -29,11 +29,11 @@ func progress(t *testing.T, resp *http.Response) func() (said, html string) {
 			if !ok {
 				continue
 			}
-			var now struct{ Said, HTML string }
+			var now struct{ Result, HTML string }
 			if err := json.Unmarshal([]byte(raw), &now); err != nil {
 				t.Fatal(err)
 			}
-			return now.Said, now.HTML
+			return now.Result, now.HTML
 		}
 		return "", "closed"
 	}
@@ -71,12 +71,12 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 	next := progress(t, get("/reset/live"))
 	wants := func(what ...string) string {
 		t.Helper()
-		said, html := "", ""
+		result, html := "", ""
 		for html != "closed" {
-			said, html = next()
+			result, html = next()
 			missing := false
 			for _, w := range what {
-				missing = missing || !strings.Contains(said+html, w)
+				missing = missing || !strings.Contains(result+html, w)
 			}
 			if !missing {
 				return html
@@ -115,7 +115,7 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 		t.Fatal(code)
 	}
 	for html := ""; html != "closed"; {
-		if said, h := next(); strings.HasPrefix(said, "0 of 3") {
+		if result, h := next(); strings.HasPrefix(result, "0 of 3") {
 			t.Error("a later change is shown")
 		} else {
 			html = h

@@ -172,7 +172,7 @@ func (d *doctor) account(ctx context.Context) {
 	}
 }
 
-// print prints the findings. The error says how many are trouble.
+// print prints the findings. The error has the number of troubles.
 func (d *doctor) print(c *cobra.Command, asJSON bool) error {
 	troubles := 0
 	for _, f := range d.found {

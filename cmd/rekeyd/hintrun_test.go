@@ -28,7 +28,7 @@ func TestEverySuggestedCommandRuns(t *testing.T) {
 	for words, place := range all {
 		args := strings.Fields(words)
 		switch args[0] {
-		case "simulate", "demo", "account", "install": // they end when they are told to, or need another machine
+		case "simulate", "demo", "account", "install": // they end when they are ended, or need another machine
 			continue
 		}
 		if slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "http") }) {

@@ -80,7 +80,7 @@ func (b *bench) withheld(m home.Move) error {
 	return nil
 }
 
-// A move is complete when a probe says so, not when Rekey does; the device beside it keeps what it held.
+// A move is complete when a probe has verified it, not when Rekey returns; the device beside it keeps what it held.
 func rekeyed(b *bench) error {
 	if err := b.rekey(0); err != nil {
 		return fmt.Errorf("rekey: %w", err)

@@ -78,7 +78,7 @@ func (d *tapocam) hash(p home.Secret) string {
 	return upperSHA(p.Reveal())
 }
 
-// camLogin is every step of a sign-in: which fields are there tells the step.
+// camLogin is every step of a sign-in: the fields that are there give the step.
 type camLogin struct {
 	Method string
 	Params struct {

@@ -69,7 +69,7 @@ func identify(ctx context.Context, x exchanger, dev home.Device) (nameplate.Plat
 }
 
 // parsePlate reads the answer to get_device_info (devices/PROTOCOLS.md, section 9.1). Without a usable hardware address
-// it is nobody's: failure.ErrProtocol.
+// it is no nameplate: failure.ErrProtocol.
 func parsePlate(raw []byte) (nameplate.Plate, error) {
 	var i struct{ Type, Model, Mac, Nickname string }
 	if json.Unmarshal(raw, &i) != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // mayCommand reports whether the process at the other end of a Unix socket runs as this process's user or as root. The
-// mode of the socket says the same, except between its creation and its chmod.
+// mode of the socket has the same effect, except between its creation and its chmod.
 func mayCommand(conn net.Conn) bool {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {

@@ -193,7 +193,7 @@ func (v *visit) list(heading string, rows []daemon.Row) page.Markup {
 		page.El(`ul class="devices"`, page.Markup(b.String()))
 }
 
-// mark is the shape and colour class of a verdict: words, shape and colour say the same.
+// mark is the shape and colour class of a verdict: words, shape and colour have one meaning.
 func mark(r daemon.Row) (class page.Markup, shape string) {
 	switch groupOf(r) {
 	case kept:
