@@ -18,8 +18,8 @@ func (l *Link) prepare(now time.Time, a home.Account, sent *request) error {
 	if sent.kind != home.ErrandSignIn {
 		return nil
 	}
-	size := l.batch(sent.kind)
 	l.mu.Lock()
+	size := l.batch(sent.kind)
 	taken := maps.Clone(l.committing) // as of before the read, as in sendErrands
 	for _, e := range sent.errands {
 		taken[keyOf(e)] = true

@@ -69,7 +69,7 @@ func TestALoginContinuesAServiceFromABackup(t *testing.T) {
 func TestAChangeContinuesAServiceFromABackup(t *testing.T) {
 	t.Parallel()
 	h, b := savedService(t)
-	h.reset(password)
+	h.reset("fourth-Horse-Battery")
 	eventually(t, time.Minute, "the notice of epoch 4", func() bool {
 		a, err := b.store.Account()
 		must(t, err)
@@ -100,14 +100,14 @@ func TestALoginEndsAFork(t *testing.T) {
 	h.stop()
 	must(t, os.WriteFile(path, saved, 0o600))
 	h.start()
-	h.reset(password) // epoch 2 again, with another notice
+	h.reset("other-Horse-Battery") // epoch 2 again, with another notice
 	b.start()
 	eventually(t, time.Minute, "the hub reports the fork", func() bool {
 		up, why := b.link.State()
 		return !up && strings.Contains(why, "rekeyd login")
 	})
 	b.enrol()
-	h.login(password)
+	h.login("other-Horse-Battery")
 	b.waitEpoch(3, time.Minute)
 	b.see(3)
 	b.settled(3, time.Minute)

@@ -57,6 +57,12 @@ func carry(t testing.TB, to string) *carrier {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return carryOn(t, l, to)
+}
+
+// carryOn is carry on a listener.
+func carryOn(t testing.TB, l net.Listener, to string) *carrier {
+	t.Helper()
 	c := &carrier{l: l, to: to, lines: map[*line]bool{}}
 	c.all.Go(func() {
 		for {

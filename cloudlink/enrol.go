@@ -50,8 +50,12 @@ func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, passw
 		if l.offer == o {
 			l.offer = nil
 		}
+		why := l.down()
 		l.mu.Unlock()
-		return fmt.Errorf("enrol: the account service did not answer: %w", home.ErrUnavailable)
+		if why == "" {
+			why = "the account service did not answer"
+		}
+		return fmt.Errorf("enrol: %s: %w", why, home.ErrUnavailable)
 	case err := <-o.done:
 		return err
 	}

@@ -63,8 +63,37 @@ func (l *Link) sendErrands(now time.Time, a home.Account) error {
 	return err
 }
 
-// batch is the number of devices of one request.
+// A broker may carry no message of this size (some accept 4,000 bytes), and drops it or ends the connection: a request
+// about several devices that was sent four times without an answer is given up. When the hello after it is answered at
+// once, requests name half as many devices, for an hour.
+const (
+	suspectAfter = 4
+	halvedFor    = time.Hour
+)
+
+// tooLarge reports whether a request that has no answer is to be given up. l.mu is held.
+func (l *Link) tooLarge(r *request) bool { return r.sent >= suspectAfter && len(r.errands) > 1 }
+
+// halve takes the answer to a hello that was sent so often: the broker carries small messages. l.mu is held.
+func (l *Link) halve(now time.Time, sent int) {
+	if l.suspect > 1 && sent == 1 { // else the service was away
+		l.most, l.halved = l.suspect/2, now
+		l.o.Log.Warn("a request was not answered: the next have fewer devices", "devices", l.suspect, "next", l.most)
+	}
+	l.suspect = 0
+}
+
+// batch is the number of devices of one request. l.mu is held.
 func (l *Link) batch(k home.ErrandKind) int {
+	n := l.largest(k)
+	if l.most > 0 && time.Since(l.halved) < halvedFor {
+		n = min(n, l.most)
+	}
+	return n
+}
+
+// largest is the number of devices of one request that the protocol allows.
+func (l *Link) largest(k home.ErrandKind) int {
 	switch most := messages[string(k)].most; {
 	case l.o.Batch > 0:
 		return l.o.Batch

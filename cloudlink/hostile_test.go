@@ -21,7 +21,7 @@ func TestAHostileCarrierDelaysAndNothingElse(t *testing.T) {
 			h := open(t, "")
 			b := h.hub(hasty)
 			b.enrol()
-			h.carrier.set(mischief{drop: .1, double: .1, delay: .1, replay: .1, flip: .05, acks: .05, cut: .004}.meddler(seed))
+			h.carrier.set(mischief{drop: .1, double: .1, delay: .1, replay: .1, flip: .1, acks: .05, cut: .004}.meddler(seed))
 			b.bind(40)
 			survive(t, b, 1)
 			for e := home.Epoch(2); e <= 3; e++ {

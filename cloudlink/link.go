@@ -2,6 +2,7 @@ package cloudlink
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,8 +25,9 @@ type Options struct {
 	Name     string // of the member, for people
 	Log      *slog.Logger
 
-	Brokers []string                            // used instead of the account's, where given
-	Dial    func(addr string) (net.Conn, error) // to a broker; TCP or TLS when nil
+	Brokers  []string                            // used instead of the account's, where given
+	BrokerCA *x509.CertPool                      // authorities of brokers' certificates; nil for the system's
+	Dial     func(addr string) (net.Conn, error) // to a broker; TCP or TLS when nil
 
 	// Began is called after a new epoch is on disk, SignedIn after sessions are. Neither may block; both may be nil.
 	Began    func(home.Epoch)
@@ -73,11 +75,15 @@ type Link struct {
 	challenge       []byte               // for the next change of the sealing key; nil when the service has not sent one
 	requestsRefused int                  // by the service, as a whole
 	misses          int                  // deadlines in a row without an answer
+	suspect         int                  // devices of the request that was given up; 0 for none
+	most            int                  // devices a request after that; 0 for no such limit
+	halved          time.Time            // when most was set
 	member          bool                 // of a native device: the service has enrolled it
 	turned          int                  // of a native device: refused enrolments in a row
 	enrolAgain      time.Time            // of a native device: not before
 	recorded        map[string]time.Time // when a reason to drop was last written to the history
 	refusals        int                  // of the broker, in a row
+	statusDue       time.Time            // when the status is published again
 	relayed         map[string]*outcome  // requests to devices, by the message that brought them
 }
 
@@ -136,22 +142,15 @@ func (l *Link) Answered() time.Time {
 }
 
 // State returns whether the link works: connected, and the service has answered lately. Reason is for people, empty
-// when up.
+// when up. Status, page, history and a login that fails show the same one.
 func (l *Link) State() (up bool, reason string) {
 	if _, err := l.o.Store.Account(); errors.Is(err, home.ErrNoAccount) {
 		return false, "not signed in to an account"
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.trouble != "":
-		return false, l.trouble
-	case !l.online:
-		return false, "no broker answers"
-	case l.answeredAt.IsZero() || l.misses > 1:
-		return false, "the account service does not answer (if this state came from a backup, sign in again)"
-	}
-	return true, ""
+	why := l.down()
+	return why == "", why
 }
 
 // How long a broker that refused the credential is left alone: doubled each time.
@@ -209,7 +208,8 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 	}
 	conn, err := mqtt.New(mqtt.Options{
 		Brokers: brokers, ClientID: id.Name, Username: id.Name, Password: id.Login(), Filters: filters,
-		Receive: l.receive, Birth: l.birth, Will: l.will, Up: l.up, Log: l.o.Log, Dial: l.o.Dial,
+		Roots:   l.o.BrokerCA,
+		Receive: l.receive, Birth: l.birth, Will: l.will, Up: l.up, Down: l.recordDown, Log: l.o.Log, Dial: l.o.Dial,
 	})
 	if err != nil {
 		return err
@@ -237,7 +237,7 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 		// The log has one line for the owner, and the broker is dialled again after a pause: its configuration may be wrong
 		// for a short time only.
 		l.mu.Lock()
-		l.trouble = "the broker refused this hub's credential"
+		l.trouble = refusedCredential
 		l.refusals++
 		pause := min(refusedPause<<min(l.refusals-1, 10), refusedLongest)
 		first := l.refusals == 1
@@ -272,6 +272,7 @@ func (l *Link) up(is bool) {
 	l.online = is
 	if is {
 		l.refusals = 0
+		l.statusDue = time.Now().Add(min(lateWill, l.o.AskEvery))
 	}
 	if l.pending != nil {
 		l.pending.deadline = time.Time{}

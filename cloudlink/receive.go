@@ -126,6 +126,7 @@ func (l *Link) refusal(r *request, _ *wire.Message, b *wire.Refusal) error {
 	}
 	l.rest(r, slices.Collect(maps.Keys(r.errands))...)
 	l.finish(r)
+	l.recordDown()
 	return nil
 }
 

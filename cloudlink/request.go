@@ -25,6 +25,7 @@ type request struct {
 	seal     home.Secret            // of an acknowledgement and an enrolment: seed of the sealing key that it announces
 	raw      []byte                 // as it was signed: a repetition is the same bytes
 	deadline time.Time              // for the answer; then it is repeated
+	sent     int                    // how often
 }
 
 // Kinds of requests without an errand.
@@ -59,6 +60,7 @@ func (l *Link) round(now time.Time) (time.Time, error) {
 	if !online {
 		return now.Add(time.Hour), nil // up wakes
 	}
+	l.correctStatus(now)
 	if r != nil {
 		return l.repeat(now, r), nil
 	}
@@ -92,10 +94,18 @@ func (l *Link) repeat(now time.Time, r *request) time.Time {
 			l.conn.Redial() // no broker is trusted to carry: this connection may be deaf
 		}
 		r.deadline = now.Add(l.patience())
+		if l.tooLarge(r) {
+			l.pending, l.suspect, l.asked = nil, len(r.errands), time.Time{}
+			l.mu.Unlock()
+			l.Wake()
+			return now
+		}
+		r.sent++
 	}
 	deadline := r.deadline
 	l.mu.Unlock()
 	if late {
+		l.recordDown()
 		l.queue(r.raw)
 	}
 	return deadline
@@ -114,6 +124,9 @@ func (l *Link) next(now time.Time) time.Time {
 	}
 	if l.pending != nil {
 		next = earlier(next, l.pending.deadline)
+	}
+	if l.online {
+		next = earlier(next, l.statusDue)
 	}
 	if l.enrolAgain.After(now) {
 		next = earlier(next, l.enrolAgain)
@@ -160,6 +173,7 @@ func (l *Link) lastSeq() uint64 { return l.o.Boot<<32 | uint64(l.sent.Load()) }
 func (l *Link) launch(now time.Time, r *request) {
 	l.mu.Lock()
 	r.deadline = now.Add(l.patience())
+	r.sent = 1
 	l.pending = r
 	l.mu.Unlock()
 	l.o.Log.Debug("request sent", "kind", r.kind, "id", r.id, "seq", r.seq)

@@ -153,6 +153,7 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 	behind := errors.Is(broken, home.ErrOldEpoch) || errors.Is(broken, home.ErrForged)
 	l.mu.Lock()
 	l.nonce, l.challenge = b.Nonce, challenge
+	l.halve(time.Now(), r.sent)
 	switch {
 	case behind:
 		l.trouble = serviceOlder
@@ -175,6 +176,7 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 	case older:
 		l.o.Log.Error("grants cannot be opened", "err", errOlderState)
 	}
+	l.recordDown()
 	switch {
 	case uint64(a.Epoch) >= b.Epoch:
 		l.settle(nil) // enrolled again, and no grant was missed

@@ -45,6 +45,24 @@ func (l *Link) status(online bool) *mqtt.Message {
 	return &mqtt.Message{Topic: wire.StatusTopic(l.o.Identity.Name), Payload: raw, Retained: true}
 }
 
+// lateWill is how long after a connect the will of the connection before can still come: a broker waits one and a half
+// keepalives of a minute for a member that is silent.
+const lateWill = 2 * time.Minute
+
+// correctStatus publishes this hub's status again: the will of a connection before can come after the birth of this
+// one. It is due lateWill after a connect, and with each later hello.
+func (l *Link) correctStatus(now time.Time) {
+	l.mu.Lock()
+	conn, due := l.conn, l.online && !now.Before(l.statusDue)
+	if due {
+		l.statusDue = now.Add(l.o.AskEvery)
+	}
+	l.mu.Unlock()
+	if m := l.status(true); due && m != nil {
+		_ = conn.Publish(*m) // without a connection the next one begins with it
+	}
+}
+
 func (l *Link) will() *mqtt.Message { return l.status(false) }
 
 func (l *Link) birth() []mqtt.Message {

@@ -7,6 +7,8 @@ package mqtt
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,11 +41,13 @@ type Options struct {
 	ClientID string // also the name of the session that the broker keeps
 	Username string // with Password, for brokers whose URL names no user
 	Password home.Secret
+	Roots    *x509.CertPool   // authorities of brokers' certificates; nil for the system's
 	Filters  []string         // subscribed after every connect
 	Receive  func(Message)    // called in order from one goroutine; the message is acknowledged when it returns
 	Birth    func() []Message // published after every connect; may be nil
 	Will     func() *Message  // asked before every connect; may be nil
 	Up       func(bool)       // called when the connection comes and goes; may be nil
+	Down     func()           // called when Err has changed: dialling failed, or the connection was lost; may be nil
 	Log      *slog.Logger
 
 	Dial func(addr string) (net.Conn, error) // used instead of TCP and TLS, where given
@@ -62,8 +66,9 @@ type Conn struct {
 	worked  atomic.Bool    // the other end has answered since the last pause
 	writers sync.WaitGroup // of sessions; a session may end before its writer does
 
-	mu   sync.Mutex // guards live
+	mu   sync.Mutex // guards live and err
 	live *live      // nil while there is no connection
+	err  error      // why there is none
 }
 
 // live is a connection that is up.
@@ -136,6 +141,14 @@ func (c *Conn) Hurry() {
 	}
 }
 
+// Err returns why there is no connection: the error of the last one, or of the last try. It is nil while there is one,
+// and before the first try.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
 // Redial ends the connection, for one that is up and gets no answers: another is made, to the next broker where there
 // are several. It never blocks.
 func (c *Conn) Redial() {
@@ -184,6 +197,9 @@ func (c *Conn) write(client paho.Client, l *live) {
 	}
 }
 
+// ErrLost is the error of a connection that was up.
+var ErrLost = errors.New("the connection was lost")
+
 // errRefused is home.ErrCredential, of a broker: what was refused is no e-mail address.
 var errRefused error = refusal{}
 
@@ -223,7 +239,13 @@ func (c *Conn) Run(ctx context.Context) error {
 			if errors.Is(err, home.ErrCredential) {
 				refused++
 			}
+			c.mu.Lock()
+			c.err = err
+			c.mu.Unlock()
 			c.o.Log.Warn("broker connection ended", "broker", b.Host, "err", err)
+			if c.o.Down != nil {
+				c.o.Down()
+			}
 		}
 		if refused == len(c.brokers) {
 			return &home.Error{
@@ -258,6 +280,9 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	l := &live{out: make(chan Message, queue), done: make(chan struct{})}
 
 	o := paho.NewClientOptions()
+	if c.o.Roots != nil {
+		o.SetTLSConfig(&tls.Config{RootCAs: c.o.Roots, MinVersion: tls.VersionTLS12})
+	}
 	if sum, _ := pin.Of(broker); sum != nil { // New has checked it
 		o.SetTLSConfig(pin.Config(sum))
 		plain := *broker
@@ -342,7 +367,7 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	case <-c.again:
 		return fmt.Errorf("given up: %w", home.ErrUnavailable)
 	case err := <-lost:
-		return fmt.Errorf("lost: %w: %w", home.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w: %w", ErrLost, home.ErrUnavailable, err)
 	}
 }
 
@@ -387,6 +412,9 @@ func (c *Conn) subscribe(ctx context.Context, client paho.Client) error {
 func (c *Conn) set(l *live) {
 	c.mu.Lock()
 	c.live = l
+	if l != nil {
+		c.err = nil
+	}
 	c.mu.Unlock()
 }
 

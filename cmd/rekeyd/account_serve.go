@@ -62,7 +62,7 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 	listen := f.String("listen", defaultAccount, "address of the website and API")
 	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")
 	m := accountFlags(c, "listen", "base-url")
-	brokerPassword := addBrokerPassword(c)
+	brokerPassword, brokerCA := addBrokerPassword(c), addBrokerCA(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
 		for _, b := range slices.Concat(*brokers, *hubBrokers) {
@@ -86,10 +86,15 @@ Every limit is in one place, a JSON file that --policy names; what it leaves out
 			return err
 		}
 		*brokers, *hubBrokers = all[:len(*brokers)], all[len(*brokers):]
+		roots, err := authorities(*brokerCA)
+		if err != nil {
+			return err
+		}
 		o := app.ServiceOptions{
 			State:  stateOf(c),
-			Listen: *listen, Broker: *brokerAddr, Brokers: *brokers, HubBrokers: *hubBrokers, Passphrase: passphrase,
-			Log: m.log(c),
+			Listen: *listen, Broker: *brokerAddr, Brokers: *brokers, HubBrokers: *hubBrokers, BrokerCA: roots,
+			Passphrase: passphrase,
+			Log:        m.log(c),
 		}
 		if err := m.apply(&o); err != nil {
 			return err
@@ -198,11 +203,6 @@ func (m *accountOptions) certificate(state string, log *slog.Logger) (*app.Certi
 		return app.OwnCertificate(state, log)
 	}
 	return app.LoadCertificate(m.tls, log)
-}
-
-// addBrokerPassword gives a command the flag for the password of the user in --broker.
-func addBrokerPassword(c *cobra.Command) *string {
-	return c.Flags().String("broker-password-file", "", "file that holds the password of the user in the URLs of brokers")
 }
 
 // apply reads the files that the flags name, and sets the options in o. Without a flag for mail, mail goes to a folder

@@ -29,7 +29,7 @@ var may = map[string][]string{
 	"cloudlink/v1":       {"daemon/home", "cloudlink/pin"},
 	"cloudlink/tplink":   {"daemon/home", "cloudlink/v1"},
 	"cloudlink/pairing":  {"daemon/home", "cloudlink/wire"},
-	"cloudlink":          {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing"},
+	"cloudlink":          {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing", "cloudlink/pin"},
 	"cloudlink/announce": {},
 	"cloudlink/device":   {"daemon/home", "cloudlink", "cloudlink/announce", "cloudlink/wire", "cloudlink/mqtt", "localstore/atomicfile"},
 	"cloudlink/broker":   {"daemon/home", "cloudlink/wire"},

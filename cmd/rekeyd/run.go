@@ -53,7 +53,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	account := f.String("account-listen", defaultAccount, "address of the embedded account service")
 	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")
 	m := accountFlags(c, "account-listen", "account-base-url")
-	brokerPassword := addBrokerPassword(c)
+	brokerPassword, brokerCA := addBrokerPassword(c), addBrokerCA(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
 		var probed []discover.Target
@@ -96,9 +96,14 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		if *brokers, err = urls.read(); err != nil {
 			return err
 		}
+		roots, err := authorities(*brokerCA)
+		if err != nil {
+			return err
+		}
 		hub := app.HubOptions{
 			State: stateOf(c), Version: version, Passphrase: passphrase, Log: log,
-			Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, Listen: *page,
+			Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, BrokerCA: roots,
+			Listen: *page,
 			Socket: cmp.Or(*socket, app.RuntimeSocket(os.Getenv)), Parallel: *parallel, Hosts: m.hosts,
 		}
 		app.LimitMemory(log)
@@ -110,7 +115,8 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			return runHub(c.Context(), hub)
 		}
 		service := app.ServiceOptions{
-			State: hub.State, Listen: *account, Broker: *brokerAddr, Brokers: *brokers, Passphrase: passphrase, Log: log,
+			State: hub.State, Listen: *account, Broker: *brokerAddr, Brokers: *brokers, BrokerCA: roots,
+			Passphrase: passphrase, Log: log,
 		}
 		if err := m.apply(&service); err != nil {
 			return err

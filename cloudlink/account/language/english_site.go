@@ -131,7 +131,8 @@ func englishSite() Site {
 			"change disowned": "“This was not me”", "all sessions ended": "All sessions ended",
 			"session ended": "Session ended", "pairing made": "Word for a new hub shown",
 			"hub enrolled": "Hub added", "hub removed": "Hub removed", "device enrolled": "Device added",
-			"mail given up": "A mail could not be delivered",
+			"epoch begun behind a hub's": "Account continued after a restore",
+			"mail given up":              "A mail could not be delivered",
 		},
 		Causes: map[string]string{
 			"reset": "after a forgotten one", "changed": "with the old one", "registered": "at the registration",

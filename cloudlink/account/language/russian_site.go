@@ -137,7 +137,8 @@ func russianSite() Site {
 			"change disowned": "«Это был не я»", "all sessions ended": "Все сеансы завершены",
 			"session ended": "Сеанс завершён", "pairing made": "Показано слово для нового хаба",
 			"hub enrolled": "Хаб добавлен", "hub removed": "Хаб удалён", "device enrolled": "Устройство добавлено",
-			"mail given up": "Письмо не удалось доставить",
+			"epoch begun behind a hub's": "Учётная запись продолжена после восстановления",
+			"mail given up":              "Письмо не удалось доставить",
 		},
 		Causes: map[string]string{"reset": "после забытого", "changed": "с прежним паролем", "registered": "при регистрации"},
 

@@ -4,6 +4,7 @@ package link
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -28,7 +29,8 @@ type Store interface {
 type Options struct {
 	Store   Store
 	Service *account.Service
-	Brokers []string // MQTT URLs for the service's own connection, tried in turn
+	Brokers []string       // MQTT URLs for the service's own connection, tried in turn
+	Roots   *x509.CertPool // authorities of brokers' certificates; nil for the system's
 	Log     *slog.Logger
 	Dial    func(addr string) (net.Conn, error) // to a broker; TCP or TLS when nil
 }
@@ -56,7 +58,8 @@ func New(o Options) (*Link, error) {
 	l.conn, err = mqtt.New(mqtt.Options{
 		Brokers: o.Brokers, ClientID: l.id.Name, Username: l.id.Name, Password: l.id.Login(),
 		Filters: append(wire.Outboxes(), wire.States("+"), wire.Statuses()), Receive: l.receive, Birth: l.notices, Log: o.Log,
-		Dial: o.Dial,
+		Dial:  o.Dial,
+		Roots: o.Roots,
 	})
 	return l, err
 }

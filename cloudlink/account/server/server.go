@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,12 +22,13 @@ import (
 
 // Options are what New checks.
 type Options struct {
-	Store       account.Store // New closes it when it fails, Close does else
-	BaseURL     string        // as people reach the service: links in mails begin with it
-	Names       []string      // of this machine, under which the website answers too
-	HubURL      string        // as hubs reach it, with the fingerprint of its certificate; BaseURL when empty
-	Brokers     []string      // MQTT URLs for the service's own connection, tried in turn
-	HubBrokers  []string      // that new hubs are given; Brokers when empty
+	Store       account.Store  // New closes it when it fails, Close does else
+	BaseURL     string         // as people reach the service: links in mails begin with it
+	Names       []string       // of this machine, under which the website answers too
+	HubURL      string         // as hubs reach it, with the fingerprint of its certificate; BaseURL when empty
+	Brokers     []string       // MQTT URLs for the service's own connection, tried in turn
+	BrokerCA    *x509.CertPool // authorities of brokers' certificates; nil for the system's
+	HubBrokers  []string       // that new hubs are given; Brokers when empty
 	Mail        mail.Mailer
 	Undelivered mail.Mailer    // gets what Mail did not accept in time; nil for none
 	Policy      account.Policy // account.DefaultPolicy() when zero
@@ -72,7 +74,9 @@ func build(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := link.New(link.Options{Store: o.Store, Service: svc, Brokers: o.Brokers, Log: o.Log, Dial: o.Dial})
+	l, err := link.New(link.Options{
+		Store: o.Store, Service: svc, Brokers: o.Brokers, Roots: o.BrokerCA, Log: o.Log, Dial: o.Dial,
+	})
 	if err != nil {
 		return nil, err
 	}

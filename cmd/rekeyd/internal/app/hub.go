@@ -6,6 +6,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -37,6 +38,7 @@ type HubOptions struct {
 	Service    *Service          // the account service in the same process; nil where AccountURL names another
 	AccountURL string            // of an account service elsewhere
 	Brokers    []string          // that the link dials where Service is nil; those of the account when empty
+	BrokerCA   *x509.CertPool    // authorities of brokers' certificates; nil for the system's
 	Listen     string            // address of the house's page and read-only API
 	Socket     string            // path of the control socket; in State when empty
 	Pace       discover.Pace
@@ -119,6 +121,7 @@ func (h *Hub) openCloud() error {
 	name, _ := os.Hostname() // shown to people; may be empty
 	o := cloudlink.Options{
 		Identity: h.identity, Store: linkStore{h.store}, Boot: boot, Version: h.o.Version, Name: name, Brokers: h.brokers,
+		BrokerCA: h.o.BrokerCA,
 		Log:      h.o.Log.With("part", "link"),
 		Began:    func(home.Epoch) { h.engine.AccountChanged() },
 		SignedIn: func(_ home.Epoch, ids []home.DeviceID) { h.engine.SignedIn(ids) },

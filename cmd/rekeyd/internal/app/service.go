@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -28,7 +29,8 @@ type ServiceOptions struct {
 	BaseFlag   string // by which BaseURL is chosen
 	BaseURL    string // the service's URL in mails; its own address when empty
 	Brokers    []string
-	HubBrokers []string // URLs that hubs get; Brokers when empty
+	HubBrokers []string       // URLs that hubs get; Brokers when empty
+	BrokerCA   *x509.CertPool // authorities of brokers' certificates; nil for the system's
 	Mail       mail.Mailer
 	GivenUp    mail.Mailer    // gets what Mail did not accept in time; nil for none
 	Hosts      []string       // further names under which the website answers
@@ -94,7 +96,7 @@ func (s *Service) open() (err error) {
 	}
 	o := server.Options{
 		Store: store, BaseURL: base, Names: append(machineNames(), s.o.Hosts...), HubURL: s.hubURL(base),
-		Brokers: s.brokers, HubBrokers: s.hubBrokers(),
+		Brokers: s.brokers, HubBrokers: s.hubBrokers(), BrokerCA: s.o.BrokerCA,
 		Mail: s.o.Mail, Undelivered: s.o.GivenUp, Policy: s.o.Policy,
 		Log: s.o.Log.With("part", "account"),
 	}
