@@ -27,7 +27,7 @@ type hasher struct {
 const saltSize, hashSize = 16, 32
 
 func newHasher(p Policy) *hasher {
-	h := &hasher{p: p, slots: make(chan struct{}, hashers())}
+	h := &hasher{p: p, slots: make(chan struct{}, p.hashers())}
 	random := make([]byte, saltSize+hashSize)
 	_, _ = rand.Read(random)
 	h.dummy = h.phc(random[:saltSize], random[saltSize:])

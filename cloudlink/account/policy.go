@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -48,14 +49,25 @@ const (
 	refreshLife  = 180 * 24 * time.Hour // of a refresh token
 	hashThreads  = 1                    // of argon2id
 
+	// The longest lives of what the store keeps. Something that ends later was made while the clock was ahead.
+	LongestSession      = refreshLife
+	LongestLink         = disownLife
+	LongestRegistration = activateLife
+	LongestPairing      = 24 * time.Hour
+
 	// MaxPassword is how many characters the devices of this family hold (vendor's code -20615).
 	MaxPassword = 32
 	// MaxDevices is how many devices an account can have.
 	MaxDevices = 100_000
 )
 
-// hashers is how many passwords are hashed at once; each needs Policy.HashMemory.
-func hashers() int { return min(4, runtime.GOMAXPROCS(0)) }
+// hashers is how many passwords are hashed at once. Each needs Policy.HashMemory, and as much again until the garbage is
+// collected: together they get half of the memory that the process may use, as the collector's limit states it.
+func (p Policy) hashers() int {
+	each := 2 * int64(p.HashMemory) << 10
+	fit := debug.SetMemoryLimit(-1) / 2 / each
+	return int(max(1, min(fit, 4, int64(runtime.GOMAXPROCS(0)))))
+}
 
 // DefaultPolicy follows OWASP's Forgot Password Cheat Sheet and NIST SP 800-63B, within what the devices can hold.
 func DefaultPolicy() Policy {
