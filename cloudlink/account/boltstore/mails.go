@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,7 +78,8 @@ func (s *Store) openMail(key, box []byte) (mail.Queued, error) {
 	return q, errors.Join(err1, err2)
 }
 
-// ClaimMails returns mails that are due, and postpones them. It reads no others.
+// ClaimMails returns mails that are due, and postpones them. It reads no others. A mail that is due later than any pause
+// lasts was queued while the clock was ahead: it is due now.
 func (s *Store) ClaimMails(now, until time.Time, n int) ([]mail.Queued, time.Time, error) {
 	type claim struct {
 		due  []mail.Queued
@@ -85,9 +87,17 @@ func (s *Store) ClaimMails(now, until time.Time, n int) ([]mail.Queued, time.Tim
 	}
 	c, err := boltfile.Update(s.file, func(tx *bbolt.Tx) (c claim, err error) {
 		cur := tx.Bucket(bktMail).Cursor()
+		ahead := mailKey(now.Add(mail.LongestWait), 0)
 		for k, box := cur.First(); k != nil; k, box = cur.Next() {
-			if due := at(int64(boltfile.Number(k[:8]))); due.After(now) || len(c.due) == n {
+			due := at(int64(boltfile.Number(k[:8])))
+			if len(c.due) < n && due.After(now) && bytes.Compare(k, ahead) < 0 {
 				c.next = due
+				if k, box = cur.Seek(ahead); k == nil {
+					break
+				}
+			}
+			if len(c.due) == n {
+				c.next = earliest(c.next, due, now)
 				break
 			}
 			q, err := s.openMail(k, box)
@@ -105,6 +115,17 @@ func (s *Store) ClaimMails(now, until time.Time, n int) ([]mail.Queued, time.Tim
 		return c, err
 	})
 	return c.due, c.next, err
+}
+
+// earliest returns next, or when a mail that was not claimed is due, where next is zero or later.
+func earliest(next, due, now time.Time) time.Time {
+	if due.After(now.Add(mail.LongestWait)) {
+		due = now
+	}
+	if next.IsZero() || due.Before(next) {
+		return due
+	}
+	return next
 }
 
 // PostponeMail gives a claimed mail another due time, and stores its tries.

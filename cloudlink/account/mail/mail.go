@@ -43,7 +43,8 @@ type Queued struct {
 // Store is the queue on disk. Mails enter it in the transaction of the change that they report.
 type Store interface {
 	// ClaimMails returns at most n mails that are due at now, and postpones each to until: no other sender sends it
-	// meanwhile. next is when the earliest of the other mails is due; zero for none.
+	// meanwhile. A mail that is due later than LongestWait from now is due, too: it was queued while the clock was ahead.
+	// next is when the earliest of the other mails is due; zero for none.
 	ClaimMails(now, until time.Time, n int) (due []Queued, next time.Time, err error)
 	// PostponeMail gives a claimed mail another due time, and stores its tries.
 	PostponeMail(q Queued, due time.Time) error

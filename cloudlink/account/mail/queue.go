@@ -14,8 +14,12 @@ const (
 	claimLife    = 2 * sendTimeout // after a crash the mail is tried again then
 	firstPause   = 2 * time.Second // after the first failed try; doubled each time, with jitter
 	longestPause = 10 * time.Minute
-	atOnce       = 4 // so that one server that does not answer delays no other mail
+	watchPause   = time.Minute // while a mail waits: a clock that is set changes what is due
+	atOnce       = 4           // so that one server that does not answer delays no other mail
 )
+
+// LongestWait is longer than any mail waits for its next try. One that is due later was queued while the clock was ahead.
+const LongestWait = 2 * longestPause
 
 // Queue sends the mails of a store.
 type Queue struct {
@@ -42,7 +46,7 @@ func (q *Queue) Run(ctx context.Context) {
 				q.Log.Error("mail queue not read", "err", err)
 				pause = firstPause
 			case !next.IsZero():
-				pause = max(0, next.Sub(now))
+				pause = min(max(0, next.Sub(now)), watchPause)
 			}
 			for _, m := range due {
 				slots <- struct{}{}

@@ -111,3 +111,51 @@ func mailsAreClaimedWhenTheyAreDue(r *rig) {
 		r.Errorf("%d are left, the next at %v", len(due), next)
 	}
 }
+
+func mailsOfAClockThatWasAheadAreDue(r *rig) {
+	for i, wait := range []time.Duration{5 * time.Minute, 365 * 24 * time.Hour, 366 * 24 * time.Hour} {
+		m := letter("", fmt.Sprint(i))
+		m.At = start.Add(wait)
+		r.must(r.s.Register(registration(fmt.Sprint(i), "anna"), m))
+	}
+	claim := func(now time.Time, n, want int, next time.Time) {
+		r.Helper()
+		due, after, err := r.s.ClaimMails(now, now.Add(time.Minute), n)
+		r.must(err)
+		for _, q := range due {
+			r.must(r.s.DropMail(q, false, now))
+		}
+		if len(due) != want || !after.Equal(next) {
+			r.Errorf("%d mails are due, and the next at %v; want %d and %v", len(due), after, want, next)
+		}
+	}
+	claim(start, 1, 1, start) // of the two that are ahead
+	claim(start, 9, 1, start.Add(5*time.Minute))
+	claim(start.Add(5*time.Minute), 9, 1, time.Time{})
+}
+
+// aLifeIsBoundedByTheClock: what was made while the clock was a year ahead lives no longer than what is made now.
+func aLifeIsBoundedByTheClock(r *rig) {
+	r.account("anna")
+	year := 365 * 24 * time.Hour
+	l := link(account.PurposeReset, "anna", 1, "ahead")
+	l.Expires = start.Add(year)
+	r.must(r.s.OfferReset(l, mail.Mail{}, account.Event{}))
+	session := account.Session{
+		Key: "ahead", Account: "anna", Entry: "e", Door: account.DoorKasa, At: start.Add(year), Expires: start.Add(2 * year),
+	}
+	r.must(r.s.OpenSession(1, session))
+	pending := registration("ahead", "bob")
+	pending.Email, pending.Expires = "bob@example.org", start.Add(year)
+	r.must(r.s.Register(pending, mail.Mail{}))
+	r.must(r.s.Sweep(start))
+	got, err := r.s.MailLink("ahead")
+	r.must(err)
+	r.equal("end of the link", got.Expires.UTC(), start.Add(account.LongestLink).UTC())
+	of, err := r.s.Session("anna", "ahead")
+	r.must(err)
+	r.equal("end of the session", of.Expires.UTC(), start.Add(account.LongestSession).UTC())
+	reg, err := r.s.Registration("ahead")
+	r.must(err)
+	r.equal("end of the registration", reg.Expires.UTC(), start.Add(account.LongestRegistration).UTC())
+}

@@ -53,6 +53,8 @@ func Run(t *testing.T, o Opener) {
 		"AViewIsOfOneInstant":                              aViewIsOfOneInstant,
 		"GrantsWaitUntilTheyAreAcknowledged":               grantsWaitUntilTheyAreAcknowledged,
 		"AMailIsClaimedByOne":                              aMailIsClaimedByOne,
+		"MailsOfAClockThatWasAheadAreDue":                  mailsOfAClockThatWasAheadAreDue,
+		"ALifeIsBoundedByTheClock":                         aLifeIsBoundedByTheClock,
 		"MailsAreClaimedWhenTheyAreDue":                    mailsAreClaimedWhenTheyAreDue,
 		"HistoryIsReadNewestFirst":                         historyIsReadNewestFirst,
 		"WhatHasExpiredIsSwept":                            whatHasExpiredIsSwept,
