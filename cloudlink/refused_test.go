@@ -88,7 +88,9 @@ func TestARefusedCredentialEndsTheDialling(t *testing.T) {
 				up, why := link.State()
 				return !up && strings.Contains(why, "refused this hub's credential")
 			}
-			eventually(t, time.Minute, "the reason is reported", refused)
+			eventually(t, time.Minute, "the reason is reported, and logged as an error", func() bool {
+				return refused() && log.count("level=ERROR") > 0
+			})
 			if n := log.count("level=ERROR"); n != 1 {
 				t.Errorf("%d errors in the log, want 1: %s", n, log.b.String())
 			}
