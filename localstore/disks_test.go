@@ -191,7 +191,7 @@ func TestAFlippedBitIsFound(t *testing.T) {
 	for range 400 {
 		at, bit := used[r.IntN(len(used))], uint32(r.IntN(8))
 		if checkDisk(t, dir, spoiled(db, flipBit, at, bit), key, want); t.Failed() {
-			t.Fatal(fmt.Sprintf("after bit %d of byte %d of %d", bit, at, len(db)))
+			t.Fatalf("after bit %d of byte %d of %d", bit, at, len(db))
 		}
 	}
 }
