@@ -152,12 +152,14 @@ func (s *stage) receive(m mqtt.Message) {
 			Account: house1, Member: got.From, Epoch: b.Epoch, Seal: b.Seal, Message: got.ID,
 			EpochSecret: s.secrets[b.Epoch-1], Challenge: s.svc.KeyChallenge(house1, got.From, seal),
 		}.Proof()
-		if !wire.Equal(want, b.Proof) && !wire.Equal(seal, b.Seal) { // the same again: its answer was lost
-			panic("the hub's proof of its sealing key does not hold")
+		switch {
+		case wire.Equal(want, b.Proof):
+			s.mu.Lock()
+			s.seal = b.Seal
+			s.mu.Unlock()
+		case !wire.Equal(seal, b.Seal): // else the same again: its answer was lost
+			answer = &wire.Refusal{Code: wire.CodeForged} // as the service: the challenge was that of another key
 		}
-		s.mu.Lock()
-		s.seal = b.Seal
-		s.mu.Unlock()
 	default:
 		s.sent <- got
 		return

@@ -169,7 +169,7 @@ func TestAPasswordThatTheCloudNeverTookBeginsNoEpoch(t *testing.T) {
 // The owner signs in while the loop learns that the old token has ended.
 func TestASessionThatEndsTakesNoNewerOneWithIt(t *testing.T) {
 	v, h := newVendor(t), newHub(t)
-	held, reached := make(chan struct{}), make(chan struct{})
+	held, reached := make(chan struct{}), make(chan struct{}, 1) // the first request waits, whoever comes first
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery == "token=old" {
 			select {
