@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"slices"
@@ -21,7 +20,6 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
-	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/rekeyd/rekeyd/cloudlink/pin"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -129,18 +127,6 @@ func ParseBroker(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// Worked reports that the other end has answered over this connection: when it is lost, the next is dialled without a
-// long pause.
-func (c *Conn) Worked() { c.worked.Store(true) }
-
-// Hurry ends the pause before the next round of dialling. It never blocks.
-func (c *Conn) Hurry() {
-	select {
-	case c.hurry <- struct{}{}:
-	default:
-	}
-}
-
 // Err returns why there is no connection: the error of the last one, or of the last try. It is nil while there is one,
 // and before the first try.
 func (c *Conn) Err() error {
@@ -195,33 +181,6 @@ func (c *Conn) write(client paho.Client, l *live) {
 			}
 		}
 	}
-}
-
-// ErrLost is the error of a connection that was up.
-var ErrLost = errors.New("the connection was lost")
-
-// errRefused is home.ErrCredential, of a broker: what was refused is no e-mail address.
-var errRefused error = refusal{}
-
-type refusal struct{}
-
-func (refusal) Error() string        { return "the broker refused the credential" }
-func (refusal) Is(target error) bool { return target == home.ErrCredential }
-
-// How many pauses in a row are short, and how long they are at most: a broker that restarts is back within a minute.
-const (
-	shortPauses = 30
-	shortPause  = 2 * time.Second
-)
-
-// pause returns the pause after n rounds of dialling in which no end has answered.
-func (c *Conn) pause(n int) time.Duration {
-	p := min(c.o.MinPause<<min(n, 20), shortPause)
-	if n >= shortPauses {
-		p = shortPause << min(n-shortPauses, 20)
-	}
-	p = max(c.o.MinPause, min(p, c.o.MaxPause))
-	return p/2 + rand.N(p/2+1) // jitter keeps a fleet of hubs from coming back in one instant
 }
 
 // Run connects, subscribes, and passes messages to Receive, until ctx ends; it connects again after a lost connection,
@@ -416,23 +375,4 @@ func (c *Conn) set(l *live) {
 		c.err = nil
 	}
 	c.mu.Unlock()
-}
-
-// wait waits for a token as long as ctx lasts, and turns paho's errors into ours.
-func wait(ctx context.Context, tok paho.Token) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(15 * time.Second):
-		return fmt.Errorf("no answer in 15 s: %w", home.ErrUnavailable)
-	case <-tok.Done():
-	}
-	switch err := tok.Error(); {
-	case err == nil:
-		return nil
-	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
-		return errRefused
-	default:
-		return fmt.Errorf("%w: %w", home.ErrUnavailable, err)
-	}
 }
