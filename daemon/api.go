@@ -36,7 +36,7 @@ type FaceOptions struct {
 	Failed    func() (home.Trouble, bool)          // why the last change could not be written; may be nil
 	Snapshot  func(io.Writer) error                // writes a copy of the store; may be nil
 	Names     []string                             // of this machine, under which the page answers
-	Open      func() string                        // returns a link that signs a browser in to the pages, once; nil for none
+	Open      func() string                        // returns a link that signs a browser in, once; nil for none
 	Operator  http.Handler                         // answers POST /v1/account/ on the socket; nil for none
 }
 

@@ -111,7 +111,8 @@ func (d *Discovery) Troubles() []home.Trouble {
 	defer d.mu.Unlock()
 	if d.mdns != nil {
 		troubles = append(troubles, home.Trouble{
-			What: "devices that only announce themselves are not found: mDNS is not available: " + d.mdns.Error(), Hint: sharePort,
+			What: "devices that only announce themselves are not found: mDNS is not available: " + d.mdns.Error(),
+			Hint: sharePort,
 		})
 	}
 	return troubles

@@ -301,7 +301,8 @@ func (h *Hub) parts() []part {
 	if port, ok := h.page.onLAN(); ok {
 		a := announce.Service{
 			Instance: h.identity.Name, Type: hubService, Port: port, Interfaces: discover.Interfaces(h.o.Interfaces).Up,
-			TXT: []string{"id=" + h.identity.Name, "version=" + h.o.Version, "path=/"}, Log: h.o.Log.With("part", "announcement"),
+			TXT: []string{"id=" + h.identity.Name, "version=" + h.o.Version, "path=/"},
+			Log: h.o.Log.With("part", "announcement"),
 		}
 		all = append(all, part{name: "announcement", run: a.Run})
 	}

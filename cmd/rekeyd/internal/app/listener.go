@@ -116,7 +116,7 @@ var portErrors = []struct {
 		"wait if it gets the address later (rekeyd tries every second), or choose another one with %s",
 	},
 	{syscall.EACCES, "this user may not listen on that port", "choose a port of 1024 or more with %s"},
-	{syscall.EMFILE, "this process has too many open files", "raise its limit: ulimit -n, or LimitNOFILE= in systemd's unit"},
+	{syscall.EMFILE, "this process has too many open files", "raise its limit (ulimit -n, LimitNOFILE=)"},
 }
 
 // explain returns the cause of err, the failure to open a port, with a hint for its owner.

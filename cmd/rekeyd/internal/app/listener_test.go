@@ -130,7 +130,7 @@ func TestAStateInMemoryIsReported(t *testing.T) {
 		t.Errorf("not in memory: %v", got)
 	}
 	// A Raspberry Pi with the overlay file system switched on, and a card that is mounted on top.
-	const mounts = `22 1 0:21 / / rw,relatime shared:1 - overlay overlayroot rw,lowerdir=/ro,upperdir=/dev/shm/up,workdir=/w
+	const mounts = `22 1 0:21 / / rw shared:1 - overlay overlayroot rw,lowerdir=/ro,upperdir=/dev/shm/up,workdir=/w
 30 22 179:3 / /data rw - ext4 /dev/mmcblk0p3 rw
 `
 	for path, want := range map[string]string{"/var/lib": "/dev/shm/up", "/": "/dev/shm/up", "/data/x": ""} {

@@ -12,7 +12,8 @@ func (h *Hub) troubles() []home.Trouble {
 	troubles := append(h.store.Troubles(), h.discovery.Troubles()...)
 	for _, l := range h.listeners() {
 		if err := l.failure(); err != nil {
-			troubles = append(troubles, home.Trouble{What: fmt.Sprintf("the %s is closed: %v", l.name, err), Hint: home.HintOf(err)})
+			what := fmt.Sprintf("the %s is closed: %v", l.name, err)
+			troubles = append(troubles, home.Trouble{What: what, Hint: home.HintOf(err)})
 		}
 	}
 	return append(troubles, lostAtReboot(h.o.State)...)
