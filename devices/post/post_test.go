@@ -1,6 +1,7 @@
 package post_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -140,8 +141,13 @@ func TestADeviceThatAnswersTooSlowlyIsNotTakenForOneThatIsOff(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			driver, device := net.Pipe()
 			var reading sync.WaitGroup
-			reading.Go(func() { _, _ = io.Copy(io.Discard, device) })
-			reading.Go(func() { _, _ = io.WriteString(device, part) })
+			reading.Go(func() {
+				if _, err := http.ReadRequest(bufio.NewReader(device)); err != nil {
+					t.Error(err)
+				}
+				_, _ = io.WriteString(device, part) // an answer before its request ends the connection
+				_, _ = io.Copy(io.Discard, device)
+			})
 			c := post.New(at, post.Options{Dial: func(context.Context, string, string) (net.Conn, error) { return driver, nil }})
 			_, err := c.Send(t.Context(), "/", nil, nil)
 			if !errors.Is(err, home.ErrSlow) || !errors.Is(err, home.ErrUnreachable) {
