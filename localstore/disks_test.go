@@ -3,7 +3,6 @@ package localstore_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
