@@ -31,8 +31,10 @@ var may = map[string][]string{
 	"cloudlink/pairing":  {"daemon/home", "cloudlink/wire"},
 	"cloudlink":          {"daemon/home", "cloudlink/wire", "cloudlink/mqtt", "cloudlink/pairing", "cloudlink/pin"},
 	"cloudlink/announce": {},
-	"cloudlink/device":   {"daemon/home", "cloudlink", "cloudlink/announce", "cloudlink/wire", "cloudlink/mqtt", "localstore/atomicfile"},
-	"cloudlink/broker":   {"daemon/home", "cloudlink/wire"},
+	"cloudlink/device": {
+		"daemon/home", "cloudlink", "cloudlink/announce", "cloudlink/wire", "cloudlink/mqtt", "localstore/atomicfile",
+	},
+	"cloudlink/broker": {"daemon/home", "cloudlink/wire"},
 	// The account service: terms and use cases in the middle, and around them the stores and the ends, which do not know
 	// one another.
 	"cloudlink/account/language": {},

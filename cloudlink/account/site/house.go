@@ -107,7 +107,8 @@ func (v *visit) showHubs(status int, result, problem string) {
 	}
 	v.show(status, content{title: v.t.Hubs, nav: "/account/hubs", result: result, problem: problem, body: page.Join(
 		body, page.El("h2", v.t.Approve), page.El("p", v.t.ApproveText),
-		page.Form("/account/hubs/add", v.whose(), presentPassword(v.t.PasswordLabel, "password"), page.El("button", v.t.ApproveButton)),
+		page.Form("/account/hubs/add", v.whose(), presentPassword(v.t.PasswordLabel, "password"),
+			page.El("button", v.t.ApproveButton)),
 	)})
 }
 

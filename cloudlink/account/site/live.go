@@ -19,7 +19,9 @@ func (w *Site) done(v *visit) {
 	}
 	look, _, stop, ok := w.s.Watch(v.cookie(ticketCookie))
 	if !ok {
-		v.show(http.StatusOK, content{title: title, result: result, body: page.El("p", page.El(`a class="button" href="/"`, v.t.SignInNow))})
+		v.show(http.StatusOK, content{
+			title: title, result: result, body: page.El("p", page.El(`a class="button" href="/"`, v.t.SignInNow)),
+		})
 		return
 	}
 	defer stop()
@@ -31,7 +33,8 @@ func (w *Site) done(v *visit) {
 	}
 	waiting := p.SignedIn < len(p.Devices)
 	v.show(http.StatusOK, content{title: title, problem: problem, script: true, refresh: waiting, body: page.Join(
-		page.El("p", result), informed, page.El("p", page.El(`a class="button" href="/"`, v.t.SignInNow)), page.El("h2", v.t.ProgressTitle),
+		page.El("p", result), informed, page.El("p", page.El(`a class="button" href="/"`, v.t.SignInNow)),
+		page.El("h2", v.t.ProgressTitle),
 		page.El(`p role="status" id="result"`, now), page.El(`div data-live="/reset/live"`, body))})
 }
 

@@ -24,7 +24,8 @@ func (w *Site) forgot(v *visit) {
 		return
 	}
 	v.show(http.StatusOK, content{title: v.t.Mailed, result: v.t.MailedText, body: page.Join(
-		page.Form("/forgot", page.Hidden("email", email), page.El("p", v.t.ResendText), page.El(`button class="plain"`, v.t.Resend)),
+		page.Form("/forgot", page.Hidden("email", email), page.El("p", v.t.ResendText),
+			page.El(`button class="plain"`, v.t.Resend)),
 		page.El("p", page.Link("/reset", v.t.ToCode)),
 	)})
 }
