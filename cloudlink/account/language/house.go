@@ -27,3 +27,21 @@ type House struct {
 
 	SignInText, Code, GoOn, WrongCode, SignInFirst string
 }
+
+// Sentence answers the one question of the first screen, from the number of devices in each group: those that need a
+// person, those that are being moved, those on the newest password, and those that are not bound.
+func (h House) Sentence(need, moving, kept, others int) string {
+	switch bound := need + moving + kept; {
+	case bound == 0 && others == 0:
+		return h.NothingFound
+	case bound == 0:
+		return h.NoneKept(others)
+	case moving > 0 && kept+need == 0:
+		return h.Moved(moving)
+	case moving > 0:
+		return h.MovedSoFar(kept, need, bound)
+	case need > 0:
+		return h.SomeNeed(kept, need)
+	}
+	return h.AllKept(kept)
+}

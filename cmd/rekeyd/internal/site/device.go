@@ -35,7 +35,7 @@ func (v *visit) showDevice(status int, problem string) {
 		v.show(http.StatusNotFound, page.Content{Title: v.t.NotFound})
 		return
 	}
-	c := page.Content{Title: name(r), Problem: problem}
+	c := page.Content{Title: r.Label(), Problem: problem}
 	if v.r.URL.Query().Has("done") {
 		c.Result = v.t.Done
 	}
@@ -76,7 +76,7 @@ func (v *visit) orders(r daemon.Row) page.Markup {
 		return page.Form(at+"bind", page.El("button", v.t.Bind))
 	}
 	var out page.Markup
-	if groupOf(r) != kept {
+	if r.Group() != daemon.Kept {
 		out += page.Form(at+"rekey", page.El("button", v.t.Rekey))
 	}
 	if r.Consent {

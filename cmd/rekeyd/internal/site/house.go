@@ -8,74 +8,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/daemon/page"
 )
-
-// group is the part of the house page that a device is in.
-type group int
-
-const (
-	needsYou group = iota // bound, and waits for a person
-	moving                // bound, and rekeyd is at work
-	kept                  // bound and current
-	others                // not bound
-)
-
-// groupOf returns the group of a device.
-func groupOf(r daemon.Row) group {
-	switch {
-	case !r.Bound:
-		return others
-	case r.Verdict == home.Current:
-		return kept
-	case r.Hint != "" || r.Held || r.Consent:
-		return needsYou
-	}
-	return moving
-}
-
-// summary is the house in numbers.
-type summary struct{ need, moving, kept, others, ours int }
-
-func summarize(rows []daemon.Row) (s summary) {
-	for _, r := range rows {
-		switch groupOf(r) {
-		case needsYou:
-			s.need++
-		case moving:
-			s.moving++
-		case kept:
-			s.kept++
-		case others:
-			s.others++
-			if r.Proved && !r.LeftOut {
-				s.ours++
-			}
-		}
-	}
-	return s
-}
-
-// sentence is the answer to the one question of the first screen.
-func (v *visit) sentence(n summary) string {
-	switch bound := n.need + n.moving + n.kept; {
-	case bound == 0 && n.others == 0:
-		return v.t.NothingFound
-	case bound == 0:
-		return v.t.NoneKept(n.others)
-	case n.moving > 0 && n.kept+n.need == 0:
-		return v.t.Moved(n.moving)
-	case n.moving > 0:
-		return v.t.MovedSoFar(n.kept, n.need, bound)
-	case n.need > 0:
-		return v.t.SomeNeed(n.kept, n.need)
-	}
-	return v.t.AllKept(n.kept)
-}
 
 // house is the first page.
 func (s *Site) house(v *visit) {
@@ -117,46 +54,45 @@ func (v *visit) firstQuestion(st daemon.Status) page.Markup {
 
 // rows lists the devices that were found before there is an account.
 func (v *visit) rows(st daemon.Status) page.Markup {
-	n := summarize(st.Devices)
-	return page.Join(v.troubles(st), page.El("p", v.sentence(n)), v.list(v.t.Others, st.Devices))
+	n := daemon.Summarize(st.Devices)
+	return page.Join(v.troubles(st), page.El("p", v.t.Sentence(n.Need, n.Moving, n.Kept, n.Others)), v.list(v.t.Others, st.Devices))
 }
 
 // overview is the sentence and the groups. find selects devices by a part of their name or address; empty for all.
 func (v *visit) overview(st daemon.Status, find string) page.Markup {
-	n := summarize(st.Devices)
-	bound := n.need + n.moving + n.kept
-	out := v.troubles(st) + page.El(`p class="sentence" role="status"`, v.sentence(n))
-	if n.moving > 0 {
-		out += page.El("progress" + page.Attr("value", fmt.Sprint(n.kept+n.need)) + page.Attr("max", fmt.Sprint(bound)) +
+	n := daemon.Summarize(st.Devices)
+	out := v.troubles(st) + page.El(`p class="sentence" role="status"`, v.t.Sentence(n.Need, n.Moving, n.Kept, n.Others))
+	if n.Moving > 0 {
+		out += page.El("progress" + page.Attr("value", fmt.Sprint(n.Kept+n.Need)) + page.Attr("max", fmt.Sprint(n.Bound())) +
 			page.Attr("aria-label", v.t.Title))
 	}
 	if st.Link == "down" && st.Reason != "" && st.Provider == home.Home {
 		out += page.El(`p class="hint"`, v.t.LinkDown)
 	}
-	if n.ours > 0 {
-		out += page.El(`div class="offer"`, page.El("p", v.t.More(n.ours)), v.button("/bind-ours", v.t.BindAll, v.t.Others))
+	if n.Ours > 0 {
+		out += page.El(`div class="offer"`, page.El("p", v.t.More(n.Ours)), v.button("/bind-ours", v.t.BindAll, v.t.Others))
 	}
 	if len(st.Devices) > 20 || find != "" {
 		out += page.El(`form method="get" action="/" role="search" class="find"`,
 			page.El("label", v.t.Search, page.Markup(` <input type="search" name="find"`+page.Attr("value", find)+">")),
 			page.El("button", v.t.Find))
 	}
-	var groups [others + 1][]daemon.Row
+	var groups [daemon.Others + 1][]daemon.Row
 	found := 0
 	for _, r := range st.Devices {
 		if find == "" || matches(r, find) {
-			groups[groupOf(r)] = append(groups[groupOf(r)], r)
+			groups[r.Group()] = append(groups[r.Group()], r)
 			found++
 		}
 	}
 	if find != "" && found == 0 {
 		return out + page.El("p", v.t.NoMatch)
 	}
-	out += v.list(v.t.NeedYou, groups[needsYou])
-	if n.moving > 0 && n.need > 0 || n.need > 1 {
+	out += v.list(v.t.NeedYou, groups[daemon.NeedsYou])
+	if n.Moving > 0 && n.Need > 0 || n.Need > 1 {
 		out += v.button("/rekey", v.t.RekeyAll, v.t.NeedYou)
 	}
-	return out + v.list(v.t.KeptGroup, slices.Concat(groups[moving], groups[kept])) + v.list(v.t.Others, groups[others])
+	return out + v.list(v.t.KeptGroup, slices.Concat(groups[daemon.Moving], groups[daemon.Kept])) + v.list(v.t.Others, groups[daemon.Others])
 }
 
 // troubles are the reasons why the hub itself cannot do its work.
@@ -195,12 +131,12 @@ func (v *visit) list(heading string, rows []daemon.Row) page.Markup {
 
 // mark is the shape and colour class of a verdict: words, shape and colour have one meaning.
 func mark(r daemon.Row) (class page.Markup, shape string) {
-	switch groupOf(r) {
-	case kept:
+	switch r.Group() {
+	case daemon.Kept:
 		return "ok", "●"
-	case needsYou:
+	case daemon.NeedsYou:
 		return "need", "▲"
-	case moving:
+	case daemon.Moving:
 		return "move", "◐"
 	}
 	return "other", "○"
@@ -209,29 +145,14 @@ func mark(r daemon.Row) (class page.Markup, shape string) {
 func (v *visit) row(r daemon.Row) page.Markup {
 	class, shape := mark(r)
 	verdict := v.verdict(r)
-	if groupOf(r) == needsYou {
+	if r.Group() == daemon.NeedsYou {
 		if text := v.whatToDo(r); text != "" {
 			verdict += " · " + text
 		}
 	}
 	return "<li class=" + class + `><a href="/device/` + page.Join(url.PathEscape(string(r.ID))) + `"><i aria-hidden="true">` +
-		page.Markup(shape) + "</i><b><bdi>" + page.Join(name(r)) + "</bdi></b> <span>" + page.Join(v.kind(r), ", ", verdict) +
+		page.Markup(shape) + "</i><b><bdi>" + page.Join(r.Label()) + "</bdi></b> <span>" + page.Join(v.kind(r), ", ", verdict) +
 		"</span></a></li>\n"
-}
-
-// name returns the name of a device for people: without control characters and direction overrides, at most 80 runes.
-// Joiners stay, as emoji need them.
-func name(r daemon.Row) string {
-	clean := strings.Join(strings.Fields(strings.Map(func(c rune) rune {
-		if c != '\u200d' && unicode.In(c, unicode.Cc, unicode.Cf, unicode.Co) {
-			return -1
-		}
-		return c
-	}, r.Name)), " ")
-	if runes := []rune(clean); len(runes) > 80 {
-		clean = string(runes[:80]) + "…"
-	}
-	return cmp.Or(clean, string(r.ID))
 }
 
 func (v *visit) kind(r daemon.Row) string {
@@ -274,7 +195,7 @@ func (v *visit) events(events []home.Event, rows []daemon.Row) page.Markup {
 	}
 	names := map[home.DeviceID]string{}
 	for _, r := range rows {
-		names[r.ID] = name(r)
+		names[r.ID] = r.Label()
 	}
 	cells := make([][]any, len(events))
 	for i, e := range events {
