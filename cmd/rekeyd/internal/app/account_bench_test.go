@@ -71,7 +71,9 @@ func BenchmarkLogin(b *testing.B) {
 // BenchmarkDeviceList lists 1,000 devices, one call after the other and 8 at once.
 func BenchmarkDeviceList(b *testing.B) {
 	h := newBenchHouse(b, 1000)
-	query := "?token=" + h.login()
+	token, err := h.signIn(h.password())
+	h.must(err)
+	query := "?token=" + token
 	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
 	b.Cleanup(c.CloseIdleConnections)
 	list := func() {

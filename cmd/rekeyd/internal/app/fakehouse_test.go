@@ -3,18 +3,14 @@ package app
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +22,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/account/server"
-	"github.com/rekeyd/rekeyd/cloudlink/pairing"
+	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/catalog"
@@ -36,14 +32,13 @@ import (
 // simulated devices over a network in memory, and both stores on real files. The website and its API are called without
 // a network.
 type fakeHouse struct {
-	t       testing.TB
+	client
 	rnd     *rand.Rand
 	dir     string
 	net     *network
 	log     syncBuffer // of all parts, of all runs
 	moves   moves
 	units   []*unit
-	mails   chan mail.Mail
 	full    atomic.Bool  // the hub's disk
 	cutIn   atomic.Int64 // writes and connections of the hub until a power cut
 	dead    atomic.Bool  // the hub, after a power cut: nothing that it does has an effect
@@ -78,31 +73,23 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-const fakeOwner = "anna@example.org"
-
 // newFakeHouse sets up a house in which every device but the strangers is bound and current. dir is an empty folder
 // outside of the bubble.
 func newFakeHouse(t testing.TB, dir string, seed uint64) *fakeHouse {
 	h := &fakeHouse{
-		t: t, rnd: rand.New(rand.NewPCG(seed, 0)), dir: dir, net: newNetwork(seed), mails: make(chan mail.Mail, 10_000),
+		client: client{t: t, mails: make(chan mail.Mail, 10_000)},
+		rnd:    rand.New(rand.NewPCG(seed, 0)), dir: dir, net: newNetwork(seed),
 		moves: moves{running: map[home.DeviceID]int{}}, tried: map[string]int{},
 	}
 	h.newPassword()
 	h.startService()
 	h.furnish()
 	h.startHub()
-	h.must(h.call("", "register", map[string]any{"email": fakeOwner, "password": h.known}, nil))
+	h.must(h.call("", "register", map[string]any{"email": ownerEmail, "password": h.known}, nil))
 	h.must(h.login())
 	time.Sleep(2 * time.Minute)
 	h.bind()
 	return h
-}
-
-func (h *fakeHouse) must(err error) {
-	h.t.Helper()
-	if err != nil {
-		h.t.Fatal(err)
-	}
 }
 
 // logger logs for the check of secrets, and with HOUSE_LOG set to the error output, where it shows a house that never
@@ -136,6 +123,8 @@ func (h *fakeHouse) startService() {
 		State: h.state("service"), Listen: "127.0.0.1:7354", Broker: fakeBroker, Mail: h, Policy: p, Log: h.logger(),
 		edges: edges{account: func(o *server.Options) { o.Dial = h.net.dialBroker }},
 	})
+	h.must(err)
+	h.api, err = v1.Over(h.service.URL(), without{h.service.account.API()})
 	h.must(err)
 	h.stopService = h.run(h.service.account.Run, h.service.Close)
 	h.startBroker()
@@ -250,69 +239,8 @@ func (h *fakeHouse) Run(ctx context.Context, see func([]home.Sighting)) error {
 	}
 }
 
-// Send is mail.Mailer.
-func (h *fakeHouse) Send(_ context.Context, m mail.Mail) error {
-	h.mails <- m
-	return nil
-}
-
-// call calls the API of the account service, as an app does.
-func (h *fakeHouse) call(token, method string, params, result any) error {
-	body, err := json.Marshal(map[string]any{"method": method, "params": params})
-	h.must(err)
-	r := httptest.NewRequest(http.MethodPost, "/?token="+token, bytes.NewReader(body))
-	w := httptest.NewRecorder()
-	h.service.account.API().ServeHTTP(w, r)
-	var out struct {
-		Code   int `json:"error_code"`
-		Msg    string
-		Result json.RawMessage
-	}
-	h.must(json.Unmarshal(w.Body.Bytes(), &out))
-	if out.Code != 0 {
-		return fmt.Errorf("%s: %s (%d)", method, out.Msg, out.Code)
-	}
-	if result != nil {
-		h.must(json.Unmarshal(out.Result, result))
-	}
-	return nil
-}
-
-// login signs the hub in, as rekeyd login does.
-func (h *fakeHouse) login() error {
-	var in struct{ Token string }
-	err := h.call("", "login", map[string]string{
-		"appType": Web.AppType, "cloudUserName": fakeOwner, "cloudPassword": h.known, "terminalUUID": "test",
-	}, &in)
-	if err != nil {
-		return err
-	}
-	var word struct{ Pairing string }
-	if err := h.call(in.Token, "createPairing", struct{}{}, &word); err != nil {
-		return err
-	}
-	p, err := pairing.Parse(word.Pairing)
-	h.must(err)
-	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer stop()
-	return h.hub.enrol(ctx, p, fakeOwner, home.NewSecret(h.known))
-}
-
-var linkIn = regexp.MustCompile(`/(\w+)#t=([A-Z2-7]+)`)
-
-// linkOf waits for a mail with a link to a page, and returns its token.
-func (h *fakeHouse) linkOf(page string) (token string, ok bool) {
-	for {
-		select {
-		case m := <-h.mails:
-			if found := linkIn.FindStringSubmatch(m.Text); found != nil && found[1] == page {
-				return found[2], true
-			}
-		case <-time.After(time.Hour):
-			return "", false
-		}
-	}
-}
+// login signs the hub in.
+func (h *fakeHouse) login() error { return h.enrol(h.hub, h.known) }
 
 // bind binds the house, as its owner does: each device by its name.
 func (h *fakeHouse) bind() {

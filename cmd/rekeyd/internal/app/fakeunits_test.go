@@ -42,7 +42,7 @@ func (h *fakeHouse) furnish() {
 		{Kind: home.Camera, Protocol: home.Native},
 	} {
 		if s.Protocol != home.Native {
-			s.Username, s.Password = fakeOwner, home.NewSecret(h.known)
+			s.Username, s.Password = ownerEmail, home.NewSecret(h.known)
 		}
 		h.addUnit(i+1, s, false)
 	}
@@ -89,7 +89,7 @@ func (u *unit) replace(change func(*sim.Spec)) {
 	s := u.spec
 	s.Username, s.Password = "", home.Secret{}
 	if p := u.holding(); p != "" {
-		s.Username, s.Password = fakeOwner, home.NewSecret(p)
+		s.Username, s.Password = ownerEmail, home.NewSecret(p)
 	}
 	change(&s)
 	_, locks := u.dev.SignIns()
@@ -103,7 +103,7 @@ func (u *unit) stop() { u.end() }
 // holding returns which password of the account the unit holds; empty for none.
 func (u *unit) holding() string {
 	for _, p := range u.h.passwords {
-		if u.dev.Holds(fakeOwner, home.NewSecret(p)) {
+		if u.dev.Holds(ownerEmail, home.NewSecret(p)) {
 			return p
 		}
 	}

@@ -69,7 +69,7 @@ func (h *fakeHouse) own(fits func(*unit) bool) *unit {
 // askReset asks for a reset mail at a door, and returns the token in it.
 func (h *fakeHouse) askReset() (token string, ok bool) {
 	door := Doors()[h.rnd.IntN(len(Doors()))]
-	if err := h.call("", "getResetPasswordEmail", map[string]any{"email": fakeOwner, "door": door.Name}, nil); err != nil {
+	if err := h.call("", "getResetPasswordEmail", map[string]any{"email": ownerEmail, "door": door.Name}, nil); err != nil {
 		h.t.Errorf("reset at the door %s: %v", door.Name, err)
 		return "", false
 	}
@@ -123,7 +123,7 @@ func (h *fakeHouse) twoResets() {
 	both.Go(func() { errA = h.call("", "resetPassword", map[string]any{"token": token, "newPassword": a}, nil) })
 	both.Go(func() {
 		errB = h.call("", "modifyCloudPassword", map[string]string{
-			"cloudUserName": fakeOwner, "oldCloudPassword": h.known, "newCloudPassword": b, "appType": Kasa.AppType,
+			"cloudUserName": ownerEmail, "oldCloudPassword": h.known, "newCloudPassword": b, "appType": Kasa.AppType,
 		}, nil)
 	})
 	both.Wait()
@@ -133,7 +133,7 @@ func (h *fakeHouse) twoResets() {
 	}
 	for _, p := range []string{a, b} { // which was last only the account knows
 		err := h.call("", "login", map[string]string{
-			"appType": Kasa.AppType, "cloudUserName": fakeOwner, "cloudPassword": p, "terminalUUID": "two",
+			"appType": Kasa.AppType, "cloudUserName": ownerEmail, "cloudPassword": p, "terminalUUID": "two",
 		}, nil)
 		if err == nil {
 			h.known = p
@@ -148,7 +148,7 @@ func (h *fakeHouse) changePassword() {
 	was := h.known
 	h.newPassword()
 	err := h.call("", "modifyCloudPassword", map[string]string{
-		"cloudUserName": fakeOwner, "oldCloudPassword": was, "newCloudPassword": h.known, "appType": TPCamera.AppType,
+		"cloudUserName": ownerEmail, "oldCloudPassword": was, "newCloudPassword": h.known, "appType": TPCamera.AppType,
 	}, nil)
 	if err != nil {
 		h.t.Errorf("change: %v", err)

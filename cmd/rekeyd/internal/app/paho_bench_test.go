@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
-	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/rekeyd/rekeyd/cloudlink/broker"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
@@ -32,77 +30,38 @@ func (t traffic) bytes() (n int) {
 	return n
 }
 
-// tap is a broker's listener that records the bytes of its clients while it is on.
-type tap struct {
-	net.Listener
-	on atomic.Bool
-
-	mu    sync.Mutex // guards conns, and sent of each
-	conns []*tappedConn
-}
-
-type tappedConn struct {
-	net.Conn
-	tap  *tap
-	sent bytes.Buffer
-}
-
-func (t *tap) Accept() (net.Conn, error) {
-	c, err := t.Listener.Accept()
-	tapped := &tappedConn{Conn: c, tap: t}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.conns = append(t.conns, tapped)
-	return tapped, err
-}
-
-func (c *tappedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.tap.on.Load() {
-		c.tap.mu.Lock()
-		c.sent.Write(b[:n])
-		c.tap.mu.Unlock()
-	}
-	return n, err
-}
-
-// traffic returns the publications that were recorded. Recording must begin between two packets.
-func (t *tap) traffic(b *testing.B) (moved traffic) {
-	b.Helper()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, c := range t.conns {
-		for c.sent.Len() > 0 {
-			p, err := packets.ReadPacket(&c.sent)
-			if err != nil {
-				b.Fatal(err)
-			}
-			m, isPublish := p.(*packets.PublishPacket)
-			switch {
-			case !isPublish:
-			case strings.HasSuffix(m.TopicName, "/outbox"):
-				moved.up = append(moved.up, len(m.Payload))
-			default:
-				moved.down = append(moved.down, len(m.Payload))
-			}
+// record returns the publications at a broker that shows them to everybody, from now until it is stopped.
+func record(b *testing.B, broker string) (stop func() traffic) {
+	var moved traffic
+	var mu sync.Mutex // guards moved
+	c := pahoClient(b, broker, benchIdentity(b, wire.RoleHub), "#", func(m paho.Message) {
+		mu.Lock()
+		defer mu.Unlock()
+		if strings.HasSuffix(m.Topic(), "/outbox") {
+			moved.up = append(moved.up, len(m.Payload()))
+		} else if !m.Retained() {
+			moved.down = append(moved.down, len(m.Payload()))
 		}
+	})
+	return func() traffic {
+		c.Disconnect(1000)
+		mu.Lock()
+		defer mu.Unlock()
+		return moved
 	}
-	return moved
 }
 
 // pahoMoves has two paho clients move messages of the sizes in t, as many at once each way as the link, QoS 1, over the
 // embedded broker or another: no JSON, no signature, no proof, nothing on disk.
 func pahoMoves(b *testing.B, t traffic, brokers ...string) {
-	if t.count() == 0 {
-		b.Skip("the messages are recorded by broker=embedded/by=rekeyd, which did not run")
-	}
 	hub, service := benchIdentity(b, wire.RoleHub), benchIdentity(b, wire.RoleService)
 	if len(brokers) == 0 {
 		brokers = []string{startEmbedded(b, service.Name)}
 	}
-	arrived := make(chan struct{}, 2*benchWindow)
-	hubEnd := pahoClient(b, brokers[0], hub, wire.InboxTopic(hub.Name), arrived)
-	serviceEnd := pahoClient(b, brokers[0], service, wire.OutboxTopic(hub.Name), arrived)
+	arrived := make(chan paho.Message, 2*benchWindow)
+	arrive := func(m paho.Message) { arrived <- m }
+	hubEnd := pahoClient(b, brokers[0], hub, wire.InboxTopic(hub.Name), arrive)
+	serviceEnd := pahoClient(b, brokers[0], service, wire.OutboxTopic(hub.Name), arrive)
 	b.ResetTimer()
 	for range b.N {
 		var senders sync.WaitGroup
@@ -127,7 +86,7 @@ func pahoMoves(b *testing.B, t traffic, brokers ...string) {
 		}
 		senders.Wait()
 	}
-	b.ReportMetric(benchDevices*float64(b.N)/b.Elapsed().Seconds(), "devices/s")
+	report(b, benchDevices, b.Elapsed())
 	b.ReportMetric(float64(t.count()), "messages")
 	b.ReportMetric(float64(t.bytes())/1e6, "MB")
 }
@@ -142,14 +101,14 @@ func benchIdentity(b *testing.B, role wire.Role) *wire.Identity {
 }
 
 // pahoClient connects with the options that the link uses.
-func pahoClient(b *testing.B, url string, id *wire.Identity, filter string, arrived chan<- struct{}) paho.Client {
+func pahoClient(b *testing.B, url string, id *wire.Identity, filter string, take func(paho.Message)) paho.Client {
 	b.Helper()
 	o := paho.NewClientOptions().AddBroker(url).SetClientID(id.Name).SetUsername(id.Name).SetPassword(id.Login().Reveal())
 	o.SetProtocolVersion(4).SetAutoReconnect(false).SetStore(paho.NewMemoryStore())
 	c := paho.NewClient(o)
 	finished(b, c.Connect())
 	b.Cleanup(func() { c.Disconnect(100) })
-	finished(b, c.Subscribe(filter, 1, func(paho.Client, paho.Message) { arrived <- struct{}{} }))
+	finished(b, c.Subscribe(filter, 1, func(_ paho.Client, m paho.Message) { take(m) }))
 	return c
 }
 
