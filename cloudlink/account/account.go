@@ -40,15 +40,15 @@ type Service struct {
 	base    string
 	st      Store
 	id      *wire.Identity
-	hash    *hasher
+	hash    *Hasher
 	letters mail.Letters
 
 	logins    lockout      // by e-mail address
 	terminals lockout      // by terminal that signed in before
-	forgots   *limiter     // mails, by e-mail address
-	pauses    *limiter     // between two of them
-	askers    *limiter     // requests for a mail, by network address
-	sprays    *limiter     // failed logins, by network address
+	forgots   *Limiter     // mails, by e-mail address
+	pauses    *Limiter     // between two of them
+	askers    *Limiter     // requests for a mail, by network address
+	sprays    *Limiter     // failed logins, by network address
 	waiting   *perKeyLimit // logins that are checked, by network address
 
 	Reports Reports // what hubs report of themselves and their devices
@@ -89,10 +89,10 @@ func New(o Options) (*Service, error) {
 	}
 	p := o.Policy
 	s := &Service{
-		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), st: o.Store, hash: newHasher(p), logins: newLockout(p.LoginFailures),
+		o: o, base: strings.TrimSuffix(o.BaseURL, "/"), st: o.Store, hash: NewHasher(p), logins: newLockout(p.LoginFailures),
 		terminals: newLockout(terminalGuesses),
-		forgots:   newLimiter(p.ForgotPerHour, time.Hour), pauses: newLimiter(1, p.ForgotPause),
-		askers: newLimiter(p.ForgotFrom, 10*time.Minute), sprays: newLimiter(p.LoginFrom, failureWindow),
+		forgots:   NewLimiter(p.ForgotPerHour, time.Hour), pauses: NewLimiter(1, p.ForgotPause),
+		askers: NewLimiter(p.ForgotFrom, 10*time.Minute), sprays: NewLimiter(p.LoginFrom, failureWindow),
 		waiting: newPerKeyLimit(loginsEach), drops: NewDrops(o.Log), asked: make(chan forgotten, 1024),
 		mails: make(chan struct{}, 1), Epochs: newNews(),
 	}
@@ -110,6 +110,9 @@ const loginsEach = 4
 
 // Identity returns the service's keys.
 func (s *Service) Identity() *wire.Identity { return s.id }
+
+// Hasher returns the queue of all password hashes of the service.
+func (s *Service) Hasher() *Hasher { return s.hash }
 
 // Policy returns the limits that hold.
 func (s *Service) Policy() Policy { return s.o.Policy }

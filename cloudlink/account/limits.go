@@ -8,9 +8,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limiter limits how often something happens to each key: n at once, and n in each window from then on. It is kept in
+// Limiter limits how often something happens to each key: n at once, and n in each window from then on. It is kept in
 // memory, so a restart begins anew. A key counts whether or not it names an account, so that a limit reveals nothing.
-type limiter struct {
+type Limiter struct {
 	n     int
 	every rate.Limit
 
@@ -21,17 +21,17 @@ type limiter struct {
 // manyKeys is how many keys a limiter remembers.
 const manyKeys = 100_000
 
-// newLimiter returns a limiter of n in each window; without a window there is no limit.
-func newLimiter(n int, window time.Duration) *limiter {
+// NewLimiter returns a limiter of n in each window; without a window there is no limit.
+func NewLimiter(n int, window time.Duration) *Limiter {
 	every := rate.Inf
 	if window > 0 {
 		every = rate.Limit(float64(n) / window.Seconds())
 	}
-	return &limiter{n: n, every: every, by: map[string]*rate.Limiter{}}
+	return &Limiter{n: n, every: every, by: map[string]*rate.Limiter{}}
 }
 
-// take counts one for key. It returns false, and counts nothing, where the limit is reached.
-func (l *limiter) take(key string, now time.Time) bool {
+// Take counts one for key. It returns false, and counts nothing, where the limit is reached.
+func (l *Limiter) Take(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := l.by[key]
@@ -45,8 +45,8 @@ func (l *limiter) take(key string, now time.Time) bool {
 	return one.AllowN(now, 1)
 }
 
-// full returns whether key has reached the limit.
-func (l *limiter) full(key string, now time.Time) bool {
+// Full returns whether key has reached the limit.
+func (l *Limiter) Full(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := l.by[key]
@@ -54,14 +54,14 @@ func (l *limiter) full(key string, now time.Time) bool {
 }
 
 // forget makes key begin anew.
-func (l *limiter) forget(key string) {
+func (l *Limiter) forget(key string) {
 	l.mu.Lock()
 	delete(l.by, key)
 	l.mu.Unlock()
 }
 
 // shrink deletes keys that count for nothing any more, and then any key, until a tenth is free; l.mu is held.
-func (l *limiter) shrink(now time.Time) {
+func (l *Limiter) shrink(now time.Time) {
 	for k, one := range l.by {
 		if one.TokensAt(now) >= float64(l.n) {
 			delete(l.by, k)
@@ -77,12 +77,12 @@ func (l *limiter) shrink(now time.Time) {
 
 // lockout locks a key after too many failures, for a time that begins with the last of them.
 type lockout struct {
-	failures *limiter
-	locks    *limiter // one in the time of a lock
+	failures *Limiter
+	locks    *Limiter // one in the time of a lock
 }
 
 func newLockout(failures int) lockout {
-	return lockout{newLimiter(failures, failureWindow), newLimiter(1, lockoutLife)}
+	return lockout{NewLimiter(failures, failureWindow), NewLimiter(1, lockoutLife)}
 }
 
 const (
@@ -90,12 +90,12 @@ const (
 	lockoutLife   = 2 * time.Hour
 )
 
-func (l lockout) locked(key string, now time.Time) bool { return l.locks.full(key, now) }
+func (l lockout) locked(key string, now time.Time) bool { return l.locks.Full(key, now) }
 
 func (l lockout) failed(key string, now time.Time) {
-	if l.failures.take(key, now); l.failures.full(key, now) {
+	if l.failures.Take(key, now); l.failures.Full(key, now) {
 		l.failures.forget(key)
-		l.locks.take(key, now)
+		l.locks.Take(key, now)
 	}
 }
 

@@ -43,7 +43,7 @@ func (s *Service) Authenticate(ctx context.Context, email, password string, v Vi
 	if guesses.locked(who, now) {
 		return Account{}, Refused(v1.Locked, "Too many failed attempts: locked for "+inWords(lockoutLife))
 	}
-	if known == "" && s.sprays.full(v.From, now) {
+	if known == "" && s.sprays.Full(v.From, now) {
 		s.throttled("login", v.From)
 		return Account{}, Refused(v1.RateLimit, "Too many attempts from this address: try again later")
 	}
@@ -55,7 +55,7 @@ func (s *Service) Authenticate(ctx context.Context, email, password string, v Vi
 	if err != nil && !errors.Is(err, home.ErrNotFound) {
 		return Account{}, err
 	}
-	ok, outdated, err := s.hash.verify(ctx, a.Hash.Reveal(), password) // of an unknown address the hash is empty
+	ok, outdated, err := s.hash.Verify(ctx, a.Hash.Reveal(), password) // of an unknown address the hash is empty
 	if err != nil {
 		return Account{}, err
 	}
@@ -68,7 +68,7 @@ func (s *Service) Authenticate(ctx context.Context, email, password string, v Vi
 			return Account{}, Refused(NotActivated, "Activate the account with the link in the mail")
 		}
 		guesses.failed(who, s.Now())
-		s.sprays.take(v.From, s.Now())
+		s.sprays.Take(v.From, s.Now())
 		return Account{}, errPassword
 	}
 	guesses.open(who)
@@ -92,7 +92,7 @@ func inWords(d time.Duration) string {
 
 // rehash stores the hash of a password that was just verified with the parameters of today.
 func (s *Service) rehash(ctx context.Context, a Account, password string) error {
-	phc, err := s.hash.hash(ctx, password)
+	phc, err := s.hash.Hash(ctx, password)
 	if err != nil {
 		return err
 	}

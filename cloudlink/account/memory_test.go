@@ -21,7 +21,7 @@ func TestHashesAtOnceFitIntoTheMemory(t *testing.T) {
 		if got := p.hashers(); got != c.want {
 			t.Errorf("%d passwords are hashed at once with %d MiB, want %d", got, c.limit>>20, c.want)
 		}
-		if got := cap(newHasher(p).slots); got != c.want {
+		if got := cap(NewHasher(p).slots); got != c.want {
 			t.Errorf("there are %d slots with %d MiB, want %d", got, c.limit>>20, c.want)
 		}
 	}

@@ -15,9 +15,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// hasher hashes passwords with argon2id, a bounded number at once: each takes megabytes, and a flood of logins must
+// Hasher hashes passwords with argon2id, a bounded number at once: each takes megabytes, and a flood of logins must
 // not take all.
-type hasher struct {
+type Hasher struct {
 	p     Policy
 	slots chan struct{}
 	dummy string        // verified for unknown users, in the same time; no password has it
@@ -26,21 +26,22 @@ type hasher struct {
 
 const saltSize, hashSize = 16, 32
 
-func newHasher(p Policy) *hasher {
-	h := &hasher{p: p, slots: make(chan struct{}, p.hashers())}
+// NewHasher returns a hasher with the parameters of p, for as many hashes at once as fit into the memory.
+func NewHasher(p Policy) *Hasher {
+	h := &Hasher{p: p, slots: make(chan struct{}, p.hashers())}
 	random := make([]byte, saltSize+hashSize)
 	_, _ = rand.Read(random)
 	h.dummy = h.phc(random[:saltSize], random[saltSize:])
 	return h
 }
 
-func (h *hasher) phc(salt, sum []byte) string {
+func (h *Hasher) phc(salt, sum []byte) string {
 	enc := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.p.HashMemory, h.p.HashTime, hashThreads,
 		enc.EncodeToString(salt), enc.EncodeToString(sum))
 }
 
-func (h *hasher) enter(ctx context.Context) error {
+func (h *Hasher) enter(ctx context.Context) error {
 	select {
 	case h.slots <- struct{}{}:
 		return nil
@@ -49,8 +50,8 @@ func (h *hasher) enter(ctx context.Context) error {
 	}
 }
 
-// hash returns the password's hash in PHC form. It waits for its turn as long as ctx lasts.
-func (h *hasher) hash(ctx context.Context, password string) (string, error) {
+// Hash returns the password's hash in PHC form. It waits for its turn as long as ctx lasts.
+func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	if err := h.enter(ctx); err != nil {
 		return "", err
 	}
@@ -61,9 +62,9 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	return h.phc(salt, argon2.IDKey([]byte(password), salt, h.p.HashTime, h.p.HashMemory, hashThreads, hashSize)), nil
 }
 
-// verify returns whether the password matches the hash, and whether the hash has other parameters than the policy. An
+// Verify returns whether the password matches the hash, and whether the hash has other parameters than the policy. An
 // empty hash takes the same time and matches no password.
-func (h *hasher) verify(ctx context.Context, phc, password string) (ok, outdated bool, err error) {
+func (h *Hasher) Verify(ctx context.Context, phc, password string) (ok, outdated bool, err error) {
 	if phc == "" {
 		phc = h.dummy
 	}

@@ -26,7 +26,7 @@ func (s *Service) Register(ctx context.Context, email, password, door, lang, fro
 	if err := s.checkRegistration(email, password); err != nil {
 		return err
 	}
-	if !s.askers.take("register "+from, s.Now()) {
+	if !s.askers.Take("register "+from, s.Now()) {
 		s.throttled("register", from)
 		return Refused(v1.RateLimit, "Too many registrations from this address: try again later")
 	}
@@ -85,7 +85,7 @@ func (s *Service) checkRegistration(email, password string) error {
 func (s *Service) newRegistration(
 	ctx context.Context, email, password, door, lang string,
 ) (r Registration, token string, err error) {
-	phc, err := s.hash.hash(ctx, password)
+	phc, err := s.hash.Hash(ctx, password)
 	if err != nil {
 		return Registration{}, "", err
 	}
@@ -172,7 +172,7 @@ func (s *Service) registered(ctx context.Context, email, password string) (bool,
 	if err != nil {
 		return false, err
 	}
-	ok, _, err := s.hash.verify(ctx, r.Hash.Reveal(), password)
+	ok, _, err := s.hash.Verify(ctx, r.Hash.Reveal(), password)
 	return ok, err
 }
 

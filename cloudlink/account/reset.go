@@ -53,7 +53,7 @@ func (s *Service) forgottenLoop(ctx context.Context) {
 // activated gets its activation mail again: there is no password to reset yet.
 func (s *Service) sendReset(f forgotten) error {
 	now := s.Now()
-	if !s.askers.take(f.from, now) || !s.mayMail(Normal(f.email), now) {
+	if !s.askers.Take(f.from, now) || !s.mayMail(Normal(f.email), now) {
 		s.throttled("forgot", f.from)
 		return nil
 	}
@@ -92,7 +92,7 @@ func (s *Service) offerReset(f forgotten, now time.Time) (code string, err error
 
 // mayMail returns whether the limits allow another mail, and counts it.
 func (s *Service) mayMail(key string, now time.Time) bool {
-	return s.pauses.take(key, now) && s.forgots.take(key, now)
+	return s.pauses.Take(key, now) && s.forgots.Take(key, now)
 }
 
 // linkOf returns the live link of a token, and its account. It uses nothing up.
@@ -155,7 +155,7 @@ func (s *Service) Reset(ctx context.Context, token, password string, with Choice
 	if err != nil {
 		return Begun{}, err
 	}
-	same, _, err := s.hash.verify(ctx, a.Hash.Reveal(), password)
+	same, _, err := s.hash.Verify(ctx, a.Hash.Reveal(), password)
 	if err == nil && (!same || a.Epoch != begun.Epoch) {
 		err = errLinkExpired
 	}
@@ -170,14 +170,14 @@ func (s *Service) reset(ctx context.Context, token, password string, with Choice
 	if why := s.o.Policy.checkPassword(password, a.Email); why != "" {
 		return Begun{}, s.weak(why)
 	}
-	present, _, err := s.hash.verify(ctx, a.Hash.Reveal(), password)
+	present, _, err := s.hash.Verify(ctx, a.Hash.Reveal(), password)
 	if err != nil {
 		return Begun{}, err
 	}
 	if present {
 		return Begun{}, s.weak(WeakSame)
 	}
-	phc, err := s.hash.hash(ctx, password)
+	phc, err := s.hash.Hash(ctx, password)
 	if err != nil {
 		return Begun{}, err
 	}
@@ -217,7 +217,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) (Begun, 
 	if c.New == c.Old {
 		return Begun{}, s.weak(WeakSame)
 	}
-	phc, err := s.hash.hash(ctx, c.New)
+	phc, err := s.hash.Hash(ctx, c.New)
 	if err != nil {
 		return Begun{}, err
 	}

@@ -32,34 +32,34 @@ func TestAHashIsVerifiedWithTheParametersThatItNames(t *testing.T) {
 		t.Error("below the floor")
 	}
 	p.HashMemory, p.HashTime = 64, 1
-	h := newHasher(p)
-	phc, err := h.hash(t.Context(), "secret word")
+	h := NewHasher(p)
+	phc, err := h.Hash(t.Context(), "secret word")
 	if err != nil || !strings.HasPrefix(phc, "$argon2id$v=19$m=64,t=1,p=1$") {
 		t.Fatal(phc, err)
 	}
 	p.HashTime = 2
 	for _, x := range []struct {
-		h            *hasher
+		h            *Hasher
 		phc, pw      string
 		ok, outdated bool
 	}{
 		{h, phc, "secret word", true, false},
 		{h, phc, "secret Word", false, false},
-		{newHasher(p), phc, "secret word", true, true},
+		{NewHasher(p), phc, "secret word", true, true},
 		{h, "", "", false, false},
 	} {
-		ok, outdated, err := x.h.verify(t.Context(), x.phc, x.pw)
+		ok, outdated, err := x.h.Verify(t.Context(), x.phc, x.pw)
 		if ok != x.ok || outdated != x.outdated || err != nil {
 			t.Errorf("%+v: %v %v %v", x, ok, outdated, err)
 		}
 	}
-	if _, _, err := h.verify(t.Context(), "$2a$10$x", "x"); err == nil {
+	if _, _, err := h.Verify(t.Context(), "$2a$10$x", "x"); err == nil {
 		t.Error("a hash of another form verified")
 	}
 }
 
 func TestALimitHoldsForItsWindowAndRemembersABoundedNumber(t *testing.T) {
-	l := newLimiter(2, time.Hour)
+	l := NewLimiter(2, time.Hour)
 	at := time.Unix(0, 0)
 	for i, x := range []struct {
 		after time.Duration
@@ -72,22 +72,22 @@ func TestALimitHoldsForItsWindowAndRemembersABoundedNumber(t *testing.T) {
 		{31 * time.Minute, true},
 		{32 * time.Minute, false},
 	} {
-		if full := l.full("k", at.Add(x.after)); full == x.want {
+		if full := l.Full("k", at.Add(x.after)); full == x.want {
 			t.Errorf("%d: full %v", i, full)
 		}
-		if got := l.take("k", at.Add(x.after)); got != x.want {
+		if got := l.Take("k", at.Add(x.after)); got != x.want {
 			t.Errorf("%d: %v", i, got)
 		}
 	}
 	for i := range manyKeys + 10 {
-		l.take(fmt.Sprint(i), at)
+		l.Take(fmt.Sprint(i), at)
 	}
 	if len(l.by) > manyKeys {
 		t.Errorf("%d keys remembered", len(l.by))
 	}
-	unlimited := newLimiter(1, 0)
+	unlimited := NewLimiter(1, 0)
 	for range 3 {
-		if unlimited.full("k", at) || !unlimited.take("k", at) {
+		if unlimited.Full("k", at) || !unlimited.Take("k", at) {
 			t.Error("a limiter without a window has a limit")
 		}
 	}

@@ -61,7 +61,7 @@ func (p Policy) checkPassword(password, email string) Weak {
 		return WeakLength
 	}
 	low := strings.ToLower(password)
-	if isCommon(low) {
+	if IsCommon(low) {
 		return WeakCommon
 	}
 	rest := low
@@ -77,9 +77,9 @@ func (p Policy) checkPassword(password, email string) Weak {
 	return ""
 }
 
-// isCommon returns whether a password, in lower case, is at the top of every list of common ones: one piece repeated, a
+// IsCommon returns whether a password, in lower case, is at the top of every list of common ones: one piece repeated, a
 // run of the keyboard or the alphabet, a common word followed by digits.
-func isCommon(low string) bool {
+func IsCommon(low string) bool {
 	for n := 1; n <= len(low)/3; n++ {
 		if strings.HasPrefix(strings.Repeat(low[:n], len(low)/n+1), low) {
 			return true
