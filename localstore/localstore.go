@@ -6,6 +6,7 @@
 //	           terminal        its name at account services
 //	           given           when a password was last given, or a try ordered
 //	           replaced        the name of the hub that it replaces after a restore
+//	           page            the hash of the password of its own pages, sealed
 //	accounts   <account>       accountRecord
 //	vault      check           a known text, sealed: a wrong key cannot open it
 //	           cred/<account>/<epoch>   credentialRecord, sealed
