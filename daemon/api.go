@@ -24,20 +24,21 @@ type Login struct {
 
 // FaceOptions are what the API shows, and the parts that it asks.
 type FaceOptions struct {
-	Engine    *Rekeyer
-	Hub       home.HubID
-	Link      func() (up bool, reason string)
-	Answered  func() time.Time                      // when the account service last answered; may be nil
-	History   func(limit int) ([]home.Event, error) // newest first
-	Login     func(context.Context, Login) error
-	Listed    func() (list []home.Listed, ok bool) // of the vendor's cloud; nil where there is none
-	Addresses func() Addresses                     // may be nil
-	Troubles  func() []home.Trouble                // of this machine and its network; may be nil
-	Failed    func() (home.Trouble, bool)          // why the last change could not be written; may be nil
-	Snapshot  func(io.Writer) error                // writes a copy of the store; may be nil
-	Names     []string                             // of this machine, under which the page answers
-	Open      func() string                        // returns a link that signs a browser in, once; nil for none
-	Operator  http.Handler                         // answers POST /v1/account/ on the socket; nil for none
+	Engine      *Rekeyer
+	Hub         home.HubID
+	Link        func() (up bool, reason string)
+	Answered    func() time.Time                      // when the account service last answered; may be nil
+	History     func(limit int) ([]home.Event, error) // newest first
+	Login       func(context.Context, Login) error
+	Listed      func() (list []home.Listed, ok bool)     // of the vendor's cloud; nil where there is none
+	Addresses   func() Addresses                         // may be nil
+	Troubles    func() []home.Trouble                    // of this machine and its network; may be nil
+	Failed      func() (home.Trouble, bool)              // why the last change could not be written; may be nil
+	Snapshot    func(io.Writer) error                    // writes a copy of the store; may be nil
+	Names       []string                                 // of this machine, under which the page answers
+	Open        func() string                            // returns a link that signs a browser in, once; nil for none
+	SetPassword func(context.Context, home.Secret) error // of the pages; nil for none
+	Operator    http.Handler                             // answers POST /v1/account/ on the socket; nil for none
 }
 
 // Face is the HTTP API of the daemon.
@@ -118,6 +119,14 @@ func (f *Face) Private() http.Handler {
 	if f.o.Open != nil {
 		ask(mux, "open", func(context.Context, struct{}) (any, error) {
 			return map[string]string{"url": f.o.Open()}, nil
+		})
+	}
+	if f.o.SetPassword != nil {
+		ask(mux, "page-password", func(ctx context.Context, in struct {
+			Password string `json:"password"`
+		},
+		) (any, error) {
+			return struct{}{}, f.o.SetPassword(ctx, home.NewSecret(in.Password))
 		})
 	}
 	if f.o.Operator != nil {

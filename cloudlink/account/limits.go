@@ -53,8 +53,8 @@ func (l *Limiter) Full(key string, now time.Time) bool {
 	return one != nil && one.TokensAt(now) < 1
 }
 
-// forget makes key begin anew.
-func (l *Limiter) forget(key string) {
+// Forget makes key begin anew.
+func (l *Limiter) Forget(key string) {
 	l.mu.Lock()
 	delete(l.by, key)
 	l.mu.Unlock()
@@ -94,15 +94,15 @@ func (l lockout) locked(key string, now time.Time) bool { return l.locks.Full(ke
 
 func (l lockout) failed(key string, now time.Time) {
 	if l.failures.Take(key, now); l.failures.Full(key, now) {
-		l.failures.forget(key)
+		l.failures.Forget(key)
 		l.locks.Take(key, now)
 	}
 }
 
 // open ends a lock, and forgets the failures.
 func (l lockout) open(key string) {
-	l.failures.forget(key)
-	l.locks.forget(key)
+	l.failures.Forget(key)
+	l.locks.Forget(key)
 }
 
 // Network returns what stands for one neighbour: the address itself, or of IPv6 its /64.

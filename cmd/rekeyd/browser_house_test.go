@@ -65,7 +65,7 @@ func TestAnOwnerReadsAndRunsTheHouseInARealBrowser(t *testing.T) {
 	if !nettest.InNamespace(t) {
 		return
 	}
-	const password = "first-Horse-Battery"
+	const password, page = "first-Horse-Battery", "the page of my house"
 	var specs []sim.Spec
 	for _, name := range []string{
 		"Lamp", "Kettle", "Radiator", "Hall", strings.Repeat("a-name-of-63-letters", 3) + "abc",
@@ -103,6 +103,20 @@ func TestAnOwnerReadsAndRunsTheHouseInARealBrowser(t *testing.T) {
 	link, err := r.rekeyd("", "open")
 	ok(t, err)
 	b.do(chromedp.Navigate(strings.TrimSpace(link)))
+	b.shows("Choose a password for this hub", "Not now")
+	b.screenshots("choose-password")
+	b.fill("password", page, "again", page)
+	b.press("/access")
+	b.shows("The password is set", "1 browser is signed in")
+	b.screenshots("access")
+	b.press("/signout")
+	b.shows("none is kept yet")
+	b.open("/signin")
+	b.fill("password", page+"x")
+	b.press("/signin")
+	b.shows("The password is wrong.")
+	b.fill("password", page)
+	b.press("/signin")
 	b.shows("Sign out", "7 more devices")
 	b.screenshots("not-kept")
 	b.press("/bind-ours")
@@ -123,7 +137,7 @@ func TestAnOwnerReadsAndRunsTheHouseInARealBrowser(t *testing.T) {
 	b.open("/account/")
 	b.shows("Sign in", "Forgot your password?")
 	b.screenshots("account")
-	b.clean([]string{password}, "401", "422")
+	b.clean([]string{password, page}, "401", "422")
 
 	ru := newTab(t, "http://"+defaultPage, "ru", "", false)
 	ru.open("/")

@@ -55,6 +55,10 @@ keeps on your newest password. The daemon must be running. Whatever is done alre
 		if err := runCommand(c, "bind", "--all"); err != nil {
 			return err
 		}
+		fmt.Fprintln(out, "4. Your page. Open this link within ten minutes, and choose a password for it there:")
+		if err := printPageLink(c, h); err != nil {
+			return err
+		}
 		fmt.Fprintln(out, "Done. See how far each device is with: rekeyd status")
 		return nil
 	}

@@ -37,7 +37,10 @@ func TestSetupLeadsFromANewDaemonToABoundHouse(t *testing.T) {
 	x.asked(", again: ")
 	x.types(password + "\n")
 	code, shown := x.ended(cmd)
-	for _, want := range []string{"This hub is signed in.", "1 device was found", "$ rekeyd bind --all", "1 devices bound", "rekeyd status"} {
+	for _, want := range []string{
+		"This hub is signed in.", "1 device was found", "$ rekeyd bind --all", "1 devices bound", "rekeyd status",
+		"choose a password for it there:", "/signin#t=",
+	} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q is missing in:\n%s", want, shown)
 		}

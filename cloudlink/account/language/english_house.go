@@ -54,8 +54,24 @@ func englishHouse() House {
 		OnThisHub: "rekeyd setup asks the same questions, one by one, and leads to a house that is kept.",
 		Register:  "Register on this site",
 
-		SignInText: "Reading is free on the hub itself. To change something, or to read from another machine, sign in: " +
-			"on the hub run the command below, and open its link or type its code here.",
-		Code: "Code", GoOn: "Sign in", WrongCode: "This code was used, or is wrong or too old.", SignInFirst: "Sign in to go on.",
+		SignInText: "Reading is free on the hub itself. To change something, or to read from another machine, sign in.",
+		Code:       "Code", GoOn: "Sign in", WrongCode: "This code was used, or is wrong or too old.",
+		SignInFirst: "Sign in to go on.", PagePassword: "Password of this hub", WithoutPassword: "Without a password",
+		CodeText: "No password yet, or a forgotten one? On the hub run this command, and open its link or type its code " +
+			"here. The password of your account is another one: it does not open this page.",
+		WrongPassword:  "The password is wrong.",
+		TooManyGuesses: "Too many wrong passwords. Wait some minutes, or sign in with a code.",
+		Access:         "Access", ChoosePassword: "Choose a password for this hub", NotNow: "Not now", Save: "Save the password",
+		AccessText: "This password opens the pages of this hub, from every machine of your network. It is not the password of " +
+			"your account: choose another one.",
+		PasswordLost: "Forgotten? Set a new one on the hub with:",
+		PasswordSet:  "The password is set. Every other browser was signed out.",
+		PasswordRule: func(least int) string {
+			return fmt.Sprintf("At least %d characters, and not one that everybody tries first.", least)
+		},
+		Browsers: "Browsers", EndBrowsers: "Sign every browser out",
+		BrowsersText: func(n int) string {
+			return englishMany(n, "browser is", "browsers are") + " signed in, this one included."
+		},
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/rekeyd/rekeyd/cloudlink"
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	"github.com/rekeyd/rekeyd/cloudlink/announce"
 	"github.com/rekeyd/rekeyd/cloudlink/tplink"
@@ -173,7 +174,8 @@ func (h *Hub) openEngine() error {
 	}
 	h.face, err = daemon.NewFace(daemon.FaceOptions{
 		Operator: operator, Open: func() string { return h.PageURL() + "/signin#t=" + h.site.NewCode() },
-		Engine: h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, Answered: h.link.Answered,
+		SetPassword: func(ctx context.Context, p home.Secret) error { return h.site.SetPassword(ctx, p) },
+		Engine:      h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, Answered: h.link.Answered,
 		History: h.store.History, Login: h.Login,
 		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
 		Snapshot: h.store.Snapshot, Names: names,
@@ -183,9 +185,12 @@ func (h *Hub) openEngine() error {
 	}
 	pages := site.Options{
 		Status: h.face.PublicStatus, History: h.store.History, Orders: h.engine, API: h.face.Public(),
-		Names: names, Secure: h.o.TLS != nil, Log: h.o.Log.With("part", "page"),
+		Names: names, Secure: h.o.TLS != nil, Log: h.o.Log.With("part", "page"), Passwords: h.store,
 	}
-	if h.o.Service != nil {
+	if h.o.Service == nil {
+		pages.Hasher = account.NewHasher(account.DefaultPolicy())
+	} else {
+		pages.Hasher = h.o.Service.account.Hasher()
 		pages.Account = h.o.Service.account.PagesBelow(site.AccountPath)
 	}
 	h.site, err = site.New(pages)

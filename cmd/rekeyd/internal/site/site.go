@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/account/language"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -29,14 +30,16 @@ type Orders interface {
 
 // Options are what New checks.
 type Options struct {
-	Status  func() (daemon.Status, error) // without the e-mail address
-	History func(limit int) ([]home.Event, error)
-	Orders  Orders
-	API     http.Handler // answers /v1/
-	Account http.Handler // the account's pages, below AccountPath; nil for none
-	Names   []string     // of this machine, under which the site answers
-	Secure  bool         // people reach it over https
-	Log     *slog.Logger
+	Status    func() (daemon.Status, error) // without the e-mail address
+	History   func(limit int) ([]home.Event, error)
+	Orders    Orders
+	Passwords Passwords
+	Hasher    *account.Hasher // of passwords; shared with the account service
+	API       http.Handler    // answers /v1/
+	Account   http.Handler    // the account's pages, below AccountPath; nil for none
+	Names     []string        // of this machine, under which the site answers
+	Secure    bool            // people reach it over https
+	Log       *slog.Logger
 }
 
 // AccountPath is the path of the account's pages.
@@ -44,10 +47,12 @@ const AccountPath = "/account"
 
 // Site is the website.
 type Site struct {
-	o       Options
-	changes changes
-	access  access
-	live    chan struct{} // a slot for each page that follows the house
+	o                   Options
+	changes             changes
+	access              access
+	live                chan struct{} // a slot for each page that follows the house
+	hashing             chan struct{} // a slot for each password that is compared
+	guesses, allGuesses *account.Limiter
 }
 
 // maxLive is how many pages follow the house at once. Further ones are loaded again now and then.
@@ -58,7 +63,13 @@ func New(o Options) (*Site, error) {
 	if o.Status == nil || o.History == nil || o.Orders == nil || o.API == nil || o.Log == nil {
 		return nil, errors.New("site: status, history, orders, API and log are needed")
 	}
-	return &Site{o: o, live: make(chan struct{}, maxLive)}, nil
+	if o.Passwords == nil || o.Hasher == nil {
+		return nil, errors.New("site: passwords and a hasher are needed")
+	}
+	return &Site{
+		o: o, access: newAccess(), live: make(chan struct{}, maxLive), hashing: make(chan struct{}, hashesOfPages),
+		guesses: account.NewLimiter(guessesEach, guessWindow), allGuesses: account.NewLimiter(guessesOfAll, guessWindow),
+	}, nil
 }
 
 // Changed has the pages that are open show the house as it is now.
@@ -76,6 +87,7 @@ func (s *Site) Handler() http.Handler {
 		"GET /device/{id}": s.device, "POST /device/{id}/{order}": s.order,
 		"POST /bind-ours": s.bindOurs, "POST /rekey": s.rekey,
 		"GET /signin": s.signInForm, "POST /signin": s.signIn, "POST /signout": s.signOut,
+		"GET /access": s.accessForm, "POST /access": s.changePassword, "POST /access/end": s.endBrowsers,
 		"/": func(v *visit) { v.show(http.StatusNotFound, page.Content{Title: v.t.NotFound}) },
 	} {
 		pages.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.visit(w, r, do) })
@@ -167,12 +179,16 @@ func (v *visit) mayRead() bool {
 
 // show writes a page in the frame of the site.
 func (v *visit) show(status int, c page.Content) {
-	c.Lang, c.Skip, c.Label, c.Footer, c.Warning = v.all.Tag, v.t.Skip, v.t.Nav, page.El("p", v.t.Footer), v.all.Site.Plain
+	c.Lang, c.Skip, c.Label, c.Footer, c.Warning = v.all.Tag, v.t.Skip, v.t.Nav, page.El("p", v.t.Footer), ""
+	if page.Plain(v.r, v.s.o.Secure) {
+		c.Warning = v.all.Site.Plain
+	}
 	c.Nav = []page.Item{{Path: "/", Text: v.t.House}, {Path: "/history", Text: v.t.History}}
 	if v.s.o.Account != nil {
 		c.Nav = append(c.Nav, page.Item{Path: AccountPath + "/", Text: v.t.Account})
 	}
 	if v.signed {
+		c.Nav = append(c.Nav, page.Item{Path: "/access", Text: v.t.Access})
 		c.Account = page.Form("/signout", page.El(`button class="plain"`, v.t.SignOut))
 	} else {
 		c.Nav = append(c.Nav, page.Item{Path: "/signin", Text: v.t.SignIn})

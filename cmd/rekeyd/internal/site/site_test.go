@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/site"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -19,9 +20,23 @@ import (
 
 // house is a house without an engine.
 type house struct {
-	mu     sync.Mutex // guards both
+	mu     sync.Mutex // guards the rest
 	status daemon.Status
 	orders []string
+	hash   home.Secret
+}
+
+func (h *house) PagePassword() (home.Secret, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.hash, nil
+}
+
+func (h *house) SetPagePassword(hash home.Secret) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hash = hash
+	return nil
 }
 
 func (h *house) read() (daemon.Status, error) {
@@ -56,11 +71,16 @@ type browser struct {
 	cookie string
 }
 
-func open(t *testing.T, h *house) *browser {
+func open(t *testing.T, h *house) *browser { return openOf(t, h, slog.New(slog.DiscardHandler)) }
+
+func openOf(t *testing.T, h *house, log *slog.Logger) *browser {
 	t.Helper()
+	p := account.DefaultPolicy()
+	p.HashMemory, p.HashTime = 64, 1
 	s, err := site.New(site.Options{
+		Passwords: h, Hasher: account.NewHasher(p),
 		Status: h.read, History: func(int) ([]home.Event, error) { return nil, nil }, Orders: h,
-		API: http.NotFoundHandler(), Names: []string{"hub.example.org"}, Log: slog.New(slog.DiscardHandler),
+		API: http.NotFoundHandler(), Names: []string{"hub.example.org"}, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -134,12 +154,14 @@ func TestTheFirstScreenIsOneSentence(t *testing.T) {
 
 func TestOrdersNeedASignInAndReadingFromElsewhereDoes(t *testing.T) {
 	h := &house{status: daemon.Status{Account: "a***@example.org", Devices: []daemon.Row{bound("lamp", home.Stale, "")}}}
+	h.status.Devices[0].Name = "Lamp of Anna"
 	b := open(t, h)
-	b.shows(b.do(http.MethodGet, "/device/lamp", nil), http.StatusOK, "holds an older password")
-	b.shows(b.do(http.MethodPost, "/device/lamp/unbind", nil), http.StatusUnauthorized, "Sign in to go on.")
+	b.shows(b.do(http.MethodGet, "/device/lamp", nil), http.StatusOK, "Lamp of Anna", "holds an older password")
+	b.shows(b.do(http.MethodPost, "/device/lamp/unbind", nil), http.StatusUnauthorized, "Sign in to go on.",
+		`name="next" value="/device/lamp"`)
 	b.from, b.host = "192.0.2.7:5", "192.0.2.1:7353"
 	for _, path := range []string{"/", "/device/lamp", "/history", "/live", "/v1/status"} {
-		if w := b.do(http.MethodGet, path, nil); w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "lamp") {
+		if w := b.do(http.MethodGet, path, nil); w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "Lamp of Anna") {
 			t.Errorf("%s from elsewhere: %d %s", path, w.Code, w.Body)
 		}
 	}
