@@ -34,12 +34,12 @@ func (r *Rekeyer) House() (home.Account, []Row, error) {
 	return h.Account, rows, nil
 }
 
-// rowsOf returns the rows of these devices. One that is forgotten, or cannot be read now, has none.
-func (r *Rekeyer) rowsOf(ids []home.DeviceID) []Row {
+// rowsOf returns the rows of these devices. One that is forgotten has none.
+func (r *Rekeyer) rowsOf(ids []home.DeviceID) ([]Row, error) {
 	a, err := r.o.Ledger.Account()
 	if err != nil && !errors.Is(err, home.ErrNoAccount) {
 		r.o.Log.Error("ledger not read", "err", err)
-		return nil
+		return nil, err
 	}
 	var rows []Row
 	for _, id := range ids {
@@ -57,7 +57,7 @@ func (r *Rekeyer) rowsOf(ids []home.DeviceID) []Row {
 			rows = append(rows, row)
 		}
 	}
-	return rows
+	return rows, nil
 }
 
 // row shows one device; ok is false for a device that was forgotten.

@@ -35,8 +35,9 @@ func (q *reports) add(ids ...home.DeviceID) {
 	}
 }
 
-// drain calls publish for each row that has changed, one at a time, until ctx ends.
-func (q *reports) drain(ctx context.Context, rowsOf func([]home.DeviceID) []Row, publish func(Row)) {
+// drain calls publish for each row that has changed, one at a time, until ctx ends. A device that was bound and has no
+// row any more is reported as one that is not bound.
+func (q *reports) drain(ctx context.Context, rowsOf func([]home.DeviceID) ([]Row, error), publish func(Row)) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -54,8 +55,13 @@ func (q *reports) drain(ctx context.Context, rowsOf func([]home.DeviceID) []Row,
 			// A few at a time: publish may take long, and the rows of the rest are to be the newest then.
 			some := ids[:min(len(ids), 64)]
 			ids = ids[len(some):]
-			rows := rowsOf(some)
-			q.forget(some, rows)
+			rows, err := rowsOf(some)
+			if err != nil {
+				continue // logged; the next change reports them
+			}
+			for _, row := range q.forget(some, rows) {
+				publish(row)
+			}
 			for _, row := range rows {
 				if q.published[row.ID] != row && ctx.Err() == nil {
 					q.published[row.ID] = row
@@ -66,11 +72,16 @@ func (q *reports) drain(ctx context.Context, rowsOf func([]home.DeviceID) []Row,
 	}
 }
 
-// forget drops the published rows of devices that have none any more.
-func (q *reports) forget(ids []home.DeviceID, rows []Row) {
+// forget drops the published rows of devices that have none any more, and returns those that were bound, unbound.
+func (q *reports) forget(ids []home.DeviceID, rows []Row) (gone []Row) {
 	for _, id := range ids {
-		if !slices.ContainsFunc(rows, func(r Row) bool { return r.ID == id }) {
-			delete(q.published, id)
+		if slices.ContainsFunc(rows, func(r Row) bool { return r.ID == id }) {
+			continue
 		}
+		if old := q.published[id]; old.Bound {
+			gone = append(gone, Row{ID: id, Name: old.Name, Kind: old.Kind, Protocol: old.Protocol})
+		}
+		delete(q.published, id)
 	}
+	return gone
 }
