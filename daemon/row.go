@@ -22,6 +22,7 @@ type Row struct {
 	Match    home.Match    `json:"account_match"`
 	Since    time.Time     `json:"since"`
 	Hint     string        `json:"hint"`
+	Rekeyed  time.Time     `json:"rekeyed,omitzero"` // when it was last seen to have changed to the newest password
 	Model    string        `json:"model,omitempty"`
 	MAC      string        `json:"mac,omitempty"` // twelve lower hexadecimal digits
 	Detail   string        `json:"detail,omitempty"`
@@ -108,7 +109,7 @@ func (s sight) showAs(v home.Verdict) Row {
 		out.Kind = m.identity.Kind
 	}
 	if s.bound {
-		out.Since = s.binding.Since
+		out.Since, out.Rekeyed = s.binding.Since, s.binding.Rekeyed
 	}
 	for _, k := range s.device.Keys {
 		if mac, ok := strings.CutPrefix(k, "mac:"); ok {

@@ -185,6 +185,9 @@ func wanted(format int, t0 time.Time) all {
 			consents.FreshUntil = t1.Add(home.FreshTime)
 		}
 	}
+	if format > 5 {
+		a.Bindings[2].Rekeyed = t1
+	}
 	if format == 1 { // nor the rules that a device may revert, and that a lock-out outlives other verdicts
 		for i := range a.Bindings {
 			a.Bindings[i].Moved, a.Bindings[i].Locked = time.Time{}, time.Time{}

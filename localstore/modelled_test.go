@@ -25,7 +25,7 @@ type model struct {
 
 // plain leaves out what a model does not follow.
 func plain(b home.Binding) home.Binding {
-	b.Since, b.Next, b.Moved, b.Verdict.Detail = time.Time{}, time.Time{}, time.Time{}, ""
+	b.Since, b.Next, b.Moved, b.Rekeyed, b.Verdict.Detail = time.Time{}, time.Time{}, time.Time{}, time.Time{}, ""
 	return b
 }
 

@@ -77,6 +77,7 @@ type bindingRecord struct {
 	CleartextProtocol string     `json:"CleartextProtocol"`
 	CleartextAddr     netip.Addr `json:"CleartextAddr"`
 	AllowedExposed    uint64     `json:"AllowedExposed"`
+	Rekeyed           time.Time  `json:"Rekeyed"`
 }
 
 // Describe is boltfile.FieldRecord.
@@ -100,6 +101,7 @@ func (r *bindingRecord) Describe(f *boltfile.Fields) {
 	boltfile.Text(f, 17, &r.CleartextProtocol)
 	f.Binary(18, &r.CleartextAddr, !r.CleartextAddr.IsValid())
 	boltfile.Uint(f, 19, &r.AllowedExposed)
+	describeTime(f, 20, &r.Rekeyed)
 }
 
 func describeTime(f *boltfile.Fields, n protowire.Number, t *time.Time) { f.Binary(n, t, t.IsZero()) }
@@ -110,7 +112,7 @@ func bindingToDisk(b home.Binding) bindingRecord {
 		Account: string(b.Account), DeviceEpoch: uint64(b.DeviceEpoch), CloudEpoch: uint64(b.CloudEpoch),
 		Verdict: verdictRecord{string(b.Verdict.State), uint64(b.Verdict.Epoch), b.Verdict.Until, b.Verdict.Detail},
 		Since:   b.Since, Tries: b.Tries, Next: b.Next, Moved: b.Moved, Locked: b.Locked, Reverts: b.Reverts,
-		ProofRank: uint8(b.ProofRank), FreshUntil: b.Consents.FreshUntil, AllowedExposed: uint64(b.Consents.Exposed),
+		Rekeyed: b.Rekeyed, ProofRank: uint8(b.ProofRank), FreshUntil: b.Consents.FreshUntil, AllowedExposed: uint64(b.Consents.Exposed),
 		CleartextProtocol: string(b.Consents.Cleartext.Protocol), CleartextAddr: b.Consents.Cleartext.Addr,
 	}
 }
@@ -122,7 +124,7 @@ func (r bindingRecord) home() home.Binding {
 		Account: home.AccountID(r.Account), DeviceEpoch: home.Epoch(r.DeviceEpoch), CloudEpoch: home.Epoch(r.CloudEpoch),
 		Verdict: home.Verdict{State: home.State(v.State), Epoch: home.Epoch(v.Epoch), Until: v.Until, Detail: v.Detail},
 		Since:   r.Since, Tries: r.Tries, Next: r.Next, Moved: r.Moved, Locked: r.Locked, Reverts: r.Reverts,
-		ProofRank: home.ProofRank(r.ProofRank),
+		Rekeyed: r.Rekeyed, ProofRank: home.ProofRank(r.ProofRank),
 		Consents: home.Consents{
 			FreshUntil: r.FreshUntil,
 			Cleartext:  home.CleartextConsent{Protocol: home.Protocol(r.CleartextProtocol), Addr: r.CleartextAddr},

@@ -18,6 +18,7 @@ type Binding struct {
 	Tries       int       // failed rekeys since the device was last current
 	Next        time.Time // no try before; zero for at once
 	Moved       time.Time // when it was first seen to hold DeviceEpoch; zero once the move is settled
+	Rekeyed     time.Time // when a probe last saw that it had changed to the newest epoch; zero for never
 	Locked      time.Time // end of its last lock-out
 	Reverts     int       // how often it was found without DeviceEpoch after it was moved there
 	ProofRank   ProofRank // the strongest proof that the device ever gave of holding a credential; 0 for none
@@ -60,7 +61,7 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 	case v.State == Current:
 		switch {
 		case was != "" && (b.DeviceEpoch != v.Epoch || !was.mayStillHold()):
-			b.Moved = at
+			b.Moved, b.Rekeyed = at, at
 		case !b.Moved.IsZero() && at.Sub(b.Moved) > SettleTime:
 			b.Moved, b.Reverts = time.Time{}, 0
 		}
