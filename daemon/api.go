@@ -31,6 +31,7 @@ type FaceOptions struct {
 	History     func(limit int) ([]home.Event, error) // newest first
 	Login       func(context.Context, Login) error
 	Listed      func() (list []home.Listed, ok bool)     // of the vendor's cloud; nil where there is none
+	Ended       func() bool                              // the vendor's cloud refuses the hub's sign-in; nil where there is none
 	Addresses   func() Addresses                         // may be nil
 	Troubles    func() []home.Trouble                    // of this machine and its network; may be nil
 	Failed      func() (home.Trouble, bool)              // why the last change could not be written; may be nil

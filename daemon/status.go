@@ -20,6 +20,9 @@ type Status struct {
 	Hub      home.HubID    `json:"hub"`
 	Link     string        `json:"link"` // "up" or "down"
 	Reason   string        `json:"reason,omitempty"`
+	// Ended reports that the vendor's cloud refuses this hub's sign-in: the password was probably changed, and no device
+	// is known to hold the new one.
+	Ended bool `json:"ended,omitempty"`
 	// AsOf is when the account service last answered, where the link is down; zero where that is not known.
 	AsOf time.Time `json:"as_of,omitzero"`
 	// BindLater reports that devices which prove a password of the account are bound by themselves.
@@ -73,6 +76,7 @@ func (f *Face) Status() (Status, error) {
 	if f.o.Addresses != nil {
 		s.Addresses = f.o.Addresses()
 	}
+	s.Ended = f.o.Ended != nil && a.Provider == home.TPLink && f.o.Ended()
 	if f.o.Listed != nil && a.Provider == home.TPLink {
 		if list, ok := f.o.Listed(); ok {
 			s.Unseen = compare(list, s.Devices)
@@ -82,8 +86,12 @@ func (f *Face) Status() (Status, error) {
 }
 
 // Progress returns in a sentence how many devices are signed in. Those whose protocol cannot prove it are counted
-// apart. With the link down it is as of the last answer.
+// apart. With the link down it is as of the last answer. Where the password was changed it says so instead.
 func (s Status) Progress() string {
+	if s.Ended {
+		return "Your password was probably changed at TP-Link. Give the new one once: " +
+			"rekeyd login EMAIL --provider tplink"
+	}
 	var bound, current, unproven int
 	for _, r := range s.Devices {
 		if !r.Bound {

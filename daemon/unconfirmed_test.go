@@ -54,4 +54,8 @@ func TestTheCountNamesDevicesWithoutProofAndItsTime(t *testing.T) {
 	if got := s.Progress(); !strings.HasSuffix(got, ", as of "+s.AsOf.Local().Format("15:04")) {
 		t.Errorf("with the link down: %q", got)
 	}
+	s.Ended = true
+	if got := s.Progress(); !strings.Contains(got, "probably changed at TP-Link") {
+		t.Errorf("after the vendor's cloud has refused the sign-in: %q", got)
+	}
 }

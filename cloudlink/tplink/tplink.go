@@ -50,8 +50,11 @@ type Options struct {
 
 // Cloud is the vendor's cloud. It is safe for use by several goroutines.
 type Cloud struct {
-	o    Options
-	news chan struct{} // the owner has signed in
+	o     Options
+	news  chan struct{} // the owner has signed in
+	doubt chan struct{} // see Check
+
+	refused bool // Run's: the cloud refused the token once
 
 	keeping sync.Mutex // held while a session is written: the end of an older one takes no newer one with it
 
@@ -78,7 +81,7 @@ func New(o Options) (*Cloud, error) {
 		return nil, errors.New("tplink: store and log are needed, and times are not negative")
 	}
 	o.Every = cmp.Or(o.Every, 30*time.Minute)
-	return &Cloud{o: o, news: make(chan struct{}, 1)}, nil
+	return &Cloud{o: o, news: make(chan struct{}, 1), doubt: make(chan struct{}, 1)}, nil
 }
 
 // Login has the inputs of an owner.

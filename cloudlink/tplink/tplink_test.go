@@ -46,22 +46,30 @@ func TestAResetAtTheVendorIsRecordedAndAskedForOnce(t *testing.T) {
 	eventually(t, "the reason is shown to the owner", func() bool {
 		up, reason := h.State()
 		return !up &&
-			strings.Contains(reason, "rekeyd login")
+			strings.Contains(reason, "rekeyd login") && h.Ended()
 	})
-	v.count("")
+	ends := func() (n int) {
+		events, err := h.store.History(100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.What == "cloud ended the sign-in" {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, "the token is presented once more, and the session ended", func() bool { return ends() == 1 })
+	if n := v.count("getDeviceList"); n != 2 {
+		t.Errorf("the refused token was presented %d times", n)
+	}
 	time.Sleep(200 * time.Millisecond) // ten times as long as it would take to ask again
 	if n := v.count("login") + v.count("getDeviceList"); n != 0 {
 		t.Errorf("the cloud was asked %d times after it had ended the session", n)
 	}
-	events, err := h.store.History(100)
-	lines := 0
-	for _, e := range events {
-		if e.What == "cloud ended the sign-in" {
-			lines++
-		}
-	}
-	if err != nil || lines != 1 {
-		t.Errorf("%d lines in the history, %v", lines, err)
+	if n := ends(); n != 1 {
+		t.Errorf("%d lines in the history", n)
 	}
 	// The old password is refused and begins nothing; the new one begins an epoch.
 	if _, err := h.login(t, v, "first", ""); !errors.Is(err, home.ErrCredential) || home.HintOf(err) == "" {
@@ -71,6 +79,37 @@ func TestAResetAtTheVendorIsRecordedAndAskedForOnce(t *testing.T) {
 		t.Errorf("the new password: epoch %d, %v", e, err)
 	}
 	eventually(t, "the devices are listed again", func() bool { up, _ := h.State(); return up })
+}
+
+// A cloud in trouble refuses a valid token now and then.
+func TestATokenThatIsRefusedOnceIsKept(t *testing.T) {
+	v, h := newVendor(t), newHubEvery(t, time.Second)
+	if _, err := h.login(t, v, "first", ""); err != nil {
+		t.Fatal(err)
+	}
+	h.run(t)
+	eventually(t, "the devices are listed", func() bool { up, _ := h.State(); return up })
+	v.set(func() { v.refuses = 1 })
+	eventually(t, "the refusal is shown", h.Ended)
+	eventually(t, "the devices are listed", func() bool { up, _ := h.State(); return up && !h.Ended() })
+	if s, err := h.store.CloudSession(mustAccount(t, h).ID); err != nil || s.Token.IsZero() {
+		t.Errorf("the session is gone: %v", err)
+	}
+}
+
+func TestACheckComesBeforeTheNextList(t *testing.T) {
+	v, h := newVendor(t), newHubEvery(t, 12*time.Second)
+	if _, err := h.login(t, v, "first", ""); err != nil {
+		t.Fatal(err)
+	}
+	h.run(t)
+	eventually(t, "the devices are listed", func() bool { return v.count("getDeviceList") == 1 })
+	began := time.Now()
+	h.Check()
+	eventually(t, "they are listed again", func() bool { return v.count("getDeviceList") == 1 })
+	if took := time.Since(began); took < time.Second || took > 9*time.Second {
+		t.Errorf("listed after %v, want 2 s: not at once, and before the 10.8 s of the next list", took)
+	}
 }
 
 func TestASecondFactorIsAskedForAndTriedOnce(t *testing.T) {

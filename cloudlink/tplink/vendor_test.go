@@ -39,6 +39,7 @@ type vendor struct {
 	turn     int
 	locked   bool
 	garbage  bool
+	refuses  int // the next calls, with a code of a token that has ended
 	calls    []string
 	devices  []map[string]any
 }
@@ -91,6 +92,11 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.turn++
 		v.token, v.refresh = fmt.Sprint("token-canary-", v.turn), fmt.Sprint("refresh-canary-", v.turn)
 		answer(0, map[string]any{"token": v.token, "refreshToken": v.refresh, "email": email})
+	}
+	if v.refuses > 0 {
+		v.refuses--
+		answer(-20655, nil)
+		return
 	}
 	switch q.Method {
 	case "getAccountStatusAndUrl":
@@ -147,7 +153,9 @@ type hub struct {
 	log   *bytes.Buffer
 }
 
-func newHub(t *testing.T) *hub {
+func newHub(t *testing.T) *hub { return newHubEvery(t, 20*time.Millisecond) }
+
+func newHubEvery(t *testing.T, every time.Duration) *hub {
 	t.Helper()
 	h := &hub{log: &bytes.Buffer{}}
 	var err error
@@ -158,7 +166,7 @@ func newHub(t *testing.T) *hub {
 	}
 	t.Cleanup(func() { _ = h.store.Close() })
 	log := slog.New(slog.NewTextHandler(&locked{w: h.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if h.Cloud, err = tplink.New(tplink.Options{Store: h.store, Log: log, Every: 20 * time.Millisecond}); err != nil {
+	if h.Cloud, err = tplink.New(tplink.Options{Store: h.store, Log: log, Every: every}); err != nil {
 		t.Fatal(err)
 	}
 	return h

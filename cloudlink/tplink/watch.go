@@ -17,21 +17,40 @@ import (
 const changed = "the cloud takes this hub's sign-in no more: the password was probably changed; " +
 	"give the new one once, with: rekeyd login EMAIL --provider tplink"
 
+// again is the time after which a refused token is presented once more, and the least time between two lists that
+// Check asks for: 5 min where the devices are listed every 30.
+func (c *Cloud) again() time.Duration { return c.o.Every / 6 }
+
 // Run lists the account's devices now and then, until ctx ends. It sleeps while the hub follows no account of this
 // cloud, and while the cloud has ended the session.
 func (c *Cloud) Run(ctx context.Context) error {
 	for {
 		wait := c.look(ctx)
-		var due <-chan time.Time
-		if wait > 0 {
-			due = time.After(wait)
+		asked := time.Now()
+		for waiting := true; waiting; {
+			var due <-chan time.Time
+			if wait > 0 {
+				due = time.After(time.Until(asked.Add(wait)))
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-c.doubt:
+				wait = min(wait, c.again())
+			case <-c.news:
+				waiting = false
+			case <-due:
+				waiting = false
+			}
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-c.news:
-		case <-due:
-		}
+	}
+}
+
+// Check has the devices listed within five minutes: something suggests that the password was changed.
+func (c *Cloud) Check() {
+	select {
+	case c.doubt <- struct{}{}:
+	default:
 	}
 }
 
@@ -53,6 +72,11 @@ func (c *Cloud) look(ctx context.Context) time.Duration {
 		}
 	}
 	if _, ok := ended(err); ok {
+		c.note(nil, changed)
+		if c.refused = !c.refused; c.refused { // a cloud in trouble refuses valid tokens, too
+			c.o.Log.Warn("the vendor's cloud refused this hub's sign-in", "account", a.ID, "again_in", c.again())
+			return c.again()
+		}
 		c.end(a.ID, session)
 		return 0
 	}
@@ -62,6 +86,7 @@ func (c *Cloud) look(ctx context.Context) time.Duration {
 		c.note(nil, "the cloud does not answer")
 		return every
 	}
+	c.refused = false
 	c.note(list, "")
 	return every
 }
@@ -135,7 +160,6 @@ func (c *Cloud) end(id home.AccountID, s home.CloudSession) {
 		c.o.Log.Error("session not forgotten", "err", err)
 	}
 	c.o.Log.Warn("the vendor's cloud has ended the sign-in", "account", id)
-	c.note(nil, changed)
 }
 
 func (c *Cloud) note(list []home.Listed, trouble string) {
@@ -154,6 +178,13 @@ func (c *Cloud) State() (up bool, reason string) {
 		return false, "the cloud was not asked yet"
 	}
 	return c.trouble == "", c.trouble
+}
+
+// Ended returns whether the cloud has refused this hub's sign-in: the password was probably changed.
+func (c *Cloud) Ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trouble == changed
 }
 
 // Listed returns the account's devices as the cloud last listed them; ok is false before it has.

@@ -22,6 +22,7 @@ type House struct {
 	Done, NotFound, Unreadable     string
 	Held                           string
 	LinkDown                       string
+	Ended, EndedText               string // the vendor's cloud refuses the hub's sign-in
 
 	Question, Vendor, VendorText, Own, OwnText, OnThisHub, Register string // before the hub is signed in
 

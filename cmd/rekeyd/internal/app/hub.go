@@ -177,7 +177,7 @@ func (h *Hub) openEngine() error {
 		SetPassword: func(ctx context.Context, p home.Secret) error { return h.site.SetPassword(ctx, p) },
 		Engine:      h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, Answered: h.link.Answered,
 		History: h.store.History, Login: h.Login,
-		Listed: h.vendor.Listed, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
+		Listed: h.vendor.Listed, Ended: h.vendor.Ended, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
 		Snapshot: h.store.Snapshot, Names: names,
 	})
 	if err != nil {
@@ -349,8 +349,12 @@ func stateOfRow(r daemon.Row) cloudlink.DeviceState {
 }
 
 // publish publishes a row that has changed. What cannot be published now is published after the next connect. The topic
-// of a device that is not bound (any more) is cleared.
+// of a device that is not bound (any more) is cleared. One that has no known password any more may have it from the
+// vendor's app.
 func (h *Hub) publish(r daemon.Row) {
+	if r.Bound && r.Verdict == home.Mismatch {
+		h.vendor.Check()
+	}
 	switch {
 	case r.Bound:
 		_ = h.link.Publish(stateOfRow(r))

@@ -61,7 +61,14 @@ func (v *visit) rows(st daemon.Status) page.Markup {
 // overview is the sentence and the groups. find selects devices by a part of their name or address; empty for all.
 func (v *visit) overview(st daemon.Status, find string) page.Markup {
 	n := daemon.Summarize(st.Devices)
-	out := v.troubles(st) + page.El(`p class="sentence" role="status"`, v.t.Sentence(n.Need, n.Moving, n.Kept, n.Others))
+	sentence := v.t.Sentence(n.Need, n.Moving, n.Kept, n.Others)
+	if st.Ended {
+		sentence = v.t.Ended
+	}
+	out := v.troubles(st) + page.El(`p class="sentence" role="status"`, sentence)
+	if st.Ended {
+		out += page.El("p", v.t.EndedText, " ", page.El("code", "rekeyd login EMAIL --provider tplink"))
+	}
 	if n.Moving > 0 {
 		out += page.El("progress" + page.Attr("value", fmt.Sprint(n.Kept+n.Need)) + page.Attr("max", fmt.Sprint(n.Bound())) +
 			page.Attr("aria-label", v.t.Title))

@@ -127,6 +127,20 @@ func bound(id string, state home.State, hint string) daemon.Row {
 	}
 }
 
+// After a reset in the vendor's app every device may still be shown on the password that was the newest.
+func TestAChangeAtTheVendorIsTheSentence(t *testing.T) {
+	h := &house{status: daemon.Status{
+		Account: "a***@example.org", Provider: home.TPLink, Link: "down", Ended: true,
+		Devices: []daemon.Row{bound("hall", home.Current, "")},
+	}}
+	b := open(t, h)
+	w := b.do("GET", "/", nil)
+	b.shows(w, http.StatusOK, "Your password was probably changed at TP-Link.", "rekeyd login EMAIL --provider tplink")
+	if strings.Contains(w.Body.String(), "Nothing is left to do") {
+		t.Error("the page shows that nothing is left to do")
+	}
+}
+
 func TestTheFirstScreenIsOneSentence(t *testing.T) {
 	current, stale := bound("a", home.Current, ""), bound("b", home.Stale, "")
 	away := bound("c", home.Unreachable, "switch it on")
