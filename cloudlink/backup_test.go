@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cloudlink/device"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -111,4 +112,47 @@ func TestALoginEndsAFork(t *testing.T) {
 	b.waitEpoch(3, time.Minute)
 	b.see(3)
 	b.settled(3, time.Minute)
+}
+
+// A native device has replaced its sealing key since the backup, too. It enrols again by itself, once the service
+// continues behind the device's newest notice.
+func TestANativeDeviceFollowsAServiceFromABackup(t *testing.T) {
+	t.Parallel()
+	h := open(t, "")
+	b := h.hub(hasty)
+	b.enrol()
+	n := startNative(t, h, &device.Volatile{})
+	a, err := b.store.Account()
+	must(t, err)
+	if code := n.join(b.id, a, h.brokers()); code != "" {
+		t.Fatalf("join refused: %s", code)
+	}
+	lamp := home.Device{ID: n.d.ID(), Kind: home.Plug, Protocol: home.Native, Name: "lamp"}
+	must(t, b.store.Bind(b.account, []home.Device{lamp}))
+	b.link.Wake()
+	n.holds(1)
+	h.stop()
+	path := filepath.Join(h.dir, "account.db")
+	saved, err := os.ReadFile(path)
+	must(t, err)
+	h.start()
+	for e, pw := range []string{"second-Horse-Battery", "third-Horse-Battery"} {
+		h.reset(pw)
+		b.waitEpoch(home.Epoch(e+2), time.Minute)
+		n.holds(home.Epoch(e + 2))
+	}
+	h.stop()
+	must(t, os.WriteFile(path, saved, 0o600))
+	h.start()
+	h.login(password)
+	eventually(t, time.Minute, "the hub reports that the service is older", func() bool {
+		up, why := b.link.State()
+		return !up && strings.Contains(why, "older than this hub")
+	})
+	b.enrol()
+	h.login(password) // the new epoch ended the session
+	b.waitEpoch(4, time.Minute)
+	n.holds(4)
+	h.reset("fifth-Horse-Battery")
+	n.holds(5)
 }

@@ -121,7 +121,7 @@ func (l *Link) enrolled(r *request, _ *wire.Message, b *wire.Enrolled) error {
 			return err
 		}
 		l.mu.Lock()
-		l.member, l.turned = true, 0
+		l.member, l.unsealed, l.turned = true, false, 0
 		l.mu.Unlock()
 		l.finish(r)
 		return nil

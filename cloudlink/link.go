@@ -79,6 +79,7 @@ type Link struct {
 	most            int                  // devices a request after that; 0 for no such limit
 	halved          time.Time            // when most was set
 	member          bool                 // of a native device: the service has enrolled it
+	unsealed        bool                 // of a native device: the service seals to a key that this state lacks
 	turned          int                  // of a native device: refused enrolments in a row
 	enrolAgain      time.Time            // of a native device: not before
 	recorded        map[string]time.Time // when a reason to drop was last written to the history

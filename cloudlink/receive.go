@@ -93,6 +93,9 @@ func (l *Link) refusal(r *request, _ *wire.Message, b *wire.Refusal) error {
 		l.mu.Lock()
 		l.enrolAgain = time.Now().Add(min(100*time.Millisecond<<min(l.turned, 12), time.Minute))
 		l.turned++
+		if l.unsealed { // a later welcome decides again
+			l.unsealed, l.asked = false, time.Now().Add(time.Minute-l.o.AskEvery)
+		}
 		l.mu.Unlock()
 	case b.Code == wire.CodeNonce && len(b.Nonce) > 0:
 		l.mu.Lock()

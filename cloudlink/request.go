@@ -54,7 +54,8 @@ func (l *Link) plan(ctx context.Context) {
 // round repeats the request that has no answer, or sends the next, and returns when it is to be called again.
 func (l *Link) round(now time.Time) (time.Time, error) {
 	l.mu.Lock()
-	online, r, offer, member := l.online, l.pending, l.offer, l.member
+	online, r, offer := l.online, l.pending, l.offer
+	unenrolled, unsealed := !l.o.Secret.IsZero() && !l.member, l.unsealed
 	hello := l.asked.IsZero() || now.Sub(l.asked) >= l.o.AskEvery
 	l.mu.Unlock()
 	if !online {
@@ -72,7 +73,7 @@ func (l *Link) round(now time.Time) (time.Time, error) {
 		return now.Add(time.Hour), nil
 	case err != nil:
 		return now, err
-	case a.Epoch == 0 && !l.o.Secret.IsZero() && !member:
+	case a.Epoch == 0 && unenrolled || unsealed:
 		err = l.enrol(now, string(a.ID), nil)
 	case hello:
 		err = l.hello(now, a)

@@ -158,6 +158,8 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 	case behind:
 		l.trouble = serviceOlder
 		l.asked = time.Now().Add(time.Minute - l.o.AskEvery)
+	case older && !l.o.Secret.IsZero(): // a native device needs no pairing
+		l.unsealed = true
 	case older:
 		l.trouble = "this state is older than the hub's last key (from a backup?): run rekeyd login"
 		l.asked = time.Now().Add(time.Minute - l.o.AskEvery)

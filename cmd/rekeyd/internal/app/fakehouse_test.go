@@ -42,6 +42,7 @@ type fakeHouse struct {
 	full    atomic.Bool  // the hub's disk
 	cutIn   atomic.Int64 // writes and connections of the hub until a power cut
 	dead    atomic.Bool  // the hub, after a power cut: nothing that it does has an effect
+	ahead   atomic.Int64 // nanoseconds by which the service's clock is ahead
 	service *Service
 	hub     *Hub
 
@@ -121,7 +122,10 @@ func (h *fakeHouse) startService() {
 	var err error
 	h.service, err = NewService(ServiceOptions{
 		State: h.state("service"), Listen: "127.0.0.1:7354", Broker: fakeBroker, Mail: h, Policy: p, Log: h.logger(),
-		edges: edges{account: func(o *server.Options) { o.Dial = h.net.dialBroker }},
+		edges: edges{account: func(o *server.Options) {
+			o.Dial = h.net.dialBroker
+			o.Now = func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }
+		}},
 	})
 	h.must(err)
 	h.api, err = v1.Over(h.service.URL(), without{h.service.account.API()})

@@ -39,6 +39,8 @@ var allFaults = []fault{
 	{"broker loses its state", (*fakeHouse).restartBroker},
 	{"messages lost, doubled and late", (*fakeHouse).breakLink},
 	{"house off for months", (*fakeHouse).sleep},
+	{"service restored from a backup", (*fakeHouse).restoreService},
+	{"clock of the service a year ahead", (*fakeHouse).clockAhead},
 }
 
 // wait lets the house run.
@@ -298,6 +300,43 @@ func (h *fakeHouse) restoreHub() {
 	if err := h.login(); err != nil {
 		h.t.Errorf("sign in after the hub was restored: %v", err)
 	}
+}
+
+// restoreService makes a backup of the service, lets the house go on through resets, and restores the backup. The owner
+// resets the password, and signs the hub in again. Every other time a native device joins after the backup.
+func (h *fakeHouse) restoreService() {
+	if h.rnd.IntN(2) == 0 {
+		native := h.own(func(u *unit) bool { return u.spec.Protocol == home.Native })
+		h.must(h.hub.engine.Unbind([]home.DeviceID{native.dev.ID()}))
+		h.wait(time.Hour)
+	}
+	synctest.Wait()
+	h.copyState("service", "service-backup")
+	h.bind()
+	for range 1 + h.rnd.IntN(3) {
+		h.reset(false)
+		h.wait(h.some(time.Hour))
+	}
+	h.stopHub()
+	h.stopBroker()
+	h.stopService()
+	h.copyState("service-backup", "service")
+	h.startService()
+	h.startHub()
+	h.wait(h.some(time.Hour))
+	h.reset(false)
+	if err := h.login(); err != nil {
+		h.t.Errorf("sign in after the service was restored: %v", err)
+	}
+}
+
+// clockAhead has the service live a year in the future for an hour, in which the password is reset.
+func (h *fakeHouse) clockAhead() {
+	h.ahead.Store(int64(365 * 24 * time.Hour))
+	h.wait(h.some(time.Minute))
+	h.reset(false)
+	h.wait(h.some(time.Hour))
+	h.ahead.Store(0)
 }
 
 // fillDisk fills the hub's disk for an hour, in which the password is reset.
