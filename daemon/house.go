@@ -1,14 +1,12 @@
 package daemon
 
 import (
-	"cmp"
 	"errors"
-	"slices"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// House returns the account and a row of every device, by kind and name. An error means that the ledger could not be
+// House returns the account and a row of every device, by label. An error means that the ledger could not be
 // read.
 func (r *Rekeyer) House() (home.Account, []Row, error) {
 	h, err := r.o.Ledger.House()
@@ -121,14 +119,6 @@ func keySet(keys []string) map[string]bool {
 		set[k] = true
 	}
 	return set
-}
-
-// sortRows sorts rows by kind and name.
-func sortRows(rows []Row) { slices.SortFunc(rows, compareRows) }
-
-// compareRows orders rows by kind and name.
-func compareRows(a, b Row) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
 // allowIt is the hint for a device that needs the owner's consent to passwords in the clear; name is as it is typed in

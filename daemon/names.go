@@ -27,10 +27,7 @@ func Named(rows []Row, names []string) ([]home.DeviceID, error) {
 		switch len(found) {
 		case 0:
 			return nil, &home.Error{
-				Op:     "find",
-				Device: home.DeviceID(name),
-				Err:    home.ErrNotFound,
-				Hint:   "see which devices were found with: rekeyd devices",
+				Op: "find", Device: home.DeviceID(Clean(name, maxLabel)), Err: home.ErrNotFound, Hint: likely(rows, name),
 			}
 		case 1:
 			ids = append(ids, home.DeviceID(found[0]))
@@ -45,12 +42,25 @@ func Named(rows []Row, names []string) ([]home.DeviceID, error) {
 	return ids, nil
 }
 
+// likely is the hint for a name that no device has.
+func likely(rows []Row, name string) string {
+	const all = "see which devices were found with: rekeyd devices"
+	known := make([]string, len(rows))
+	for i, r := range rows {
+		known[i] = r.Label()
+	}
+	if found := home.Similar(name, known); found != "" {
+		return "did you mean " + home.InCommand(found) + "? Else " + all
+	}
+	return all
+}
+
 // answersTo reports whether name leads to the device, perhaps beside others.
 func (r Row) answersTo(name string) bool {
 	mac := strings.ToLower(strings.NewReplacer(":", "", "-", "").Replace(name))
 	host, _, _ := net.SplitHostPort(r.Addr)
-	return name != "" && strings.EqualFold(r.Name, name) || r.MAC != "" && r.MAC == mac ||
-		r.Addr != "" && (r.Addr == name || host == name)
+	return name != "" && (strings.EqualFold(r.Name, name) || strings.EqualFold(r.Label(), name)) ||
+		r.MAC != "" && r.MAC == mac || r.Addr != "" && (r.Addr == name || host == name)
 }
 
 // named is Named for the devices of the house.

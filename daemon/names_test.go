@@ -51,4 +51,11 @@ func TestANameThatTwoDevicesShareIsRefusedAndBothAreListed(t *testing.T) {
 	if _, err = daemon.Named(rows, []string{"cellar"}); !errors.Is(err, home.ErrNotFound) || home.HintOf(err) == "" {
 		t.Errorf("an unknown name: %v", err)
 	}
+	if _, err = daemon.Named(rows, []string{"dorr"}); !strings.Contains(home.HintOf(err), "did you mean door?") {
+		t.Errorf("a misspelled name: %s", home.HintOf(err))
+	}
+	rows = []daemon.Row{{ID: "mac-1", Name: "front\x1b[31m  door\u202e"}}
+	if ids, err := daemon.Named(rows, []string{"Front[31m door"}); err != nil || len(ids) != 1 {
+		t.Errorf("the name as it is shown: %v, %v", ids, err)
+	}
 }

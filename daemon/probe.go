@@ -52,7 +52,7 @@ func (r *Rekeyer) Probe(ctx context.Context, ids []home.DeviceID) ([]Probed, err
 	}
 	all.Wait()
 	out = slices.DeleteFunc(out, func(p Probed) bool { return p.ID == "" }) // forgotten meanwhile
-	slices.SortFunc(out, func(a, b Probed) int { return compareRows(a.Row, b.Row) })
+	sortBy(out, func(p Probed) Row { return p.Row })
 	return out, nil
 }
 
