@@ -38,6 +38,7 @@ type FaceOptions struct {
 	Snapshot    func(io.Writer) error                    // writes a copy of the store; may be nil
 	Names       []string                                 // of this machine, under which the page answers
 	Open        func() string                            // returns a link that signs a browser in, once; nil for none
+	Changes     func() <-chan struct{}                   // closed at the next change of the house; may be nil
 	SetPassword func(context.Context, home.Secret) error // of the pages; nil for none
 	Operator    http.Handler                             // answers POST /v1/account/ on the socket; nil for none
 }
@@ -113,9 +114,24 @@ func (f *Face) Private() http.Handler {
 		}
 		return struct{}{}, f.o.Engine.OpenWith(ids[0], home.NewSecret(in.Password))
 	})
+	f.order(mux, "forget", f.o.Engine.Forget)
+	ask(mux, "rename", func(_ context.Context, in struct {
+		Device string `json:"device"`
+		Name   string `json:"name"`
+	},
+	) (any, error) {
+		ids, err := f.o.Engine.named([]string{in.Device})
+		if err != nil {
+			return nil, err
+		}
+		return struct{}{}, f.o.Engine.Rename(ids[0], in.Name)
+	})
 	mux.HandleFunc("POST /v1/login", f.login)
 	if f.o.Snapshot != nil {
 		mux.HandleFunc("GET /v1/snapshot", f.snapshot)
+	}
+	if f.o.Changes != nil {
+		mux.HandleFunc("GET /v1/changes", f.changes)
 	}
 	if f.o.Open != nil {
 		ask(mux, "open", func(context.Context, struct{}) (any, error) {

@@ -84,6 +84,8 @@ type Reader interface {
 type Binder interface {
 	Bind(home.AccountID, []home.Device) error
 	Unbind([]home.DeviceID) error
+	// Forget is Unbind of devices that are gone: they are not left out should they come back.
+	Forget([]home.DeviceID) error
 	// SaveDevices records where bound devices were last seen. It skips others, and records that are the same.
 	SaveDevices([]home.Device) error
 }
@@ -112,6 +114,9 @@ type Wishes interface {
 	BindLater(id home.AccountID, on bool) error
 	// SetDevicePassword keeps the password that opens a bound device itself; home.ErrNotFound for one that is not bound.
 	SetDevicePassword(home.DeviceID, home.Secret) error
+	// Rename records the name that the owner gives a bound device, empty for its own; home.ErrNotFound for one that is not
+	// bound.
+	Rename(id home.DeviceID, name string) error
 	// Consent records what the owner allows for bound devices from now on: it replaces what they allowed before. It skips
 	// devices that are not bound.
 	Consent(map[home.DeviceID]home.Consents) error

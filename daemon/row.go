@@ -98,7 +98,7 @@ func (s sight) show() Row { return s.showAs(s.verdict()) }
 func (s sight) showAs(v home.Verdict) Row {
 	m := s.memory
 	out := Row{
-		ID: s.device.ID, Name: cmp.Or(m.identity.Name, s.device.Name), Model: cmp.Or(m.identity.Model, s.device.Model),
+		ID: s.device.ID, Name: cmp.Or(s.binding.Name, m.identity.Name, s.device.Name), Model: cmp.Or(m.identity.Model, s.device.Model),
 		Kind: s.device.Kind, Protocol: s.device.Protocol, Extra: s.device.Extra,
 		Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail, Match: m.match, Since: m.since, Proved: m.proved,
 		Bound: s.bound, Left: !m.left.IsZero(), LeftOut: s.leftOut,

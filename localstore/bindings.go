@@ -46,7 +46,17 @@ func (s *Store) bind(tx *bbolt.Tx, id home.AccountID, d home.Device) error {
 
 // Unbind ends bindings. Of each device the store keeps the errand to the account service, and that its owner left it
 // out. Devices that are not bound are skipped; damaged records of them are deleted.
-func (s *Store) Unbind(ids []home.DeviceID) error {
+func (s *Store) Unbind(ids []home.DeviceID) error { return s.endBindings(ids, true) }
+
+// Forget is Unbind of devices that are gone: they are not left out, and found anew should they come back.
+func (s *Store) Forget(ids []home.DeviceID) error { return s.endBindings(ids, false) }
+
+// endBindings ends bindings, and records the devices as left out or not.
+func (s *Store) endBindings(ids []home.DeviceID, out bool) error {
+	what := "device unbound"
+	if !out {
+		what = "device forgotten"
+	}
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		for _, id := range ids {
 			if !bindings.has(tx, string(id)) {
@@ -57,9 +67,9 @@ func (s *Store) Unbind(ids []home.DeviceID) error {
 			}
 			d, _, err := devices.get(tx, string(id))
 			err = errors.Join(
-				err, forget(tx, id), setLeftOut(tx, d, true),
+				err, forget(tx, id), setLeftOut(tx, d, out),
 				announce(tx, home.Errand{Kind: home.ErrandUnbind, Device: id, At: now()}),
-				record(tx, home.Event{At: now(), What: "device unbound", Device: id}),
+				record(tx, home.Event{At: now(), What: what, Device: id}),
 			)
 			if err != nil {
 				return err
@@ -81,6 +91,22 @@ func forget(tx *bbolt.Tx, id home.DeviceID) error {
 		dequeue(tx, home.ErrandBind, id),
 		dequeue(tx, home.ErrandSignIn, id),
 	)
+}
+
+// Rename records the name that the owner gives a bound device, empty for its own; home.ErrNotFound for one that is not
+// bound.
+func (s *Store) Rename(id home.DeviceID, name string) error {
+	return s.file.Update(func(tx *bbolt.Tx) error {
+		b, ok, err := bindings.get(tx, string(id))
+		if err == nil && !ok {
+			err = home.ErrNotFound
+		}
+		if err != nil || b.Name == name {
+			return err
+		}
+		b.Name = name
+		return bindings.put(tx, string(id), b)
+	})
 }
 
 // setLeftOut records under each of the device's hardware keys whether its owner has left it out.

@@ -78,6 +78,7 @@ type bindingRecord struct {
 	CleartextAddr     netip.Addr `json:"CleartextAddr"`
 	AllowedExposed    uint64     `json:"AllowedExposed"`
 	Rekeyed           time.Time  `json:"Rekeyed"`
+	Name              string     `json:"Name"`
 }
 
 // Describe is boltfile.FieldRecord.
@@ -102,6 +103,7 @@ func (r *bindingRecord) Describe(f *boltfile.Fields) {
 	f.Binary(18, &r.CleartextAddr, !r.CleartextAddr.IsValid())
 	boltfile.Uint(f, 19, &r.AllowedExposed)
 	describeTime(f, 20, &r.Rekeyed)
+	boltfile.Text(f, 21, &r.Name)
 }
 
 func describeTime(f *boltfile.Fields, n protowire.Number, t *time.Time) { f.Binary(n, t, t.IsZero()) }
@@ -114,6 +116,7 @@ func bindingToDisk(b home.Binding) bindingRecord {
 		Since:   b.Since, Tries: b.Tries, Next: b.Next, Moved: b.Moved, Locked: b.Locked, Reverts: b.Reverts,
 		Rekeyed: b.Rekeyed, ProofRank: uint8(b.ProofRank), FreshUntil: b.Consents.FreshUntil, AllowedExposed: uint64(b.Consents.Exposed),
 		CleartextProtocol: string(b.Consents.Cleartext.Protocol), CleartextAddr: b.Consents.Cleartext.Addr,
+		Name: b.Name,
 	}
 }
 
@@ -130,6 +133,7 @@ func (r bindingRecord) home() home.Binding {
 			Cleartext:  home.CleartextConsent{Protocol: home.Protocol(r.CleartextProtocol), Addr: r.CleartextAddr},
 			Exposed:    home.Epoch(r.AllowedExposed),
 		},
+		Name: r.Name,
 	}
 }
 

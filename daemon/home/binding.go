@@ -23,6 +23,7 @@ type Binding struct {
 	Reverts     int       // how often it was found without DeviceEpoch after it was moved there
 	ProofRank   ProofRank // the strongest proof that the device ever gave of holding a credential; 0 for none
 	Consents    Consents
+	Name        string // that the owner gave the device; empty for none
 }
 
 // Current reports whether both ends of the binding were seen to hold newest.

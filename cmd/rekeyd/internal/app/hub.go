@@ -179,6 +179,7 @@ func (h *Hub) openEngine() error {
 		History: h.store.History, Login: h.Login,
 		Listed: h.vendor.Listed, Ended: h.vendor.Ended, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
 		Snapshot: h.store.Snapshot, Names: names,
+		Changes: func() <-chan struct{} { return h.site.Changes() },
 	})
 	if err != nil {
 		return err

@@ -75,6 +75,9 @@ func New(o Options) (*Site, error) {
 // Changed has the pages that are open show the house as it is now.
 func (s *Site) Changed() { s.changes.announce() }
 
+// Changes returns a channel that is closed at the next change of the house.
+func (s *Site) Changes() <-chan struct{} { return s.changes.wait() }
+
 // NewCode returns a code that signs one browser in, once, within ten minutes.
 func (s *Site) NewCode() string { return s.access.newCode(time.Now()) }
 
