@@ -1,11 +1,7 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"net/http"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +19,7 @@ func newProbe() *cobra.Command {
 changed, and no sign-in is spent where the device's protocol can do without.`,
 	}
 	asJSON := c.Flags().Bool("json", false, "print a JSON list")
+	wide := addWide(c)
 	c.RunE = func(c *cobra.Command, names []string) error {
 		found, err := probed(c, names)
 		if err != nil {
@@ -31,16 +28,11 @@ changed, and no sign-in is spent where the device's protocol can do without.`,
 		if *asJSON {
 			return terminal.PrintJSON(c.OutOrStdout(), found)
 		}
-		t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-		row(t, "DEVICE", "NAME", "KIND", "PROTOCOL", "HOLDS", "WHOSE", "WHAT TO DO")
-		for _, p := range found {
-			note := p.Detail
-			if p.Hint != "" {
-				note = p.Hint
-			}
-			row(t, string(p.ID), p.Name, string(p.Kind), string(p.Protocol), holdsOf(p.Row), string(p.Match), note)
+		rows := make([]daemon.Row, len(found))
+		for i, p := range found {
+			rows[i] = p.Row
 		}
-		return t.Flush()
+		return terminal.PrintHouse(c.OutOrStdout(), terminal.ScreenOf(c.OutOrStdout()), rows, *wide)
 	}
 	return c
 }
@@ -54,28 +46,11 @@ func dryRun(c *cobra.Command, names []string, asJSON bool) error {
 	if asJSON {
 		return terminal.PrintJSON(c.OutOrStdout(), found)
 	}
-	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-	row(t, "DEVICE", "NAME", "HOLDS", "PLAN")
+	t := terminal.Table{Headers: []string{"NAME", "STATE", "PLAN"}}
 	for _, p := range found {
-		row(t, string(p.ID), p.Name, holdsOf(p.Row), p.Plan)
+		t.Lines = append(t.Lines, terminal.Line{Cells: []string{p.Label(), terminal.State(p.Row), p.Plan}})
 	}
-	return t.Flush()
-}
-
-// holdsOf returns a verdict in one or two words.
-func holdsOf(r daemon.Row) string {
-	if r.Epoch != 0 {
-		return fmt.Sprintf("%s (%d)", r.Verdict, r.Epoch)
-	}
-	return string(r.Verdict)
-}
-
-// row writes a line of a table.
-func row(w io.Writer, cells ...string) {
-	for i, c := range cells {
-		cells[i] = terminal.Printable(c)
-	}
-	_, _ = io.WriteString(w, strings.Join(cells, "\t")+"\n") // Flush returns the error
+	return t.Print(c.OutOrStdout(), terminal.ScreenOf(c.OutOrStdout()))
 }
 
 // probed has the daemon probe devices by id or name, all where none is named.

@@ -25,6 +25,7 @@ func newStatus() *cobra.Command {
 		Args: terminal.Args(cobra.NoArgs),
 	}
 	asJSON := c.Flags().Bool("json", false, "print one JSON object")
+	wide := addWide(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := statusOf(c)
 		if err != nil {
@@ -36,33 +37,55 @@ func newStatus() *cobra.Command {
 		if *asJSON {
 			return terminal.PrintJSON(w, s)
 		}
-		if s.Account == "" {
-			fmt.Fprintln(w, "Not signed in. Next,", app.FirstStep)
-		} else {
-			at := ""
-			if s.Provider == home.TPLink {
-				at = " at TP-Link's cloud"
-			}
-			fmt.Fprintf(w, "Account %s%s, password number %d\n", terminal.Printable(s.Account), at, s.Epoch)
-		}
-		fmt.Fprintf(w, "Hub %s, link %s", s.Hub, s.Link)
-		if s.Reason != "" {
-			fmt.Fprintf(w, " (%s)", s.Reason)
-		}
-		fmt.Fprintln(w)
-		for _, trouble := range s.Troubles {
-			fmt.Fprintf(w, "Trouble: %s\n", terminal.Printable(trouble.What))
-			if trouble.Hint != "" {
-				fmt.Fprintf(w, "  hint: %s\n", terminal.Printable(trouble.Hint))
-			}
-		}
-		if s.Fingerprint != "" {
-			fmt.Fprintf(w, "Certificate of this hub's ports, SHA-256: %s\n", s.Fingerprint)
-		}
-		fmt.Fprintf(w, "%s\n\n", s.Progress())
-		return terminal.PrintRows(w, s.Devices)
+		return printStatus(w, terminal.ScreenOf(w), s, *wide)
 	}
 	return c
+}
+
+// addWide adds the option --wide of a command that lists devices.
+func addWide(c *cobra.Command) *bool {
+	return c.Flags().Bool("wide", false, "also show ID, kind, protocol, owner and address of each device")
+}
+
+// printStatus prints the answer to the first question, the account, the link, what is amiss, and the devices.
+func printStatus(w io.Writer, at terminal.Screen, s daemon.Status, wide bool) error {
+	if s.Account == "" {
+		fmt.Fprintln(w, "Not signed in. Next,", app.FirstStep)
+	} else {
+		cloud := ""
+		if s.Provider == home.TPLink {
+			cloud = " at TP-Link's cloud"
+		}
+		fmt.Fprintln(w, at.Paint(terminal.Sentence(s.Devices), terminal.Bold))
+		fmt.Fprintf(w, "Account %s%s, password number %d\n", terminal.Printable(s.Account), cloud, s.Epoch)
+	}
+	fmt.Fprintf(w, "Hub %s, link %s", s.Hub, s.Link)
+	if s.Reason != "" {
+		fmt.Fprintf(w, " (%s)", terminal.Printable(s.Reason))
+	}
+	fmt.Fprintln(w)
+	for _, trouble := range s.Troubles {
+		fmt.Fprintf(w, "Trouble: %s\n", terminal.Printable(trouble.What))
+		if trouble.Hint != "" {
+			fmt.Fprintf(w, "  hint: %s\n", terminal.Printable(trouble.Hint))
+		}
+	}
+	if s.Fingerprint != "" {
+		fmt.Fprintf(w, "Certificate of this hub's ports, SHA-256: %s\n", s.Fingerprint)
+	}
+	fmt.Fprintf(w, "%s\n\n", s.Progress())
+	return printDevices(w, at, s, wide)
+}
+
+// printDevices prints the devices in their groups, and how to bind those that can be kept, too.
+func printDevices(w io.Writer, at terminal.Screen, s daemon.Status, wide bool) error {
+	if err := terminal.PrintHouse(w, at, s.Devices, wide); err != nil {
+		return err
+	}
+	if offer := terminal.Offer(s.Devices); offer != "" && s.Account != "" {
+		fmt.Fprintln(w, "\n"+offer)
+	}
+	return nil
 }
 
 // newDevices returns the command that prints every device that was found, bound or not.
@@ -73,6 +96,7 @@ func newDevices() *cobra.Command {
 		Args:  terminal.Args(cobra.NoArgs),
 	}
 	asJSON := c.Flags().Bool("json", false, "print a JSON list")
+	wide := addWide(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := statusOf(c)
 		if err != nil {
@@ -81,7 +105,7 @@ func newDevices() *cobra.Command {
 		if *asJSON {
 			return terminal.PrintJSON(c.OutOrStdout(), s.Devices)
 		}
-		if err := terminal.PrintRows(c.OutOrStdout(), s.Devices); err != nil {
+		if err := printDevices(c.OutOrStdout(), terminal.ScreenOf(c.OutOrStdout()), s, *wide); err != nil {
 			return err
 		}
 		return printListed(c.OutOrStdout(), s)

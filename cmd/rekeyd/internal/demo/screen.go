@@ -3,12 +3,10 @@ package demo
 import (
 	"fmt"
 	"io"
-	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon"
@@ -19,25 +17,26 @@ type screen struct {
 	w    io.Writer
 	live bool
 
-	mu    sync.Mutex // guards what follows
-	what  string
-	max   int
-	drawn int // lines that are redrawn
-	last  time.Time
-	n     int
+	mu   sync.Mutex // guards what follows
+	what string
+	max  int
+	area terminal.Area
+	last time.Time
+	n    int
 }
 
 // newScreen returns a screen that draws on a terminal, and prints plain lines to anything else.
 func newScreen(w io.Writer, verbose bool) *screen {
-	f, ok := w.(*os.File)
-	return &screen{w: w, live: ok && !verbose && term.IsTerminal(int(f.Fd()))}
+	return &screen{w: w, live: !verbose && terminal.ScreenOf(w).Live(), area: terminal.Area{W: w}}
 }
 
 func (s *screen) line(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.erase()
-	fmt.Fprintln(s.w, text)
+	s.area.Erase()
+	for _, line := range terminal.Wrap(text, terminal.ScreenOf(s.w).Width) {
+		fmt.Fprintln(s.w, line)
+	}
 }
 
 // begin begins a step of max devices.
@@ -47,63 +46,37 @@ func (s *screen) begin(what string, max int) {
 	s.what, s.max, s.n = what, max, -1
 }
 
-// rowsShown is how many devices the live table shows: what fits a small terminal.
-const rowsShown = 16
-
-// progress shows that n devices are done.
+// progress shows that n devices are done, and the devices that are not, as far as they fit the terminal.
 func (s *screen) progress(n int, rows []daemon.Row) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n == s.n && time.Since(s.last) < time.Second {
-		return
-	}
-	if !s.live {
+	if n == s.n && time.Since(s.last) < time.Second || !s.live {
 		return
 	}
 	s.n, s.last = n, time.Now()
-	s.erase()
+	at := terminal.ScreenOf(s.w)
 	var b strings.Builder
-	_ = terminal.PrintRows(&b, rows[:min(len(rows), rowsShown)]) // a Builder takes everything
-	if more := len(rows) - rowsShown; more > 0 {
-		fmt.Fprintf(&b, "… and %d more\n", more)
-	}
-	b.WriteString(bar(s.what, n, s.max) + "\n")
-	s.drawn = strings.Count(b.String(), "\n")
-	_, _ = io.WriteString(s.w, b.String())
-}
-
-// bar draws how far a step is. A library for it costs a router's flash 200 kB.
-func bar(what string, n, of int) string {
-	const width = 40
-	full := width
-	if of > 0 {
-		full = width * n / of
-	}
-	return fmt.Sprintf("%s [%s%s] %d of %d", what, strings.Repeat("=", full), strings.Repeat(" ", width-full), n, of)
+	_ = terminal.PrintHouse(&b, at, rows, false) // a Builder takes everything
+	s.area.Draw(at, b.String(), terminal.Bar(s.what, n, s.max, at.Width-1))
 }
 
 // end ends the step.
 func (s *screen) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.erase()
+	s.area.Erase()
 }
+
+// rowsShown is how many devices a table has that is not redrawn.
+const rowsShown = 32
 
 // table prints devices for good: it is not redrawn.
 func (s *screen) table(rows []daemon.Row) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.erase()
-	_ = terminal.PrintRows(s.w, rows[:min(len(rows), 2*rowsShown)])
-	if more := len(rows) - 2*rowsShown; more > 0 {
+	s.area.Erase()
+	_ = terminal.PrintHouse(s.w, terminal.ScreenOf(s.w), slices.Clone(rows[:min(len(rows), rowsShown)]), false)
+	if more := len(rows) - rowsShown; more > 0 {
 		fmt.Fprintf(s.w, "… and %d more\n", more)
-	}
-}
-
-// erase takes back what was drawn last; s.mu is held.
-func (s *screen) erase() {
-	if s.drawn > 0 {
-		fmt.Fprintf(s.w, "\x1b[%dA\x1b[J", s.drawn)
-		s.drawn = 0
 	}
 }
