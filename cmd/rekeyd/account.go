@@ -144,7 +144,7 @@ that brings its own account service, and root, see the code that is mailed: over
 // configured service, or to one that the person has confirmed: a forged mail can lead elsewhere.
 func newReset() *cobra.Command {
 	c := &cobra.Command{
-		Use: "reset", Short: "Set a new password with the link, or the code, from the mail", Args: noSecrets("the link"),
+		Use: "reset", Short: "Set a new password with the link or code from the mail", Args: noSecrets("the link"),
 		Long: `Set a new password with the link, or the code, from the mail. The command asks for both and does not show
 them; --stdin reads them from standard input, the link on the first line and the new password on the second.
 

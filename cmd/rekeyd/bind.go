@@ -19,7 +19,7 @@ import (
 // engine moves devices later, as the rule of daemon/DESIGN.md, section 6, allows.
 func newBind() *cobra.Command {
 	c := &cobra.Command{
-		Use: "bind DEVICE…", Short: "Bind devices to your account, so that they are kept on its newest password",
+		Use: "bind DEVICE…", Short: "Bind devices: they are kept on your account's newest password",
 		Long: `Bind devices to your account. A device is named by its id or its name, as "rekeyd devices"
 prints them. Binding itself sends no password.
 
@@ -233,7 +233,7 @@ func newUnbind() *cobra.Command {
 func newRekey() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rekey [DEVICE…]",
-		Short: "Look at devices now, all that are not current where none is named, and move those that can be",
+		Short: "Look at devices now, and move those that can be moved",
 		Long: `Look at devices now, whatever pause they are in, all that are not current where none is named,
 and move those that can be moved. rekeyd does that by itself; this command does it at once.
 

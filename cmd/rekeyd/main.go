@@ -11,6 +11,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -45,30 +46,60 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rekeyd",
 		Short: "Signs every device of a house in again after the account's password was reset",
-		Long: `rekeyd finds the cameras, plugs, switches and bulbs of a house, remembers which of them belong
-to your account, and after you have reset a forgotten password moves each one to the new password and signs it
-in again.
+		Long: `rekeyd finds the cameras, plugs, switches and bulbs of a house, remembers which
+of them belong to your account, and after you have reset a forgotten password
+moves each one to the new password and signs it in again.
 
 Begin with:  rekeyd run      (on the hub, and leave it running)
-             rekeyd setup    (once: it asks whether you have a TP-Link account, and leads on)
-After a reset there is nothing to do:  rekeyd status  shows how far it is. After a change in the vendor's app
-repeat the login with the new password.`,
+             rekeyd setup    (once: it asks for your account, and leads on)
+After a reset there is nothing to do:  rekeyd status  shows how far it is. After
+a change in the vendor's app repeat the login with the new password.`,
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return terminal.Usage(c, err) })
+	root.Version = version
+	root.SetVersionTemplate("rekeyd {{.Version}}\n")
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return terminal.Usage(c, flagError(c, err)) })
 	root.PersistentFlags().String("state", "", "directory of the hub's state (default "+defaultState()+")")
 	root.PersistentFlags().String(
 		"passphrase-file",
 		"",
 		"file that holds the passphrase under which the state is sealed; vault.key is needed beside it, for its salt",
 	)
-	root.AddCommand(
-		newRun(), newSetup(), newOpen(), newAccount(), newStatus(), newDevices(), newProbe(), newBind(), newUnbind(),
-		newRekey(), newImport(), newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newHistory(),
-		newBackup(), newRestore(), newLeave(), newDoctor(), newInstall(), newVersion(),
-	)
-	root.AddCommand(play()...)
+	for _, g := range commands() {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			root.AddCommand(c)
+		}
+	}
 	root.AddCommand(manual()...)
+	root.SetHelpCommandGroupID(hubCommands)
 	return root
+}
+
+// group is a part of the help, with its commands.
+type group struct {
+	title    string
+	commands []*cobra.Command
+}
+
+// hubCommands is the title of the group that has the help, too.
+const hubCommands = "The hub"
+
+// commands are all commands in the groups of the help. Help, completion, man pages, settings and suggestions derive from
+// them; a new command needs its file and a place here.
+func commands() []group {
+	return []group{
+		{"Begin here", []*cobra.Command{newRun(), newSetup(), newOpen(), newInstall()}},
+		{"The house", []*cobra.Command{
+			newStatus(), newDevices(), newBind(), newUnbind(), newRekey(), newProbe(), newImport(), newHistory(),
+		}},
+		{"The account", []*cobra.Command{
+			newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newLeave(), newAccount(),
+		}},
+		{hubCommands, []*cobra.Command{newDoctor(), newBackup(), newRestore(), newVersion()}},
+		{"Without devices", play()},
+	}
 }

@@ -13,7 +13,7 @@ import (
 // newOpen returns the command that prints a link to the pages of the house. It opens no browser: a hub has none.
 func newOpen() *cobra.Command {
 	c := &cobra.Command{
-		Use: "open", Short: "Print a link that signs your browser in to the pages of this house",
+		Use: "open", Short: "Print a link that signs your browser in to the house's pages",
 		Args: terminal.Args(cobra.NoArgs),
 		Long: `Print a link that signs one browser in to the pages of this house, once, within ten minutes. From another
 machine open the page there, and type the code behind #t= on its page "Sign in". With --password, set the password of

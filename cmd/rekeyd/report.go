@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -27,6 +30,35 @@ const (
 // secret.
 var misspelledCommand = regexp.MustCompile(`^unknown command( "[a-z][a-z-]{0,15}" for "rekeyd[a-z ]*")?`)
 
+// suggestedCommand finds the name that cobra suggests in its place.
+var suggestedCommand = regexp.MustCompile(`Did you mean this\?\n\t([a-z-]+)\n`)
+
+// unknownCommand returns cobra's error with the nearest command in the hint.
+func unknownCommand(text string) error {
+	known := misspelledCommand.FindString(text)
+	err := terminal.NewUsageError("rekeyd", errors.New(known))
+	if near := suggestedCommand.FindStringSubmatch(text); near != nil && known != "unknown command" {
+		if e, ok := errors.AsType[*home.Error](err); ok {
+			e.Hint = "did you mean: rekeyd " + near[1] + "? Else see: rekeyd --help"
+		}
+	}
+	return err
+}
+
+// flagError returns the error of an option, with the nearest one where it is unknown.
+func flagError(c *cobra.Command, err error) error {
+	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !unknown {
+		return err
+	}
+	var known []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	if near := home.Similar(name, known); near != "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, near)
+	}
+	return err
+}
+
 // report prints an error and what the person can do, and picks the exit code.
 func report(w io.Writer, err error) int {
 	if err == nil {
@@ -37,7 +69,7 @@ func report(w io.Writer, err error) int {
 		return exitFailed
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") {
-		err = terminal.NewUsageError("rekeyd", errors.New(misspelledCommand.FindString(err.Error())))
+		err = unknownCommand(err.Error())
 	}
 	text := strings.TrimPrefix(err.Error(), "rekeyd: ")
 	if _, ok := errors.AsType[terminal.UsageError](err); ok {

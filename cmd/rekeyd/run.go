@@ -29,7 +29,7 @@ const (
 // newRun returns the daemon: a hub, and the account service with its broker unless --account-url names another one.
 func newRun() *cobra.Command {
 	c := &cobra.Command{
-		Use: "run", Short: "Run the daemon: find devices, and keep those that are bound on the newest password",
+		Use: "run", Short: "Run the daemon: find devices, and keep the bound ones signed in",
 		Args: terminal.Args(cobra.NoArgs),
 		Long: `Run the daemon. It looks for devices on the interfaces given (every multicast interface that is
 up, loopback left out), and runs its own account service and MQTT broker unless others are named.
