@@ -61,6 +61,10 @@ a change in the vendor's app repeat the login with the new password.`,
 	root.SetVersionTemplate("rekeyd {{.Version}}\n")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return terminal.Usage(c, flagError(c, err)) })
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return applySettings(c) }
+	root.PersistentFlags().String("config", "", "file with settings, a line KEY = VALUE for each option that has a value "+
+		"(default "+systemConfig+"). REKEYD_ and the option's name, as in REKEYD_STATE, set one in the environment. The "+
+		"command line goes before the environment, and that before the file. No setting is a secret")
 	root.PersistentFlags().String("state", "", "directory of the hub's state (default "+defaultState()+")")
 	root.PersistentFlags().String(
 		"passphrase-file",

@@ -5,15 +5,22 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 // readSecretFile reads a password or passphrase from a file. A file that everybody may read is refused. A group may
-// read it: the file of a systemd credential has such a mode.
+// read it: the file of a systemd credential has such a mode. A name without a folder is that of a credential, where the
+// unit has one of that name.
 func readSecretFile(what, path string) (home.Secret, error) {
 	op := "read the " + what
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Base(path) == path {
+		if credential := filepath.Join(dir, path); exists(credential) {
+			path = credential
+		}
+	}
 	st, err := os.Stat(path)
 	var raw []byte
 	if err == nil {
@@ -33,6 +40,11 @@ func readSecretFile(what, path string) (home.Secret, error) {
 		return home.Secret{}, &home.Error{Op: op, Err: fmt.Errorf("%s is empty", path)}
 	}
 	return home.NewSecret(s), nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // userURLs are the values of one flag: URLs that may name a user, whose password is in a file that another flag names.

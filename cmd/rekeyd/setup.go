@@ -166,5 +166,8 @@ func runCommand(c *cobra.Command, args ...string) error {
 	if err := sub.ParseFlags(rest); err != nil {
 		return err
 	}
+	if err := applySettings(sub); err != nil {
+		return err
+	}
 	return sub.RunE(sub, sub.Flags().Args())
 }
