@@ -19,7 +19,8 @@ import (
 // engine moves devices later, as the rule of daemon/DESIGN.md, section 6, allows.
 func newBind() *cobra.Command {
 	c := &cobra.Command{
-		Use: "bind DEVICE…", Short: "Bind devices: they are kept on your account's newest password",
+		ValidArgsFunction: completeDevices,
+		Use:               "bind DEVICE…", Short: "Bind devices: they are kept on your account's newest password",
 		Long: `Bind devices to your account. A device is named by its id or its name, as "rekeyd devices"
 prints them. Binding itself sends no password.
 
@@ -217,9 +218,25 @@ func newUnbind() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "unbind DEVICE…",
 		Short: "Have the account forget devices; they keep what they hold",
-		Args:  terminal.Args(cobra.MinimumNArgs(1)),
+		Long: `Have the account forget devices. They keep the password that they hold, and are
+left out of  rekeyd bind --all  until they are bound by name.`,
+		ValidArgsFunction: completeDevices,
 	}
+	all := c.Flags().Bool("all", false, "every device, after a question")
+	yes := c.Flags().Bool("yes", false, "with --all: answer that question with yes")
+	c.Args = terminal.Args(func(_ *cobra.Command, names []string) error {
+		switch {
+		case *all == (len(names) > 0):
+			return errors.New("name devices, or give --all")
+		case *yes && !*all:
+			return errors.New("--yes goes with --all")
+		}
+		return nil
+	})
 	c.RunE = func(c *cobra.Command, names []string) error {
+		if *all {
+			return unbindAll(c, *yes)
+		}
 		ids, err := orderNamed(c, "unbind", names)
 		if err == nil {
 			fmt.Fprintf(c.OutOrStdout(), "%d devices unbound\n", len(ids))
@@ -229,10 +246,44 @@ func newUnbind() *cobra.Command {
 	return c
 }
 
+// unbindAll unbinds every device once the owner has confirmed it.
+func unbindAll(c *cobra.Command, confirmed bool) error {
+	s, err := statusOf(c)
+	if err != nil {
+		return err
+	}
+	bound := slices.DeleteFunc(s.Devices, func(r daemon.Row) bool { return !r.Bound })
+	if len(bound) > 0 && !confirmed {
+		question := "Unbind " + counted(len(bound), "device") + "? rekeyd then keeps none of them signed in."
+		agreed, asked := askYes(c, question)
+		if !asked {
+			return terminal.Usage(c, errors.New("standard input is no terminal: add --yes"))
+		}
+		if !agreed {
+			return nil
+		}
+	}
+	if len(bound) > 0 {
+		err = order(c, "unbind", idsOf(bound))
+	}
+	if err == nil {
+		fmt.Fprintf(c.OutOrStdout(), "%d devices unbound\n", len(bound))
+	}
+	return err
+}
+
+// counted returns a number of things: "1 device", "2 devices".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprint(n, " ", thing, "s")
+}
+
 // newRekey returns the command that has the engine probe and move devices now.
 func newRekey() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "rekey [DEVICE…]",
+		Use: "rekey [DEVICE…]", ValidArgsFunction: completeDevices,
 		Short: "Look at devices now, and move those that can be moved",
 		Long: `Look at devices now, whatever pause they are in, all that are not current where none is named,
 and move those that can be moved. rekeyd does that by itself; this command does it at once.

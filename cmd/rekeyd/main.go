@@ -98,7 +98,7 @@ func commands() []group {
 	return []group{
 		{"Begin here", []*cobra.Command{newRun(), newSetup(), newOpen(), newInstall()}},
 		{"The house", []*cobra.Command{
-			newStatus(), newDevices(), newBind(), newUnbind(), newRekey(), newProbe(), newImport(), newHistory(),
+			newStatus(), newDevices(), newWatch(), newBind(), newUnbind(), newRename(), newForget(), newRekey(), newProbe(), newImport(), newHistory(),
 		}},
 		{"The account", []*cobra.Command{
 			newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newLeave(), newAccount(),

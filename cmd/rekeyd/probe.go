@@ -14,7 +14,8 @@ import (
 // counts against the device's budget.
 func newProbe() *cobra.Command {
 	c := &cobra.Command{
-		Use: "probe [DEVICE…]", Short: "Ask devices which password they hold, and change nothing",
+		ValidArgsFunction: completeDevices,
+		Use:               "probe [DEVICE…]", Short: "Ask devices which password they hold, and change nothing",
 		Long: `Ask devices which password each one holds, all that are here where none is named. Nothing is
 changed, and no sign-in is spent where the device's protocol can do without.`,
 	}
