@@ -255,12 +255,8 @@ func unbindAll(c *cobra.Command, confirmed bool) error {
 	bound := slices.DeleteFunc(s.Devices, func(r daemon.Row) bool { return !r.Bound })
 	if len(bound) > 0 && !confirmed {
 		question := "Unbind " + counted(len(bound), "device") + "? rekeyd then keeps none of them signed in."
-		agreed, asked := askYes(c, question)
-		if !asked {
-			return terminal.Usage(c, errors.New("standard input is no terminal: add --yes"))
-		}
-		if !agreed {
-			return nil
+		if agreed, err := confirm(c, question); err != nil || !agreed {
+			return err
 		}
 	}
 	if len(bound) > 0 {

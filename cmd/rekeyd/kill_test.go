@@ -130,9 +130,14 @@ func (r *rig) kill() {
 	}
 }
 
+// command returns a command of the binary.
+func (r *rig) command(args ...string) *exec.Cmd {
+	return exec.Command(r.bin, append([]string{"--state", r.state}, args...)...)
+}
+
 // rekeyd runs a command of the binary.
 func (r *rig) rekeyd(stdin string, args ...string) (string, error) {
-	cmd := exec.Command(r.bin, append([]string{"--state", r.state}, args...)...)
+	cmd := r.command(args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

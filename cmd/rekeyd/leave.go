@@ -51,12 +51,9 @@ func leave(c *cobra.Command, store *localstore.Store, yes bool) error {
 		return &home.Error{Op: "leave", Err: err, Hint: "there is nothing to do"}
 	}
 	if !yes {
-		agreed, asked := askYes(c, fmt.Sprintf("Leave the account %s, and unbind every device?", terminal.Printable(a.Email)))
-		if !asked {
-			return terminal.Usage(c, errors.New("standard input is no terminal: add --yes"))
-		}
-		if !agreed {
-			return nil
+		question := fmt.Sprintf("Leave the account %s, and unbind every device?", terminal.Printable(a.Email))
+		if agreed, err := confirm(c, question); err != nil || !agreed {
+			return err
 		}
 	}
 	if err := store.Leave(a.ID); err != nil {

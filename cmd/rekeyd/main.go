@@ -92,13 +92,14 @@ type group struct {
 // hubCommands is the title of the group that has the help, too.
 const hubCommands = "The hub"
 
-// commands are all commands in the groups of the help. Help, completion, man pages, settings and suggestions derive from
-// them; a new command needs its file and a place here.
+// commands are all commands in the groups of the help. Help, completion, man pages, settings and suggestions derive
+// from them; a new command needs its file and a place here.
 func commands() []group {
 	return []group{
 		{"Begin here", []*cobra.Command{newRun(), newSetup(), newOpen(), newInstall()}},
 		{"The house", []*cobra.Command{
-			newStatus(), newDevices(), newWatch(), newBind(), newUnbind(), newRename(), newForget(), newRekey(), newProbe(), newImport(), newHistory(),
+			newStatus(), newDevices(), newWatch(), newBind(), newUnbind(), newRekey(), newProbe(), newRename(), newForget(),
+			newImport(), newHistory(),
 		}},
 		{"The account", []*cobra.Command{
 			newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newLeave(), newAccount(),

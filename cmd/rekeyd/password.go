@@ -126,6 +126,18 @@ func askYes(c *cobra.Command, question string) (yes, ok bool) {
 	return line == "y" || line == "yes", ok
 }
 
+// confirm asks a question that a script answers with --yes.
+func confirm(c *cobra.Command, question string) (yes bool, err error) {
+	yes, asked := askYes(c, question)
+	switch {
+	case c.Context().Err() != nil:
+		return false, context.Cause(c.Context())
+	case !asked:
+		return false, terminal.Usage(c, errors.New("standard input is no terminal: add --yes"))
+	}
+	return yes, nil
+}
+
 // askLine reads a line on the terminal, which shows it. ok is false where there is none, and after an interrupt.
 func askLine(c *cobra.Command, prompt string) (line string, ok bool) {
 	f, file := c.InOrStdin().(*os.File)

@@ -13,7 +13,8 @@ import (
 // newRename returns the command that gives a bound device another name.
 func newRename() *cobra.Command {
 	c := &cobra.Command{
-		Use: "rename DEVICE NAME", Short: "Give a bound device a name of your choice", Args: terminal.Args(cobra.ExactArgs(2)),
+		Use: "rename DEVICE NAME", Short: "Give a bound device a name of your choice",
+		Args: terminal.Args(cobra.ExactArgs(2)),
 		Long: `Give a bound device a name of your choice. It stands in the place of the device's
 own name in this hub's lists, pages and states, until the device is unbound. An
 empty name ("") takes it back.`,

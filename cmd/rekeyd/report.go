@@ -19,7 +19,7 @@ import (
 const (
 	exitOK          = 0
 	exitFailed      = 1
-	exitUsage       = 2 // the command line is wrong
+	exitUsage       = 2 // the command line or a setting is wrong
 	exitCredential  = 3 // not signed in, or a wrong e-mail address or password
 	exitNotFound    = 4
 	exitUnavailable = 5 // the daemon, the account service or a device does not answer

@@ -13,7 +13,7 @@ import (
 func TestNoSettingIsASecretOrAConsent(t *testing.T) {
 	root := newRoot()
 	all := settingsOf(root)
-	for _, name := range []string{"state", "interface", "broker-listen", "account-url", "passphrase-file", "verbose", "json"} {
+	for _, name := range []string{"state", "interface", "broker-listen", "account-url", "passphrase-file", "json"} {
 		if !slices.Contains(all, name) {
 			t.Errorf("%s is no setting", name)
 		}
