@@ -105,7 +105,8 @@ func TestAnOwnerReadsTheHouseAtATerminal(t *testing.T) {
 		}
 	}
 	out, err := r.rekeyd("", "status", "--wide")
-	if err != nil || strings.ContainsAny(out, "\x1b●▲") || !regexp.MustCompile(`(?m)^lamp 2 .*yes .*mac-\S+ +plug +klap2`).MatchString(out) {
+	line := regexp.MustCompile(`(?m)^lamp 2 .*yes .*mac-\S+ +plug +klap2`)
+	if err != nil || strings.ContainsAny(out, "\x1b●▲") || !line.MatchString(out) {
 		t.Errorf("without a terminal: %v\n%s", err, out)
 	}
 
@@ -117,7 +118,8 @@ func TestAnOwnerReadsTheHouseAtATerminal(t *testing.T) {
 	}
 	x.holds("tea kettle")
 	x.types("\x03")
-	if code, shown := x.ended(watch); code != exitOK || !strings.Contains(shown, "11 devices are on your newest password") {
+	code, shown := x.ended(watch)
+	if code != exitOK || !strings.Contains(shown, "11 devices are on your newest password") {
 		t.Errorf("watch ended with %d:\n%s", code, shown)
 	}
 	out, err = r.rekeyd("", "probe", "Tea Kettle")

@@ -11,7 +11,7 @@ import (
 // house has a device in each group, with the names that strangers may choose.
 func house() []daemon.Row {
 	return []daemon.Row{
-		{ID: "mac-1", Name: "玄関のカメラと廊下の電球", Bound: true, Verdict: home.Current, Epoch: 4, Kind: home.Bulb},
+		{ID: "mac-1", Name: "玄関のカメラと廊下の電球", Bound: true, Verdict: home.Current, Epoch: 4},
 		{ID: "mac-2", Name: "hall", Bound: true, Verdict: home.Stale, Epoch: 3, Kind: home.Plug},
 		{
 			ID: "mac-3", Name: "\x1b[2Jfront\u202e door", Bound: true, Verdict: home.Mismatch, Kind: home.Camera,
@@ -36,7 +36,9 @@ func TestAListOfDevicesFitsTheScreen(t *testing.T) {
 				}
 			}
 			flat := strings.Join(strings.Fields(b.String()), " ")
-			for _, want := range []string{"Need you (1)", "Kept (2)", "Others (2)", "hall", "(3)", "rekeyd import", "▲", "◐", "●", "○"} {
+			for _, want := range []string{
+				"Need you (1)", "Kept (2)", "Others (2)", "hall", "(3)", "rekeyd import", "▲", "◐", "●", "○",
+			} {
 				if !strings.Contains(flat, want) {
 					t.Errorf("at %d columns %q is missing:\n%s", width, want, b.String())
 				}

@@ -11,7 +11,8 @@ import (
 func TestTextFitsIntoItsColumns(t *testing.T) {
 	family := "\U0001F468\u200d\U0001F469\u200d\U0001F467" // one emoji of five runes
 	for _, s := range []string{
-		"", "lamp", "лампа в коридоре", "玄関のカメラと廊下の電球", "e\u0301te\u0301 accents", family + family + " living room",
+		"", "lamp", "лампа в коридоре", "玄関のカメラと廊下の電球", "e\u0301te\u0301 accents",
+		family + family + " living room",
 		strings.Repeat("x", 63), "a " + strings.Repeat("é", 40),
 	} {
 		for width := 2; width < 45; width++ {
@@ -39,7 +40,9 @@ func TestTextFitsIntoItsColumns(t *testing.T) {
 
 // TestANameCannotControlTheTerminal shows what devices send as names.
 func TestANameCannotControlTheTerminal(t *testing.T) {
-	for _, s := range []string{"\x1b[2Jlamp", "lamp\r\nroot#", "\u202elamp\u2066", "\u009b31mlamp", "la\x00mp", "\u200elamp\ufeff"} {
+	for _, s := range []string{
+		"\x1b[2Jlamp", "lamp\r\nroot#", "\u202elamp\u2066", "\u009b31mlamp", "la\x00mp", "\u200elamp\ufeff",
+	} {
 		got := plain(s)
 		if strings.ContainsAny(got, "\x1b\r\n\x00\u202e\u2066\u009b\u200e\ufeff") || !strings.Contains(got, "la") {
 			t.Errorf("plain(%q) = %q", s, got)
