@@ -7,6 +7,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,8 @@ import (
 // Options are the options of New.
 type Options struct {
 	Store      Store
-	BaseURL    string           // as people reach the service: links in mails begin with it
+	BaseURL    string           // as people reach the service
+	PagesURL   string           // links in mails begin with it; BaseURL when empty
 	HubURL     string           // as hubs reach it, with the fingerprint of its certificate; BaseURL when empty
 	HubBrokers []string         // MQTT URLs that new hubs are given
 	Policy     Policy           // DefaultPolicy() when zero
@@ -97,7 +99,7 @@ func New(o Options) (*Service, error) {
 		mails: make(chan struct{}, 1), Epochs: newNews(),
 	}
 	s.repeats.now = s.Now
-	s.letters = mail.Letters{BaseURL: s.base}
+	s.letters = mail.Letters{BaseURL: strings.TrimSuffix(cmp.Or(o.PagesURL, o.BaseURL), "/")}
 	if s.id, err = s.st.Identity(); err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ import (
 
 // rig is the real binary with a house of simulated devices, in a network of its own.
 type rig struct {
+	enter  []string // begins the daemon's command line, as to run it in another namespace
 	t      testing.TB
 	bin    string
 	state  string
@@ -115,7 +116,8 @@ func ok(t testing.TB, err error) {
 // start starts the daemon.
 func (r *rig) start() {
 	r.t.Helper()
-	r.cmd = exec.Command(r.bin, append([]string{"run", "--state", r.state}, r.args...)...)
+	args := slices.Concat(r.enter, []string{r.bin, "run", "--state", r.state}, r.args)
+	r.cmd = exec.Command(args[0], args[1:]...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ok(r.t, r.cmd.Start())

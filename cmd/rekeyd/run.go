@@ -14,6 +14,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 	"github.com/rekeyd/rekeyd/cloudlink/v1"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/site"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/supervisor"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/devices/discover"
@@ -46,6 +47,8 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		"broker", nil, "URL of an MQTT broker to use instead of the embedded one; several are tried in turn",
 	)
 	accountURL := f.String("account-url", "", "base URL of the account service to use instead of the embedded one")
+	base := f.String("base-url", "", "where people open the pages of the house through a proxy, as http://NAME/rekeyd; "+
+		"everybody signs in there then, and mails lead there")
 	parallel := f.Int("parallel", defaultParallel, "devices that are asked or moved at once")
 	page := f.String("listen", defaultPage, "address of the house's page and read-only API")
 	socket := f.String("socket", "", "path of the socket for commands, where the state directory cannot hold it "+
@@ -82,6 +85,10 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 				}
 			}
 		}
+		opened, err := site.ParseBase(*base)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("base-url: %w", err))
+		}
 		if *parallel < 1 || *parallel > 256 {
 			errs = append(errs, fmt.Errorf("parallel %d: want 1 to 256", *parallel))
 		}
@@ -104,7 +111,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			State: stateOf(c), Version: version, Passphrase: passphrase, Log: log,
 			Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, BrokerCA: roots,
 			Listen: *page,
-			Socket: cmp.Or(*socket, app.RuntimeSocket(os.Getenv)), Parallel: *parallel, Hosts: m.hosts,
+			Socket: cmp.Or(*socket, app.RuntimeSocket(os.Getenv)), Parallel: *parallel, Hosts: m.hosts, Base: opened,
 		}
 		app.LimitMemory(log)
 		app.WarnOfVolatile(hub.State, log)
@@ -120,6 +127,9 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		}
 		if err := m.apply(&service); err != nil {
 			return err
+		}
+		if opened.URL != "" {
+			service.PagesURL = opened.URL + site.AccountPath
 		}
 		hub.TLS = service.TLS
 		return runBoth(c.Context(), hub, service)

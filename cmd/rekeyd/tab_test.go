@@ -37,9 +37,9 @@ type tab struct {
 	complains []string // messages of the console, and exceptions
 }
 
-// newTab opens Chromium with a preferred language, with or without JavaScript. Every page that it shows must be below
+// newTab opens Chromium with a preferred language, with or without JavaScript, and with more options. Every page that it shows must be below
 // base.
-func newTab(t *testing.T, base, lang, axe string, scripts bool) *tab {
+func newTab(t *testing.T, base, lang, axe string, scripts bool, more ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -54,7 +54,7 @@ func newTab(t *testing.T, base, lang, axe string, scripts bool) *tab {
 		chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-dev-shm-usage", true),
 	)
-	all, stop := chromedp.NewExecAllocator(context.Background(), o...)
+	all, stop := chromedp.NewExecAllocator(context.Background(), append(o, more...)...)
 	t.Cleanup(stop)
 	b := &tab{t: t, base: base, axe: axe}
 	ctx, end := chromedp.NewContext(all, chromedp.WithListener(b.record))

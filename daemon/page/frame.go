@@ -2,6 +2,7 @@ package page
 
 import (
 	_ "embed" // for the style, the script and the icon
+	"html"
 	"net"
 	"net/http"
 	"strings"
@@ -23,21 +24,23 @@ type Item struct{ Path, Text string }
 
 // Content is one page. Texts are in its language.
 type Content struct {
-	Lang    string // a tag
-	Title   string
-	Problem string // shown as an alert
-	Result  string // shown as a status: the result of the last request
-	Warning string // shown beside a password field
-	Above   string // name of the site that this one is a part of, whose first page is /; empty for none
-	Nav     []Item
-	Here    string // path of the Nav item that this page is
-	Label   string // of the navigation
-	Skip    string // the link that jumps over it
-	Account Markup // at the end of the navigation: sign in, or out
-	Body    Markup
-	Footer  Markup
-	Refresh bool // a browser without JavaScript asks again every few seconds
-	Script  bool
+	Lang      string // a tag
+	Title     string
+	Problem   string // shown as an alert
+	Result    string // shown as a status: the result of the last request
+	Warning   string // shown beside a password field
+	Above     string // name of the site that this one is a part of; empty for none
+	AbovePath string // of its first page, as browsers see it
+	Nav       []Item
+	Here      string // path of the Nav item that this page is
+	Label     string // of the navigation
+	Skip      string // the link that jumps over it
+	Account   Markup // at the end of the navigation: sign in, or out
+	Body      Markup
+	Footer    Markup
+	Secure    bool // people reach it over https
+	Refresh   bool // a browser without JavaScript asks again every few seconds
+	Script    bool
 }
 
 // policy allows a page its own style, script and events. No other site can show it in a frame.
@@ -52,7 +55,6 @@ func Header(h http.Header, lang string) {
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Content-Language", lang)
 	h.Set("Vary", "Accept-Language")
@@ -61,6 +63,9 @@ func Header(h http.Header, lang string) {
 // Write writes a page whose site is below prefix, which is empty or begins with a slash.
 func Write(w http.ResponseWriter, status int, prefix string, c Content) {
 	Header(w.Header(), c.Lang)
+	if c.Secure { // over plain HTTP a browser ignores it, with an error on its console
+		w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(Below(prefix, c.render()))) // the client went away
@@ -98,7 +103,8 @@ func (c Content) header() Markup {
 	logo := Markup(`<img src="/icon.svg" alt="" width="24" height="24"> `)
 	name, items := El(`a class="name" href="/"`, logo, "rekeyd"), Markup("")
 	if c.Above != "" { // Below leaves single quotes as they are
-		name, items = El(`a class="name" href='/'`, logo, "rekeyd"), El("li", El(`a href='/'`, c.Above))
+		first := "a href='" + Markup(html.EscapeString(c.AbovePath)) + "'"
+		name, items = El(first+` class="name"`, logo, "rekeyd"), El("li", El(first, c.Above))
 	}
 	for _, i := range c.Nav {
 		a := "a" + Attr("href", i.Path)
@@ -145,6 +151,16 @@ func Assets(mux *http.ServeMux) {
 			_, _ = w.Write(a.raw)
 		})
 	}
+}
+
+// OwnForms refuses forms of other sites. Behind a proxy a request can name another host than the page has: forms of
+// origin are this site's, too; empty for none.
+func OwnForms(origin string, next http.Handler) http.Handler {
+	p := http.NewCrossOriginProtection()
+	if origin != "" {
+		_ = p.AddTrustedOrigin(origin) // an origin that does not parse matches no request
+	}
+	return p.Handler(next)
 }
 
 // Plain reports whether a page goes over a network in the clear: plain HTTP, and the browser is not on this machine.

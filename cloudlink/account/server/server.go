@@ -23,7 +23,8 @@ import (
 // Options are what New checks.
 type Options struct {
 	Store       account.Store  // New closes it when it fails, Close does else
-	BaseURL     string         // as people reach the service: links in mails begin with it
+	BaseURL     string         // as people reach the service
+	PagesURL    string         // links in mails begin with it; BaseURL when empty
 	Names       []string       // of this machine, under which the website answers too
 	HubURL      string         // as hubs reach it, with the fingerprint of its certificate; BaseURL when empty
 	Brokers     []string       // MQTT URLs for the service's own connection, tried in turn
@@ -68,7 +69,7 @@ func build(o Options) (*Server, error) {
 		o.HubBrokers = o.Brokers
 	}
 	svc, err := account.New(account.Options{
-		Store: o.Store, BaseURL: o.BaseURL, HubURL: o.HubURL, HubBrokers: o.HubBrokers, Policy: o.Policy, Now: o.Now,
+		Store: o.Store, BaseURL: o.BaseURL, PagesURL: o.PagesURL, HubURL: o.HubURL, HubBrokers: o.HubBrokers, Policy: o.Policy, Now: o.Now,
 		Log: o.Log,
 	})
 	if err != nil {
@@ -109,8 +110,8 @@ func (s *Server) Run(ctx context.Context) error {
 // Handler answers the website, and the API at POST /.
 func (s *Server) Handler() http.Handler { return s.pages }
 
-// PagesBelow answers the website below a path of another site.
-func (s *Server) PagesBelow(prefix string) http.Handler { return s.site.Below(prefix) }
+// PagesAt answers the website as a part of another site.
+func (s *Server) PagesAt(p site.Part) http.Handler { return s.site.At(p) }
 
 // API answers the API alone, at POST /.
 func (s *Server) API() http.Handler { return s.api }

@@ -125,6 +125,7 @@ func (v *visit) stream(
 	_ = out.SetReadDeadline(time.Time{}) // the request was read; the server's limit for that must not end the answer
 	v.header()
 	v.rw.Header().Set("Content-Type", "text/event-stream")
+	v.rw.Header().Set("X-Accel-Buffering", "no") // a proxy must not wait for the end
 	ctx, stop := context.WithTimeout(v.r.Context(), liveLife)
 	defer stop()
 	send := func(format string, args ...any) bool {

@@ -32,13 +32,13 @@ func (v *visit) show(status int, c content) {
 	v.header()
 	out := page.Content{
 		Lang: v.tag, Title: c.title, Problem: c.problem, Result: c.result, Body: c.body, Refresh: c.refresh,
-		Script: c.script, Label: v.t.Account, Skip: v.t.Skip, Here: c.nav,
+		Script: c.script, Label: v.t.Account, Skip: v.t.Skip, Here: c.nav, Secure: v.w.secure,
 	}
 	if page.Plain(v.r, v.w.secure) {
 		out.Warning = v.t.Plain
 	}
-	if v.w.part {
-		out.Above = language.Of(v.tag).House.House
+	if v.w.above != "" {
+		out.Above, out.AbovePath = language.Of(v.tag).House.House, v.w.above
 	}
 	if v.owner != nil {
 		out.Nav = []page.Item{

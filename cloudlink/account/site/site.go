@@ -32,7 +32,8 @@ type Site struct {
 	live   chan struct{} // a slot for each page that follows progress
 	secure bool          // people reach it over https
 	prefix string        // path below which people reach it, as behind a proxy; empty for none
-	part   bool          // of the site of a hub
+	above  string        // path of the first page of the site that this is a part of; empty where it is none
+	origin string        // of the forms of that site, as browsers state it
 	strict bool          // the whole host is this website: browsers may use https for all of it
 }
 
@@ -55,6 +56,7 @@ func New(o Options) (*Site, error) {
 	return &Site{
 		s: o.Service, api: o.API, names: o.Names, log: o.Log, live: make(chan struct{}, maxLive),
 		secure: secure, strict: secure && base.Port() == "", prefix: strings.TrimSuffix(base.EscapedPath(), "/"),
+		origin: base.Scheme + "://" + base.Host,
 	}, nil
 }
 
@@ -80,17 +82,29 @@ func (w *Site) Handler() http.Handler {
 		pages.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) { w.visit(rw, r, do) })
 	}
 	all := http.NewServeMux()
-	all.Handle("/", http.NewCrossOriginProtection().Handler(pages))
+	all.Handle("/", page.OwnForms(w.origin, pages))
 	if w.api != nil {
 		all.Handle("POST /{$}", w.api)
+	}
+	if w.above != "" {
+		return all // who called At has checked the host and removed the prefix
 	}
 	return ownHost(w.s.BaseURL(), w.names, page.Strip(w.prefix, all))
 }
 
-// Below answers the website below a path of another site, without the API.
-func (w *Site) Below(prefix string) http.Handler {
+// Part is where the website is a part of another site.
+type Part struct {
+	Prefix string // path before the paths of the website, as browsers see it
+	Above  string // path of the first page of the other site
+	Origin string // of a proxy through which people reach it, such as http://hub.example.org; empty for none
+	Secure bool   // people reach it over https
+}
+
+// At answers the website as a part of another site, without the API. The other site checks the name of the host, and
+// removes the prefix from the path of a request.
+func (w *Site) At(p Part) http.Handler {
 	at := *w
-	at.prefix, at.part, at.api = prefix, true, nil
+	at.prefix, at.above, at.origin, at.secure, at.strict, at.api = p.Prefix, p.Above, p.Origin, p.Secure, false, nil
 	return at.Handler()
 }
 
@@ -136,18 +150,30 @@ func (v *visit) cookie(name string) string {
 	return c.Value
 }
 
-// prefixed returns the name of a cookie: over https with the prefix that binds it to this host (RFC 6265bis).
+// prefixed returns the name of a cookie: over https with the prefix that binds it to this host, or where it has a path
+// of its own to https (RFC 6265bis).
 func (v *visit) prefixed(name string) string {
-	if v.w.secure {
+	switch {
+	case v.w.secure && v.w.above == "":
 		return "__Host-" + name
+	case v.w.secure:
+		return "__Secure-" + name
 	}
 	return name
+}
+
+// cookiePath is the path of the cookies: as a part of another site, other pages of that site do not get them.
+func (w *Site) cookiePath() string {
+	if w.above == "" {
+		return "/"
+	}
+	return w.prefix
 }
 
 // setCookie sets a cookie that no script can read and no other site's form sends; an empty value takes it away.
 func (v *visit) setCookie(name, value string, life time.Duration) {
 	c := &http.Cookie{
-		Name: v.prefixed(name), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: v.prefixed(name), Value: value, Path: v.w.cookiePath(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: v.w.secure, MaxAge: int(life.Seconds()),
 	}
 	if value == "" {

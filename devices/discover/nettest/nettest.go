@@ -3,7 +3,9 @@
 package nettest
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -133,6 +135,35 @@ func Link(t testing.TB, name string, addrs ...string) net.Interface {
 		Address(t, name, a)
 	}
 	return byName(t, name)
+}
+
+// Neighbour makes a second network namespace, joined to this one by an Ethernet interface with an address at each end
+// ("10.9.0.1/24"). A command that begins with enter runs there. Only for a test that is InNamespace.
+func Neighbour(t testing.TB, name, here, there string) (enter []string) {
+	t.Helper()
+	holder := exec.Command("sh", "-c", "ip link set lo up && echo up && exec cat") // until its input is closed
+	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	in, inErr := holder.StdinPipe()
+	out, outErr := holder.StdoutPipe()
+	if err := errors.Join(inErr, outErr, holder.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = holder.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "up\n" {
+		t.Fatalf("the second namespace is not up: %q, %v", line, err)
+	}
+	pid := strconv.Itoa(holder.Process.Pid)
+	enter = []string{"nsenter", "--net=/proc/" + pid + "/ns/net"}
+	run(t, "ip", "link", "add", name, "type", "veth", "peer", "name", name+"p", "netns", pid)
+	run(t, "ip", "link", "set", name, "up")
+	Address(t, name, here)
+	for _, args := range [][]string{{"link", "set", name + "p", "up"}, {"addr", "add", there, "dev", name + "p"}} {
+		run(t, enter[0], append([]string{enter[1], "ip"}, args...)...)
+	}
+	return enter
 }
 
 // Address gives an interface one more address, which is usable when it returns.

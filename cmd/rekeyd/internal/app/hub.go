@@ -18,6 +18,7 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/account"
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
+	accountsite "github.com/rekeyd/rekeyd/cloudlink/account/site"
 	"github.com/rekeyd/rekeyd/cloudlink/announce"
 	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
@@ -43,8 +44,9 @@ type HubOptions struct {
 	Listen     string            // address of the house's page and read-only API
 	Socket     string            // path of the control socket; in State when empty
 	Pace       discover.Pace
-	Hosts      []string // further names under which the page answers
-	Parallel   int      // devices asked or moved at once; 16 when zero
+	Hosts      []string  // further names under which the page answers
+	Base       site.Base // where people open the page, through a proxy
+	Parallel   int       // devices asked or moved at once; 16 when zero
 	Passphrase home.Secret
 	TLS        *Certificate // of the page; nil for plain HTTP
 	Log        *slog.Logger
@@ -185,6 +187,7 @@ func (h *Hub) openEngine() error {
 		return err
 	}
 	pages := site.Options{
+		Base:   h.o.Base,
 		Status: h.face.PublicStatus, History: h.store.History, Orders: h.engine, API: h.face.Public(),
 		Names: names, Secure: h.o.TLS != nil, Log: h.o.Log.With("part", "page"), Passwords: h.store,
 	}
@@ -192,10 +195,18 @@ func (h *Hub) openEngine() error {
 		pages.Hasher = account.NewHasher(account.DefaultPolicy())
 	} else {
 		pages.Hasher = h.o.Service.account.Hasher()
-		pages.Account = h.o.Service.account.PagesBelow(site.AccountPath)
+		pages.Account = h.o.Service.account.PagesAt(h.accountPart())
 	}
 	h.site, err = site.New(pages)
 	return err
+}
+
+// accountPart is where the account's pages are in the site of the hub.
+func (h *Hub) accountPart() accountsite.Part {
+	b := h.o.Base
+	return accountsite.Part{
+		Prefix: b.Prefix + site.AccountPath, Above: b.Prefix + "/", Origin: b.Origin, Secure: h.o.TLS != nil || b.Secure,
+	}
 }
 
 // keepCredentials is how many of the newest credentials stay in the vault after no device needs them any more.
@@ -227,6 +238,9 @@ func (h *Hub) Engine() *daemon.Rekeyer { return h.engine }
 
 // PageURL returns the URL of the house's page.
 func (h *Hub) PageURL() string {
+	if h.o.Base.URL != "" {
+		return h.o.Base.URL
+	}
 	page, _, _ := strings.Cut(h.o.TLS.url("http", "https", h.page.dialable()), "#")
 	return page
 }

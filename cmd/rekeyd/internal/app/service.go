@@ -28,6 +28,7 @@ type ServiceOptions struct {
 	ListenFlag string // by which Listen is chosen: "--listen"
 	BaseFlag   string // by which BaseURL is chosen
 	BaseURL    string // the service's URL in mails; its own address when empty
+	PagesURL   string // links in mails begin with it; BaseURL when empty
 	Brokers    []string
 	HubBrokers []string       // URLs that hubs get; Brokers when empty
 	BrokerCA   *x509.CertPool // authorities of brokers' certificates; nil for the system's
@@ -77,7 +78,7 @@ func NewService(o ServiceOptions) (_ *Service, err error) {
 		}
 		s.brokers = []string{o.TLS.url("mqtt", "mqtts", s.brokerListener.dialable())}
 	}
-	if o.BaseURL == "" && s.listener.everywhere() {
+	if o.BaseURL == "" && o.PagesURL == "" && s.listener.everywhere() {
 		o.Log.Warn("links in mails open on this machine only", "url", s.URL(),
 			"hint", "give the URL for other machines with "+o.BaseFlag)
 	}
@@ -95,7 +96,7 @@ func (s *Service) open() (err error) {
 		return err
 	}
 	o := server.Options{
-		Store: store, BaseURL: base, Names: append(machineNames(), s.o.Hosts...), HubURL: s.hubURL(base),
+		Store: store, BaseURL: base, PagesURL: s.o.PagesURL, Names: append(machineNames(), s.o.Hosts...), HubURL: s.hubURL(base),
 		Brokers: s.brokers, HubBrokers: s.hubBrokers(), BrokerCA: s.o.BrokerCA,
 		Mail: s.o.Mail, Undelivered: s.o.GivenUp, Policy: s.o.Policy,
 		Log: s.o.Log.With("part", "account"),

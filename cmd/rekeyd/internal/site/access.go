@@ -111,11 +111,16 @@ func (a *access) count(now time.Time) (n int) {
 
 // cookieName is the name of the session's cookie: over https with the prefix that binds it to this host (RFC 6265bis).
 func (s *Site) cookieName() string {
-	if s.o.Secure {
+	switch {
+	case s.secure() && s.o.Base.Prefix == "":
 		return "__Host-" + cookieName
+	case s.secure():
+		return "__Secure-" + cookieName // the path keeps the other prefix from it
 	}
 	return cookieName
 }
+
+func (s *Site) secure() bool { return s.o.Secure || s.o.Base.Secure }
 
 func (v *visit) cookie() string {
 	c, err := v.r.Cookie(v.s.cookieName())
@@ -128,8 +133,8 @@ func (v *visit) cookie() string {
 // setCookie sets a cookie that no script can read and no other site's form sends; an empty value takes it away.
 func (v *visit) setCookie(value string) {
 	c := &http.Cookie{
-		Name: v.s.cookieName(), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: v.s.o.Secure, MaxAge: int(sessionLife.Seconds()),
+		Name: v.s.cookieName(), Value: value, Path: v.s.o.Base.path("/"), HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Secure: v.s.secure(), MaxAge: int(sessionLife.Seconds()),
 	}
 	if value == "" {
 		c.MaxAge = -1

@@ -56,6 +56,7 @@ func (s *Site) houseLive(v *visit) {
 	_ = out.SetReadDeadline(time.Time{}) // the request was read; the server's limit for that must not end the answer
 	page.Header(v.w.Header(), v.all.Tag)
 	v.w.Header().Set("Content-Type", "text/event-stream")
+	v.w.Header().Set("X-Accel-Buffering", "no") // a proxy must not wait for the end
 	ctx, stop := context.WithTimeout(v.r.Context(), liveLife)
 	defer stop()
 	send := func(format string, args ...any) bool {
@@ -75,7 +76,7 @@ func (s *Site) houseLive(v *visit) {
 			if st.Account != "" {
 				body = v.overview(st, find)
 			}
-			raw, _ := json.Marshal(map[string]string{"html": string(body)}) // cannot fail
+			raw, _ := json.Marshal(map[string]string{"html": string(page.Below(v.s.o.Base.Prefix, body))}) // cannot fail
 			if string(raw) != last {
 				if last = string(raw); !send("event: progress\ndata: %s\n\n", raw) {
 					return

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/site"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -201,5 +202,5 @@ func TestAnExpiredSignInAsksAgain(t *testing.T) {
 }
 
 func openWithLog(t *testing.T, h *house, log *bytes.Buffer) *browser {
-	return openOf(t, h, slog.New(slog.NewTextHandler(log, nil)))
+	return openOf(t, h, slog.New(slog.NewTextHandler(log, nil)), site.Base{})
 }

@@ -39,6 +39,7 @@ type Options struct {
 	Account   http.Handler    // the account's pages, below AccountPath; nil for none
 	Names     []string        // of this machine, under which the site answers
 	Secure    bool            // people reach it over https
+	Base      Base            // where people open it, through a proxy
 	Log       *slog.Logger
 }
 
@@ -96,7 +97,7 @@ func (s *Site) Handler() http.Handler {
 		pages.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.visit(w, r, do) })
 	}
 	all := http.NewServeMux()
-	all.Handle("/", http.NewCrossOriginProtection().Handler(pages))
+	all.Handle("/", page.OwnForms(s.o.Base.Origin, pages))
 	all.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		if v := s.newVisit(w, r); !v.mayRead() {
 			http.Error(w, "sign in first, or read this on the hub itself", http.StatusUnauthorized)
@@ -106,15 +107,16 @@ func (s *Site) Handler() http.Handler {
 	})
 	all.Handle("GET /healthz", s.o.API)
 	if s.o.Account != nil {
-		all.Handle(AccountPath+"/", s.o.Account) // which has a sign-in of its own
+		all.Handle(AccountPath+"/", http.StripPrefix(AccountPath, s.o.Account)) // which has a sign-in of its own
+		all.Handle("GET "+AccountPath, http.RedirectHandler(s.o.Base.path(AccountPath+"/"), http.StatusSeeOther))
 	}
-	return s.guard(all)
+	return s.guard(page.Strip(s.o.Base.Prefix, all))
 }
 
 // guard refuses requests under a name that is not this machine's: see home.OwnHost.
 func (s *Site) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !home.OwnHost(home.HostOf(r), s.o.Names...) {
+		if !home.OwnHost(home.HostOf(r), append([]string{s.o.Base.Host}, s.o.Names...)...) {
 			http.Error(w, "this hub does not know that name: open it by address, or start it with: --host NAME",
 				http.StatusMisdirectedRequest)
 			return
@@ -165,10 +167,10 @@ func (s *Site) visit(w http.ResponseWriter, r *http.Request, do func(*visit)) {
 }
 
 // mayRead reports whether a visitor may see the house: on the hub itself, or signed in. A request that a proxy passed
-// on comes from elsewhere.
+// on comes from elsewhere. A proxy on the hub may leave no trace in a request, so with a Base everybody signs in.
 func (v *visit) mayRead() bool {
-	if v.signed {
-		return true
+	if v.signed || v.s.o.Base.URL != "" {
+		return v.signed
 	}
 	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
 		if v.r.Header.Get(h) != "" {
@@ -183,7 +185,7 @@ func (v *visit) mayRead() bool {
 // show writes a page in the frame of the site.
 func (v *visit) show(status int, c page.Content) {
 	c.Lang, c.Skip, c.Label, c.Footer, c.Warning = v.all.Tag, v.t.Skip, v.t.Nav, page.El("p", v.t.Footer), ""
-	if page.Plain(v.r, v.s.o.Secure) {
+	if v.s.plain(v.r) {
 		c.Warning = v.all.Site.Plain
 	}
 	c.Nav = []page.Item{{Path: "/", Text: v.t.House}, {Path: "/history", Text: v.t.History}}
@@ -196,11 +198,20 @@ func (v *visit) show(status int, c page.Content) {
 	} else {
 		c.Nav = append(c.Nav, page.Item{Path: "/signin", Text: v.t.SignIn})
 	}
-	page.Write(v.w, status, "", c)
+	c.Secure = v.s.secure()
+	page.Write(v.w, status, v.s.o.Base.Prefix, c)
+}
+
+// plain reports whether a password goes over a network in the clear.
+func (s *Site) plain(r *http.Request) bool {
+	if s.o.Base.URL != "" {
+		return !s.o.Base.Secure
+	}
+	return page.Plain(r, s.o.Secure)
 }
 
 // goTo redirects the browser after a form was processed, so that a reload does not send the form again.
 func (v *visit) goTo(path string) {
 	page.Header(v.w.Header(), v.all.Tag)
-	http.Redirect(v.w, v.r, path, http.StatusSeeOther)
+	http.Redirect(v.w, v.r, v.s.o.Base.path(path), http.StatusSeeOther)
 }

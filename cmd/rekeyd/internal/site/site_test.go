@@ -71,16 +71,18 @@ type browser struct {
 	cookie string
 }
 
-func open(t *testing.T, h *house) *browser { return openOf(t, h, slog.New(slog.DiscardHandler)) }
+func open(t *testing.T, h *house) *browser {
+	return openOf(t, h, slog.New(slog.DiscardHandler), site.Base{})
+}
 
-func openOf(t *testing.T, h *house, log *slog.Logger) *browser {
+func openOf(t *testing.T, h *house, log *slog.Logger, base site.Base) *browser {
 	t.Helper()
 	p := account.DefaultPolicy()
 	p.HashMemory, p.HashTime = 64, 1
 	s, err := site.New(site.Options{
 		Passwords: h, Hasher: account.NewHasher(p),
 		Status: h.read, History: func(int) ([]home.Event, error) { return nil, nil }, Orders: h,
-		API: http.NotFoundHandler(), Names: []string{"hub.example.org"}, Log: log,
+		API: http.NotFoundHandler(), Names: []string{"hub.example.org"}, Log: log, Base: base,
 	})
 	if err != nil {
 		t.Fatal(err)
