@@ -9,8 +9,9 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// notice takes a notice from its topic.
-func (l *Link) notice(raw []byte) {
+// notice takes a notice from its topic. The service publishes it after it has connected: requests of the time before
+// may be lost. The broker's own copy, stored, is no sign of that.
+func (l *Link) notice(raw []byte, stored bool) {
 	if len(raw) == 0 {
 		return // a retained message was cleared
 	}
@@ -31,6 +32,9 @@ func (l *Link) notice(raw []byte) {
 	case err == nil:
 		if home.Epoch(n.Epoch) > a.Epoch {
 			l.askWithin(min(2*time.Second, l.o.Patience))
+		}
+		if !stored {
+			l.repeatSoon()
 		}
 	case errors.Is(err, wire.ErrGap):
 		l.askSoon()
@@ -66,7 +70,7 @@ func (l *Link) expose(a home.Account, n wire.Notice) error {
 }
 
 // ReceiveNotice takes a notice that came another way than through the broker: through the endpoint of a native device.
-func (l *Link) ReceiveNotice(n wire.Notice) { l.notice(n.JWS()) }
+func (l *Link) ReceiveNotice(n wire.Notice) { l.notice(n.JWS(), true) }
 
 // Ask has the link send a hello at once, and dial at once where it has no connection. It never blocks.
 func (l *Link) Ask() {

@@ -17,7 +17,7 @@ func (l *Link) receive(m mqtt.Message) {
 	t, ok := wire.ParseTopic(m.Topic)
 	switch {
 	case ok && t.Leaf == "notice":
-		l.notice(m.Payload)
+		l.notice(m.Payload, m.Retained)
 	case ok && t.Leaf == "inbox" && t.Name == l.o.Identity.Name:
 		l.inbox(m.Payload)
 	default:

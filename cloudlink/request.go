@@ -88,11 +88,11 @@ func (l *Link) repeat(now time.Time, r *request) time.Time {
 	l.mu.Lock()
 	late := !now.Before(r.deadline) && l.pending == r
 	if late {
-		if !r.deadline.IsZero() { // else the connection was made anew
+		if !r.deadline.IsZero() { // else the connection is new, and gets its own time for an answer
 			l.misses++
-		}
-		if l.misses > 0 && l.misses%redialAfter == 0 && l.conn != nil {
-			l.conn.Redial() // no broker is trusted to carry: this connection may be deaf
+			if l.misses%redialAfter == 0 && l.conn != nil {
+				l.conn.Redial() // no broker is trusted to carry: this connection may be deaf
+			}
 		}
 		r.deadline = now.Add(l.patience())
 		if l.tooLarge(r) {
@@ -148,7 +148,17 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // patience is the time to wait for the next answer: longer, the longer none has come. l.mu is held.
-func (l *Link) patience() time.Duration { return l.o.Patience << min(l.misses, 4) }
+func (l *Link) patience() time.Duration { return l.o.Patience << min(max(l.misses-1, 0), 4) }
+
+// repeatSoon repeats the request that waits for its answer at once: its message may have been lost.
+func (l *Link) repeatSoon() {
+	l.mu.Lock()
+	if l.pending != nil {
+		l.pending.deadline = time.Time{}
+	}
+	l.mu.Unlock()
+	l.Wake()
+}
 
 // start signs and sends a request. body receives the ID, which proofs cover.
 func (l *Link) start(now time.Time, r *request, body func(id string) wire.Body) error {

@@ -28,8 +28,8 @@ func wait(ctx context.Context, tok paho.Token) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(15 * time.Second):
-		return fmt.Errorf("no answer in 15 s: %w", home.ErrUnavailable)
+	case <-time.After(20 * time.Second):
+		return fmt.Errorf("no answer in 20 s: %w", home.ErrUnavailable)
 	case <-tok.Done():
 	}
 	switch err := tok.Error(); {

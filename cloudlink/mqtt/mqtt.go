@@ -50,7 +50,7 @@ type Options struct {
 
 	Dial func(addr string) (net.Conn, error) // used instead of TCP and TLS, where given
 
-	// Between rounds of dialling; 500 ms and 1 min when zero. No pause is longer than 2 s in the first minute or so.
+	// Between rounds of dialling; 500 ms and 1 min when zero. No pause is longer than 2 s in the first quarter of an hour.
 	MinPause, MaxPause time.Duration
 }
 
@@ -59,7 +59,6 @@ type Conn struct {
 	o       Options
 	brokers []*url.URL
 
-	again   chan struct{}  // asks the session to end
 	hurry   chan struct{}  // ends the pause before the next round of dialling
 	worked  atomic.Bool    // the other end has answered since the last pause
 	writers sync.WaitGroup // of sessions; a session may end before its writer does
@@ -71,8 +70,17 @@ type Conn struct {
 
 // live is a connection that is up.
 type live struct {
-	out  chan Message
-	done chan struct{} // closed when the session ends
+	out   chan Message
+	again chan struct{} // asks the session to end
+	done  chan struct{} // closed when the session ends
+}
+
+// redial asks the session to end.
+func (l *live) redial() {
+	select {
+	case l.again <- struct{}{}:
+	default:
+	}
 }
 
 // queue is how many messages may wait for Receive. Past it nothing more is read from the broker: one that was dropped
@@ -81,7 +89,7 @@ const queue = 256
 
 // New checks o, all of it. It does not connect: Run does.
 func New(o Options) (*Conn, error) {
-	c := &Conn{o: o, again: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
+	c := &Conn{o: o, hurry: make(chan struct{}, 1)}
 	var errs []error
 	if len(o.Brokers) == 0 {
 		errs = append(errs, errors.New("no broker"))
@@ -138,9 +146,10 @@ func (c *Conn) Err() error {
 // Redial ends the connection, for one that is up and gets no answers: another is made, to the next broker where there
 // are several. It never blocks.
 func (c *Conn) Redial() {
-	select {
-	case c.again <- struct{}{}:
-	default:
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.live != nil {
+		c.live.redial()
 	}
 }
 
@@ -175,7 +184,7 @@ func (c *Conn) write(client paho.Client, l *live) {
 			case <-tok.Done():
 				if err := tok.Error(); err != nil {
 					c.o.Log.Warn("message not sent", "topic", m.Topic, "err", err)
-					c.Redial()
+					l.redial() // only this session: the next may have begun while paho waited
 				}
 			default:
 			}
@@ -189,9 +198,9 @@ func (c *Conn) write(client paho.Client, l *live) {
 func (c *Conn) Run(ctx context.Context) error {
 	defer c.writers.Wait()
 	for rounds := 0; ; rounds++ {
-		refused := 0
+		refused, began := 0, time.Now()
 		for _, b := range c.brokers {
-			err := c.session(ctx, b)
+			err := c.session(ctx, b, connectTimeout(rounds))
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -219,24 +228,24 @@ func (c *Conn) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-c.hurry:
-		case <-time.After(c.pause(rounds)):
+		case <-time.After(c.pause(rounds, time.Since(began))):
 		}
 	}
 }
 
+// keepAlive is the time without a packet after which a ping is sent. It bounds how long a connection is trusted over
+// which nothing passes any more: to this time, 10 s for the answer, and 10 s by which paho looks late.
+const keepAlive = 15 * time.Second
+
 // session is one connection to one broker, from dialling to its end.
-func (c *Conn) session(ctx context.Context, broker *url.URL) error {
+func (c *Conn) session(ctx context.Context, broker *url.URL, timeout time.Duration) error {
 	lost := make(chan error, 1)
-	select { // who asked for it before meant another session
-	case <-c.again:
-	default:
-	}
 	type arrival struct {
 		m   Message
 		ack func()
 	}
 	arrived := make(chan arrival, queue)
-	l := &live{out: make(chan Message, queue), done: make(chan struct{})}
+	l := &live{out: make(chan Message, queue), again: make(chan struct{}, 1), done: make(chan struct{})}
 
 	o := paho.NewClientOptions()
 	if c.o.Roots != nil {
@@ -251,7 +260,7 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	o.Servers = []*url.URL{broker}
 	o.SetClientID(c.o.ClientID).SetProtocolVersion(4).SetCleanSession(false)
 	o.SetAutoReconnect(false).SetConnectRetry(false).SetStore(paho.NewMemoryStore())
-	o.SetConnectTimeout(10 * time.Second).SetWriteTimeout(5 * time.Second).SetKeepAlive(60 * time.Second)
+	o.SetConnectTimeout(timeout).SetWriteTimeout(5 * time.Second).SetKeepAlive(keepAlive)
 	// In order, because one conversation's messages build on one another. The handler waits only for Receive, which
 	// never waits for an acknowledgement: so nothing gets stuck.
 	o.SetOrderMatters(true).SetAutoAckDisabled(true)
@@ -323,7 +332,7 @@ func (c *Conn) session(ctx context.Context, broker *url.URL) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-c.again:
+	case <-l.again:
 		return fmt.Errorf("given up: %w", home.ErrUnavailable)
 	case err := <-lost:
 		return fmt.Errorf("%w: %w: %w", ErrLost, home.ErrUnavailable, err)

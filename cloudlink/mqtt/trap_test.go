@@ -43,14 +43,14 @@ func TestPausesBetweenDialsGrowAndAreNotTheSame(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		must(t, c.Run(ctx))
-		if n := len(log.at); n < 225 || n > 490 { // 30 of at most 2 s, and then 8 to 16 s each
+		if n := len(log.at); n < 700 || n > 1200 { // 600 of at most 2 s, and then 8 to 16 s each
 			t.Fatalf("dialled %d times in an hour", n)
 		}
 		different := map[time.Duration]bool{}
 		for i := range log.at[1:] {
 			most := min(time.Second<<min(i, 10), 2*time.Second)
-			if i >= 30 {
-				most = min(2*time.Second<<min(i-30, 10), 16*time.Second)
+			if i >= 600 {
+				most = min(2*time.Second<<min(i-600, 10), 16*time.Second)
 			}
 			pause := log.at[i+1].Sub(log.at[i])
 			// a dial itself takes a moment, and the bubble's clock may run meanwhile

@@ -19,6 +19,7 @@ type network struct {
 	listeners map[string]*memoryListener
 	faults    faults
 	rnd       *rand.Rand
+	line      line // to the broker
 }
 
 // faults are the probabilities that a packet between a member and its broker is lost, delivered twice or late, or that
@@ -69,46 +70,74 @@ func (n *network) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 
 // dialBroker connects to a broker, through the faults.
 func (n *network) dialBroker(addr string) (net.Conn, error) {
+	if !n.line.opens() {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ETIMEDOUT}
+	}
 	broker, err := n.dial(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	near, member := net.Pipe()
-	go n.carry(member, broker)
-	go n.carry(broker, member)
+	w, accepted := n.line.add(near)
+	if !accepted {
+		_ = broker.Close()
+		go refuse(member)
+		return near, nil
+	}
+	go n.carry(w, member, broker)
+	go n.carry(w, broker, member)
 	return near, nil
 }
 
 // carry copies packets from one end to the other, with faults, until either end is closed.
-func (n *network) carry(from, to net.Conn) {
-	defer from.Close()
-	defer to.Close()
-	var mu sync.Mutex // one writer at a time
-	emit := func(p packets.ControlPacket) error {
-		mu.Lock()
-		defer mu.Unlock()
-		return p.Write(to)
+func (n *network) carry(w *wireConn, from, to net.Conn) {
+	type packet struct {
+		packets.ControlPacket
+		sent time.Time
 	}
+	way := make(chan packet, 10_000) // never full: a sender that waits would hold a lock, which stops a bubble's clock
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer to.Close()
+		var mu sync.Mutex // one writer at a time
+		emit := func(p packets.ControlPacket) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return p.Write(to)
+		}
+		for p := range way {
+			if !n.line.pass(w, p.ControlPacket, p.sent) {
+				continue
+			}
+			var err error
+			switch n.fate(p.ControlPacket) {
+			case "cut":
+				_ = from.Close()
+				continue
+			case "drop":
+				continue
+			case "double":
+				err = emit(p)
+			case "delay":
+				time.AfterFunc(n.late(), func() { _ = emit(p) })
+				continue
+			}
+			if errors.Join(err, emit(p)) != nil {
+				_ = from.Close() // and drain
+			}
+		}
+	}()
 	for {
 		p, err := packets.ReadPacket(from)
 		if err != nil {
-			return
+			break
 		}
-		switch n.fate(p) {
-		case "cut":
-			return
-		case "drop":
-			continue
-		case "double":
-			err = emit(p)
-		case "delay":
-			time.AfterFunc(n.late(), func() { _ = emit(p) })
-			continue
-		}
-		if errors.Join(err, emit(p)) != nil {
-			return
-		}
+		way <- packet{p, time.Now()}
 	}
+	_ = from.Close()
+	close(way)
+	<-ended
 }
 
 // fate draws what happens to a packet. Only publications and their acknowledgements are lost, doubled or late.
