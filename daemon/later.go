@@ -35,7 +35,5 @@ func (r *Rekeyer) bindLater(d home.Device) {
 	}
 	if err := r.BindOurs([]home.DeviceID{d.ID}); err != nil {
 		r.o.Log.Warn("device not bound", "device", d.ID, "err", err)
-		return
 	}
-	r.o.Log.Info("device bound by itself", "device", d.ID)
 }

@@ -22,6 +22,8 @@ type memory struct {
 	since    time.Time    // when verdict last changed
 	identity home.Device  // name, model and kind that the device gave its driver
 
+	answered bool // at a probe in this run
+
 	addr netip.Addr // of the last sighting or job; an unbound device is scheduled there
 
 	misses     int       // probes in a row without an answer

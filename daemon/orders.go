@@ -73,8 +73,17 @@ func (r *Rekeyer) BindOurs(ids []home.DeviceID) error {
 		}
 		ds = append(ds, d)
 	}
+	var added []home.Device
+	for _, d := range ds {
+		if _, err := r.o.Ledger.Binding(d.ID); errors.Is(err, home.ErrNotFound) {
+			added = append(added, d)
+		}
+	}
 	if err := r.o.Ledger.Bind(a.ID, ds); err != nil {
 		return err
+	}
+	for _, d := range added {
+		r.o.Log.Info("device bound", "device", d.ID, "name", r.nameOf(d), "kind", d.Kind)
 	}
 	r.o.Wake()
 	_, err = r.reload()

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
@@ -45,6 +47,7 @@ type Rekeyer struct {
 	alive   chan struct{} // receives once a round of Run, where Alive waits
 	reports *reports
 	started time.Time
+	finds   *rate.Limiter // of log lines on devices that are not bound: anyone can announce anything
 
 	mu       sync.Mutex // guards the fields below; never held over I/O
 	memories map[home.DeviceID]*memory
@@ -94,6 +97,7 @@ func New(o Options) (*Rekeyer, error) {
 	}
 	return &Rekeyer{
 		o: o, wake: make(chan struct{}, 1), alive: make(chan struct{}), memories: map[home.DeviceID]*memory{},
+		finds:   rate.NewLimiter(rate.Every(time.Minute), 100),
 		reports: newReports(), started: time.Now(), unbound: newUnbound(max(1, o.Parallel/4)),
 	}, nil
 }

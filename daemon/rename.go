@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -46,6 +47,16 @@ func (r *Rekeyer) Rename(id home.DeviceID, name string) error {
 	}
 	r.reports.add(id)
 	return nil
+}
+
+// nameOf returns the name of a device for the log: its owner's, its own or the announced one, cleaned.
+func (r *Rekeyer) nameOf(d home.Device) string {
+	name := d.Name
+	r.with(d.ID, func(m *memory) { name = cmp.Or(m.identity.Name, name) })
+	if b, err := r.o.Ledger.Binding(d.ID); err == nil {
+		name = cmp.Or(b.Name, name)
+	}
+	return Clean(name, maxLabel)
 }
 
 // Forget removes devices that are gone from the list. A bound one is unbound, and found anew should it come back. A

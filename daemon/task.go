@@ -73,13 +73,14 @@ func (t task) probe(ctx context.Context) (home.Finding, error) {
 // keep remembers a finding, to show it. A new name of a bound device is recorded, so that it is shown when no daemon
 // runs.
 func (r *Rekeyer) keep(t task, f home.Finding) {
-	named, waits := false, false
+	named, waits, found := false, false, false
 	r.with(t.device.ID, func(m *memory) {
 		if f.Verdict.State == home.Unreachable {
 			m.misses++
 			m.missed = time.Now()
 		} else {
 			m.match, m.misses, m.proved = f.Match, 0, provedOurs(f)
+			found, m.answered = !m.answered, true
 			given := home.Device{Kind: f.Device.Kind, Name: f.Device.Name, Model: f.Device.Model}
 			// A driver returns the announced name where the device gave none.
 			if given.Name != t.device.Name || identified(f.Verdict.State) {
@@ -96,6 +97,10 @@ func (r *Rekeyer) keep(t task, f home.Finding) {
 			m.unrecorded = 0
 		}
 	})
+	if found && (t.subject.Bound() || r.finds.Allow()) {
+		r.o.Log.Info("device found", "device", t.device.ID, "name", r.nameOf(t.device), "kind", t.device.Kind,
+			"addr", t.device.Addr, "verdict", f.Verdict.State, "bound", t.subject.Bound())
+	}
 	if waits {
 		r.o.Log.Warn("device waits", "device", t.device.ID, "until", f.Verdict.Until, "reason", f.Verdict.Detail)
 	}
