@@ -39,13 +39,18 @@ type Refusal struct {
 
 // refuse answers with a Refusal.
 func refuse(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusConflict)
+	_ = json.NewEncoder(w).Encode(refusalOf(err))
+}
+
+// refusalOf returns err as a Refusal.
+func refusalOf(err error) Refusal {
 	out := Refusal{Op: "answer", Error: err.Error(), Hint: home.HintOf(err), Code: home.ErrorCode(err)}
 	if e, ok := errors.AsType[*home.Error](err); ok {
 		out.Op, out.Device, out.Error = e.Op, e.Device, e.Err.Error()
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusConflict)
-	_ = json.NewEncoder(w).Encode(out)
+	return out
 }
 
 // guard refuses requests under a name that is not this machine's: see home.OwnHost.

@@ -75,16 +75,7 @@ func (f *Face) Private() http.Handler {
 	f.order(mux, "rekey-all", func([]home.DeviceID) error { return f.o.Engine.RekeyAll() })
 	f.order(mux, "try", f.o.Engine.TryRekey)
 	f.order(mux, "restart", func(ids []home.DeviceID) error { return f.o.Engine.Rekey(ids, true) })
-	ask(mux, "probe", func(ctx context.Context, in struct {
-		Devices []string `json:"devices"`
-	},
-	) (any, error) {
-		ids, err := f.o.Engine.named(in.Devices)
-		if err != nil {
-			return nil, err
-		}
-		return f.o.Engine.Probe(ctx, ids)
-	})
+	mux.HandleFunc("POST /v1/probe", f.probe)
 	ask(mux, "bind-later", func(_ context.Context, in struct {
 		On bool `json:"on"`
 	},

@@ -22,6 +22,12 @@ type Probed struct {
 // a driver speaks to. Unknown devices are home.ErrNotFound. A device that a job works on is waited for, until ctx
 // ends.
 func (r *Rekeyer) Probe(ctx context.Context, ids []home.DeviceID) ([]Probed, error) {
+	return r.ProbeEach(ctx, ids, func(int, int) {})
+}
+
+// ProbeEach is Probe, and reports how many of the devices have been asked: first none, then each time one more. Calls
+// of report come one at a time.
+func (r *Rekeyer) ProbeEach(ctx context.Context, ids []home.DeviceID, report func(done, of int)) ([]Probed, error) {
 	if len(ids) == 0 {
 		_, rows, err := r.House()
 		if err != nil {
@@ -40,6 +46,11 @@ func (r *Rekeyer) Probe(ctx context.Context, ids []home.DeviceID) ([]Probed, err
 			return nil, notFound("probe", id)
 		}
 	}
+	report(0, len(ids))
+	var (
+		reporting sync.Mutex // guards done, and is held while report runs
+		done      int
+	)
 	out := make([]Probed, len(ids))
 	free := make(chan struct{}, r.o.Parallel)
 	var all sync.WaitGroup
@@ -48,6 +59,10 @@ func (r *Rekeyer) Probe(ctx context.Context, ids []home.DeviceID) ([]Probed, err
 		all.Go(func() {
 			defer func() { <-free }()
 			out[i] = r.probeOne(ctx, id)
+			reporting.Lock()
+			defer reporting.Unlock()
+			done++
+			report(done, len(ids))
 		})
 	}
 	all.Wait()

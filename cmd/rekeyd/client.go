@@ -85,7 +85,7 @@ func (h *hub) do(ctx context.Context, method, path string, in any, read func(io.
 		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
 			return fmt.Errorf("the daemon answered %s", resp.Status)
 		}
-		return &home.Error{Op: r.Op, Device: r.Device, Err: refusal{r.Error, home.ErrorOf(r.Code)}, Hint: r.Hint}
+		return refused(r)
 	}
 	return read(resp.Body)
 }
@@ -93,6 +93,11 @@ func (h *hub) do(ctx context.Context, method, path string, in any, read func(io.
 // errNotRunning is home.ErrUnavailable with the state directory, which may be the wrong one.
 func errNotRunning(state string) error {
 	return fmt.Errorf("it does not run with the state in %s: %w", state, home.ErrUnavailable)
+}
+
+// refused returns the error that the daemon had.
+func refused(r daemon.Refusal) error {
+	return &home.Error{Op: r.Op, Device: r.Device, Err: refusal{r.Error, home.ErrorOf(r.Code)}, Hint: r.Hint}
 }
 
 // refusal is an error that travelled as text, with the sentinel it stands for.

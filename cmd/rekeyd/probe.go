@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 
 	"github.com/spf13/cobra"
@@ -70,7 +73,24 @@ func probed(c *cobra.Command, names []string) ([]daemon.Probed, error) {
 			return nil, err
 		}
 	}
-	found := []daemon.Probed{}
 	h.http.Timeout = 0 // a probe of many devices takes minutes
-	return found, h.call(c.Context(), http.MethodPost, "/v1/probe", in, &found)
+	bar := terminal.NewProgress(c.ErrOrStderr(), "Asking devices")
+	defer bar.End()
+	found := []daemon.Probed{}
+	err := h.do(c.Context(), http.MethodPost, "/v1/probe", in, func(body io.Reader) error {
+		for lines := json.NewDecoder(body); ; {
+			var p daemon.Probing
+			switch err := lines.Decode(&p); {
+			case err != nil:
+				return errors.New("the daemon ended before the probe did, or is of another version")
+			case p.Refusal != nil:
+				return refused(*p.Refusal)
+			case p.End:
+				found = append(found, p.Found...)
+				return nil
+			}
+			bar.Set(p.Done, p.Of)
+		}
+	})
+	return found, err
 }

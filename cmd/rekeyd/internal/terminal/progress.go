@@ -30,30 +30,40 @@ type Progress struct {
 	w      io.Writer
 	screen Screen
 	what   string
-	of     int
 	begun  time.Time
 
 	mu    sync.Mutex // guards what follows
-	n     int
+	n, of int
 	drawn string // what stands there
 	ended bool
 }
 
-// NewProgress begins a step of so many parts.
-func NewProgress(w io.Writer, what string, of int) *Progress {
-	p := &Progress{w: w, screen: ScreenOf(w), what: what, of: of, begun: time.Now()}
-	if p.screen.Live() {
-		time.AfterFunc(patience, func() { p.Add(0) })
+// NewProgress begins a step.
+func NewProgress(w io.Writer, what string) *Progress { return newProgress(w, ScreenOf(w), what) }
+
+func newProgress(w io.Writer, s Screen, what string) *Progress {
+	p := &Progress{w: w, screen: s, what: what, begun: time.Now()}
+	if s.Live() {
+		time.AfterFunc(patience, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.draw()
+		})
 	}
 	return p
 }
 
-// Add counts parts that are done.
-func (p *Progress) Add(n int) {
+// Set records how many parts are done, of how many.
+func (p *Progress) Set(n, of int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.n += n
-	if !p.screen.Live() || p.ended || time.Since(p.begun) < patience {
+	p.n, p.of = n, of
+	p.draw()
+}
+
+// draw draws the bar where it has changed; p.mu is held.
+func (p *Progress) draw() {
+	if !p.screen.Live() || p.ended || p.of == 0 || time.Since(p.begun) < patience {
 		return
 	}
 	if bar := Bar(p.what, p.n, p.of, p.screen.Width-1); bar != p.drawn {
