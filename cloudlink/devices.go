@@ -210,6 +210,9 @@ func (l *Link) receipt(r *request, _ *wire.Message, b *wire.Receipt) error {
 	if err := l.answered(r, without(asked, b.Refused)); err != nil {
 		return err
 	}
+	if r.kind == home.ErrandBind {
+		l.renewSoon() // the list has these now, or another hub holds them
+	}
 	l.finish(r)
 	return nil
 }
@@ -229,6 +232,11 @@ func (l *Link) refused(r *request, os []wire.Outcome) error {
 				return err
 			}
 			l.rest(r, o.ID)
+		case o.Code == wire.CodeHeld: // the list names the hub
+			l.forgetList()
+			if err := l.answered(r, []string{o.ID}); err != nil {
+				return err
+			}
 		case o.Code == wire.CodeForeign && r.kind == home.ErrandBind,
 			o.Code == wire.CodeUnknown && r.kind == home.ErrandUnbind:
 			l.o.Log.Warn("device refused by the account", "device", e.Device, "code", o.Code)

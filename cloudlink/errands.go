@@ -37,6 +37,9 @@ func (l *Link) sendErrands(now time.Time, a home.Account) error {
 		return err
 	}
 	waiting = slices.DeleteFunc(waiting, func(e home.Errand) bool { return committing[keyOf(e)] })
+	if waiting, err = l.foreignSignIns(a, waiting); err != nil {
+		return err
+	}
 	batch, last := l.pick(now, waiting)
 	if len(batch) == 0 {
 		return nil

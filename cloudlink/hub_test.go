@@ -62,7 +62,8 @@ func (b *hub) start() {
 	b.log = newDropLog(b.h.log.With("part", "link"))
 	o := cloudlink.Options{
 		Identity: b.id, Store: b.store, Boot: boot, Version: "1", Name: "hall", Log: slog.New(b.log),
-		Began: func(home.Epoch) { b.began.Add(1) },
+		Sharing: b.store,
+		Began:   func(home.Epoch) { b.began.Add(1) },
 	}
 	if b.set != nil {
 		b.set(&o)

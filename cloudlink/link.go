@@ -40,6 +40,10 @@ type Options struct {
 	// ErrForeign, ErrBusy, errors.ErrUnsupported, and anything else for a device that does not answer. It is called for
 	// several at once, and may be nil.
 	Relay func(ctx context.Context, d home.DeviceID, request []byte) ([]byte, error)
+	// Sharing is set for a hub. Turns is called with the list of devices after each renewal of the lease; changed reports
+	// that the list is another, or that the lease had ended. It must not block, and may be nil.
+	Sharing Sharing
+	Turns   func(held []home.Held, changed bool)
 	// Secret is set for a device that speaks the link itself: its binding secret, sealed when it enrols.
 	Secret home.Secret
 
@@ -86,6 +90,7 @@ type Link struct {
 	refusals        int                  // of the broker, in a row
 	statusDue       time.Time            // when the status is published again
 	relayed         map[string]*outcome  // requests to devices, by the message that brought them
+	lease           lease
 }
 
 // New checks o, all of it, and returns a Link. It does not connect: Run does.
@@ -114,11 +119,15 @@ func New(o Options) (*Link, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
-	return &Link{
+	l := &Link{
 		o: o, began: time.Now(), out: make(chan []byte, 64), wake: make(chan struct{}, 1), rejoin: make(chan struct{}, 1),
 		deferred: map[errandKey]pause{}, committing: map[errandKey]bool{}, recorded: map[string]time.Time{},
 		orders: make(chan order, relayQueue), relayed: map[string]*outcome{},
-	}, nil
+	}
+	if a, err := o.Store.Account(); err == nil { // else it belongs to none, or Run fails
+		l.lease.shared = a.Shared && o.Sharing != nil
+	}
+	return l, nil
 }
 
 // Wake has the link look for errands. It never blocks.
@@ -200,7 +209,7 @@ func (l *Link) brokers() ([]string, error) {
 
 // serve runs one connection, with what sends and what plans, until ctx ends or the account changed.
 func (l *Link) serve(all context.Context, brokers []string) error {
-	ctx, stop := context.WithCancel(all) // of this connection
+	ctx, stop := context.WithCancel(context.WithoutCancel(all)) // of this connection, which gives the lease back
 	defer stop()
 	id := l.o.Identity
 	filters := []string{wire.InboxTopic(id.Name)}
@@ -217,6 +226,7 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 	}
 	l.mu.Lock()
 	l.conn, l.trouble, l.pending, l.ahead, l.nonce, l.challenge = conn, "", nil, nil, nil, nil
+	l.lease.ended, l.lease.page = false, page{}
 	l.mu.Unlock()
 	var parts sync.WaitGroup
 	parts.Go(func() { l.send(ctx, conn) })
@@ -227,6 +237,9 @@ func (l *Link) serve(all context.Context, brokers []string) error {
 	parts.Go(func() {
 		select {
 		case <-ctx.Done():
+		case <-all.Done():
+			l.release()
+			stop()
 		case <-l.rejoin:
 			stop()
 		}

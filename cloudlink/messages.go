@@ -16,6 +16,7 @@ var messages = map[string]row{
 	"bind":    {answer: "receipt", send: (*Link).sendBind},
 	"unbind":  {answer: "receipt", send: (*Link).sendUnbind},
 	"sign-in": {answer: "signed-in", send: (*Link).sendSignIn, most: wire.MaxProven},
+	"lease":   {answer: "leased"},
 	"relayed": {}, // answers a relay, and has no answer
 
 	"enrolled":  {take: take((*Link).enrolled)},
@@ -24,6 +25,7 @@ var messages = map[string]row{
 	"signed-in": {take: take((*Link).signedIn)},
 	"refusal":   {take: take((*Link).refusal)},
 	"grant":     {take: take((*Link).grant), unasked: true},
+	"leased":    {take: take((*Link).leased), unasked: true},
 	"relay":     {take: take((*Link).relay), unasked: true},
 }
 

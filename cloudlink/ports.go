@@ -63,3 +63,12 @@ type Sealing interface {
 	// KeepSealingKey deletes all other keys.
 	KeepSealingKey(seed home.Secret) error
 }
+
+// Sharing is what a hub needs on disk for an account with several hubs. Every method is one transaction.
+type Sharing interface {
+	// SetShared records whether the account has other hubs.
+	SetShared(id home.AccountID, shared bool) error
+	// Share applies the list of the account's devices: it raises proof ranks, and queues a binding for each device that
+	// is orphaned or not listed. It returns how many these are.
+	Share(id home.AccountID, held []home.Held) (taken int, err error)
+}

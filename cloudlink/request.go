@@ -24,6 +24,7 @@ type request struct {
 	proofs   map[string][]byte      // of a sign-in, by device: the service's, as it has to be
 	seal     home.Secret            // of an acknowledgement and an enrolment: seed of the sealing key that it announces
 	raw      []byte                 // as it was signed: a repetition is the same bytes
+	release  bool                   // of a renewal: it gives the lease back
 	deadline time.Time              // for the answer; then it is repeated
 	sent     int                    // how often
 }
@@ -77,6 +78,8 @@ func (l *Link) round(now time.Time) (time.Time, error) {
 		err = l.enrol(now, string(a.ID), nil)
 	case hello:
 		err = l.hello(now, a)
+	case l.leaseDue(now):
+		err = l.renew(now, a)
 	default:
 		err = l.sendErrands(now, a)
 	}
@@ -128,6 +131,9 @@ func (l *Link) next(now time.Time) time.Time {
 	}
 	if l.online {
 		next = earlier(next, l.statusDue)
+	}
+	if l.lease.shared {
+		next = earlier(next, l.lease.due)
 	}
 	if l.enrolAgain.After(now) {
 		next = earlier(next, l.enrolAgain)

@@ -179,6 +179,11 @@ func (l *Link) welcome(r *request, _ *wire.Message, b *wire.Welcome) error {
 		l.o.Log.Error("grants cannot be opened", "err", errOlderState)
 	}
 	l.recordDown()
+	if l.o.Sharing != nil && b.Shared {
+		if err := l.share(a.ID, true); err != nil {
+			return err
+		}
+	}
 	switch {
 	case uint64(a.Epoch) >= b.Epoch:
 		l.settle(nil) // enrolled again, and no grant was missed

@@ -112,12 +112,7 @@ func announceAgain(tx *bbolt.Tx, a home.Account) error {
 		if b.Account != a.ID {
 			continue
 		}
-		err = errors.Join(err, announce(tx, home.Errand{Kind: home.ErrandBind, Device: b.Device, At: now()}))
-		if a.Epoch != 0 && b.DeviceEpoch == a.Epoch {
-			err = errors.Join(
-				err, announce(tx, home.Errand{Kind: home.ErrandSignIn, Device: b.Device, Epoch: a.Epoch, At: now()}),
-			)
-		}
+		err = errors.Join(err, takeOver(tx, a, b))
 	}
 	return err
 }

@@ -30,6 +30,7 @@ type accountRecord struct {
 	URL         string   `json:"URL"`
 	Exposed     uint64   `json:"Exposed,omitempty"`
 	BindLater   bool     `json:"BindLater,omitempty"`
+	Shared      bool     `json:"Shared,omitempty"`
 }
 
 func accountToDisk(a home.Account) accountRecord {
@@ -37,7 +38,7 @@ func accountToDisk(a home.Account) accountRecord {
 		ID: string(a.ID), Provider: string(a.Provider), Email: a.Email, Epoch: uint64(a.Epoch), ServiceKey: a.ServiceKey,
 		ServiceSeal: a.ServiceSeal,
 		Notice:      a.Notice, NoticeEpoch: uint64(a.NoticeEpoch), NoticeRaw: a.NoticeJSON, Brokers: a.Brokers, URL: a.URL,
-		Exposed: uint64(a.Exposed), BindLater: a.BindLater,
+		Exposed: uint64(a.Exposed), BindLater: a.BindLater, Shared: a.Shared,
 	}
 }
 
@@ -46,7 +47,7 @@ func (r accountRecord) home() home.Account {
 		ID:       home.AccountID(r.ID),
 		Provider: home.Provider(r.Provider), Email: r.Email, Epoch: home.Epoch(r.Epoch), ServiceKey: r.ServiceKey,
 		ServiceSeal: r.ServiceSeal, Notice: r.Notice, NoticeEpoch: home.Epoch(r.NoticeEpoch), NoticeJSON: r.NoticeRaw,
-		Brokers: r.Brokers, URL: r.URL, Exposed: home.Epoch(r.Exposed), BindLater: r.BindLater,
+		Brokers: r.Brokers, URL: r.URL, Exposed: home.Epoch(r.Exposed), BindLater: r.BindLater, Shared: r.Shared,
 	}
 }
 

@@ -209,8 +209,10 @@ func TestAHubActsForItsOwnAccountAndDevicesOnly(t *testing.T) {
 		t.Errorf("%d listed and %d online, want 1: another account unbound its own device", listed, online)
 	}
 
-	// Another hub of the same account takes a device over, and then the first no longer speaks for it.
+	// Another hub of the same account takes a device over where the first has no lease, and then the first no longer
+	// speaks for it.
 	second, _ := c.hub(c.pair(token))
+	want[*wire.Leased](t, hub.ask(&wire.Lease{Account: hub.account, Release: true}))
 	taken := second.bind([]wire.Device{{ID: gs[0].id, Kind: "plug", Protocol: "iot"}}, []home.Key{gs[0].secret})
 	if r := want[*wire.Receipt](t, taken); len(r.Refused) != 0 {
 		t.Fatalf("not taken over: %+v", r)

@@ -140,6 +140,10 @@ type Members interface {
 	// the account's epoch is another; ErrMembers when the member's sealing key is another than the one that is replaced;
 	// home.ErrNotFound when it is no member of the account.
 	Acknowledge(p Position, a Acknowledgement) error
+	// RenewLease renews the lease of a hub, or ends it, and returns the hubs of its account by name. Renewals may be lost
+	// with the process: a hub without one has a lease for wire.LeaseLife after the first question. The store measures
+	// that with its own clock. Errors: ErrReplayed; home.ErrNotFound when it is no member.
+	RenewLease(p Position, release bool) ([]HubLease, error)
 	// Grants returns the member's grants of epochs newer than after, the oldest first.
 	Grants(member string, after uint64) ([]Grant, error)
 	// LastSeq returns the sequence number of the member's last change; 0 for none.
@@ -174,8 +178,8 @@ type Devices interface {
 	Device(account, id string) (Device, error)
 	// Devices returns an account's devices by ID, without their secrets.
 	Devices(account string) ([]Device, error)
-	// Bind makes devices belong to the account of the member, held by it, and returns those it refused. An account has
-	// at most `most`.
+	// Bind makes devices belong to the account of the member, held by it, and returns those it refused: also those that
+	// another hub of the account holds while that has a lease. An account has at most `most`.
 	Bind(p Position, ds []Device, most int) (refused []wire.Outcome, err error)
 	// Unbind deletes devices from an account. The zero Position is the owner.
 	Unbind(p Position, account string, ids []string) (refused []wire.Outcome, err error)

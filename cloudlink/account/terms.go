@@ -121,6 +121,13 @@ func (m Member) SealKey() []byte {
 // IsHub returns whether the member is a hub.
 func (m Member) IsHub() bool { return IsHub(m.Name) }
 
+// HubLease is a hub of an account, and whether its devices are its own.
+type HubLease struct {
+	Name, Label string
+	Silent      time.Duration // since it has renewed its lease
+	Live        bool          // no other hub gets its devices
+}
+
 // Device is a device that a hub has bound. It is one of its account: another account can have one of the same ID.
 type Device struct {
 	wire.Device

@@ -163,6 +163,9 @@ func readVectors(t testing.TB) vectors {
 	return v
 }
 
+// otherHub is another hub of the account.
+const otherHub = "hub-2222222222222222222222222a"
+
 // example is one signed message of cloudlink/PROTOCOL.md.
 type example struct {
 	name string
@@ -243,6 +246,14 @@ func (c *cast) examples() []example {
 			Account: c.account, Epoch: 2, Nonce: c.serviceNonce,
 			Devices: []wire.Proven{{ID: c.plug, Proof: serviceProof}, {ID: c.device.Name}},
 			Refused: []wire.Outcome{{ID: "mac-50c7bf0a0b0c", Code: wire.CodeUnknown}},
+		}}},
+		{"lease", c.hub, wire.Message{Body: &wire.Lease{Account: c.account, Revision: "5b0c8e7b3f0a4d1e9c2f6a7b8d9e0f10"}}},
+		{"leased", c.service, wire.Message{Re: id("lease"), Body: &wire.Leased{
+			Account: c.account, Revision: "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+			Hubs: []wire.Sharer{{ID: c.hub.Name, Label: "attic", Live: true}, {ID: otherHub, Label: "kitchen"}},
+			Devices: []wire.Held{
+				{ID: c.plug, Hub: c.hub.Name, MAC: "50c7bf010203", Rank: 1, SignedIn: 2}, {ID: "mac-50c7bf0a0b0c", Hub: otherHub},
+			},
 		}}},
 		{
 			"refusal", c.service,

@@ -33,12 +33,19 @@ func TestAFullMessageFits(t *testing.T) {
 	device := func(id string) wire.Device {
 		return wire.Device{ID: id, Kind: "camera", Protocol: "tapocam", Rank: 3, Model: text, Name: text, MAC: "50c7bf010203"}
 	}
+	held := func(id string) wire.Held {
+		return wire.Held{ID: id, Hub: text[:64], MAC: text, Rank: 3, SignedIn: 1<<64 - 1}
+	}
+	sharer := func(id string) wire.Sharer { return wire.Sharer{ID: id, Label: text, Live: true} }
 	proof := func(id string) wire.Proven { return wire.Proven{ID: id, Proof: wire.NewNonce()} }
 	for _, b := range []wire.Body{
 		&wire.Bind{
 			Account: text[:64], Secrets: make([]byte, 32*wire.MaxDevices+48), Devices: many(wire.MaxDevices, device),
 		},
 		&wire.Unbind{Account: text[:64], Devices: many(wire.MaxDevices, itself)},
+		&wire.Leased{
+			Account: text[:64], Revision: text, Devices: many(wire.MaxDevices, held), Hubs: many(wire.MaxHubs, sharer),
+		},
 		&wire.SignIn{
 			Account: text[:64], MemberNonce: wire.NewNonce(), ServiceNonce: make([]byte, 40),
 			Devices: many(wire.MaxProven, proof),

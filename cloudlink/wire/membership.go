@@ -61,11 +61,12 @@ func (b *Hello) check() error {
 // Welcome answers Hello, after the grants that the member has missed.
 type Welcome struct {
 	Account   string `json:"account"`
-	Epoch     uint64 `json:"epoch,string"` // the account's newest
-	Notice    Notice `json:"notice"`       // the account's newest
-	Nonce     []byte `json:"nonce"`        // for the next SignIn
-	Seal      []byte `json:"seal"`         // the sealing key to which the service seals grants for this member
-	Challenge []byte `json:"challenge"`    // sealed to that key with ChallengeInfo: for the next Ack
+	Epoch     uint64 `json:"epoch,string"`     // the account's newest
+	Notice    Notice `json:"notice"`           // the account's newest
+	Nonce     []byte `json:"nonce"`            // for the next SignIn
+	Seal      []byte `json:"seal"`             // the sealing key to which the service seals grants for this member
+	Challenge []byte `json:"challenge"`        // sealed to that key with ChallengeInfo: for the next Ack
+	Shared    bool   `json:"shared,omitempty"` // to hubs: the account has others, so this one needs a lease
 }
 
 func (b *Welcome) check() error { return first(names(b.Account), b.Notice.check()) }
@@ -134,6 +135,7 @@ const (
 	CodeNonce     = "nonce"      // the service's nonce has expired: use the new one
 	CodeWaiting   = "waiting"    // a native device signs itself in, and has not yet
 	CodeForeign   = "foreign"    // another account's, or held by another hub
+	CodeHeld      = "held"       // another hub of the account has a lease and holds the device
 	CodeBusy      = "busy"       // later again
 	CodeOffline   = "offline"    // the device does not answer
 	CodeRestarted = "restarted"  // the request was for an earlier start of this member

@@ -18,7 +18,7 @@ type Body interface {
 
 // kinds is the table of messages. Each file of bodies has the rows of its bodies. A type is accepted with the "typ" of
 // its way only.
-var kinds = slices.Concat(membership, binding, relaying, endpoint)
+var kinds = slices.Concat(membership, binding, leases, relaying, endpoint)
 
 // kind is a row of the table.
 type kind struct {

@@ -58,6 +58,8 @@ type Account struct {
 	NoticeJSON  []byte   // that notice as it was received, signed, to pass on to native devices
 	Brokers     []string // MQTT broker URLs, in the order in which they are tried
 	URL         string   // the account service's base URL
+
+	Shared bool // the account has other hubs: this one moves the devices that it holds, while it has a lease
 }
 
 // HubKeys are the seeds of the hub's two key pairs, 32 random bytes each.

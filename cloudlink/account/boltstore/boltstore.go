@@ -63,11 +63,14 @@ var (
 	mailsKey = []byte("mails")
 )
 
-// Store is the file, and the key that seals its secrets. It caches nothing: a read costs microseconds.
+// Store is the file, and the key that seals its secrets. It caches nothing: a read costs microseconds. The renewals of
+// leases are in memory only.
 type Store struct {
 	file *boltfile.File
 	key  seal.Key
 	seed maphash.Seed // of Device.Revision
+
+	leases leases
 }
 
 var _ account.Store = (*Store)(nil)
@@ -92,7 +95,7 @@ func Open(dir string, passphrase home.Secret) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	s := &Store{f, key, maphash.MakeSeed()}
+	s := &Store{file: f, key: key, seed: maphash.MakeSeed(), leases: leases{of: map[string]renewal{}}}
 	_, err = s.Identity() // a store with records has seeds from its first moment
 	if err == nil {
 		err = s.renewNotices()

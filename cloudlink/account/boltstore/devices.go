@@ -94,6 +94,14 @@ func (s *Store) Bind(pos account.Position, ds []account.Device, most int) ([]wir
 			if err != nil {
 				return nil, err
 			}
+			held, err := s.heldByOther(tx, m, old)
+			if err != nil {
+				return nil, err
+			}
+			if held {
+				refused = append(refused, wire.Outcome{ID: d.ID, Code: wire.CodeHeld})
+				continue
+			}
 			if !known {
 				if room--; room < 0 {
 					refused = append(refused, wire.Outcome{ID: d.ID, Code: wire.CodeBusy})

@@ -9,7 +9,8 @@ import (
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
-// bind takes devices into the account. A device has one holder: another hub of the account that binds it takes it over.
+// bind takes devices into the account. A device has one holder. Another hub of the account takes it over by binding it,
+// once the lease of the holder has ended.
 func (r *request) bind(b *wire.Bind) ([]wire.Body, error) {
 	l := r.l
 	if no := r.foreign(b.Account); no != nil {

@@ -44,10 +44,23 @@ func (r *request) hello(b *wire.Hello) ([]wire.Body, error) {
 	seal := v.Member.SealKey()
 	challenge := l.id.KeyChallenge(a.ID, r.from.Name, seal)
 	sealed, err := wire.Keys{Seal: seal}.SealTo(wire.ChallengeInfo(a.ID, r.from.Name), challenge)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := r.shared()
 	return append(answers, &wire.Welcome{
 		Account: a.ID, Epoch: a.Epoch, Notice: a.Notice, Nonce: l.id.SignInNonce(a.ID, r.from.Name, a.Epoch, now),
-		Seal: seal, Challenge: sealed,
+		Seal: seal, Challenge: sealed, Shared: shared,
 	}), err
+}
+
+// shared reports whether the sender is a hub of an account that has several.
+func (r *request) shared() (bool, error) {
+	if !r.from.IsHub() {
+		return false, nil
+	}
+	ms, err := r.l.st.Members(r.from.Account)
+	return len(ms) > 1 && ms[1].IsHub(), err // hubs come first
 }
 
 // noteAhead keeps a notice of this service that its state does not have, because that was restored from a backup: the

@@ -10,6 +10,7 @@ var messages = map[string]row{
 	"bind":    {change, handle((*request).bind)},
 	"unbind":  {change, handle((*request).unbind)},
 	"sign-in": {change, handle((*request).signIn)},
+	"lease":   {question, handle((*request).lease)},
 	"relayed": {judged, handle((*request).relayed)},
 }
 

@@ -59,6 +59,7 @@ func anotherBindingSecretVoidsASignIn(r *rig) {
 	p.Name = "renamed"
 	r.bind(first, p)
 	signedIn(1)
+	r.release(first)
 	r.bind(second, p) // another hub takes it over
 	signedIn(1)
 	d, err := r.s.Device("anna", "p")
@@ -92,6 +93,7 @@ func aViewedDeviceIsSignedInUnlessItChangedHandsSince(r *rig) {
 	refused, err := r.s.SignIn(r.message(first), "anna", 1, viewed)
 	r.must(err)
 	r.equal("refused", len(refused), 0)
+	r.release(first)
 	r.bind(second, plug("p"))
 	_, err = r.s.Unbind(r.message(first), "anna", []string{"q"})
 	r.must(err)

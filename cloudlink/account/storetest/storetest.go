@@ -47,6 +47,7 @@ func Run(t *testing.T, o Opener) {
 		"AMessageChangesTheStoreOnce":                      aMessageChangesTheStoreOnce,
 		"DevicesAreScopedByAccount":                        devicesAreScopedByAccount,
 		"AnotherBindingSecretVoidsASignIn":                 anotherBindingSecretVoidsASignIn,
+		"ADeviceChangesHandsAfterALeaseOnly":               aDeviceChangesHandsAfterALeaseOnly,
 		"OnlyItsHolderSignsADeviceIn":                      onlyItsHolderSignsADeviceIn,
 		"AViewedDeviceIsSignedInUnlessItChangedHandsSince": aViewedDeviceIsSignedInUnlessItChangedHandsSince,
 		"AnAccountHasABoundedNumberOfDevices":              anAccountHasABoundedNumberOfDevices,
