@@ -71,6 +71,9 @@ func (r *Rekeyer) row(id home.DeviceID, s sight, leftOut map[string]bool) (row R
 	}
 	s.device.ID, s.started = id, r.started
 	s.spoken = r.o.Drivers[s.device.Protocol] != nil
+	if s.bound {
+		s.movedBy = r.o.Turn(id).Hub
+	}
 	for _, k := range s.device.HardwareKeys() {
 		s.leftOut = s.leftOut || !s.bound && leftOut[k]
 	}

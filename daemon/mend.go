@@ -35,6 +35,10 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		return // nothing to compare with: AccountChanged schedules the device again
 	}
 
+	if t.subject.Bound() && r.o.Turn(id).StandsBy(t.subject.Account.Epoch) {
+		r.with(id, func(m *memory) { r.schedule(id, time.Now().Add(jitter(r.o.Recheck))) }) // Turns comes first
+		return
+	}
 	if err := r.o.Ledger.Writable(); err != nil { // no device is touched whose state could not be recorded
 		r.postpone(ctx, t, "write", err)
 		return
@@ -60,6 +64,9 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 	switch found := t.subject.Binding.Verdict; {
 	case found.State == home.Reverted || !mayReceive(f):
 		r.leave(ctx, t)
+		return
+	case !r.o.Turn(id).Mine:
+		r.planNext(t, found) // Turns schedules it when this hub may move it
 		return
 	case terms.Permit(f.Evidence()) != nil:
 		r.with(id, func(m *memory) { m.trouble = refusal(f.Device, terms.Permit(f.Evidence())) })
@@ -147,7 +154,8 @@ func (r *Rekeyer) move(ctx context.Context, t task) error {
 func (r *Rekeyer) leave(ctx context.Context, t task) {
 	b := t.subject.Binding
 	n, ok := t.driver.(Nudger)
-	if !ok || b.Verdict.State != home.Current || b.CloudEpoch >= t.subject.Account.Epoch {
+	done := b.Verdict.State != home.Current || b.CloudEpoch >= t.subject.Account.Epoch
+	if !ok || done || !r.o.Turn(t.device.ID).Mine {
 		r.planNext(t, b.Verdict)
 		return
 	}

@@ -120,6 +120,11 @@ func (r *Rekeyer) Unbind(ids []home.DeviceID) error {
 	if err := r.bound("unbind", "see which devices are bound with: rekeyd status", ids); err != nil {
 		return err
 	}
+	for _, id := range ids {
+		if err := r.standsBy("unbind", id); err != nil {
+			return err
+		}
+	}
 	if err := r.o.Ledger.Unbind(ids); err != nil {
 		return err
 	}
@@ -166,6 +171,11 @@ func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
 	for _, id := range ids {
 		if err := r.bound("rekey", "bind it first, with: rekeyd bind "+string(id), []home.DeviceID{id}); err != nil {
 			return err
+		}
+		if named {
+			if err := r.standsBy("rekey", id); err != nil {
+				return err
+			}
 		}
 	}
 	if named {

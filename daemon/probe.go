@@ -102,6 +102,9 @@ func (r *Rekeyer) probeOne(ctx context.Context, id home.DeviceID) Probed {
 		return Probed{}
 	}
 	s := sight{account: h.Account, device: d, binding: h.Binding, bound: h.Bound(), spoken: r.o.Drivers[d.Protocol] != nil}
+	if s.bound {
+		s.movedBy = r.o.Turn(id).Hub
+	}
 	r.with(id, func(m *memory) { s.memory = *m })
 	s.memory.match = f.Match
 	row := s.showAs(f.Verdict)
@@ -115,6 +118,8 @@ func plan(row Row, f home.Finding, c home.Candidates, trouble error) string {
 	switch v := f.Verdict; {
 	case v.State == home.Current:
 		return "nothing: it holds the newest password"
+	case row.MovedBy != "":
+		return "nothing: the hub " + row.MovedBy + " moves it"
 	case f.Match == home.Foreign:
 		return "nothing: it belongs to another account"
 	case !row.Bound && v.State != home.Unsupported && (f.Match == home.Ours || f.Match == home.Unbound):

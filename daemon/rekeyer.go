@@ -29,6 +29,9 @@ type Options struct {
 	// row of each device is kept for it. It may be nil.
 	Changed func(Row)
 
+	// Turn returns which hub of the account moves a device. nil where this hub moves each.
+	Turn func(home.DeviceID) home.Turn
+
 	// Parallel is the number of slots: devices probed or moved at once. Unbound devices use a quarter of them, at least
 	// one. 16 when zero.
 	Parallel int
@@ -91,6 +94,9 @@ func New(o Options) (*Rekeyer, error) {
 	}
 	if o.Wake == nil {
 		o.Wake = func() {}
+	}
+	if o.Turn == nil {
+		o.Turn = func(home.DeviceID) home.Turn { return home.Turn{Mine: true} }
 	}
 	if o.Changed == nil {
 		o.Changed = func(Row) {}

@@ -33,6 +33,7 @@ type Row struct {
 	Left     bool          `json:"left,omitempty"`          // it sent a goodbye, or was absent for long
 	LeftOut  bool          `json:"left_out,omitempty"`      // its owner unbound it
 	Extra    home.JSON     `json:"extra,omitempty"`         // other fields of its announcement
+	MovedBy  string        `json:"moved_by,omitempty"`      // the other hub of the account that moves it
 	Listed   *bool         `json:"listed,omitempty"`        // the vendor's cloud lists it; absent where that is unknown
 }
 
@@ -47,6 +48,7 @@ type sight struct {
 	started time.Time     // of the engine that shows it; zero where none runs
 	alias   home.DeviceID // the ID under which it is kept current; empty where that is its own
 	leftOut bool
+	movedBy string // the other hub that moves it; empty where this one does
 }
 
 // verdict returns the verdict to show. A binding is shown as current when both of its ends are: until then it is
@@ -101,7 +103,7 @@ func (s sight) showAs(v home.Verdict) Row {
 		ID: s.device.ID, Name: cmp.Or(s.binding.Name, m.identity.Name, s.device.Name), Model: cmp.Or(m.identity.Model, s.device.Model),
 		Kind: s.device.Kind, Protocol: s.device.Protocol, Extra: s.device.Extra,
 		Verdict: v.State, Epoch: v.Epoch, Detail: v.Detail, Match: m.match, Since: m.since, Proved: m.proved,
-		Bound: s.bound, Left: !m.left.IsZero(), LeftOut: s.leftOut,
+		Bound: s.bound, Left: !m.left.IsZero(), LeftOut: s.leftOut, MovedBy: s.movedBy,
 		Unproven: s.device.Protocol.Info().Rank == home.ToldFirst,
 		Consent:  s.needsConsent(v), Held: s.bound && s.binding.Held(s.account, s.device, time.Now()),
 	}
@@ -129,6 +131,9 @@ func (s sight) showAs(v home.Verdict) Row {
 	if s.alias != "" {
 		out.Detail = fmt.Sprintf("it is bound twice, also as %s", s.alias)
 		out.Hint = "unbind it under this name with: rekeyd unbind " + string(out.ID)
+	}
+	if out.MovedBy != "" && v.State != home.Current {
+		out.Detail, out.Hint = cmp.Or(out.Detail, "the hub "+out.MovedBy+" moves it"), ""
 	}
 	out.mark(name)
 	return out

@@ -77,6 +77,17 @@ func (s *syncBuffer) String() string {
 // newFakeHouse sets up a house in which every device but the strangers is bound and current. dir is an empty folder
 // outside of the bubble.
 func newFakeHouse(t testing.TB, dir string, seed uint64) *fakeHouse {
+	h := newEmptyHouse(t, dir, seed)
+	h.startHub()
+	h.must(h.call("", "register", map[string]any{"email": ownerEmail, "password": h.known}, nil))
+	h.must(h.login())
+	time.Sleep(2 * time.Minute)
+	h.bind()
+	return h
+}
+
+// newEmptyHouse sets up a service, and a house of devices without a hub.
+func newEmptyHouse(t testing.TB, dir string, seed uint64) *fakeHouse {
 	h := &fakeHouse{
 		client: client{t: t, mails: make(chan mail.Mail, 10_000)},
 		rnd:    rand.New(rand.NewPCG(seed, 0)), dir: dir, net: newNetwork(seed),
@@ -85,11 +96,6 @@ func newFakeHouse(t testing.TB, dir string, seed uint64) *fakeHouse {
 	h.newPassword()
 	h.startService()
 	h.furnish()
-	h.startHub()
-	h.must(h.call("", "register", map[string]any{"email": ownerEmail, "password": h.known}, nil))
-	h.must(h.login())
-	time.Sleep(2 * time.Minute)
-	h.bind()
 	return h
 }
 
@@ -157,20 +163,22 @@ func (h *fakeHouse) startBroker() {
 
 func (h *fakeHouse) startHub() {
 	h.t.Helper()
-	var err error
-	h.hub, err = NewHub(HubOptions{
-		State: h.state("hub"), Version: "test", Service: h.service, Listen: "127.0.0.1:7353", Log: h.logger(),
-		edges: edges{engine: h.engine, link: func(o *cloudlink.Options) {
-			o.Dial = func(addr string) (net.Conn, error) { return h.fromHub(h.net.dialBroker(addr)) }
-			o.Store = gatedStore{o.Store, h.write}
-		}},
+	h.hub, h.stopHub = h.openHub("hub", edges{engine: h.engine, link: func(o *cloudlink.Options) {
+		o.Dial = func(addr string) (net.Conn, error) { return h.fromHub(h.net.dialBroker(addr)) }
+		o.Store = gatedStore{o.Store, h.write}
+	}})
+}
+
+// openHub starts a hub with its own state, at this network.
+func (h *fakeHouse) openHub(state string, e edges) (*Hub, func()) {
+	h.t.Helper()
+	hub, err := NewHub(HubOptions{
+		State: h.state(state), Version: "test", Service: h.service, Listen: "127.0.0.1:7353", Log: h.logger(), edges: e,
 	})
 	h.must(err)
-	h.stopHub = h.run(func(ctx context.Context) error {
-		return runParts(ctx, h.hub.o.Log, []part{
-			{name: "engine", run: h.hub.engine.Run, vital: true}, {name: "link", run: h.hub.link.Run},
-		})
-	}, h.hub.Close)
+	return hub, h.run(func(ctx context.Context) error {
+		return runParts(ctx, hub.o.Log, []part{hub.enginePart(), {name: "link", run: hub.runLink}})
+	}, hub.Close)
 }
 
 // engine puts the network in memory under an engine, and its disk and drivers under watch.

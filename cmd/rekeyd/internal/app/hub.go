@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rekeyd/rekeyd/cloudlink"
 	"github.com/rekeyd/rekeyd/cloudlink/account"
@@ -68,12 +69,16 @@ type Hub struct {
 	site      *site.Site
 	brokers   []string // that the link dials; the account's own when empty
 
+	engineEnded chan struct{} // closed after the last move
+	endEngine   func()
+
 	page, control *Listener
 }
 
 // NewHub checks o and opens the store. Run opens the ports. Close closes the store, after Run has returned.
 func NewHub(o HubOptions) (_ *Hub, err error) {
-	h := &Hub{o: o, brokers: o.Brokers}
+	h := &Hub{o: o, brokers: o.Brokers, engineEnded: make(chan struct{})}
+	h.endEngine = sync.OnceFunc(func() { close(h.engineEnded) })
 	limit := newConnLimit(0, totalConns())
 	if o.Service != nil {
 		h.brokers, limit = o.Service.Brokers(), o.Service.limit
@@ -129,6 +134,8 @@ func (h *Hub) openCloud() error {
 		Began:    func(home.Epoch) { h.engine.AccountChanged() },
 		SignedIn: func(_ home.Epoch, ids []home.DeviceID) { h.engine.SignedIn(ids) },
 		States:   h.states,
+		Sharing:  linkStore{h.store},
+		Turns:    func(held []home.Held, changed bool) { h.engine.Turns(held, changed) },
 		Relay: func(ctx context.Context, id home.DeviceID, request []byte) ([]byte, error) {
 			return h.engine.Relay(ctx, id, request)
 		},
@@ -160,7 +167,7 @@ func (h *Hub) openEngine() error {
 	}
 	o := daemon.Options{
 		Ledger: h.store, Roster: roster, Discovery: h.discovery, Drivers: ds,
-		Log: h.o.Log.With("part", "engine"), Wake: h.link.Wake,
+		Log: h.o.Log.With("part", "engine"), Wake: h.link.Wake, Turn: h.link.Turn,
 		Changed: h.publish, Parallel: h.o.Parallel,
 	}
 	if h.o.edges.engine != nil {
@@ -307,12 +314,12 @@ func (h *Hub) parts() []part {
 		return serve(ctx)
 	}
 	all := []part{
-		{name: "engine", run: h.engine.Run, vital: true},
+		h.enginePart(),
 		{name: "link", run: func(ctx context.Context) error {
 			if h.o.Service != nil {
 				h.o.Service.WaitListening(ctx) // else the first dial fails, and a pause follows
 			}
-			return h.link.Run(ctx)
+			return h.runLink(ctx)
 		}},
 		{name: "vendor", run: h.vendor.Run},
 		listening(h.page, serveHTTP(h.site.Handler(), h.o.Log)),
