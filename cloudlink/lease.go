@@ -226,8 +226,8 @@ func (l *Link) share(id home.AccountID, shared bool) error {
 	return nil
 }
 
-// release gives the lease back, so that another hub need not wait for its end. It returns when the service has answered,
-// or after a second.
+// release gives the lease back, so that another hub need not wait for its end. It returns when the service has
+// answered, or after a second.
 func (l *Link) release() {
 	l.mu.Lock()
 	s := &l.lease

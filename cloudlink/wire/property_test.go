@@ -48,7 +48,7 @@ func draw(t *rapid.T, typ reflect.Type, field string, wellFormed bool) reflect.V
 		gen := rapid.Map(anyBytes, func(b []byte) string { return string(b) })
 		if wellFormed {
 			gen = anyText
-			if field == "ID" || field == "Device" || field == "Account" || field == "Pairing" || field == "Hub" || field == "item" {
+			if slices.Contains([]string{"ID", "Device", "Account", "Pairing", "Hub", "item"}, field) {
 				gen = anyName
 			}
 		}

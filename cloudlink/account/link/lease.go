@@ -29,7 +29,8 @@ func (r *request) lease(b *wire.Lease) ([]wire.Body, error) {
 	}
 	for _, h := range hubs {
 		if h.Live && h.Silent > 2*wire.LeaseEvery {
-			if err := r.l.send(h.Name, "", &wire.Leased{Account: b.Account}); err != nil && !errors.Is(err, home.ErrUnavailable) {
+			err := r.l.send(h.Name, "", &wire.Leased{Account: b.Account})
+			if err != nil && !errors.Is(err, home.ErrUnavailable) {
 				r.l.o.Log.Warn("hub not asked for its lease", "hub", h.Name, "err", err)
 			}
 		}
