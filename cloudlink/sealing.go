@@ -69,7 +69,7 @@ func (l *Link) openGrant(g *wire.Grant) (in wire.Granted, err error) {
 // replaceOldKey queues an acknowledgement when the newest sealing key is older than KeyLife.
 func (l *Link) replaceOldKey(now time.Time, a home.Account) error {
 	keys, err := l.o.Store.SealingKeys()
-	if err != nil || a.Epoch == 0 || now.Sub(keys[0].Made) < l.o.KeyLife {
+	if err != nil || a.Epoch == 0 || now.Sub(keys[0].Made).Abs() < l.o.KeyLife {
 		return err
 	}
 	return l.o.Store.Queue([]home.Errand{{Kind: home.ErrandAck, Epoch: a.Epoch, At: now.UTC().Round(0)}})

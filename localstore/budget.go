@@ -63,7 +63,7 @@ func (s *Store) Spend(id home.DeviceID) error {
 		if err != nil {
 			return until, err
 		}
-		if now().Before(b.Locked) {
+		if b.LockLeft(now()) > 0 {
 			return until, home.WaitError{Until: b.Locked, Reason: "the device is locked"}
 		}
 		r, err := spent(tx, id)

@@ -50,7 +50,11 @@ func (l *Limiter) Full(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one := l.by[key]
-	return one != nil && one.TokensAt(now) < 1
+	if one == nil {
+		return false
+	}
+	one.AllowN(now, 0) // where the clock was set back, the window begins again
+	return one.TokensAt(now) < 1
 }
 
 // Forget makes key begin anew.

@@ -73,7 +73,8 @@ func (s *Service) limitOf(email string, v Visitor) string {
 		return "session " + v.entry
 	}
 	k, ok := s.readTerminalCookie(v.Terminal, v.TerminalCookie)
-	if !ok || v.Device || s.Now().Sub(time.Unix(k.at, 0)) > terminalLife {
+	age := s.Now().Sub(time.Unix(k.at, 0))
+	if !ok || v.Device || age > terminalLife || age < -clockSkew { // or made while the clock was ahead
 		return ""
 	}
 	a, err := s.st.Account(k.account)

@@ -39,4 +39,11 @@ func (s *Service) readTicket(word string) (t ticket, ok bool) {
 	return t, hmac.Equal([]byte(word), []byte(t.word(s.id))) && !s.ended(t)
 }
 
-func (s *Service) ended(t ticket) bool { return s.Now().After(time.Unix(t.until, 0)) }
+// ended reports whether a ticket is too old, or was made while the clock was ahead.
+func (s *Service) ended(t ticket) bool {
+	left := time.Unix(t.until, 0).Sub(s.Now())
+	return left < 0 || left > ticketLife+clockSkew
+}
+
+// clockSkew is how far the clocks of two instances of the service may be apart.
+const clockSkew = time.Minute

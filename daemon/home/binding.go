@@ -49,6 +49,9 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 	if !v.Same(b.Verdict) {
 		b.Since = at
 	}
+	if b.Moved.After(at) { // the clock was ahead
+		b.Moved = at
+	}
 	was := b.Verdict.State
 	b.Verdict = v
 	switch v.State {
@@ -73,7 +76,7 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 		if v.State == LockedOut {
 			b.Locked = v.Until
 		}
-		if v.Until.After(b.Next) {
+		if Left(v.Until, at, longestWait) > Left(b.Next, at, longestWait) {
 			b.Next = v.Until // also after a restart
 		}
 	}
@@ -83,10 +86,18 @@ func (b Binding) Observed(v Verdict, newest Epoch, at time.Time) Binding {
 // Due returns when the next job for the device may begin. A device that reported a lock-out is asked again before its
 // end: that costs it no sign-in, and the report may be forged.
 func (b Binding) Due(now time.Time) time.Time {
-	if b.Verdict.State == LockedOut || b.Next.Before(now) {
+	if b.Verdict.State == LockedOut || Left(b.Next, now, longestWait) == 0 {
 		return now
 	}
 	return b.Next
+}
+
+// longestWait is how long a try is postponed at most: a day, for the sign-in budget.
+const longestWait = 25 * time.Hour
+
+// LockLeft returns how long the device's last lock-out still lasts.
+func (b Binding) LockLeft(now time.Time) time.Duration {
+	return Left(b.Locked, now, longestWait)
 }
 
 // Proved returns the binding after a probe with verdict v in a conversation of that rank. A rank counts where the
@@ -112,6 +123,8 @@ func (b Binding) Glance(now time.Time) (at time.Time, ok bool) {
 	switch {
 	case b.Moved.IsZero() || b.Verdict.State != Current:
 		return at, false
+	case b.Moved.After(now): // the clock was ahead
+		return now.Add(GlanceTime), true
 	case now.Sub(b.Moved) < GlanceTime:
 		return b.Moved.Add(GlanceTime), true
 	}

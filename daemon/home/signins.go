@@ -42,11 +42,10 @@ func (s SignIns) For(d Device) SignIns {
 	return s
 }
 
-// Refuses reports whether the device refused a credential within RefusedTime. A time to come, from before the clock was
-// set back, counts as now.
+// Refuses reports whether the device refused a credential within RefusedTime.
 func (s SignIns) Refuses(credential Secret, now time.Time) bool {
 	at, refused := s.RefusedAt(credential)
-	return refused && now.Sub(at) < RefusedTime
+	return refused && Age(at, now, RefusedTime) < RefusedTime
 }
 
 // RefusedAt returns when the device refused a credential; ok is false where it did not.

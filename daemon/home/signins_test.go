@@ -2,13 +2,11 @@ package home_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 func TestAnotherDeviceIsNotJudgedByRefusals(t *testing.T) {
-	noon := time.Date(2026, time.January, 1, 12, 0, 0, 0, time.UTC)
 	dev := home.Device{ID: "mac-1", Keys: []string{"mac:1"}, Owner: "a"}
 	kept := home.SignIns{}.For(dev).Refuse(home.NewSecret("one"), noon)
 	other, moved, silent := dev, dev, dev

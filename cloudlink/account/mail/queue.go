@@ -28,6 +28,7 @@ type Queue struct {
 	Undelivered Mailer // gets what Mailer did not accept in time; nil for none
 	Wake        <-chan struct{}
 	Log         *slog.Logger
+	Now         func() time.Time // the clock of who queues the mails
 }
 
 // Run sends mails as they become due, some at once, until ctx ends.
@@ -39,7 +40,7 @@ func (q *Queue) Run(ctx context.Context) {
 	for {
 		pause := time.Hour
 		if free := atOnce - len(slots); free > 0 {
-			now := time.Now()
+			now := q.Now()
 			due, next, err := q.Store.ClaimMails(now, now.Add(claimLife), free)
 			switch {
 			case err != nil:
@@ -80,7 +81,7 @@ func (q *Queue) Run(ctx context.Context) {
 
 // try tries one mail. The mail leaves the queue when it was accepted, or refused for good, or has expired.
 func (q *Queue) try(ctx context.Context, m Queued) error {
-	expired := time.Now().After(m.Expires)
+	expired := q.Now().After(m.Expires)
 	var err error
 	if !expired {
 		once, cancel := context.WithTimeout(ctx, sendTimeout)
@@ -93,13 +94,13 @@ func (q *Queue) try(ctx context.Context, m Queued) error {
 	case expired, errors.Is(err, ErrNever):
 		return q.giveUp(ctx, m, err)
 	case ctx.Err() != nil: // not the server's fault: the next start tries it at once
-		return q.Store.PostponeMail(m, time.Now())
+		return q.Store.PostponeMail(m, q.Now())
 	}
 	m.Tries++
 	pause := min(firstPause<<min(m.Tries-1, 10), longestPause)
 	pause += time.Duration((rand.Float64() - .5) * .5 * float64(pause))
 	q.Log.Warn("mail not taken", "mail", m.ID, "tries", m.Tries, "pause", pause.Round(time.Second), "err", err)
-	return q.Store.PostponeMail(m, time.Now().Add(pause))
+	return q.Store.PostponeMail(m, q.Now().Add(pause))
 }
 
 // giveUp takes an undeliverable mail out of the queue; the account's history and the log show it.
@@ -110,5 +111,5 @@ func (q *Queue) giveUp(ctx context.Context, m Queued, why error) error {
 			q.Log.Error("mail given up not kept", "mail", m.ID, "err", err)
 		}
 	}
-	return q.Store.DropMail(m, true, time.Now())
+	return q.Store.DropMail(m, true, q.Now())
 }

@@ -87,7 +87,9 @@ func build(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &mail.Queue{Store: o.Store, Mailer: o.Mail, Undelivered: o.Undelivered, Wake: svc.MailQueued(), Log: o.Log}
+	q := &mail.Queue{
+		Store: o.Store, Mailer: o.Mail, Undelivered: o.Undelivered, Wake: svc.MailQueued(), Log: o.Log, Now: svc.Now,
+	}
 	return &Server{svc, o, l, q, pages.Handler(), calls, answers.OperatorHandler(), pages}, nil
 }
 
