@@ -36,6 +36,7 @@ type FaceOptions struct {
 	Troubles    func() []home.Trouble                    // of this machine and its network; may be nil
 	Failed      func() (home.Trouble, bool)              // why the last change could not be written; may be nil
 	Snapshot    func(io.Writer) error                    // writes a copy of the store; may be nil
+	Accounts    func(io.Writer) error                    // likewise of the account service here; nil for none
 	Names       []string                                 // of this machine, under which the page answers
 	Open        func() string                            // returns a link that signs a browser in, once; nil for none
 	Changes     func() <-chan struct{}                   // closed at the next change of the house; may be nil
@@ -119,7 +120,10 @@ func (f *Face) Private() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/login", f.login)
 	if f.o.Snapshot != nil {
-		mux.HandleFunc("GET /v1/snapshot", f.snapshot)
+		mux.HandleFunc("GET /v1/snapshot", snapshot(f.o.Snapshot))
+	}
+	if f.o.Accounts != nil {
+		mux.HandleFunc("GET /v1/account-snapshot", snapshot(f.o.Accounts))
 	}
 	if f.o.Changes != nil {
 		mux.HandleFunc("GET /v1/changes", f.changes)

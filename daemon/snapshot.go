@@ -2,16 +2,19 @@ package daemon
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 )
 
-// snapshot answers a copy of the store. Its secrets are sealed.
-func (f *Face) snapshot(w http.ResponseWriter, _ *http.Request) {
-	var copied bytes.Buffer // so that an error is an answer of its own
-	if err := f.o.Snapshot(&copied); err != nil {
-		refuse(w, err)
-		return
+// snapshot answers a copy of a store. Its secrets are sealed.
+func snapshot(of func(io.Writer) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		var copied bytes.Buffer // so that an error is an answer of its own
+		if err := of(&copied); err != nil {
+			refuse(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		_, _ = copied.WriteTo(w) // an error means that the client has gone
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	_, _ = copied.WriteTo(w) // an error means that the client has gone
 }

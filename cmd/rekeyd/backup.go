@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/localstore"
@@ -24,11 +26,9 @@ func newBackup() *cobra.Command {
 	c := &cobra.Command{
 		Use: "backup FILE", Short: "Write a sealed copy of the state to a file", Args: terminal.Args(cobra.ExactArgs(1)),
 		Long: `Write a copy of this hub's state (passwords, bindings, history) to FILE, sealed with a passphrase that is
-asked for on the terminal. It works while the daemon runs, and while it is stopped. The file is read back and
+asked for on the terminal. The state of the account service that runs in the daemon is in it, too. It works while the daemon runs, and while it is stopped. The file is read back and
 checked before it takes the place of an older one. Where the state itself is sealed with a passphrase, restore
-needs both.
-
-The account service's own state, in the folder account, is not in it.`,
+needs both.`,
 	}
 	addBackupFlags(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
@@ -38,6 +38,9 @@ The account service's own state, in the folder account, is not in it.`,
 		}
 		state := stateOf(c)
 		content, err := contentOf(c, state)
+		if err == nil {
+			err = addAccount(c, state, &content) // after the hub: the service must not be behind it
+		}
 		if err != nil {
 			return err
 		}
@@ -96,6 +99,31 @@ func contentOf(c *cobra.Command, state string) (content backup.Content, err erro
 	return content, err
 }
 
+// addAccount adds the account service's state, where the hub's state has one: from the daemon where it runs that
+// service, else from the store.
+func addAccount(c *cobra.Command, state string, content *backup.Content) error {
+	dir := filepath.Join(state, app.AccountFolder)
+	if !boltstore.Exists(dir) {
+		return nil
+	}
+	var copied bytes.Buffer
+	err := dialHub(state).read(c.Context(), "/v1/account-snapshot", &copied)
+	if errors.Is(err, home.ErrUnavailable) || errors.Is(err, home.ErrNotFound) {
+		copied.Reset()
+		err = boltstore.Copy(dir, &copied)
+	}
+	if err != nil {
+		return err
+	}
+	passphrase, err := passphraseOf(c)
+	if err != nil {
+		return err
+	}
+	content.Account = copied.Bytes()
+	content.AccountKey, err = boltstore.ExportKey(dir, passphrase)
+	return err
+}
+
 // writeBackup writes a backup beside path, checks it, and puts it there.
 func writeBackup(path string, raw []byte, passphrase home.Secret) error {
 	const op = "write the backup"
@@ -112,14 +140,10 @@ func writeBackup(path string, raw []byte, passphrase home.Secret) error {
 			Op: op, Err: errors.Join(err, os.Remove(next)), Hint: "try another disk; the older backup is as it was",
 		}
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncDir(filepath.Dir(path))
 }
 
-// checkBackup reads a backup as restore does, and opens the store in it.
+// checkBackup reads a backup as restore does, and checks the stores in it.
 func checkBackup(path string, passphrase home.Secret) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -129,7 +153,11 @@ func checkBackup(path string, passphrase home.Secret) error {
 	if err != nil {
 		return err
 	}
-	return localstore.CheckCopy(content.Database)
+	err = localstore.CheckCopy(content.Database)
+	if err == nil && len(content.Account) > 0 {
+		err = localstore.CheckCopy(content.Account)
+	}
+	return err
 }
 
 // read copies the daemon's answer to out, as it is.

@@ -6,10 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/localstore"
@@ -22,7 +25,8 @@ func newRestore() *cobra.Command {
 		Use: "restore FILE", Short: "Make a new hub of a backup", Args: terminal.Args(cobra.ExactArgs(1)),
 		Long: `Make the state of a new hub of a file that rekeyd backup wrote. Passwords, bindings and epochs are kept. The
 new hub has keys of its own, so that it cannot be mistaken for the old one: sign it in with rekeyd login,
-which also removes the old hub from the account. A state that holds an account is not overwritten.`,
+which also removes the old hub from the account. The account service that is in the backup is restored as it was.
+A state that holds an account, or an account service, is not overwritten.`,
 	}
 	addBackupFlags(c)
 	c.RunE = func(c *cobra.Command, as []string) error {
@@ -42,6 +46,12 @@ which also removes the old hub from the account. A state that holds an account i
 		if err != nil {
 			return &home.Error{
 				Op: "open the backup", Err: err, Hint: "give the passphrase with which it was made, or take an older backup",
+			}
+		}
+		if len(content.Account) > 0 && boltstore.Exists(filepath.Join(state, app.AccountFolder)) {
+			return &home.Error{
+				Op: "restore", Err: fmt.Errorf("the state in %s has an account service", state),
+				Hint: "choose another directory with --state, or move that one away",
 			}
 		}
 		statePhrase, err := passphraseOf(c)
@@ -89,7 +99,7 @@ func mayRestore(c *cobra.Command, state string) error {
 	}
 }
 
-// restore makes the new state beside the old one, and puts its two files into place: the key first.
+// restore makes the new state beside the old one, and puts its files into place: keys first, and the hub's store last.
 func restore(state string, content backup.Content, phrase home.Secret) (a home.Account, err error) {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return a, &home.Error{Op: "make the state directory", Err: err, Hint: "choose another directory with --state"}
@@ -99,9 +109,23 @@ func restore(state string, content backup.Content, phrase home.Secret) (a home.A
 		return a, err
 	}
 	defer os.RemoveAll(next)
-	files := map[string][]byte{"vault.key": content.Key, "rekeyd.db": content.Database}
-	for name, raw := range files {
-		if err := os.WriteFile(filepath.Join(next, name), raw, 0o600); err != nil {
+	type file struct {
+		name string
+		raw  []byte
+	}
+	files := []file{{"vault.key", content.Key}, {"rekeyd.db", content.Database}}
+	if len(content.Account) > 0 {
+		files = slices.Insert(files, 0,
+			file{filepath.Join(app.AccountFolder, boltstore.KeyName), content.AccountKey},
+			file{filepath.Join(app.AccountFolder, boltstore.DatabaseName), content.Account})
+		for _, dir := range []string{next, state} {
+			if err := os.MkdirAll(filepath.Join(dir, app.AccountFolder), 0o700); err != nil {
+				return a, err
+			}
+		}
+	}
+	for _, f := range files {
+		if err := os.WriteFile(filepath.Join(next, f.name), f.raw, 0o600); err != nil {
 			return a, err
 		}
 	}
@@ -113,16 +137,33 @@ func restore(state string, content backup.Content, phrase home.Secret) (a home.A
 	if err = errors.Join(err, store.Close()); err != nil {
 		return a, err
 	}
-	for _, name := range []string{"vault.key", "rekeyd.db"} {
-		if err := os.Rename(filepath.Join(next, name), filepath.Join(state, name)); err != nil {
+	if len(content.Account) > 0 { // its key opens it
+		service, err := boltstore.Open(filepath.Join(next, app.AccountFolder), phrase)
+		if err == nil {
+			err = service.Close()
+		}
+		if err != nil {
 			return a, err
 		}
 	}
-	dir, err := os.Open(state)
-	if err != nil {
-		return a, err
+	for _, f := range files {
+		if err := os.Rename(filepath.Join(next, f.name), filepath.Join(state, f.name)); err != nil {
+			return a, err
+		}
 	}
-	return a, errors.Join(dir.Sync(), dir.Close())
+	if len(content.Account) > 0 {
+		err = syncDir(filepath.Join(state, app.AccountFolder))
+	}
+	return a, errors.Join(err, syncDir(state))
+}
+
+// syncDir has the names in a directory survive a power cut.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // renew makes the hub of the store another one, and records the name of the old one.

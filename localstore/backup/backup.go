@@ -30,6 +30,9 @@ import (
 type Content struct {
 	Database []byte `json:"database"` // rekeyd.db
 	Key      []byte `json:"key"`      // vault.key
+
+	Account    []byte `json:"account,omitempty"`     // account.db of the account service in the same state; empty for none
+	AccountKey []byte `json:"account_key,omitempty"` // account.key
 }
 
 const (

@@ -81,7 +81,7 @@ func Open(dir string, passphrase home.Secret) (*Store, error) {
 		return nil, &home.Error{Op: "open the account service's state", Err: err, Hint: "see that this user may write to " +
 			"" + dir}
 	}
-	f, err := boltfile.Open(filepath.Join(dir, "account.db"), boltfile.Options{Migrations: migrations, Intact: intact})
+	f, err := boltfile.Open(filepath.Join(dir, DatabaseName), boltfile.Options{Migrations: migrations, Intact: intact})
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func Open(dir string, passphrase home.Secret) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	key, err := seal.Source{File: filepath.Join(dir, "account.key"), Passphrase: passphrase}.Load(fresh)
+	key, err := seal.Source{File: filepath.Join(dir, KeyName), Passphrase: passphrase}.Load(fresh)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

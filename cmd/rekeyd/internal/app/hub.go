@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -178,8 +179,9 @@ func (h *Hub) openEngine() error {
 	}
 	names := append(machineNames(), h.o.Hosts...)
 	var operator http.Handler
+	var accounts func(io.Writer) error
 	if h.o.Service != nil {
-		operator = h.o.Service.account.Operator()
+		operator, accounts = h.o.Service.account.Operator(), h.o.Service.store.Snapshot
 	}
 	h.face, err = daemon.NewFace(daemon.FaceOptions{
 		Operator: operator, Open: func() string { return h.PageURL() + "/signin#t=" + h.site.NewCode() },
@@ -187,7 +189,7 @@ func (h *Hub) openEngine() error {
 		Engine:      h.engine, Hub: home.HubID(h.identity.Name), Link: h.linkState, Answered: h.link.Answered,
 		History: h.store.History, Login: h.Login,
 		Listed: h.vendor.Listed, Ended: h.vendor.Ended, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
-		Snapshot: h.store.Snapshot, Names: names,
+		Snapshot: h.store.Snapshot, Accounts: accounts, Names: names,
 		Changes: func() <-chan struct{} { return h.site.Changes() },
 	})
 	if err != nil {

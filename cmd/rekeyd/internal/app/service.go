@@ -47,6 +47,7 @@ type ServiceOptions struct {
 type Service struct {
 	o       ServiceOptions
 	account *server.Server
+	store   *boltstore.Store
 	broker  *broker.Broker // nil where Brokers names others
 	pages   http.Handler
 	brokers []string
@@ -54,6 +55,9 @@ type Service struct {
 
 	listener, brokerListener *Listener // brokerListener is nil where broker is
 }
+
+// AccountFolder is the folder of the account service's state, in that of the hub.
+const AccountFolder = "account"
 
 // NewService checks o and opens the state. Run opens the ports. Close closes the state, after Run has returned.
 func NewService(o ServiceOptions) (_ *Service, err error) {
@@ -91,10 +95,11 @@ func (s *Service) open() (err error) {
 	if base == "" {
 		base, _, _ = strings.Cut(s.URL(), "#")
 	}
-	store, err := boltstore.Open(filepath.Join(s.o.State, "account"), s.o.Passphrase)
+	store, err := boltstore.Open(filepath.Join(s.o.State, AccountFolder), s.o.Passphrase)
 	if err != nil {
 		return err
 	}
+	s.store = store
 	o := server.Options{
 		Store: store, BaseURL: base, PagesURL: s.o.PagesURL, Names: append(machineNames(), s.o.Hosts...), HubURL: s.hubURL(base),
 		Brokers: s.brokers, HubBrokers: s.hubBrokers(), BrokerCA: s.o.BrokerCA,
