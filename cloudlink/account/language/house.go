@@ -26,14 +26,22 @@ type House struct {
 
 	Question, Vendor, VendorText, Own, OwnText, OnThisHub, Register string // before the hub is signed in
 
-	SignInText, Code, GoOn, WrongCode, SignInFirst   string
-	PagePassword, WithoutPassword, CodeText          string // ways to sign in
-	WrongPassword, TooManyGuesses                    string
-	Access, AccessText, ChoosePassword, NotNow, Save string // the page of the password and the browsers
-	PasswordLost, PasswordSet                        string
-	PasswordRule                                     func(least int) string
-	Browsers, EndBrowsers                            string
-	BrowsersText                                     func(n int) string
+	SignInText, Code, GoOn, WrongCode, SignInFirst                string
+	AllStates                                                     string // of the search
+	Probe, Forget, Rename, NameHere                               string // orders for a device
+	Passwords, PasswordsTitle, LoginTitle, LoginText, LoginButton string // the page of the account's passwords
+	IChangedIt, IChangedText, NewestPassword, ExposedAsk          string
+	VendorChoice, OwnChoice, VendorCode                           string
+	Earlier, EarlierText, EarlierField, EarlierButton             string
+	EarlierDone                                                   func(added int) string
+	LoginDone, ChangeElsewhere                                    string
+	PagePassword, WithoutPassword, CodeText                       string // ways to sign in
+	WrongPassword, TooManyGuesses                                 string
+	Access, AccessText, ChoosePassword, NotNow, Save              string // the page of the password and the browsers
+	PasswordLost, PasswordSet                                     string
+	PasswordRule                                                  func(least int) string
+	Browsers, EndBrowsers                                         string
+	BrowsersText                                                  func(n int) string
 }
 
 // Sentence answers the one question of the first screen, from the number of devices in each group: those that need a

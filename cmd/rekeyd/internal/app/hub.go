@@ -199,6 +199,7 @@ func (h *Hub) openEngine() error {
 		Base:   h.o.Base,
 		Status: h.face.PublicStatus, History: h.store.History, Orders: h.engine, API: h.face.Public(),
 		Names: names, Secure: h.o.TLS != nil, Log: h.o.Log.With("part", "page"), Passwords: h.store,
+		Login: h.loginAgain,
 	}
 	if h.o.Service == nil {
 		pages.Hasher = account.NewHasher(account.DefaultPolicy())

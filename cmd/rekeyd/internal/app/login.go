@@ -75,6 +75,18 @@ func (h *Hub) Login(ctx context.Context, in daemon.Login) error {
 	return nil
 }
 
+// loginAgain is Login; without an e-mail address, to the account that the hub has.
+func (h *Hub) loginAgain(ctx context.Context, in daemon.Login) error {
+	if in.Email == "" {
+		a, err := h.store.Account()
+		if err != nil {
+			return err
+		}
+		in.Email, in.Provider = a.Email, a.Provider
+	}
+	return h.Login(ctx, in)
+}
+
 // removeReplaced has the account service remove the hub that this one replaces after a restore. A failure is repeated
 // at the next login; status shows it until then.
 func (h *Hub) removeReplaced(ctx context.Context, client *v1.Client, token home.Secret) {

@@ -50,7 +50,9 @@ func TestTheHouseIsBelowAPathOfAProxy(t *testing.T) {
 	if err := b.site.SetPassword(t.Context(), home.NewSecret(goodPassword)); err != nil {
 		t.Fatal(err)
 	}
-	for _, origin := range []string{"http://evil.example", "https://hub.example.org", "http://hub.example.org:8080", "null"} {
+	for _, origin := range []string{
+		"http://evil.example", "https://hub.example.org", "http://hub.example.org:8080", "null",
+	} {
 		b.origin = origin
 		if code := b.signIn(goodPassword); code != http.StatusForbidden {
 			t.Errorf("a form of %s: %d", origin, code)
@@ -65,7 +67,9 @@ func TestTheHouseIsBelowAPathOfAProxy(t *testing.T) {
 		t.Errorf("cookies %+v", c)
 	}
 	link := regexp.MustCompile(`(?:href|action|src|data-live)=["']([^"']*)["']`)
-	for _, path := range []string{"/", "/rekeyd/", "/device/lamp", "/history", "/access", "/rekeyd/signin", "/no-such-page"} {
+	for _, path := range []string{
+		"/", "/rekeyd/", "/device/lamp", "/history", "/access", "/passwords", "/rekeyd/signin", "/no-such-page",
+	} {
 		links := link.FindAllStringSubmatch(b.do(http.MethodGet, path, nil).Body.String(), -1)
 		if len(links) < 5 {
 			t.Errorf("%s has %d links", path, len(links))

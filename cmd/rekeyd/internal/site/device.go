@@ -1,6 +1,7 @@
 package site
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -72,11 +73,18 @@ func (v *visit) orders(r daemon.Row) page.Markup {
 		return ""
 	}
 	at := "/device/" + url.PathEscape(string(r.ID)) + "/"
+	probe := page.Form(at+"probe", page.El(`button class="plain"`, v.t.Probe))
+	forget := page.Markup("")
+	if r.Left || r.Verdict == home.Unreachable { // one that is here would be found again at once
+		forget = page.Form(at+"forget", page.El(`button class="plain"`, v.t.Forget))
+	}
 	if !r.Bound {
-		return page.Form(at+"bind", page.El("button", v.t.Bind))
+		return page.El(`div class="steps"`, page.Form(at+"bind", page.El("button", v.t.Bind)), probe, forget)
 	}
 	var out page.Markup
-	if r.Group() != daemon.Kept {
+	if r.Group() == daemon.Kept {
+		out += probe
+	} else {
 		out += page.Form(at+"rekey", page.El("button", v.t.Rekey))
 	}
 	if r.Consent {
@@ -84,13 +92,29 @@ func (v *visit) orders(r daemon.Row) page.Markup {
 	} else if r.Protocol.Info().Cleartext {
 		out += page.Form(at+"forbid", page.El(`button class="plain"`, v.t.Forbid))
 	}
-	return page.El(`div class="steps"`, out, page.Form(at+"unbind", page.El(`button class="plain"`, v.t.Unbind)))
+	rename := page.Form(at+"rename", page.El("label", v.t.NameHere,
+		page.Markup(` <input name="name" maxlength="80" autocomplete="off"`+page.Attr("value", r.Label())+">")),
+		page.El(`button class="plain"`, v.t.Rename))
+	out += page.Form(at+"unbind", page.El(`button class="plain"`, v.t.Unbind)) + forget
+	return page.El(`div class="steps"`, out) + rename
 }
 
 // order carries out an order for one device. The same order again changes nothing more.
 func (s *Site) order(v *visit) {
 	r, ok := v.find()
+	at := "/device/" + url.PathEscape(string(r.ID))
 	do := map[string]func([]home.DeviceID) error{
+		"rename": func(ids []home.DeviceID) error { return s.o.Orders.Rename(ids[0], v.r.PostForm.Get("name")) },
+		"probe": func(ids []home.DeviceID) error {
+			ctx, stop := context.WithTimeout(v.r.Context(), askPatience)
+			defer stop()
+			_, err := s.o.Orders.Probe(ctx, ids)
+			return err
+		},
+		"forget": func(ids []home.DeviceID) error {
+			at = "/" // its page is gone
+			return s.o.Orders.Forget(ids)
+		},
 		"bind": s.o.Orders.Bind, "unbind": s.o.Orders.Unbind,
 		"allow": s.o.Orders.AllowCleartext, "forbid": s.o.Orders.ForbidCleartext,
 		"rekey": func(ids []home.DeviceID) error { return s.o.Orders.Rekey(ids, false) },
@@ -103,7 +127,7 @@ func (s *Site) order(v *visit) {
 		v.showDevice(http.StatusConflict, problem(err))
 		return
 	}
-	v.goTo("/device/" + url.PathEscape(string(r.ID)) + "?done")
+	v.goTo(at + "?done")
 }
 
 // problem is an error for its person, with the hint.

@@ -30,12 +30,8 @@ func (s *Site) house(v *visit) {
 		c.Title, c.Refresh = v.t.Question, false
 		c.Body = page.Join(v.firstQuestion(st), page.El(`div data-live="/live"`, v.rows(st)))
 	} else {
-		find := v.r.URL.Query().Get("find")
-		live := "/live"
-		if find != "" {
-			live += "?find=" + url.QueryEscape(find)
-		}
-		c.Body = page.El("div"+page.Attr("data-live", live), v.overview(st, find))
+		f := filterOf(v.r)
+		c.Body = page.El("div"+page.Attr("data-live", "/live"+f.query()), v.overview(st, f))
 	}
 	v.show(http.StatusOK, c)
 }
@@ -46,7 +42,11 @@ func (v *visit) firstQuestion(st daemon.Status) page.Markup {
 	if st.Embedded && v.s.o.Account != nil {
 		own = page.Join(own, page.El("p", page.Link(AccountPath+"/register", v.t.Register)))
 	}
-	return page.El(`div class="choices"`,
+	here := page.El("p", page.Link("/passwords", v.t.SignInFirst))
+	if v.signed {
+		here = v.loginForm(st)
+	}
+	return here + page.El(`div class="choices"`,
 		page.El("section", page.El("h2", v.t.Vendor), page.El("p", v.t.VendorText),
 			page.El("p", page.El("code", "rekeyd login EMAIL --provider tplink"))),
 		page.El("section", page.El("h2", v.t.Own), own, page.El("p", v.t.OnThisHub)))
@@ -55,11 +55,12 @@ func (v *visit) firstQuestion(st daemon.Status) page.Markup {
 // rows lists the devices that were found before there is an account.
 func (v *visit) rows(st daemon.Status) page.Markup {
 	n := daemon.Summarize(st.Devices)
-	return page.Join(v.troubles(st), page.El("p", v.t.Sentence(n.Need, n.Moving, n.Kept, n.Others)), v.list(v.t.Others, st.Devices))
+	sentence := v.t.Sentence(n.Need, n.Moving, n.Kept, n.Others)
+	return page.Join(v.troubles(st), page.El("p", sentence), v.list(v.t.Others, st.Devices))
 }
 
-// overview is the sentence and the groups. find selects devices by a part of their name or address; empty for all.
-func (v *visit) overview(st daemon.Status, find string) page.Markup {
+// overview is the sentence and the groups, of those devices that the filter selects.
+func (v *visit) overview(st daemon.Status, f filter) page.Markup {
 	n := daemon.Summarize(st.Devices)
 	sentence := v.t.Sentence(n.Need, n.Moving, n.Kept, n.Others)
 	if st.Ended {
@@ -67,7 +68,8 @@ func (v *visit) overview(st daemon.Status, find string) page.Markup {
 	}
 	out := v.troubles(st) + page.El(`p class="sentence" role="status"`, sentence)
 	if st.Ended {
-		out += page.El("p", v.t.EndedText, " ", page.El("code", "rekeyd login EMAIL --provider tplink"))
+		out += page.El("p", v.t.EndedText, " ", page.El("code", "rekeyd login EMAIL --provider tplink")) +
+			page.El("p", page.El(`a class="button" href="/passwords"`, v.t.IChangedIt))
 	}
 	if n.Moving > 0 {
 		out += page.El("progress" + page.Attr("value", fmt.Sprint(n.Kept+n.Need)) + page.Attr("max", fmt.Sprint(n.Bound())) +
@@ -79,27 +81,26 @@ func (v *visit) overview(st daemon.Status, find string) page.Markup {
 	if n.Ours > 0 {
 		out += page.El(`div class="offer"`, page.El("p", v.t.More(n.Ours)), v.button("/bind-ours", v.t.BindAll, v.t.Others))
 	}
-	if len(st.Devices) > 20 || find != "" {
-		out += page.El(`form method="get" action="/" role="search" class="find"`,
-			page.El("label", v.t.Search, page.Markup(` <input type="search" name="find"`+page.Attr("value", find)+">")),
-			page.El("button", v.t.Find))
+	if len(st.Devices) > 20 || f != (filter{}) {
+		out += v.search(f)
 	}
 	var groups [daemon.Others + 1][]daemon.Row
 	found := 0
 	for _, r := range st.Devices {
-		if find == "" || matches(r, find) {
+		if f.selects(r) {
 			groups[r.Group()] = append(groups[r.Group()], r)
 			found++
 		}
 	}
-	if find != "" && found == 0 {
+	if f != (filter{}) && found == 0 {
 		return out + page.El("p", v.t.NoMatch)
 	}
 	out += v.list(v.t.NeedYou, groups[daemon.NeedsYou])
 	if n.Moving > 0 && n.Need > 0 || n.Need > 1 {
 		out += v.button("/rekey", v.t.RekeyAll, v.t.NeedYou)
 	}
-	return out + v.list(v.t.KeptGroup, slices.Concat(groups[daemon.Moving], groups[daemon.Kept])) + v.list(v.t.Others, groups[daemon.Others])
+	out += v.list(v.t.KeptGroup, slices.Concat(groups[daemon.Moving], groups[daemon.Kept]))
+	return out + v.list(v.t.Others, groups[daemon.Others])
 }
 
 // troubles are the reasons why the hub itself cannot do its work.
@@ -108,11 +109,6 @@ func (v *visit) troubles(st daemon.Status) (out page.Markup) {
 		out += page.El(`p role="alert"`, t.What, ". ", page.El("span", t.Hint))
 	}
 	return out
-}
-
-func matches(r daemon.Row, find string) bool {
-	find = strings.ToLower(find)
-	return strings.Contains(strings.ToLower(r.Name+" "+r.Addr+" "+string(r.ID)+" "+r.MAC+" "+r.Model), find)
 }
 
 // button is a form of one button, for an owner who is signed in.

@@ -64,7 +64,7 @@ func (s *Site) houseLive(v *visit) {
 		_, err := fmt.Fprintf(v.w, format, args...)
 		return err == nil && out.Flush() == nil
 	}
-	find, last := v.r.URL.Query().Get("find"), ""
+	f, last := filterOf(v.r), ""
 	for ctx.Err() == nil {
 		changed := s.changes.wait() // before the read: a change after it is not missed
 		v.signed = s.access.signedIn(v.cookie(), time.Now())
@@ -74,7 +74,7 @@ func (s *Site) houseLive(v *visit) {
 		if st, err := s.o.Status(); err == nil {
 			body := v.rows(st)
 			if st.Account != "" {
-				body = v.overview(st, find)
+				body = v.overview(st, f)
 			}
 			raw, _ := json.Marshal(map[string]string{"html": string(page.Below(v.s.o.Base.Prefix, body))}) // cannot fail
 			if string(raw) != last {

@@ -4,6 +4,7 @@
 package site
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -26,6 +27,10 @@ type Orders interface {
 	Rekey(ids []home.DeviceID, restart bool) error
 	AllowCleartext([]home.DeviceID) error
 	ForbidCleartext([]home.DeviceID) error
+	Probe(context.Context, []home.DeviceID) ([]daemon.Probed, error)
+	Forget([]home.DeviceID) error
+	Rename(id home.DeviceID, name string) error
+	Remember(email string, passwords []home.Secret) (added int, err error)
 }
 
 // Options are what New checks.
@@ -34,12 +39,13 @@ type Options struct {
 	History   func(limit int) ([]home.Event, error)
 	Orders    Orders
 	Passwords Passwords
-	Hasher    *account.Hasher // of passwords; shared with the account service
-	API       http.Handler    // answers /v1/
-	Account   http.Handler    // the account's pages, below AccountPath; nil for none
-	Names     []string        // of this machine, under which the site answers
-	Secure    bool            // people reach it over https
-	Base      Base            // where people open it, through a proxy
+	Login     func(context.Context, daemon.Login) error // without an e-mail address to the account that the hub has
+	Hasher    *account.Hasher                           // of passwords; shared with the account service
+	API       http.Handler                              // answers /v1/
+	Account   http.Handler                              // the account's pages, below AccountPath; nil for none
+	Names     []string                                  // of this machine, under which the site answers
+	Secure    bool                                      // people reach it over https
+	Base      Base                                      // where people open it, through a proxy
 	Log       *slog.Logger
 }
 
@@ -64,8 +70,8 @@ func New(o Options) (*Site, error) {
 	if o.Status == nil || o.History == nil || o.Orders == nil || o.API == nil || o.Log == nil {
 		return nil, errors.New("site: status, history, orders, API and log are needed")
 	}
-	if o.Passwords == nil || o.Hasher == nil {
-		return nil, errors.New("site: passwords and a hasher are needed")
+	if o.Passwords == nil || o.Hasher == nil || o.Login == nil {
+		return nil, errors.New("site: passwords, a hasher and a login are needed")
 	}
 	return &Site{
 		o: o, access: newAccess(), live: make(chan struct{}, maxLive), hashing: make(chan struct{}, hashesOfPages),
@@ -91,6 +97,7 @@ func (s *Site) Handler() http.Handler {
 		"GET /device/{id}": s.device, "POST /device/{id}/{order}": s.order,
 		"POST /bind-ours": s.bindOurs, "POST /rekey": s.rekey,
 		"GET /signin": s.signInForm, "POST /signin": s.signIn, "POST /signout": s.signOut,
+		"GET /passwords": s.passwordsForm, "POST /passwords/new": s.login, "POST /passwords/earlier": s.remember,
 		"GET /access": s.accessForm, "POST /access": s.changePassword, "POST /access/end": s.endBrowsers,
 		"/": func(v *visit) { v.show(http.StatusNotFound, page.Content{Title: v.t.NotFound}) },
 	} {
@@ -193,7 +200,8 @@ func (v *visit) show(status int, c page.Content) {
 		c.Nav = append(c.Nav, page.Item{Path: AccountPath + "/", Text: v.t.Account})
 	}
 	if v.signed {
-		c.Nav = append(c.Nav, page.Item{Path: "/access", Text: v.t.Access})
+		c.Nav = append(c.Nav,
+			page.Item{Path: "/passwords", Text: v.t.Passwords}, page.Item{Path: "/access", Text: v.t.Access})
 		c.Account = page.Form("/signout", page.El(`button class="plain"`, v.t.SignOut))
 	} else {
 		c.Nav = append(c.Nav, page.Item{Path: "/signin", Text: v.t.SignIn})

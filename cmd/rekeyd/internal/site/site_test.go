@@ -2,6 +2,7 @@ package site_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,6 +25,9 @@ type house struct {
 	status daemon.Status
 	orders []string
 	hash   home.Secret
+
+	logins  []daemon.Login
+	earlier []string
 }
 
 func (h *house) PagePassword() (home.Secret, error) {
@@ -61,6 +65,32 @@ func (h *house) AllowCleartext(ids []home.DeviceID) error  { return h.order("all
 func (h *house) ForbidCleartext(ids []home.DeviceID) error { return h.order("forbid", ids) }
 func (h *house) Rekey(ids []home.DeviceID, _ bool) error   { return h.order("rekey", ids) }
 
+func (h *house) Forget(ids []home.DeviceID) error { return h.order("forget", ids) }
+func (h *house) Rename(id home.DeviceID, name string) error {
+	return h.order("rename "+name+" ", []home.DeviceID{id})
+}
+
+func (h *house) Probe(_ context.Context, ids []home.DeviceID) ([]daemon.Probed, error) {
+	return nil, h.order("probe", ids)
+}
+
+func (h *house) Remember(_ string, passwords []home.Secret) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.earlier = append(h.earlier, passwords[0].Reveal())
+	return len(slices.Compact(slices.Clone(h.earlier))), nil
+}
+
+func (h *house) login(_ context.Context, in daemon.Login) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.logins = append(h.logins, in)
+	if in.Password.Reveal() == "wrong" {
+		return &home.Error{Op: "sign in", Err: home.ErrCredential, Hint: "try again"}
+	}
+	return nil
+}
+
 // browser asks a site, from an address, with a cookie.
 type browser struct {
 	t      *testing.T
@@ -80,7 +110,7 @@ func openOf(t *testing.T, h *house, log *slog.Logger, base site.Base) *browser {
 	p := account.DefaultPolicy()
 	p.HashMemory, p.HashTime = 64, 1
 	s, err := site.New(site.Options{
-		Passwords: h, Hasher: account.NewHasher(p),
+		Login: h.login, Passwords: h, Hasher: account.NewHasher(p),
 		Status: h.read, History: func(int) ([]home.Event, error) { return nil, nil }, Orders: h,
 		API: http.NotFoundHandler(), Names: []string{"hub.example.org"}, Log: log, Base: base,
 	})
