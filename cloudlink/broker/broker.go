@@ -28,6 +28,7 @@ type Directory interface {
 type Options struct {
 	Directory Directory
 	Service   string // member name of the account service, which may publish and read every topic
+	House     *House // nil where no house is published here
 	Log       *slog.Logger
 }
 
@@ -53,6 +54,9 @@ func New(o Options) (*Broker, error) {
 	}
 	if !wire.ValidName(o.Service) || !strings.HasPrefix(o.Service, string(wire.RoleService)+"-") {
 		errs = append(errs, fmt.Errorf("service %q is no name of an account service", o.Service))
+	}
+	if h := o.House; h != nil && (h.Password.IsZero() || len(h.Roots) == 0 || h.MayOrder == nil || h.Users == nil) {
+		errs = append(errs, errors.New("house: password, roots, orders and users are needed"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)

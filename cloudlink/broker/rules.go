@@ -17,6 +17,7 @@ import (
 //	a hub              publishes to its own outbox and status, and to the states of the devices bound through it;
 //	                   reads its own inbox, and of its account: the notice, states of devices, status of hubs
 //	a native device    publishes to its own outbox; reads its own inbox and its account's notice
+//	the house          see House: its publisher and its users have topics of their own
 //
 // A client without an account has its outbox and inbox, to enrol; its status is delivered but not retained. A
 // publication against the rules is acknowledged and dropped, as MQTT-3.3.5-2 allows. Closing the connection instead
@@ -86,6 +87,10 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	// then, mochi deletes the new session. So every session is persistent here: it ends at the member's next clean
 	// connect, or expires. That of a client without an account ends with its connection: see OnDisconnect.
 	cl.Properties.Clean = false
+	if r.known(string(pk.Connect.Username)) {
+		return nil
+	}
+	cl.ID = "house/" + string(pk.Connect.Username) + "/" + cl.ID // it takes over no other client's session
 	return nil
 }
 
@@ -93,7 +98,11 @@ func (r *rules) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 // could take over the session of another.
 func (r *rules) OnConnectAuthenticate(cl *mochi.Client, pk packets.Packet) bool {
 	name := string(pk.Connect.Username)
-	ok := cl.ID == name && wire.CheckLogin(name, string(pk.Connect.Password)) == nil && r.known(name) &&
+	ok, ours := r.b.o.House.login(name, string(pk.Connect.Password))
+	if !ours {
+		ok = cl.ID == name && wire.CheckLogin(name, string(pk.Connect.Password)) == nil && r.known(name)
+	}
+	ok = ok &&
 		(!pk.Connect.WillFlag || r.mayPublish(name, pk.Connect.WillTopic) && len(pk.Connect.WillPayload) <= maxRetain)
 	if !ok {
 		r.b.o.Log.Debug("login refused", "addr", cl.Net.Remote)
@@ -144,7 +153,8 @@ func (r *rules) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, 
 		p, _ := r.pace.LoadOrStore(cl, new(pace))
 		p.(*pace).wait() // delays this connection only
 	}
-	if !r.mayPublish(name, pk.TopicName) || retain && (len(pk.Payload) > maxRetain || !mayRetain(pk.TopicName)) {
+	if !r.mayPublish(name, pk.TopicName) || retain && (len(pk.Payload) > maxRetain || !r.mayRetain(name, pk.TopicName)) ||
+		r.b.o.House.isUser(name) && len(pk.Payload) > maxOrder {
 		r.b.o.Log.Debug("publication dropped", "client", name)
 		return pk, packets.CodeSuccessIgnore
 	}
@@ -170,7 +180,7 @@ func (r *rules) OnDisconnect(cl *mochi.Client, _ error, _ bool) {
 // OnWill checks the will again: the membership may have changed since the connect.
 func (r *rules) OnWill(cl *mochi.Client, w mochi.Will) (mochi.Will, error) {
 	name := string(cl.Properties.Username)
-	if !r.belongs(name) || !mayRetain(w.TopicName) {
+	if !r.belongs(name) || !r.mayRetain(name, w.TopicName) {
 		w.Retain = false
 	}
 	if !r.mayPublish(name, w.TopicName) {
@@ -185,18 +195,22 @@ func (r *rules) OnClientExpired(cl *mochi.Client) {
 	r.server.UnsubscribeClient(cl)
 }
 
-// belongs reports whether the client is the service or a member of an account.
+// belongs reports whether the client is the service, the publisher of the house, or a member of an account.
 func (r *rules) belongs(name string) bool {
-	if name == r.b.o.Service {
+	if name == r.b.o.Service || r.b.o.House.isPublisher(name) {
 		return true
 	}
 	_, ok := r.b.o.Directory.AccountOf(name)
 	return ok
 }
 
-// mayRetain reports whether the broker retains the last message of a topic. It never does for an inbox or outbox, which
-// carry sealed grants.
-func mayRetain(topic string) bool {
+// mayRetain reports whether the broker retains the last message of a topic: what the house publishes, notices, statuses
+// and states. It never does for an inbox or outbox, which carry sealed grants. What a user retains is delivered, and
+// not retained: see OnPublish.
+func (r *rules) mayRetain(name, topic string) bool {
+	if !r.known(name) {
+		return true
+	}
 	t, ok := wire.ParseTopic(topic)
 	return ok && (t.Leaf == "notice" || t.Leaf == "status" || t.Leaf == "state")
 }
@@ -204,6 +218,9 @@ func mayRetain(topic string) bool {
 // mayPublish is the rule for publications: the service to every topic of the protocol, a member to its own outbox, a
 // hub also to its own status and to the states of the devices that it holds.
 func (r *rules) mayPublish(name, topic string) bool {
+	if !r.known(name) {
+		return r.b.o.House.mayPublish(name, topic)
+	}
 	t, ok := wire.ParseTopic(topic)
 	switch {
 	case !ok:
@@ -225,8 +242,11 @@ func (r *rules) mayPublish(name, topic string) bool {
 
 // mayRead checks filters and topics. The two filters with a wildcard cover many topics, so each message is checked too.
 func (r *rules) mayRead(name, topic string) bool {
-	if name == r.b.o.Service {
+	switch {
+	case name == r.b.o.Service:
 		return true
+	case !r.known(name):
+		return r.b.o.House.mayRead(name, topic)
 	}
 	isHub := role(name) == string(wire.RoleHub)
 	account, member := r.b.o.Directory.AccountOf(name)
