@@ -50,14 +50,14 @@ func NewUserFile(path string, h Hasher) *UserFile { return &UserFile{path: path,
 // connection, mean somebody else.
 func CheckUserName(name string) error {
 	valid := len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 	})
 	switch wire.Role(role(name)) {
 	case wire.RoleHub, wire.RoleDevice, wire.RoleService:
 		valid = false
 	}
 	if name == "" || name == Publisher || !valid {
-		return fmt.Errorf("user %q: want 1 to 64 of a-z, 0-9, '-', '_' and '.', not %s, and no hub-, rk- or svc- first",
+		return fmt.Errorf("user %q: want 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.', not %s, and no hub-, rk-, svc- first",
 			name, Publisher)
 	}
 	return nil

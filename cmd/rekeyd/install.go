@@ -16,7 +16,8 @@ import (
 
 // fileFlags are the options of rekeyd run that name a file which it reads at its start.
 var fileFlags = []string{
-	"broker-ca", "broker-password-file", "config", "passphrase-file", "policy", "smtp-password-file", "tls",
+	"broker-ca", "broker-password-file", "config", "mqtt-ca", "mqtt-password-file", "passphrase-file", "policy",
+	"smtp-password-file", "tls",
 }
 
 // newInstall returns the command that writes what a service manager needs. It starts nothing: the commands for that are

@@ -104,7 +104,7 @@ func commands() []group {
 		{"The account", []*cobra.Command{
 			newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newLeave(), newAccount(),
 		}},
-		{hubCommands, []*cobra.Command{newDoctor(), newBackup(), newRestore(), newVersion()}},
+		{hubCommands, []*cobra.Command{newDoctor(), newMQTTUser(), newBackup(), newRestore(), newVersion()}},
 		{"Without devices", play()},
 	}
 }

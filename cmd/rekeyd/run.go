@@ -57,6 +57,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 	brokerAddr := f.String("broker-listen", defaultBroker, "address of the embedded broker")
 	m := accountFlags(c, "account-listen", "account-base-url")
 	brokerPassword, brokerCA := addBrokerPassword(c), addBrokerCA(c)
+	house := addMQTT(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		var errs []error
 		var probed []discover.Target
@@ -71,7 +72,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 			}
 		}
 		urls := userURLs{flag: "broker", fileFlag: "broker-password-file", urls: *brokers, file: *brokerPassword}
-		errs = append(errs, urls.check())
+		errs = append(errs, urls.check(), house.check(c, len(*brokers) == 0 && *accountURL == ""))
 		if *accountURL != "" {
 			if _, err := v1.New(*accountURL); err != nil {
 				errs = append(errs, errors.New("account-url: want an http or https URL, with #sha256=FINGERPRINT where it pins a "+
@@ -107,7 +108,12 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		if err != nil {
 			return err
 		}
+		published, err := house.read()
+		if err != nil {
+			return err
+		}
 		hub := app.HubOptions{
+			MQTT:  published,
 			State: stateOf(c), Version: version, Passphrase: passphrase, Log: log,
 			Interfaces: *interfaces, Targets: probed, AccountURL: *accountURL, Brokers: *brokers, BrokerCA: roots,
 			Listen: *page,
@@ -123,7 +129,7 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 		}
 		service := app.ServiceOptions{
 			State: hub.State, Listen: *account, Broker: *brokerAddr, Brokers: *brokers, BrokerCA: roots,
-			Passphrase: passphrase, Log: log,
+			Passphrase: passphrase, Log: log, House: published,
 		}
 		if err := m.apply(&service); err != nil {
 			return err

@@ -22,11 +22,13 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/account/mail"
 	accountsite "github.com/rekeyd/rekeyd/cloudlink/account/site"
 	"github.com/rekeyd/rekeyd/cloudlink/announce"
+	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
 	"github.com/rekeyd/rekeyd/cloudlink/tplink"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/site"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
+	"github.com/rekeyd/rekeyd/daemon/homeassistant"
 	"github.com/rekeyd/rekeyd/devices"
 	"github.com/rekeyd/rekeyd/devices/discover"
 	"github.com/rekeyd/rekeyd/devices/nc"
@@ -52,6 +54,7 @@ type HubOptions struct {
 	Passphrase home.Secret
 	TLS        *Certificate // of the page; nil for plain HTTP
 	Log        *slog.Logger
+	MQTT       *MQTT            // where the house is published; nil for nowhere but the account link
 	Changed    func(daemon.Row) // is called after a row of a device has changed; may be nil
 
 	edges edges // of tests in this package
@@ -68,7 +71,9 @@ type Hub struct {
 	engine    *daemon.Rekeyer
 	face      *daemon.Face
 	site      *site.Site
-	brokers   []string // that the link dials; the account's own when empty
+	brokers   []string                 // that the link dials; the account's own when empty
+	publisher *homeassistant.Publisher // with houseConn; nil where the house is not published
+	houseConn *mqtt.Conn
 
 	engineEnded chan struct{} // closed after the last move
 	endEngine   func()
@@ -118,7 +123,10 @@ func NewHub(o HubOptions) (_ *Hub, err error) {
 	if err := h.openCloud(); err != nil {
 		return nil, err
 	}
-	return h, h.openEngine()
+	if err := h.openEngine(); err != nil {
+		return nil, err
+	}
+	return h, h.openHouse()
 }
 
 // openCloud makes the hub's ends of both providers.
@@ -328,6 +336,9 @@ func (h *Hub) parts() []part {
 		listening(h.page, serveHTTP(h.site.Handler(), h.o.Log)),
 		control,
 	}
+	if h.publisher != nil {
+		all = append(all, part{name: "mqtt", run: h.runHouse})
+	}
 	if port, ok := h.page.onLAN(); ok {
 		a := announce.Service{
 			Instance: h.identity.Name, Type: hubService, Port: port, Interfaces: discover.Interfaces(h.o.Interfaces).Up,
@@ -387,6 +398,9 @@ func (h *Hub) publish(r daemon.Row) {
 		_ = h.link.Publish(cloudlink.DeviceState{ID: string(r.ID)})
 	}
 	h.site.Changed()
+	if h.publisher != nil {
+		h.publisher.Changed()
+	}
 	if h.o.Changed != nil {
 		h.o.Changed(r)
 	}

@@ -37,6 +37,7 @@ type ServiceOptions struct {
 	Hosts      []string       // further names under which the website answers
 	Policy     account.Policy // the default when zero
 	Passphrase home.Secret
+	House      *MQTT        // the house that the embedded broker serves to users; nil for none
 	TLS        *Certificate // of the website and the embedded broker; nil for plain HTTP and MQTT
 	Log        *slog.Logger
 
@@ -49,6 +50,7 @@ type Service struct {
 	account *server.Server
 	store   *boltstore.Store
 	broker  *broker.Broker // nil where Brokers names others
+	house   *broker.House  // nil where the embedded broker serves no house
 	pages   http.Handler
 	brokers []string
 	limit   *connLimit // of all ports of the process
@@ -116,8 +118,11 @@ func (s *Service) open() (err error) {
 	if s.brokerListener == nil {
 		return nil
 	}
+	if s.o.House != nil {
+		s.house = s.o.House.house(s.o.State, s.account.Hasher())
+	}
 	s.broker, err = broker.New(broker.Options{
-		Directory: s.account, Service: s.account.Name(), Log: s.o.Log.With("part", "broker"),
+		Directory: s.account, Service: s.account.Name(), House: s.house, Log: s.o.Log.With("part", "broker"),
 	})
 	return err
 }
@@ -161,6 +166,9 @@ func (s *Service) BaseURL() string { return s.account.BaseURL() }
 
 // Brokers returns the URLs of the brokers that the service uses.
 func (s *Service) Brokers() []string { return s.brokers }
+
+// House returns the part of the embedded broker that serves the house; nil where there is none.
+func (s *Service) House() *broker.House { return s.house }
 
 // WaitListening waits until Run has tried to open every port, or ctx ends.
 func (s *Service) WaitListening(ctx context.Context) { waitTried(ctx, s.listener, s.brokerListener) }

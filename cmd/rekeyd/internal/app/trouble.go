@@ -16,6 +16,7 @@ func (h *Hub) troubles() []home.Trouble {
 			troubles = append(troubles, home.Trouble{What: what, Hint: home.HintOf(err)})
 		}
 	}
+	troubles = append(troubles, h.houseTroubles()...)
 	return append(troubles, lostAtReboot(h.o.State)...)
 }
 
