@@ -44,6 +44,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 # Houses in fake time for ten minutes or a thousand house-years, and 30 devices killed at each point and 500 moments.
 soak: ## break houses for a long time, and count (about half an hour)
 	HOUSE_SOAK=10m go test -run 'TestSoak$$' -v -timeout 30m ./cmd/rekeyd/internal/app
+	FLOOD_SOAK=1 go test -run TestTheHouseIsMovedDuringAFlood -v ./cmd/rekeyd
 	CRASH_SOAK=10m go test -run TestNoDeviceIsLostWhereverAMove -v -timeout 60m ./cmd/rekeyd/internal/app
 
 # The order is that of BENCHMARKS.md. A benchmark that waits for timers or for other programs runs once.

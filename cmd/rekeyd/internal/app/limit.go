@@ -13,6 +13,8 @@ const (
 	maxTotal          = 16_384
 	// reservedFiles stay free for files, outgoing connections and the sockets of discovery.
 	reservedFiles = 96
+	// ownShare of the total is for this machine: its hub finds room at its broker while others take the rest.
+	ownShare = 4 // a quarter
 )
 
 // connLimit bounds the connections that are open at once, on all ports together: those of one address, and all of them.
@@ -50,11 +52,20 @@ func newConnLimit(perAddress, total int) *connLimit {
 // listener returns l with the limit applied.
 func (c *connLimit) listener(l net.Listener) net.Listener { return limitedListener{l, c} }
 
+// The addresses from which this machine's own parts connect, as addressOf returns them. Others of 127.0.0.0/8 are taken
+// on purpose only.
+var (
+	ownAddress  = netip.MustParsePrefix("127.0.0.1/32")
+	ownAddress6 = netip.MustParsePrefix("::/64") // of ::1
+)
+
 // acquire takes a place for a connection; false at either limit. Each place is given back by release.
 func (c *connLimit) acquire(from netip.Prefix) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sum >= c.total || c.open[from] >= c.perAddress {
+	own := c.open[ownAddress] + c.open[ownAddress6]
+	strange := from != ownAddress && from != ownAddress6
+	if c.sum >= c.total || strange && c.sum-own >= c.total-c.total/ownShare || c.open[from] >= c.perAddress {
 		return false
 	}
 	c.sum++

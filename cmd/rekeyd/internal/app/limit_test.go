@@ -52,7 +52,7 @@ func errIsTimeout(err error) bool {
 }
 
 func TestAllPortsShareOneConnectionLimit(t *testing.T) {
-	limit := newConnLimit(2, 6)
+	limit := newConnLimit(2, 8) // of which 2 are for this machine
 	addrs, conns := accepting(t, limit)
 	first, second := net.IPv4(127, 0, 0, 2), net.IPv4(127, 0, 0, 3)
 	third, fourth := net.IPv4(127, 0, 0, 4), net.IPv4(127, 0, 0, 5)
@@ -75,7 +75,12 @@ func TestAllPortsShareOneConnectionLimit(t *testing.T) {
 		take(from, addrs[0])
 		take(from, addrs[1])
 	}
-	isClosed(t, dialFrom(t, fourth, addrs[0])) // the total is reached
+	isClosed(t, dialFrom(t, fourth, addrs[0])) // the total for others is reached
+	own := net.IPv4(127, 0, 0, 1)
+	take(own, addrs[0])
+	take(own, addrs[1])
+	isClosed(t, dialFrom(t, own, addrs[0]))
+	isClosed(t, dialFrom(t, fourth, addrs[0]))
 	ok(t, held.Close())
 	_ = held.Close() // counts once
 	take(fourth, addrs[0])
