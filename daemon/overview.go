@@ -26,6 +26,8 @@ func (r Row) Group() Group {
 		return Others
 	case r.Verdict == home.Current:
 		return Kept
+	case r.MovedBy != "": // that hub asks its owner
+		return Moving
 	case r.Hint != "" || r.Held || r.Consent:
 		return NeedsYou
 	}

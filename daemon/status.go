@@ -27,6 +27,8 @@ type Status struct {
 	AsOf time.Time `json:"as_of,omitzero"`
 	// BindLater reports that devices which prove a password of the account are bound by themselves.
 	BindLater bool `json:"bind_later,omitempty"`
+	// Acting are the other hubs of the account that move devices here, while this one stands by; absent for none.
+	Acting []Acting `json:"acting,omitempty"`
 	// Troubles are what stops a part of the work until a person changes it; absent for none.
 	Troubles []home.Trouble `json:"troubles,omitempty"`
 	Addresses
@@ -62,6 +64,7 @@ func (f *Face) Status() (Status, error) {
 		Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: f.o.Hub, Link: "down", Devices: rows,
 		BindLater: a.BindLater,
 	}
+	s.Acting = acting(rows)
 	up, reason := f.o.Link()
 	if up {
 		s.Link = "up"

@@ -3,7 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 )
@@ -81,28 +81,23 @@ func (r *Rekeyer) standsBy(op string, id home.DeviceID) error {
 	}
 }
 
-// StandsBy returns in a sentence which other hubs move devices of this house; empty where none does.
-func (s Status) StandsBy() string {
-	var hubs []string
-	count, bound := map[string]int{}, 0
-	for _, r := range s.Devices {
-		if !r.Bound {
+// Acting is another hub of the account that moves devices of this house.
+type Acting struct {
+	Hub     string `json:"hub"`
+	Devices int    `json:"devices"` // of the bound ones
+}
+
+// acting returns the other hubs that move bound devices, in the order of the rows.
+func acting(rows []Row) (all []Acting) {
+	for _, r := range rows {
+		if !r.Bound || r.MovedBy == "" {
 			continue
 		}
-		if bound++; r.MovedBy == "" {
-			continue
+		i := slices.IndexFunc(all, func(a Acting) bool { return a.Hub == r.MovedBy })
+		if i < 0 {
+			i, all = len(all), append(all, Acting{Hub: r.MovedBy})
 		}
-		if count[r.MovedBy]++; count[r.MovedBy] == 1 {
-			hubs = append(hubs, r.MovedBy)
-		}
+		all[i].Devices++
 	}
-	for i, h := range hubs {
-		if hubs[i] = fmt.Sprintf("the hub %s moves %d of %d devices", h, count[h], bound); count[h] == bound {
-			hubs[i] = fmt.Sprintf("the hub %s moves the devices", h)
-		}
-	}
-	if len(hubs) == 0 {
-		return ""
-	}
-	return strings.Join(hubs, ", ") + "; this one stands by"
+	return all
 }

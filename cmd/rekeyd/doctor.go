@@ -88,6 +88,9 @@ func (d *doctor) house(c *cobra.Command) {
 	for _, t := range d.status.Troubles {
 		d.add("daemon", trouble, t.What, t.Hint)
 	}
+	for _, a := range d.status.Acting {
+		d.add("hubs", fine, terminal.Acting(a.Hub, a.Devices), "")
+	}
 	content, err := contentOf(c, d.state)
 	if err == nil {
 		err = localstore.CheckCopy(content.Database)

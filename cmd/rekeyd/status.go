@@ -64,6 +64,9 @@ func printStatus(w io.Writer, at terminal.Screen, s daemon.Status, wide bool) er
 		fmt.Fprintf(w, " (%s)", terminal.Printable(s.Reason))
 	}
 	fmt.Fprintln(w)
+	for _, a := range s.Acting {
+		fmt.Fprintln(w, terminal.Acting(a.Hub, a.Devices))
+	}
 	for _, trouble := range s.Troubles {
 		fmt.Fprintf(w, "Trouble: %s\n", terminal.Printable(trouble.What))
 		if trouble.Hint != "" {

@@ -44,9 +44,12 @@ func englishHouse() House {
 		Done: "Your order is on its way.", NotFound: "There is no such device or page.",
 		Unreadable: "The state of the hub cannot be read. Its log has the reason.",
 		Held:       "Somebody else may know the password that it holds, so it waits for your order.",
-		LinkDown:   "The account service does not answer at the moment; the devices are as they were seen last.",
-		Ended:      "Your password was probably changed at TP-Link.",
-		EndedText:  "Its cloud refuses this hub's sign-in. Give the new password once; the devices follow. On this hub, run:",
+		StandsBy: func(hub string, n int) string {
+			return fmt.Sprintf("The hub %s moves %s; this one stands by for them.", hub, devices(n))
+		},
+		LinkDown:  "The account service does not answer at the moment; the devices are as they were seen last.",
+		Ended:     "Your password was probably changed at TP-Link.",
+		EndedText: "Its cloud refuses this hub's sign-in. Give the new password once; the devices follow. On this hub, run:",
 
 		Question: "Do you have a TP-Link account?",
 		Vendor:   "Yes, the one of the Kasa and Tapo apps",

@@ -9,7 +9,8 @@ type House struct {
 	AllKept, NoneKept, Kept, Moved func(n int) string // sentences on a number of devices
 	SomeNeed                       func(kept, need int) string
 	MovedSoFar                     func(kept, need, all int) string
-	More                           func(n int) string // unbound devices that proved a password of the account
+	StandsBy                       func(hub string, n int) string // another hub moves n devices
+	More                           func(n int) string             // unbound devices that proved a password of the account
 	NothingFound                   string
 	NeedYou, KeptGroup, Others     string // headings
 	Search, Find, NoMatch          string

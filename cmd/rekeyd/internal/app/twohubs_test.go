@@ -1,7 +1,9 @@
 package app
 
 import (
+	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,6 +26,11 @@ type hubOf struct {
 
 // addHub starts a hub with a state of its own in the house.
 func (h *fakeHouse) addHub(state string) *hubOf {
+	return h.addHubThatSees(state, func(*unit) bool { return true })
+}
+
+// addHubThatSees starts a hub in whose network some of the devices are.
+func (h *fakeHouse) addHubThatSees(state string, sees func(*unit) bool) *hubOf {
 	x := &hubOf{moves: moves{running: map[home.DeviceID]int{}}}
 	dial := func(addr string) (net.Conn, error) {
 		c, err := h.net.dialBroker(addr)
@@ -36,7 +43,7 @@ func (h *fakeHouse) addHub(state string) *hubOf {
 			for p, d := range ds {
 				o.Drivers[p] = watch(watch(d, &h.moves), &x.moves)
 			}
-			o.Discovery = h
+			o.Discovery = visible{h, sees}
 		},
 		link: func(o *cloudlink.Options) { o.Dial, o.Name = dial, state },
 	}
@@ -168,12 +175,11 @@ func TestOneOfTwoHubsMovesTheDevices(t *testing.T) {
 			h.wantAll(second, "after a reset")
 			h.wait(70 * time.Minute) // a device that proves nothing costs each hub a sign-in that may be wrong: see its budget
 		}
-		s, err := second.face.Status()
-		h.must(err)
-		if want := "the hub kitchen moves the devices; this one stands by"; s.StandsBy() != want {
-			t.Errorf("status: %q, want %q", s.StandsBy(), want)
+		got, want := h.acting(second), []daemon.Acting{{Hub: "kitchen", Devices: len(h.units) - 3}}
+		if !slices.Equal(got, want) {
+			t.Errorf("status: %v, want %v", got, want)
 		}
-		err = second.engine.Rekey([]home.DeviceID{h.units[0].dev.ID()}, false)
+		err := second.engine.Rekey([]home.DeviceID{h.units[0].dev.ID()}, false)
 		if err == nil || !strings.Contains(home.HintOf(err), "kitchen") {
 			t.Errorf("an order at the other hub: %v, hint %q", err, home.HintOf(err))
 		}
@@ -278,4 +284,75 @@ func (h *fakeHouse) removeHub(x *hubOf) {
 		"appType": Web.AppType, "cloudUserName": ownerEmail, "cloudPassword": h.known, "terminalUUID": "test",
 	}, &in))
 	h.must(h.call(in.Token, "removeHub", map[string]string{"hub": x.identity.Name}, nil))
+}
+
+// A hub in another house of the owner moves its own devices, and neither hub waits for the other. The service may restart
+// at any time.
+func TestHubsInTwoHousesMoveTheirOwnDevices(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h := newEmptyHouse(t, dir, 1)
+		klap := func(u *unit) bool { return !u.stranger && u.spec.Protocol == home.KLAP2 }
+		first := h.addHubThatSees("kitchen", func(u *unit) bool { return !klap(u) })
+		second := h.addHubThatSees("cottage", klap)
+		defer h.end(first, second)
+		h.must(h.call("", "register", map[string]any{"email": ownerEmail, "password": h.known}, nil))
+		for _, x := range []*hubOf{first, second} {
+			h.must(h.enrol(x.Hub, h.known))
+			h.wait(2 * time.Minute)
+			h.hub = x.Hub
+			h.bind()
+			h.wait(2 * time.Minute)
+		}
+		for range 2 {
+			first.moved()
+			second.moved()
+			h.reset(false)
+			h.wait(2 * time.Minute)
+			if shown, bound := h.current(second); shown != 1 || bound != 1 || len(second.moved()) != 1 {
+				t.Errorf("the hub of the other house shows %d of %d devices current", shown, bound)
+			}
+			if shown, bound := h.current(first); shown != bound || bound != len(h.units)-4 {
+				t.Errorf("the first hub shows %d of %d devices current", shown, bound)
+			}
+			h.restartService(first, second)
+			h.wait(70 * time.Minute)
+		}
+		if len(h.acting(first))+len(h.acting(second)) > 0 {
+			t.Error("a hub stands by")
+		}
+	})
+}
+
+// acting returns the other hubs that a hub shows as moving its devices.
+func (h *fakeHouse) acting(x *hubOf) []daemon.Acting {
+	s, err := x.face.Status()
+	h.must(err)
+	return s.Acting
+}
+
+// restartService ends the service and its broker, and starts them on the same state. The hubs stay.
+func (h *fakeHouse) restartService(hubs ...*hubOf) {
+	h.stopBroker()
+	h.stopService()
+	h.wait(time.Minute)
+	h.startService()
+	for _, x := range hubs {
+		x.link.Ask()
+	}
+}
+
+// visible is the discovery of a network with some of the devices of a house.
+type visible struct {
+	*fakeHouse
+	sees func(*unit) bool
+}
+
+// Run is daemon.Discovery.
+func (v visible) Run(ctx context.Context, see func([]home.Sighting)) error {
+	return v.fakeHouse.Run(ctx, func(all []home.Sighting) {
+		see(slices.DeleteFunc(all, func(s home.Sighting) bool {
+			return slices.ContainsFunc(v.units, func(u *unit) bool { return u.dev.Addr() == s.Addr && !v.sees(u) })
+		}))
+	})
 }

@@ -75,6 +75,9 @@ func (v *visit) overview(st daemon.Status, f filter) page.Markup {
 		out += page.El("progress" + page.Attr("value", fmt.Sprint(n.Kept+n.Need)) + page.Attr("max", fmt.Sprint(n.Bound())) +
 			page.Attr("aria-label", v.t.Title))
 	}
+	for _, a := range st.Acting {
+		out += page.El("p", v.t.StandsBy(a.Hub, a.Devices))
+	}
 	if st.Link == "down" && st.Reason != "" && st.Provider == home.Home {
 		out += page.El(`p class="hint"`, v.t.LinkDown)
 	}

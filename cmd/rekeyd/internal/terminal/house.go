@@ -14,6 +14,9 @@ import (
 // texts are those of the pages: page and terminal call a thing by one name.
 var texts = language.English
 
+// Acting names another hub that moves devices of this house.
+func Acting(hub string, devices int) string { return texts().House.StandsBy(Printable(hub), devices) }
+
 // Sentence answers the first question of an owner, as the page of the house does.
 func Sentence(rows []daemon.Row) string {
 	n := daemon.Summarize(rows)
