@@ -41,6 +41,7 @@ type FaceOptions struct {
 	Open        func() string                            // returns a link that signs a browser in, once; nil for none
 	Changes     func() <-chan struct{}                   // closed at the next change of the house; may be nil
 	SetPassword func(context.Context, home.Secret) error // of the pages; nil for none
+	Leave       func()                                   // ends the hub's membership, and this API for a moment; may be nil
 	Operator    http.Handler                             // answers POST /v1/account/ on the socket; nil for none
 }
 
@@ -125,6 +126,9 @@ func (f *Face) Private() http.Handler {
 	if f.o.Accounts != nil {
 		mux.HandleFunc("GET /v1/account-snapshot", snapshot(f.o.Accounts))
 	}
+	if f.o.Leave != nil {
+		ask(mux, "leave", f.leave)
+	}
 	if f.o.Changes != nil {
 		mux.HandleFunc("GET /v1/changes", f.changes)
 	}
@@ -145,6 +149,15 @@ func (f *Face) Private() http.Handler {
 		mux.Handle("POST /v1/account/{$}", f.o.Operator)
 	}
 	return mux
+}
+
+// leave has the hub leave its account once the caller has the answer: the API ends for a moment then.
+func (f *Face) leave(ctx context.Context, _ struct{}) (any, error) {
+	if _, err := f.o.Engine.o.Ledger.Account(); err != nil {
+		return nil, &home.Error{Op: "leave", Err: err, Hint: "there is nothing to do"}
+	}
+	context.AfterFunc(ctx, f.o.Leave)
+	return struct{}{}, nil
 }
 
 // show adds the calls that change nothing. status decides whether the e-mail address is masked.

@@ -290,6 +290,7 @@ func (s *Store) Leave(id home.AccountID) error {
 			boltfile.DeletePrefix(tx.Bucket(bLeftOut), nil),
 			boltfile.DeletePrefix(tx.Bucket(bAside), nil),
 			accounts.delete(tx, string(id)),
+			tx.Bucket(bVault).Delete(sessionKey(id)),
 			record(tx, home.Event{At: now(), What: "account left"}),
 		)
 	})

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
+	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/localstore"
 )
@@ -15,14 +19,24 @@ import (
 // newLeave returns the command that ends the hub's membership in its account.
 func newLeave() *cobra.Command {
 	c := &cobra.Command{
-		Use: "leave", Short: "Leave the account, and keep its passwords in the vault", Args: terminal.Args(cobra.NoArgs),
-		Long: `Leave the account: every binding ends, and this hub gets new keys. The passwords stay in the vault, sealed.
-After the next login with the same e-mail address they are tried, so devices that hold one of them can be bound
-and moved. Use it when the account service has lost its state. The daemon must be stopped.`,
+		Use: "logout", Aliases: []string{"leave"}, Short: "Sign this hub out: leave the account, and keep its passwords",
+		Args: terminal.Args(cobra.NoArgs),
+		Long: `Sign this hub out of its account: every binding ends, and the hub gets new keys. The passwords stay in the
+vault, sealed. After the next login with the same e-mail address they are tried, so devices that hold one of
+them can be bound and moved. Use it, too, when the account service has lost its state. It works while the
+daemon runs, and while it is stopped.`,
 	}
 	yes := c.Flags().Bool("yes", false, "do not ask")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		state := stateOf(c)
+		h := dialHub(state)
+		var s daemon.Status
+		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, &s); !errors.Is(err, home.ErrUnavailable) {
+			if err == nil {
+				err = leaveRunning(c, h, s, *yes)
+			}
+			return err
+		}
 		phrase, err := passphraseOf(c)
 		if err != nil {
 			return err
@@ -50,18 +64,57 @@ func leave(c *cobra.Command, store *localstore.Store, yes bool) error {
 	if err != nil {
 		return &home.Error{Op: "leave", Err: err, Hint: "there is nothing to do"}
 	}
-	if !yes {
-		question := fmt.Sprintf("Leave the account %s, and unbind every device?", terminal.Printable(a.Email))
-		if agreed, err := confirm(c, question); err != nil || !agreed {
-			return err
-		}
+	if agreed, err := confirmLeave(c, a.Email, yes); err != nil || !agreed {
+		return err
 	}
 	if err := store.Leave(a.ID); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.OutOrStdout(), "Left the account %s.\n", terminal.Printable(a.Email))
-	if a.Provider == home.Home {
+	printLeft(c, a.Email, a.Provider)
+	return nil
+}
+
+// leaveTime is how long a daemon is given to end its parts and begin anew.
+const leaveTime = time.Minute
+
+// leaveRunning has the daemon leave the account, and waits until it is back without one.
+func leaveRunning(c *cobra.Command, h *hub, s daemon.Status, yes bool) error {
+	if s.Account == "" {
+		return &home.Error{Op: "leave", Err: home.ErrNoAccount, Hint: "there is nothing to do"}
+	}
+	if agreed, err := confirmLeave(c, s.Account, yes); err != nil || !agreed {
+		return err
+	}
+	if err := h.call(c.Context(), http.MethodPost, "/v1/leave", struct{}{}, nil); err != nil {
+		return err
+	}
+	for end := time.Now().Add(leaveTime); time.Now().Before(end); {
+		var now daemon.Status
+		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, &now); err == nil && now.Account == "" {
+			printLeft(c, s.Account, s.Provider)
+			return nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond): // until the next look
+		case <-c.Context().Done():
+			return context.Cause(c.Context())
+		}
+	}
+	return &home.Error{
+		Op: "leave", Err: errors.New("the daemon has not left the account"), Hint: "its log has the reason",
+	}
+}
+
+func confirmLeave(c *cobra.Command, email string, yes bool) (agreed bool, err error) {
+	if yes {
+		return true, nil
+	}
+	return confirm(c, fmt.Sprintf("Leave the account %s, and unbind every device?", terminal.Printable(email)))
+}
+
+func printLeft(c *cobra.Command, email string, provider home.Provider) {
+	fmt.Fprintf(c.OutOrStdout(), "Left the account %s.\n", terminal.Printable(email))
+	if provider != home.TPLink {
 		fmt.Fprintln(c.OutOrStdout(), "If the account still exists, remove this hub on its page.")
 	}
-	return nil
 }

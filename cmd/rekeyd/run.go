@@ -146,18 +146,23 @@ Mail of the embedded account service goes over --smtp, or to files in --mail-dir
 // defaultParallel suits a Raspberry Pi.
 const defaultParallel = 16
 
-// runHub runs a hub until ctx ends.
+// runHub runs a hub until ctx ends. One that has left its account is made anew, with its new keys.
 func runHub(ctx context.Context, o app.HubOptions) error {
-	hub, err := app.NewHub(o)
-	if err != nil {
+	for {
+		hub, err := app.NewHub(o)
+		if err != nil {
+			return err
+		}
+		err = supervise(ctx, hub, o.Log)
+		hub.Close()
+		if errors.Is(err, app.ErrLeft) {
+			continue
+		}
+		if err == nil {
+			o.Log.Info("rekeyd stopped")
+		}
 		return err
 	}
-	defer hub.Close()
-	if err := supervise(ctx, hub, o.Log); err != nil {
-		return err
-	}
-	o.Log.Info("rekeyd stopped")
-	return nil
 }
 
 // supervise runs a hub, and reports its state to the service manager that started this process, if there is one.

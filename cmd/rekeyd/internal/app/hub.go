@@ -79,11 +79,16 @@ type Hub struct {
 	endEngine   func()
 
 	page, control *Listener
+
+	leave chan struct{} // receives when the owner ends the hub's membership
 }
+
+// ErrLeft is the result of Run once the hub has left its account. It has new keys then, and has to be made anew.
+var ErrLeft = errors.New("the hub has left its account")
 
 // NewHub checks o and opens the store. Run opens the ports. Close closes the store, after Run has returned.
 func NewHub(o HubOptions) (_ *Hub, err error) {
-	h := &Hub{o: o, brokers: o.Brokers, engineEnded: make(chan struct{})}
+	h := &Hub{o: o, brokers: o.Brokers, engineEnded: make(chan struct{}), leave: make(chan struct{}, 1)}
 	h.endEngine = sync.OnceFunc(func() { close(h.engineEnded) })
 	limit := newConnLimit(0, totalConns())
 	if o.Service != nil {
@@ -198,6 +203,12 @@ func (h *Hub) openEngine() error {
 		History: h.store.History, Login: h.Login,
 		Listed: h.vendor.Listed, Ended: h.vendor.Ended, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
 		Snapshot: h.store.Snapshot, Accounts: accounts, Names: names,
+		Leave: func() {
+			select {
+			case h.leave <- struct{}{}:
+			default:
+			}
+		},
 		Changes: func() <-chan struct{} { return h.site.Changes() },
 	})
 	if err != nil {
@@ -297,7 +308,38 @@ func (h *Hub) addresses() daemon.Addresses {
 // Run runs the daemon until ctx ends. A part that fails is restarted alone; when the engine fails, Run returns its
 // error. Commands are answered after every port was opened, those of o.Service too, so a program that runs a hub runs
 // its Service at the same time.
-func (h *Hub) Run(ctx context.Context) error { return runParts(ctx, h.o.Log, h.parts()) }
+//
+// Where its owner has the hub leave its account, Run ends all parts first, so that none works with the old keys, and
+// returns ErrLeft.
+func (h *Hub) Run(ctx context.Context) error {
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	left := make(chan bool, 1)
+	go func() {
+		defer stop()
+		select {
+		case <-h.leave:
+			left <- true
+		case <-inner.Done():
+			left <- false
+		}
+	}()
+	err := runParts(inner, h.o.Log, h.parts())
+	stop()
+	if !<-left || err != nil || ctx.Err() != nil {
+		return err
+	}
+	a, err := h.store.Account()
+	if err == nil {
+		err = h.store.Leave(a.ID)
+	}
+	if err != nil { // the command sees that the account is still there
+		h.o.Log.Error("account not left", "err", err)
+	} else {
+		h.o.Log.Info("account left", "account", a.ID)
+	}
+	return ErrLeft
+}
 
 // parts returns the parts of the daemon. The control socket waits for every port, so that a command that is answered
 // finds the others open.
