@@ -27,7 +27,8 @@ func newInstall() *cobra.Command {
 		Use: "install [-- OPTION...]", Short: "Have systemd, or OpenWrt, start the daemon at every boot",
 		Long: `Write what the service manager of this machine needs to start the daemon at every boot, and
 print the commands that do it now: a unit for systemd, or an init script for OpenWrt. Options after -- are those
-of rekeyd run; they go into what is written.
+of rekeyd run; they go into what is written. Other settings of the daemon belong into ` + systemConfig + `,
+which needs no new unit or script.
 
 Under systemd the daemon runs as a user of its own, in a sandbox. Its state is in ` + supervisor.SystemdState + `.
 The key that opens the passwords in there is made in ` + supervisor.KeyFile + `: keep it apart from the

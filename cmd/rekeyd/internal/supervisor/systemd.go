@@ -34,7 +34,8 @@ const (
 // Addresses are not restricted (IPAddressDeny): the house's network has any address, and mail servers and the vendor's
 // cloud are elsewhere.
 const unit = `# rekeyd: signs every device of a house in again after the account's password was reset.
-# Written by: rekeyd install. Change it with "systemctl edit rekeyd", which keeps this file as it is.
+# Written by: rekeyd install. Options of the daemon: /etc/rekeyd.conf. Change the rest with "systemctl edit rekeyd",
+# which keeps this file as it is.
 [Unit]
 Description=rekeyd, which keeps the devices of this house signed in
 Wants=network-online.target
