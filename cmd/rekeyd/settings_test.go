@@ -34,13 +34,16 @@ func TestNoSettingIsASecretOrAConsent(t *testing.T) {
 	}
 }
 
-// TestEveryOptionHasOneTypeInAllCommands holds that a setting means the same wherever it is read.
-func TestEveryOptionHasOneTypeInAllCommands(t *testing.T) {
+// TestEverySettingHasOneTypeInAllCommands holds that a setting means the same wherever it is read.
+func TestEverySettingHasOneTypeInAllCommands(t *testing.T) {
 	types := map[string]string{}
 	all := newRoot().Commands()
 	for len(all) > 0 {
 		c := all[0]
 		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !isSetting(f) {
+				return
+			}
 			if before, ok := types[f.Name]; ok && before != f.Value.Type() {
 				t.Errorf("--%s is a %s in %s, and a %s elsewhere", f.Name, f.Value.Type(), c.CommandPath(), before)
 			}
