@@ -168,11 +168,7 @@ func accountFlags(c *cobra.Command, listenFlag, baseFlag string) *accountOptions
 
 // log returns the logger of the program, on standard error.
 func (m *accountOptions) log(c *cobra.Command) *slog.Logger {
-	level := slog.LevelInfo
-	if m.verbose {
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+	return newLog(c.ErrOrStderr(), m.verbose)
 }
 
 // check returns what is wrong with the flags themselves.

@@ -30,12 +30,17 @@ func (x *pty) resize(columns, lines uint16) *pty {
 // holds waits until the terminal has shown a text.
 func (x *pty) holds(text string) {
 	x.t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if strings.Contains(x.shown.String(), text) {
-			return
+	awaitText(x.t, &x.shown, text)
+}
+
+// awaitText waits until a program has printed a text.
+func awaitText(t *testing.T, shown *output, text string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !strings.Contains(shown.String(), text); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it never printed %q, but:\n%s", text, shown.String())
 		}
 	}
-	x.t.Fatalf("it never showed %q, but:\n%s", text, x.shown.String())
 }
 
 // rendition finds what sets a colour or moves the cursor.
@@ -168,11 +173,7 @@ func TestWatchPrintsLinesWithoutATerminal(t *testing.T) {
 	ok(t, watch.Start())
 	holds := func(text string) {
 		t.Helper()
-		for end := time.Now().Add(time.Minute); !strings.Contains(shown.String(), text); time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("it never printed %q, but:\n%s", text, shown.String())
-			}
-		}
+		awaitText(t, &shown, text)
 	}
 	holds("  lamp 2  holds the newest password\n")
 	r.kill()
