@@ -56,7 +56,7 @@ func printStatus(w io.Writer, at terminal.Screen, s daemon.Status, wide bool) er
 		if s.Provider == home.TPLink {
 			cloud = " at TP-Link's cloud"
 		}
-		fmt.Fprintln(w, at.Paint(terminal.Sentence(s.Devices), terminal.Bold))
+		fmt.Fprintln(w, at.Paint(terminal.Sentence(s), terminal.Bold))
 		fmt.Fprintf(w, "Account %s%s, password number %d\n", terminal.Printable(s.Account), cloud, s.Epoch)
 	}
 	fmt.Fprintf(w, "Hub %s, link %s", s.Hub, s.Link)

@@ -93,7 +93,7 @@ func (a *areaWatcher) lost() { _ = a.draw("The daemon does not answer: this is h
 func (a *areaWatcher) draw(last string) error {
 	at := terminal.ScreenOf(a.w) // it may have another size now
 	var b strings.Builder
-	head := terminal.Sentence(a.last.Devices)
+	head := terminal.Sentence(a.last)
 	if a.last.Account == "" {
 		head = "Not signed in."
 	}

@@ -18,8 +18,11 @@ var texts = language.English
 func Acting(hub string, devices int) string { return texts().House.StandsBy(Printable(hub), devices) }
 
 // Sentence answers the first question of an owner, as the page of the house does.
-func Sentence(rows []daemon.Row) string {
-	n := daemon.Summarize(rows)
+func Sentence(s daemon.Status) string {
+	if s.Ended {
+		return texts().House.Ended
+	}
+	n := daemon.Summarize(s.Devices)
 	return texts().House.Sentence(n.Need, n.Moving, n.Kept, n.Others)
 }
 

@@ -64,8 +64,11 @@ func TestAListOfDevicesForProgramsHasALineForEach(t *testing.T) {
 	if got := Offer(house()); got != "1 more is yours: rekeyd bind --all" {
 		t.Errorf("the offer is %q", got)
 	}
-	if got := Sentence(house()); got != "1 of 3 devices moved, 1 needs you." {
+	if got := Sentence(daemon.Status{Devices: house()}); got != "1 of 3 devices moved, 1 needs you." {
 		t.Errorf("the sentence is %q", got)
+	}
+	if got := Sentence(daemon.Status{Devices: house(), Ended: true}); got != texts().House.Ended || got == "" {
+		t.Errorf("once the vendor's cloud refuses the sign-in, the sentence is %q", got)
 	}
 }
 
