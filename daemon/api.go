@@ -41,6 +41,8 @@ type FaceOptions struct {
 	Open        func() string                            // returns a link that signs a browser in, once; nil for none
 	Changes     func() <-chan struct{}                   // closed at the next change of the house; may be nil
 	SetPassword func(context.Context, home.Secret) error // of the pages; nil for none
+	Waiting     func() []string                          // the ports that are not open yet; may be nil
+	Version     string                                   // of the program
 	Leave       func()                                   // ends the hub's membership, and this API for a moment; may be nil
 	Operator    http.Handler                             // answers POST /v1/account/ on the socket; nil for none
 }
@@ -61,6 +63,8 @@ func (f *Face) Public() http.Handler {
 	mux := http.NewServeMux()
 	f.show(mux, f.PublicStatus)
 	mux.HandleFunc("GET /healthz", f.healthz)
+	mux.HandleFunc("GET /readyz", f.readyz)
+	mux.HandleFunc("GET /metrics", f.metrics)
 	return f.guard(mux)
 }
 

@@ -103,6 +103,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		return
 	}
 	if t.subject.Binding.Verdict.State == home.Current {
+		r.rekeys.Add(1)
 		r.o.Log.Info("device rekeyed", "device", id, "name", r.nameOf(t.device), "epoch", t.subject.Binding.DeviceEpoch)
 		r.planNext(t, t.subject.Binding.Verdict)
 		return

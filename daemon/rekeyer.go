@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -50,6 +51,7 @@ type Rekeyer struct {
 	alive   chan struct{} // receives once a round of Run, where Alive waits
 	reports *reports
 	started time.Time
+	rekeys  atomic.Uint64 // devices moved since then
 	finds   *rate.Limiter // of log lines on devices that are not bound: anyone can announce anything
 
 	mu       sync.Mutex // guards the fields below; never held over I/O

@@ -203,6 +203,7 @@ func (h *Hub) openEngine() error {
 		History: h.store.History, Login: h.Login,
 		Listed: h.vendor.Listed, Ended: h.vendor.Ended, Addresses: h.addresses, Troubles: h.troubles, Failed: h.store.Failed,
 		Snapshot: h.store.Snapshot, Accounts: accounts, Names: names,
+		Waiting: h.Waiting, Version: h.o.Version,
 		Leave: func() {
 			select {
 			case h.leave <- struct{}{}:

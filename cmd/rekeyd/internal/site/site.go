@@ -105,14 +105,17 @@ func (s *Site) Handler() http.Handler {
 	}
 	all := http.NewServeMux()
 	all.Handle("/", page.OwnForms(s.o.Base.Origin, pages))
-	all.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+	api := func(w http.ResponseWriter, r *http.Request) {
 		if v := s.newVisit(w, r); !v.mayRead() {
 			http.Error(w, "sign in first, or read this on the hub itself", http.StatusUnauthorized)
 			return
 		}
 		s.o.API.ServeHTTP(w, r)
-	})
+	}
+	all.HandleFunc("/v1/", api)
+	all.HandleFunc("GET /metrics", api)
 	all.Handle("GET /healthz", s.o.API)
+	all.Handle("GET /readyz", s.o.API)
 	if s.o.Account != nil {
 		all.Handle(AccountPath+"/", http.StripPrefix(AccountPath, s.o.Account)) // which has a sign-in of its own
 		all.Handle("GET "+AccountPath, http.RedirectHandler(s.o.Base.path(AccountPath+"/"), http.StatusSeeOther))
