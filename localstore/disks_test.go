@@ -14,49 +14,8 @@ import (
 
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/localstore"
+	"github.com/rekeyd/rekeyd/localstore/disktest"
 )
-
-// The faults of a disk that a fuzz input names.
-const (
-	flipBit = iota
-	cutShort
-	swapSectors
-	clearSector
-	faults
-)
-
-const sector = 512
-
-// spoiled returns raw with one fault.
-func spoiled(raw []byte, fault byte, at, with uint32) []byte {
-	bad := bytes.Clone(raw)
-	i, j := int(at)%len(raw), int(with)%len(raw)
-	switch fault % faults {
-	case flipBit:
-		bad[i] ^= 1 << (with % 8)
-	case cutShort:
-		bad = bad[:i]
-	case swapSectors:
-		i, j = i/sector*sector, j/sector*sector
-		copy(bad[i:min(i+sector, len(bad))], raw[j:min(j+sector, len(raw))])
-		copy(bad[j:min(j+sector, len(bad))], raw[i:min(i+sector, len(raw))])
-	case clearSector:
-		i = i / sector * sector
-		clear(bad[i:min(i+sector, len(bad))])
-	}
-	return bad
-}
-
-// disk is a state directory in memory where there is one: thousands of files are written here.
-func disk(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "localstore-test-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
 
 // contents of a store that a fault must not change unreported.
 type kept struct {
@@ -162,34 +121,29 @@ func original(t testing.TB) (db, key []byte, want kept) {
 // that it reports as damaged, or it is refused with a hint and left as it is.
 func FuzzDisks(f *testing.F) {
 	db, key, want := original(f)
-	for fault := range byte(faults) {
+	for fault := range byte(disktest.Faults) {
 		f.Add(false, fault, uint32(5000), uint32(9000))
 		f.Add(true, fault, uint32(3), uint32(17))
 	}
 	f.Fuzz(func(t *testing.T, inKey bool, fault byte, at, with uint32) {
 		bad, badKey := db, key
 		if inKey {
-			badKey = spoiled(key, fault, at, with)
+			badKey = disktest.Spoiled(key, fault, at, with)
 		} else {
-			bad = spoiled(db, fault, at, with)
+			bad = disktest.Spoiled(db, fault, at, with)
 		}
-		checkDisk(t, disk(t), bad, badKey, want)
+		checkDisk(t, disktest.Dir(t), bad, badKey, want)
 	})
 }
 
 // TestAFlippedBitIsFound tries many bits of the pages that hold something.
 func TestAFlippedBitIsFound(t *testing.T) {
 	db, key, want := original(t)
-	var used []uint32
-	for i, b := range db {
-		if b != 0 {
-			used = append(used, uint32(i))
-		}
-	}
-	dir, r := disk(t), rand.New(rand.NewPCG(5, uint64(time.Now().UnixNano())))
+	used := disktest.Used(db)
+	dir, r := disktest.Dir(t), rand.New(rand.NewPCG(5, uint64(time.Now().UnixNano())))
 	for range 400 {
 		at, bit := used[r.IntN(len(used))], uint32(r.IntN(8))
-		if checkDisk(t, dir, spoiled(db, flipBit, at, bit), key, want); t.Failed() {
+		if checkDisk(t, dir, disktest.Spoiled(db, disktest.FlipBit, at, bit), key, want); t.Failed() {
 			t.Fatalf("after bit %d of byte %d of %d", bit, at, len(db))
 		}
 	}

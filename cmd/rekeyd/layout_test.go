@@ -111,7 +111,7 @@ var may = map[string][]string{
 var anything = []string{
 	"cmd/rekeyd",
 	"cloudlink/npmtest", "daemon/homeassistant/hatest", "cloudlink/account/storetest",
-	"devices/drivertest",
+	"devices/drivertest", "localstore/disktest",
 	"devices/tpap/vectors",
 	"devices/discover/nettest",
 	"devices/discover/discovertest",

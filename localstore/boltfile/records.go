@@ -52,6 +52,23 @@ func From[T any](b *bbolt.Bucket, key []byte, do func(key []byte, v T) error) er
 	return walk(b, key, nil, do)
 }
 
+// EachSound is Each without the records that are damaged. It returns their keys.
+func EachSound[T any](b *bbolt.Bucket, prefix []byte, do func(key []byte, v T) error) (damaged [][]byte, err error) {
+	c := b.Cursor()
+	for k, raw := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix) && err == nil; k, raw = c.Next() {
+		if raw == nil {
+			continue // a bucket
+		}
+		v, bad := Decode[T](k, raw)
+		if bad != nil {
+			damaged = append(damaged, bytes.Clone(k))
+			continue
+		}
+		err = do(k, v)
+	}
+	return damaged, err
+}
+
 func walk[T any](b *bbolt.Bucket, from, prefix []byte, do func(key []byte, v T) error) error {
 	c := b.Cursor()
 	for k, raw := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, raw = c.Next() {

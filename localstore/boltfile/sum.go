@@ -42,6 +42,13 @@ func Verify(key, raw []byte) ([]byte, error) {
 	return raw[:n], nil
 }
 
+// Sound reports whether a record has a sum that fits.
+func Sound(key, raw []byte) bool {
+	n := len(raw) - sumSize
+	_, err := Verify(key, raw)
+	return n >= 0 && raw[n] == sumMark && err == nil
+}
+
 // SumRecords adds the sum to every record of a bucket that has none, and to those of the buckets in it. It is the
 // migration of a file from before records had sums, and looks at no content: a damaged record stays one.
 func SumRecords(b *bbolt.Bucket) error {

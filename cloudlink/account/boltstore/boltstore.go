@@ -26,6 +26,7 @@ package boltstore
 
 import (
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"os"
 	"path/filepath"
@@ -58,6 +59,11 @@ var (
 	bktSignIns       = []byte("signins")
 	bktMail          = []byte("mail")
 	bktHistory       = []byte("history")
+
+	buckets = [][]byte{
+		bktService, bktAccounts, bktEmails, bktLinks, bktRegistrations, bktNewest, bktSessions, bktPairings, bktMembers,
+		bktHouses, bktGrants, bktAnswered, bktDevices, bktNatives, bktSignIns, bktMail, bktHistory,
+	}
 
 	seedsKey = []byte("seeds")
 	mailsKey = []byte("mails")
@@ -106,8 +112,14 @@ func Open(dir string, passphrase home.Secret) (*Store, error) {
 	return s, nil
 }
 
-// intact reports a store with records and without the seeds of the service's keys: it is damaged and not new.
-func intact(tx *bbolt.Tx, _ uint64) error {
+// intact reports a store with records and without the seeds of the service's keys, or a bucket that is missing: it is
+// damaged and not new.
+func intact(tx *bbolt.Tx, format uint64) error {
+	for _, name := range buckets {
+		if format == uint64(len(migrations)) && tx.Bucket(name) == nil {
+			return fmt.Errorf("the bucket %s is missing", name)
+		}
+	}
 	service := tx.Bucket(bktService)
 	if service == nil {
 		return errors.New("the bucket service is missing")

@@ -50,7 +50,7 @@ func (s *Store) Members(id string) ([]account.Member, error) {
 	})
 }
 
-// Notices returns the newest notices of accounts that have members.
+// Notices returns the newest notices of accounts that have members. A damaged account stops no other.
 func (s *Store) Notices(after string, n int) ([]wire.Notice, error) {
 	return boltfile.View(s.file, func(tx *bbolt.Tx) (ns []wire.Notice, err error) {
 		c := tx.Bucket(bktHouses).Cursor()
@@ -60,13 +60,17 @@ func (s *Store) Notices(after string, n int) ([]wire.Notice, error) {
 		}
 		for k != nil && len(ns) < n && err == nil {
 			id := before(k)
-			var a accountRecord
-			if a, err = find[accountRecord](tx, bktAccounts, []byte(id)); err != nil {
-				break
-			}
 			var newest wire.Notice
-			newest, err = wire.ParseNotice([]byte(a.Notice))
-			ns = append(ns, newest)
+			a, bad := find[accountRecord](tx, bktAccounts, []byte(id))
+			if bad == nil {
+				newest, bad = wire.ParseNotice([]byte(a.Notice))
+			}
+			switch {
+			case bad == nil:
+				ns = append(ns, newest)
+			case !errors.Is(bad, home.ErrCorrupt):
+				err = bad
+			}
 			k, _ = c.Seek(behind(id))
 		}
 		return ns, err

@@ -97,10 +97,10 @@ func membersNamedBySigningKey(tx *bbolt.Tx) error {
 	return err
 }
 
-// renewNotices signs the notice of every account that has none of today's form.
+// renewNotices signs the notice of every account that has none of today's form. A damaged account stops no other.
 func (s *Store) renewNotices() error {
 	old, err := boltfile.View(s.file, func(tx *bbolt.Tx) (old []accountRecord, err error) {
-		err = boltfile.Each(tx.Bucket(bktAccounts), nil, func(_ []byte, a accountRecord) error {
+		_, err = boltfile.EachSound(tx.Bucket(bktAccounts), nil, func(_ []byte, a accountRecord) error {
 			if a.Notice == "" {
 				old = append(old, a)
 			}

@@ -44,10 +44,10 @@ func (s *Store) Pairing(name string) (account.Pairing, error) {
 	}, errors.Join(err1, err2)
 }
 
-// dropPairings deletes the pairings that which selects.
+// dropPairings deletes the pairings that which selects. Those that are damaged are of no use, and are left to Sweep.
 func dropPairings(tx *bbolt.Tx, which func(pairingRecord) bool) error {
 	var names [][]byte
-	err := boltfile.Each(tx.Bucket(bktPairings), nil, func(k []byte, p pairingRecord) error {
+	_, err := boltfile.EachSound(tx.Bucket(bktPairings), nil, func(k []byte, p pairingRecord) error {
 		if which(p) {
 			names = append(names, append([]byte(nil), k...))
 		}

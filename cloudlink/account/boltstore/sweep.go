@@ -11,7 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Sweep deletes what expired before now. What ends later than anything that is made now was made while the clock was
+// Sweep deletes what expired before now, and what is damaged: such a record is of no use, and lives for days only. What ends later than anything that is made now was made while the clock was
 // ahead: it gets the longest life that it can have.
 func (s *Store) Sweep(now time.Time) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
@@ -32,7 +32,7 @@ func sweep[R any](
 	b, latest := tx.Bucket(bucket), ms(now.Add(longest))
 	var old [][]byte
 	ahead := map[string]R{}
-	err := boltfile.Each(b, nil, func(k []byte, r R) error {
+	damaged, err := boltfile.EachSound(b, nil, func(k []byte, r R) error {
 		switch end := expires(&r); {
 		case at(*end).Before(now):
 			old = append(old, bytes.Clone(k))
@@ -42,7 +42,7 @@ func sweep[R any](
 		}
 		return nil
 	})
-	for _, k := range old {
+	for _, k := range append(old, damaged...) {
 		err = errors.Join(err, b.Delete(k))
 	}
 	for k, r := range ahead {

@@ -49,6 +49,7 @@ type Service struct {
 	o       ServiceOptions
 	account *server.Server
 	store   *boltstore.Store
+	damage  []home.Trouble // of store, at its start
 	broker  *broker.Broker // nil where Brokers names others
 	house   *broker.House  // nil where the embedded broker serves no house
 	pages   http.Handler
@@ -101,7 +102,7 @@ func (s *Service) open() (err error) {
 	if err != nil {
 		return err
 	}
-	s.store = store
+	s.store, s.damage = store, damageOf(store, s.o.Log.With("part", "account"))
 	o := server.Options{
 		Store: store, BaseURL: base, PagesURL: s.o.PagesURL, Names: append(machineNames(), s.o.Hosts...), HubURL: s.hubURL(base),
 		Brokers: s.brokers, HubBrokers: s.hubBrokers(), BrokerCA: s.o.BrokerCA,
