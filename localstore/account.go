@@ -80,6 +80,11 @@ func (s *Store) Enrol(a home.Account, c home.Credential) error {
 		if err := putAccount(tx, a); err != nil {
 			return err
 		}
+		if old.ID != "" && old.NoticeEpoch < a.NoticeEpoch { // this state may come from a backup
+			if err := assumeSpent(tx); err != nil {
+				return err
+			}
+		}
 		if old.ID == "" {
 			if err := s.keepEarlier(tx, a.ID, a.Email); err != nil {
 				return err

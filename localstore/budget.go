@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -98,6 +99,21 @@ func budgetEnd(spent []time.Time, hourly int) (until time.Time) {
 		return time.Time{}
 	}
 	return until
+}
+
+// assumeSpent counts sign-ins to every bound device that a state from a backup does not know of: half of a day's, and
+// none of the last hour's, so that a password that was just given can be tried.
+func assumeSpent(tx *bbolt.Tx) error {
+	all, err := bindings.all(tx)
+	for _, b := range all {
+		r, serr := spent(tx, b.Device)
+		for range budgetDay / 2 {
+			r.Spent = append(r.Spent, now().Add(-time.Hour))
+		}
+		slices.SortFunc(r.Spent, time.Time.Compare)
+		err = errors.Join(err, serr, boltfile.Put(tx.Bucket(bBudget), []byte(b.Device), r))
+	}
+	return err
 }
 
 // Good returns the last sign-in to the budget: the device accepted it.

@@ -166,3 +166,35 @@ func TestASignInWithoutAResultIsGivenBackOnceAnHour(t *testing.T) {
 		wants(t, s.Spend("mac-1"), home.ErrBudget)
 	})
 }
+
+// A state from a backup knows nothing of the sign-ins since, six in a day at most. With those it stays below the ten after
+// which cameras lock (devices/PROTOCOLS.md, section 2.3); a password that was just given can be tried.
+func TestAStateFromABackupSpendsHalfABudget(t *testing.T) {
+	for name, restore := range map[string]func(*localstore.Store) error{
+		"restored": func(s *localstore.Store) error { return s.Renew("hub-old") },
+		"copied, and signed in again": func(s *localstore.Store) error {
+			return s.Enrol(account(3), home.Credential{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				s := enrolled(t, dir, front)
+				must(t, restore(s))
+				if err := refusedSignIn(s, front); err != nil {
+					t.Errorf("the first: %v", err)
+				}
+				sent := 1
+				for range 23 * 4 {
+					if refusedSignIn(s, front) == nil {
+						sent++
+					}
+					time.Sleep(15 * time.Minute)
+				}
+				if sent > 3 {
+					t.Errorf("%d sign-ins in a day", sent)
+				}
+			})
+		})
+	}
+}

@@ -42,7 +42,7 @@ func (s *Store) Renew(replaced string) error {
 		if a.Provider == home.Home {
 			err = errors.Join(err, announceAgain(tx, a))
 		}
-		return errors.Join(err, record(tx, home.Event{At: now(), What: "state restored from a backup"}))
+		return errors.Join(err, assumeSpent(tx), record(tx, home.Event{At: now(), What: "state restored from a backup"}))
 	})
 }
 
