@@ -108,3 +108,29 @@ func TestNoDeviceIsTouchedWhileTheDiskIsFull(t *testing.T) {
 		})
 	})
 }
+
+// An order to probe is answered while the disk is full: reading needs no record, a sign-in that counts is not sent
+// without one (Budget.Spend), and nothing moves the device.
+func TestADeviceIsReadAndNotMovedWhileTheDiskIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		ledger := &fullDisk{Store: h.store}
+		h.replace(func(o *daemon.Options) { o.Ledger = ledger })
+		h.lan.held[front] = &played{match: home.Ours, holds: 1}
+		h.run(func() {
+			h.take(front)
+			time.Sleep(time.Second)
+			ledger.known.Store(true)
+			ledger.full.Store(true)
+			h.begin(2)
+			got, err := h.engine.Probe(t.Context(), []home.DeviceID{front})
+			must(t, err)
+			if len(got) != 1 || got[0].Verdict != home.Stale || got[0].Epoch != 1 {
+				t.Errorf("probed %+v, want stale at epoch 1", got)
+			}
+			if now := h.lan.now(front); now.moves != 0 {
+				t.Errorf("moved %d times", now.moves)
+			}
+		})
+	})
+}
