@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/mqtt"
@@ -30,7 +31,7 @@ func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, passw
 			return &home.Error{Op: "enrol this hub", Err: err, Hint: "sign in again with: rekeyd login EMAIL"}
 		}
 	}
-	if err := l.mayEnrol(p); err != nil {
+	if err := l.mayEnrol(p, email); err != nil {
 		return err
 	}
 	o := &offer{pairing: p, email: email, password: password, done: make(chan error, 1)}
@@ -61,14 +62,23 @@ func (l *Link) Enrol(ctx context.Context, p pairing.Pairing, email string, passw
 	}
 }
 
-// mayEnrol refuses the pairing of another account than the hub's own, before the service learns of it.
-func (l *Link) mayEnrol(p pairing.Pairing) error {
+// mayEnrol refuses the pairing of another account than the hub's own, before the service learns of it. Another account
+// of the same address means that the service has lost the one before, or another service is meant.
+func (l *Link) mayEnrol(p pairing.Pairing, email string) error {
 	a, err := l.o.Store.Account()
 	switch {
 	case errors.Is(err, home.ErrNoAccount):
 		return nil
 	case err != nil:
 		return err
+	case string(a.ID) != p.Account && strings.EqualFold(email, a.Email):
+		return &home.Error{
+			Op: "enrol this hub", Err: fmt.Errorf(
+				"the account service has another account %s than that of this hub: %w", a.Email, home.ErrForeign,
+			),
+			Hint: "if the account service has lost its state, stop rekeyd, run: rekeyd leave; start it, and sign in again: " +
+				"the passwords in the vault are kept",
+		}
 	case string(a.ID) != p.Account:
 		return &home.Error{
 			Op: "enrol this hub", Err: fmt.Errorf("it belongs to the account %s: %w", a.Email, home.ErrForeign),

@@ -22,7 +22,8 @@ func (l *Link) down() string {
 	case !l.online:
 		return brokerTrouble(nil)
 	case l.answeredAt.IsZero() || l.misses > 1:
-		return "the account service does not answer (if this state came from a backup, sign in again)"
+		return "the account service does not answer (if this state came from a backup, sign in again; if the service has " +
+			"lost its state, see: rekeyd leave --help)"
 	}
 	return ""
 }
