@@ -75,6 +75,8 @@ type Hub struct {
 	publisher *homeassistant.Publisher // with houseConn; nil where the house is not published
 	houseConn *mqtt.Conn
 
+	peers *peers
+
 	engineEnded chan struct{} // closed after the last move
 	endEngine   func()
 
@@ -122,6 +124,7 @@ func NewHub(o HubOptions) (_ *Hub, err error) {
 	if err != nil {
 		return nil, err
 	}
+	h.peers = newPeers(h)
 	if err := h.updateAccount(); err != nil {
 		return nil, err
 	}
@@ -376,6 +379,7 @@ func (h *Hub) parts() []part {
 			return h.runLink(ctx)
 		}},
 		{name: "vendor", run: h.vendor.Run},
+		{name: "other hubs", run: h.peers.run},
 		listening(h.page, serveHTTP(h.site.Handler(), h.o.Log)),
 		control,
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/account/boltstore"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -21,6 +22,7 @@ func (h *Hub) troubles() []home.Trouble {
 		}
 	}
 	troubles = append(troubles, h.houseTroubles()...)
+	troubles = append(troubles, h.peers.troubles(time.Now())...)
 	return append(troubles, lostAtReboot(h.o.State)...)
 }
 
