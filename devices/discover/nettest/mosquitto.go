@@ -15,13 +15,7 @@ import (
 // address, where it answers by then.
 func Mosquitto(t testing.TB) (addr string) {
 	t.Helper()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/mosquitto") // not on everybody's path
-	}
-	if err != nil {
-		Missing(t, "mosquitto is missing (Debian: mosquitto)")
-	}
+	path := MosquittoPath(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +36,19 @@ func Mosquitto(t testing.TB) (addr string) {
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	AwaitOpen(t, at.String())
 	return at.String()
+}
+
+// MosquittoPath returns where Debian's mosquitto is.
+func MosquittoPath(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath("mosquitto")
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/mosquitto") // not on everybody's path
+	}
+	if err != nil {
+		Missing(t, "mosquitto is missing (Debian: mosquitto)")
+	}
+	return path
 }
 
 // AwaitOpen waits until a port takes connections.
