@@ -16,10 +16,10 @@ func newOpen() *cobra.Command {
 		Use: "open", Short: "Print a link that signs your browser in to the house's pages",
 		Args: terminal.Args(cobra.NoArgs),
 		Long: `Print a link that signs one browser in to the pages of this house, once, within ten minutes. From another
-machine open the page there, and type the code behind #t= on its page "Sign in". With --password, set the password of
+machine open the page there, and type the code behind #t= on its page "Sign in". With --set-password, set the password of
 these pages instead; every browser is signed out then.`,
 	}
-	password := c.Flags().Bool("password", false, "set the password of the pages; the present one is not needed here")
+	password := c.Flags().Bool("set-password", false, "set the password of the pages; the present one is not needed here")
 	addPasswordFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		h := dialHub(stateOf(c))

@@ -151,7 +151,7 @@ func (v *visit) showAccess(status int, problem string) {
 	var fields, more page.Markup
 	if v.s.hasPassword() {
 		fields = page.Input(t.OldPassword, "old", "password", "current-password", "", "")
-		more = page.El("p", v.t.PasswordLost, " ", page.El("code", "rekeyd open --password"))
+		more = page.El("p", v.t.PasswordLost, " ", page.El("code", "rekeyd open --set-password"))
 	} else {
 		c.Title = v.t.ChoosePassword
 		more = page.El("p", page.Link("/", v.t.NotNow))
