@@ -63,8 +63,12 @@ func englishSite() Site {
 		Progress: func(done, all int) string {
 			return fmt.Sprintf("%d of %s signed in again.", done, englishMany(all, "device is", "devices are"))
 		},
-		Waiting: "The hubs are at work. You can close this page, they go on.",
-		NotMe:   "This was not me",
+		ProgressNeed: func(done, need int) string {
+			return fmt.Sprintf("%d signed in, %s you.", done, englishMany(need, "needs", "need"))
+		},
+		NeedText: "The hubs can do no more: the list has the next step for each device.",
+		Waiting:  "The hubs are at work. You can close this page, they go on.",
+		NotMe:    "This was not me",
 		NotMeText: "If you did not change the password: this signs everybody out, closes the account to the password that " +
 			"was set, removes the hubs that were " +
 			"added since, and sends you a mail with which you choose a new password.",

@@ -33,7 +33,8 @@ type Site struct {
 	ResetDone, ResetDoneText, SignInNow     string
 	ProgressTitle, ProgressNone, AllDone    string
 	Progress                                func(done, all int) string
-	Waiting                                 string
+	ProgressNeed                            func(done, need int) string
+	Waiting, NeedText                       string
 	NotMe, NotMeText, NotMeButton           string
 	NotMeDone, NotMeDoneText                string
 	Name, Kind, Verdict, When, HubLabel     string // of tables

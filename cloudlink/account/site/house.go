@@ -28,10 +28,10 @@ func (w *Site) devices(v *visit) {
 		}
 	}
 	if len(ds) > 0 {
-		p.result = v.t.Progress(done, len(ds))
+		p.result = v.progressSentence(ds)
 		p.body = page.El(`div data-live="/account/live"`, v.deviceTable(ds))
 	}
-	p.refresh = done < len(ds)
+	p.refresh = done+v.needing(ds) < len(ds)
 	v.show(http.StatusOK, p)
 }
 

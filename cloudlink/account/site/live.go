@@ -31,7 +31,7 @@ func (w *Site) done(v *visit) {
 	if p.Hubs > 0 {
 		problem, informed = "", page.El("p", v.t.Informed(p.Hubs))
 	}
-	waiting := p.SignedIn < len(p.Devices)
+	waiting := p.SignedIn+v.needing(p.Devices) < len(p.Devices)
 	v.show(http.StatusOK, content{title: title, problem: problem, script: true, refresh: waiting, body: page.Join(
 		page.El("p", result), informed, page.El("p", page.El(`a class="button" href="/"`, v.t.SignInNow)),
 		page.El("h2", v.t.ProgressTitle),
@@ -48,17 +48,43 @@ func (v *visit) progress(p account.Progress) (result string, body page.Markup) {
 		word, hint := v.state(d)
 		items += page.El("li", page.El("strong", name(d)), " · ", word, hint)
 	}
-	more := v.t.Waiting
+	more, need := v.t.Waiting, v.needing(p.Devices)
 	switch {
 	case p.SignedIn == len(p.Devices):
 		more = v.t.AllDone
 	case p.Hubs == 0:
 		more = v.t.NoHubsWho
+	case p.SignedIn+need == len(p.Devices):
+		more = v.t.NeedText
 	}
-	return v.t.Progress(p.SignedIn, len(p.Devices)), page.Join(
-		page.El("progress"+page.Attr("value", fmt.Sprint(p.SignedIn))+page.Attr("max", fmt.Sprint(len(p.Devices)))+
+	return v.progressSentence(p.Devices), page.Join(
+		page.El("progress"+page.Attr("value", fmt.Sprint(p.SignedIn+need))+page.Attr("max", fmt.Sprint(len(p.Devices)))+
 			page.Attr("aria-label", v.t.ProgressTitle)),
 		page.El("p", more), page.El(`ul class="devices"`, items))
+}
+
+// needing returns how many devices wait for a person: no hub can do more for them.
+func (v *visit) needing(ds []account.DeviceInfo) (n int) {
+	for _, d := range ds {
+		if v.t.Hints[string(d.Verdict)] != "" && !d.Verdict.Waits() && !d.SignedIn {
+			n++
+		}
+	}
+	return n
+}
+
+// progressSentence is the progress in numbers.
+func (v *visit) progressSentence(ds []account.DeviceInfo) string {
+	done := 0
+	for _, d := range ds {
+		if d.SignedIn {
+			done++
+		}
+	}
+	if need := v.needing(ds); need > 0 {
+		return v.t.ProgressNeed(done, need)
+	}
+	return v.t.Progress(done, len(ds))
 }
 
 // state describes a device after a change. A session in the account's record counts before the verdict of its hub.
@@ -98,7 +124,7 @@ func (w *Site) devicesLive(v *visit) {
 	look, changed, stop := v.owner.Watch()
 	defer stop()
 	v.stream(look, changed, func(p account.Progress) (string, page.Markup) {
-		return v.t.Progress(p.SignedIn, len(p.Devices)), v.deviceTable(p.Devices)
+		return v.progressSentence(p.Devices), v.deviceTable(p.Devices)
 	})
 }
 
