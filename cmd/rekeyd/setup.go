@@ -135,16 +135,21 @@ const setupPatience = 15 * time.Second
 // awaitProbes returns the status once each device that was found has been asked which password it holds, or after
 // setupPatience.
 func awaitProbes(c *cobra.Command, h *hub) (s daemon.Status, err error) {
+	bar := terminal.NewProgress(c.ErrOrStderr(), "Asking devices")
+	defer bar.End()
 	for end := time.Now().Add(setupPatience); ; {
 		s = daemon.Status{}
 		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, &s); err != nil {
 			return s, err
 		}
-		unasked := len(s.Devices) == 0
+		asked := 0
 		for _, r := range s.Devices {
-			unasked = unasked || r.Verdict == home.Unasked
+			if r.Verdict != home.Unasked {
+				asked++
+			}
 		}
-		if !unasked || time.Now().After(end) {
+		bar.Set(asked, len(s.Devices))
+		if asked > 0 && asked == len(s.Devices) || time.Now().After(end) {
 			return s, nil
 		}
 		select {
