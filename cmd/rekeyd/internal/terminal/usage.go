@@ -1,6 +1,10 @@
 package terminal
 
 import (
+	"fmt"
+	"io"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -28,4 +32,48 @@ func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// usageWidth is the width of the help, in columns.
+const usageWidth = 80
+
+// PrintUsage writes how a command is called: its form, its commands in their groups, and its options.
+func PrintUsage(w io.Writer, c *cobra.Command) error {
+	var b strings.Builder
+	b.WriteString("Usage:\n")
+	if c.Runnable() {
+		b.WriteString("  " + c.UseLine() + "\n")
+	}
+	if c.HasAvailableSubCommands() {
+		b.WriteString("  " + c.CommandPath() + " [command]\n")
+	}
+	if len(c.Aliases) > 0 {
+		b.WriteString("\nAliases:\n  " + c.NameAndAliases() + "\n")
+	}
+	if c.HasExample() {
+		b.WriteString("\nExamples:\n" + c.Example + "\n")
+	}
+	groups := c.Groups()
+	if len(groups) == 0 && c.HasAvailableSubCommands() {
+		groups = []*cobra.Group{{Title: "Commands:"}} // commands without a group have an empty ID
+	}
+	for _, g := range groups {
+		b.WriteString("\n" + g.Title + "\n")
+		for _, sub := range c.Commands() {
+			if sub.GroupID == g.ID && (sub.IsAvailableCommand() || sub.Name() == "help") {
+				b.WriteString("  " + pad(sub.Name(), sub.NamePadding()) + " " + sub.Short + "\n")
+			}
+		}
+	}
+	if c.HasAvailableLocalFlags() {
+		b.WriteString("\nOptions:\n" + c.LocalFlags().FlagUsagesWrapped(usageWidth))
+	}
+	if c.HasAvailableInheritedFlags() {
+		b.WriteString("\nOptions of every command:\n" + c.InheritedFlags().FlagUsagesWrapped(usageWidth))
+	}
+	if c.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "\nHelp for a command: %s [command] --help\n", c.CommandPath())
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
