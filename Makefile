@@ -60,6 +60,7 @@ bench: ## measure, and print each figure beside its baseline (about ten minutes)
 	$(BENCH) -bench 'MatchAmongEight' -count 3 ./devices/klap | tee -a bin/bench.txt
 	$(BENCH) -bench 'BindEleven' -benchtime 1x -count 3 ./devices/iot | tee -a bin/bench.txt
 	$(BENCH) -bench 'Browse|Idle' -benchtime 1x ./devices/discover ./cmd/rekeyd | tee -a bin/bench.txt
+	$(BENCH) -bench 'ThePage' -count 3 ./cmd/rekeyd/internal/site | tee -a bin/bench.txt
 	go tool benchstat -col /by bin/bench.txt
 	@$(MAKE) --no-print-directory size
 

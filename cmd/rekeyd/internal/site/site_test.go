@@ -107,6 +107,11 @@ func open(t *testing.T, h *house) *browser {
 
 func openOf(t *testing.T, h *house, log *slog.Logger, base site.Base) *browser {
 	t.Helper()
+	return &browser{t: t, site: siteOf(t, h, log, base), from: "127.0.0.1:5", host: "127.0.0.1:7353"}
+}
+
+func siteOf(t testing.TB, h *house, log *slog.Logger, base site.Base) *site.Site {
+	t.Helper()
 	p := account.DefaultPolicy()
 	p.HashMemory, p.HashTime = 64, 1
 	s, err := site.New(site.Options{
@@ -117,7 +122,7 @@ func openOf(t *testing.T, h *house, log *slog.Logger, base site.Base) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t: t, site: s, from: "127.0.0.1:5", host: "127.0.0.1:7353"}
+	return s
 }
 
 func (b *browser) do(method, path string, form url.Values) *httptest.ResponseRecorder {
