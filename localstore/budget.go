@@ -38,7 +38,7 @@ func (r *budgetRecord) UnmarshalJSON(raw []byte) error {
 }
 
 // reservedTime is how long after a password was given, or its owner ordered a try, a device may be sent all sign-ins of
-// an hour. Later one is held back for the next password.
+// an hour and of a day. Later one of each is held back for the next password, which is tried first.
 const reservedTime = time.Hour
 
 var givenName = []byte("given")
@@ -46,19 +46,20 @@ var givenName = []byte("given")
 // given records that a password was just given, or a try ordered.
 func given(tx *bbolt.Tx) error { return boltfile.Put(tx.Bucket(bHub), givenName, now()) }
 
-// hourly returns how many sign-ins a device may be sent in an hour.
-func hourly(tx *bbolt.Tx) int {
+// allowed returns how many sign-ins a device may be sent in an hour, and in a day.
+func allowed(tx *bbolt.Tx) (hourly, daily int) {
 	at, ok, err := boltfile.Get[time.Time](tx.Bucket(bHub), givenName)
 	if err == nil && ok && now().Sub(at).Abs() < reservedTime {
-		return budgetHour
+		return budgetHour, budgetDay
 	}
-	return budgetHour - 1
+	return budgetHour - 1, budgetDay - 1
 }
 
 // Spend counts one sign-in whose password only the device can judge. It returns a home.WaitError, and the sign-in must
 // not be sent, when the device had as many as it may have in an hour or a day, or is locked. The count is on disk
 // before Spend returns. One whose result was never recorded, as after a crash, is given back once an hour.
 func (s *Store) Spend(id home.DeviceID) error {
+	var hourly, daily int
 	until, err := boltfile.Update(s.file, func(tx *bbolt.Tx) (until time.Time, err error) {
 		b, _, err := bindings.get(tx, string(id))
 		if err != nil {
@@ -67,6 +68,7 @@ func (s *Store) Spend(id home.DeviceID) error {
 		if b.LockLeft(now()) > 0 {
 			return until, home.WaitError{Until: b.Locked, Reason: "the device is locked"}
 		}
+		hourly, daily = allowed(tx)
 		r, err := spent(tx, id)
 		if err != nil {
 			return until, err
@@ -74,25 +76,25 @@ func (s *Store) Spend(id home.DeviceID) error {
 		if n := len(r.Spent); r.Open && n > 0 && now().Sub(r.Returned) >= time.Hour {
 			r.Spent, r.Open, r.Returned = r.Spent[:n-1], false, now()
 		}
-		if until = budgetEnd(r.Spent, hourly(tx)); until.IsZero() {
+		if until = budgetEnd(r.Spent, hourly, daily); until.IsZero() {
 			r.Spent, r.Open = append(r.Spent, now()), true
 		}
 		return until, errors.Join(sweepBudget(tx), boltfile.Put(tx.Bucket(bBudget), []byte(id), r))
 	})
 	if err == nil && !until.IsZero() {
-		reason := fmt.Sprintf("it was sent %d sign-ins in an hour, or %d in a day", budgetHour-1, budgetDay)
+		reason := fmt.Sprintf("it was sent %d sign-ins in an hour, or %d in a day", hourly, daily)
 		err = home.WaitError{Until: until, Reason: reason}
 	}
 	return err
 }
 
 // budgetEnd returns until when a device that was sent sign-ins at these times, in order, is sent no other with so many
-// in an hour; zero where one may be sent now.
-func budgetEnd(spent []time.Time, hourly int) (until time.Time) {
+// in an hour and in a day; zero where one may be sent now.
+func budgetEnd(spent []time.Time, hourly, daily int) (until time.Time) {
 	if n := len(spent) - hourly; n >= 0 {
 		until = spent[n].Add(time.Hour)
 	}
-	if n := len(spent) - budgetDay; n >= 0 && spent[n].Add(24*time.Hour).After(until) {
+	if n := len(spent) - daily; n >= 0 && spent[n].Add(24*time.Hour).After(until) {
 		until = spent[n].Add(24 * time.Hour)
 	}
 	if !until.After(now()) {

@@ -198,3 +198,31 @@ func TestAStateFromABackupSpendsHalfABudget(t *testing.T) {
 		})
 	}
 }
+
+// TestOneSignInOfADayIsKeptForThePasswordJustGiven: five wrong ones do not have the right password wait for a day.
+func TestOneSignInOfADayIsKeptForThePasswordJustGiven(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := enrolled(t, dir, front)
+		time.Sleep(2 * time.Hour) // nothing was given lately
+		for range 10 {
+			if s.Spend(front) == nil {
+				must(t, s.Refused(front))
+			}
+			time.Sleep(time.Hour)
+		}
+		wait, ok := errors.AsType[home.WaitError](s.Spend(front))
+		if !ok || time.Until(wait.Until) < time.Hour {
+			t.Errorf("five wrong sign-ins, and the next: %+v", wait)
+		}
+		given := home.Credential{Epoch: 1, Username: "anna@example.org", Password: home.NewSecret("the right one")}
+		must(t, s.Enrol(account(1), given))
+		if err := s.Spend(front); err != nil {
+			t.Errorf("the password that was just given: %v", err)
+		}
+		must(t, s.Refused(front))
+		if err := s.Spend(front); !errors.Is(err, home.ErrBudget) {
+			t.Errorf("the next: %v, want home.ErrBudget", err)
+		}
+	})
+}
