@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/app"
 	"github.com/rekeyd/rekeyd/cmd/rekeyd/internal/terminal"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -54,12 +55,17 @@ daemon runs, and while it is stopped.`,
 		if err != nil {
 			return err
 		}
-		return errors.Join(leave(c, store, *yes), store.Close())
+		return errors.Join(leave(c, store, *yes, func(a home.Account, hub string) (bool, error) {
+			return app.RemoveHub(state, phrase, a, hub)
+		}), store.Close())
 	}
 	return c
 }
 
-func leave(c *cobra.Command, store *localstore.Store, yes bool) error {
+// leave ends the membership. remove removes the hub at the account service, where that is part of the same state.
+func leave(
+	c *cobra.Command, store *localstore.Store, yes bool, remove func(home.Account, string) (bool, error),
+) error {
 	a, err := store.Account()
 	if err != nil {
 		return &home.Error{Op: "leave", Err: err, Hint: "there is nothing to do"}
@@ -67,10 +73,21 @@ func leave(c *cobra.Command, store *localstore.Store, yes bool) error {
 	if agreed, err := confirmLeave(c, a.Email, yes); err != nil || !agreed {
 		return err
 	}
-	if err := store.Leave(a.ID); err != nil {
+	hub, err := hubName(store)
+	if err == nil {
+		err = store.Leave(a.ID)
+	}
+	if err != nil {
 		return err
 	}
-	printLeft(c, a.Email, a.Provider)
+	removed := false
+	if a.Provider != home.TPLink {
+		removed, err = remove(a, hub)
+	}
+	printLeft(c, a.Email, a.Provider, hub, removed)
+	if err != nil {
+		return &home.Error{Op: "remove this hub from the account", Err: err, Hint: "remove it on the account's page"}
+	}
 	return nil
 }
 
@@ -91,7 +108,7 @@ func leaveRunning(c *cobra.Command, h *hub, s daemon.Status, yes bool) error {
 	for end := time.Now().Add(leaveTime); time.Now().Before(end); {
 		var now daemon.Status
 		if err := h.call(c.Context(), http.MethodGet, "/v1/status", nil, &now); err == nil && now.Account == "" {
-			printLeft(c, s.Account, s.Provider)
+			printLeft(c, s.Account, s.Provider, string(s.Hub), false)
 			return nil
 		}
 		select {
@@ -112,9 +129,13 @@ func confirmLeave(c *cobra.Command, email string, yes bool) (agreed bool, err er
 	return confirm(c, fmt.Sprintf("Leave the account %s, and unbind every device?", terminal.Printable(email)))
 }
 
-func printLeft(c *cobra.Command, email string, provider home.Provider) {
+// printLeft prints the result, and what is left to do. removed: the account service does not list the hub any more.
+func printLeft(c *cobra.Command, email string, provider home.Provider, hub string, removed bool) {
 	fmt.Fprintf(c.OutOrStdout(), "Left the account %s.\n", terminal.Printable(email))
-	if provider != home.TPLink {
-		fmt.Fprintln(c.OutOrStdout(), "If the account still exists, remove this hub on its page.")
+	switch {
+	case removed:
+		fmt.Fprintln(c.OutOrStdout(), "The account does not list this hub any more.")
+	case provider != home.TPLink:
+		fmt.Fprintf(c.OutOrStdout(), "If the account still lists the hub %s, remove it on its page.\n", hub)
 	}
 }

@@ -168,19 +168,28 @@ func syncDir(path string) error {
 
 // renew makes the hub of the store another one, and records the name of the old one.
 func renew(store *localstore.Store) (a home.Account, err error) {
-	keys, err := store.HubKeys()
+	old, err := hubName(store)
 	if err != nil {
 		return a, err
 	}
-	old, err := wire.NewIdentity(wire.RoleHub, []byte(keys.Sign.Reveal()), []byte(keys.Seal.Reveal()))
-	if err != nil {
-		return a, err
-	}
-	if err := store.Renew(old.Name); err != nil {
+	if err := store.Renew(old); err != nil {
 		return a, err
 	}
 	if a, err = store.Account(); errors.Is(err, home.ErrNoAccount) {
 		err = nil
 	}
 	return a, err
+}
+
+// hubName returns the name of the hub whose state a store is.
+func hubName(store *localstore.Store) (string, error) {
+	keys, err := store.HubKeys()
+	if err != nil {
+		return "", err
+	}
+	id, err := wire.NewIdentity(wire.RoleHub, []byte(keys.Sign.Reveal()), []byte(keys.Seal.Reveal()))
+	if err != nil {
+		return "", err
+	}
+	return id.Name, nil
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/localstore"
@@ -42,11 +41,7 @@ func storedStatus(state string, passphrase home.Secret) (daemon.Status, error) {
 		return daemon.Status{}, err
 	}
 	defer store.Close()
-	keys, err := store.HubKeys()
-	if err != nil {
-		return daemon.Status{}, err
-	}
-	id, err := wire.NewIdentity(wire.RoleHub, []byte(keys.Sign.Reveal()), []byte(keys.Seal.Reveal()))
+	hub, err := hubName(store)
 	if err != nil {
 		return daemon.Status{}, err
 	}
@@ -55,7 +50,7 @@ func storedStatus(state string, passphrase home.Secret) (daemon.Status, error) {
 		return daemon.Status{}, err
 	}
 	return daemon.Status{
-		Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: home.HubID(id.Name),
+		Account: a.Email, Provider: a.Provider, Epoch: a.Epoch, Hub: home.HubID(hub),
 		Link: "down", Reason: "the daemon does not run", Devices: rows,
 	}, nil
 }

@@ -341,6 +341,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		h.o.Log.Error("account not left", "err", err)
 	} else {
 		h.o.Log.Info("account left", "account", a.ID)
+		h.removeHere(a)
 	}
 	return ErrLeft
 }

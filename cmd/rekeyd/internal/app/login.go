@@ -34,7 +34,11 @@ func (h *Hub) Login(ctx context.Context, in daemon.Login) error {
 		if err != nil {
 			return &home.Error{Op: "sign in", Err: err, Hint: "copy the whole word from the page of your account"}
 		}
-		return h.enrol(ctx, p, "", home.Secret{})
+		if err := h.enrol(ctx, p, "", home.Secret{}); err != nil {
+			return err
+		}
+		h.removeReplacedHere()
+		return nil
 	}
 	base := in.AccountURL
 	if base == "" {
@@ -97,6 +101,25 @@ func (h *Hub) removeReplaced(ctx context.Context, client *v1.Client, token home.
 			err = nil
 		}
 		if err == nil {
+			err = h.store.ForgetReplaced()
+		}
+	}
+	if err != nil {
+		h.o.Log.Warn("replaced hub not removed", "hub", old, "err", err)
+	}
+}
+
+// removeReplacedHere is removeReplaced after a sign-in without a session, where the account service is in this process.
+// Elsewhere the old hub stays listed, and status shows it, until its owner removes it or signs in with the password.
+func (h *Hub) removeReplacedHere() {
+	old, err := h.store.Replaced()
+	if err != nil || old == "" || h.o.Service == nil {
+		return
+	}
+	a, err := h.store.Account()
+	if err == nil {
+		var removed bool
+		if removed, err = removeHub(h.o.Service.store, a, old); removed && err == nil {
 			err = h.store.ForgetReplaced()
 		}
 	}
