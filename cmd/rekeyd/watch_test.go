@@ -179,7 +179,10 @@ func TestWatchPrintsLinesWithoutATerminal(t *testing.T) {
 	r.kill()
 	holds("  the daemon does not answer\n")
 	r.start()
-	r.await("daemon", time.Minute, answers)
+	r.await("the name that the device gives", time.Minute, func(s daemon.Status) bool {
+		_, err := daemon.Named(s.Devices, []string{"lamp 2"})
+		return err == nil && answers(s)
+	})
 	if out, err := r.rekeyd("", "rename", "lamp 2", "tea kettle"); err != nil {
 		t.Errorf("rename: %s", out)
 	}
