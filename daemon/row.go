@@ -126,6 +126,9 @@ func (s sight) showAs(v home.Verdict) Row {
 	out.Hint = s.hint(out, v, name)
 	if s.bound && m.trouble != nil && v.State != home.Current {
 		out.Detail = cmp.Or(out.Detail, m.trouble.Error())
+		if s.device.Protocol == home.Native && v.State == home.Blank {
+			out.Hint = cmp.Or(home.HintOf(m.trouble), out.Hint) // it is bound, and could not join
+		}
 		out.Hint = cmp.Or(out.Hint, home.HintOf(m.trouble))
 	}
 	if s.alias != "" {

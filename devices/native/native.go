@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
@@ -134,6 +135,9 @@ func (d *Driver) Rekey(ctx context.Context, dev home.Device, m home.Move) error 
 	if s.Account == "" {
 		held = home.Blank
 	}
+	if err := closedBroker(ctx, dev, m.Account.Brokers, local); err != nil {
+		return err
+	}
 	// A device that joins receives grants.
 	if err := m.Terms.Permit(home.Evidence{Rank: home.ProvesFirst, Held: held}); err != nil {
 		return failure.Rekey(dev.ID, err)
@@ -223,6 +227,36 @@ func reachable(brokers []string, device, local netip.Addr) []string {
 		}
 	}
 	return out
+}
+
+// closedBroker returns an error with the remedy where a device elsewhere on the LAN can reach no broker, because this hub
+// runs the only one, on loopback: the address that the device would be given refuses connections.
+func closedBroker(ctx context.Context, dev home.Device, brokers []string, local netip.Addr) error {
+	var refused *url.URL
+	for i, given := range reachable(brokers, dev.Addr.Addr(), local) {
+		u, err := url.Parse(given)
+		if err != nil || given == brokers[i] || u.Port() == "" {
+			return nil
+		}
+		dialling, stop := context.WithTimeout(ctx, 2*time.Second)
+		c, err := new(net.Dialer).DialContext(dialling, "tcp", u.Host)
+		stop()
+		if err == nil {
+			_ = c.Close()
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil
+		}
+		refused = u
+	}
+	if refused == nil {
+		return nil
+	}
+	return &home.Error{
+		Op: "rekey", Device: dev.ID,
+		Err:  fmt.Errorf("it cannot reach %s://%s: %w", refused.Scheme, refused.Host, home.ErrUnreachable),
+		Hint: "start the hub with: rekeyd run --broker-listen 0.0.0.0:" + refused.Port(),
+	}
 }
 
 // ask asks the device for a statement and checks that the device itself made it.
