@@ -95,7 +95,8 @@ var may = map[string][]string{
 	},
 	"devices/catalog": {"daemon/home", "cloudlink/wire", "devices/keyring", "devices/post"},
 	// The driver of devices that speak the link, and the devices that are simulated: both speak it.
-	"devices/native": {"daemon/home", "cloudlink/wire", "devices/failure"},
+	"devices/native":       {"daemon/home", "cloudlink/wire", "devices/failure"},
+	"devices/native/check": {"daemon/home", "cloudlink/wire"},
 	"devices/sim": {
 		"daemon/home",
 		"devices/cbc",
@@ -115,6 +116,25 @@ var anything = []string{
 	"devices/tpap/vectors",
 	"devices/discover/nettest",
 	"devices/discover/discovertest",
+}
+
+// TestMakersImportASmallPackage holds that a device brings along no part of the daemon.
+func TestMakersImportASmallPackage(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./devices/native/testdata/camera")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		pkg := strings.TrimSpace(line)
+		own, ours := strings.CutPrefix(pkg, module)
+		small := strings.HasPrefix(own, "cloudlink") && !strings.HasPrefix(own, "cloudlink/account") ||
+			strings.HasPrefix(own, "devices/native/testdata") || own == "daemon/home" || own == "localstore/atomicfile"
+		if ours && !small || pkg == "go.etcd.io/bbolt" || strings.HasPrefix(pkg, "github.com/mochi-mqtt") {
+			t.Errorf("a maker's device has %s", pkg)
+		}
+	}
 }
 
 // TestOneStoreOfTheAccountServiceKnowsBbolt holds that a second store is a second folder.

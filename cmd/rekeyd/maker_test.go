@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,11 +73,18 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 		}
 		return id != ""
 	})
+	s, err := r.status()
+	ok(t, err)
+	addr := s.Devices[slices.IndexFunc(s.Devices, func(d daemon.Row) bool { return d.ID == id })].Addr
+	if out, err := r.rekeyd("", "check-device", addr, "--interface", "home0"); err != nil || strings.Contains(out, "FAIL") ||
+		strings.Count(out, "pass ") < 18 {
+		t.Fatalf("check-device: %v\n%s", err, out)
+	}
 	if out, err := r.rekeyd("", "bind", "front door"); err != nil {
 		t.Fatalf("bind: %s", out)
 	}
 	// The broker is on loopback, which the camera does not reach: status names the remedy, which is followed.
-	const remedy = "start the hub with: rekeyd run --broker-listen 0.0.0.0:7355"
+	const remedy = "start the hub with --broker-listen 0.0.0.0:7355"
 	r.await("the remedy", time.Minute, func(s daemon.Status) bool {
 		for _, d := range s.Devices {
 			if d.ID == id {

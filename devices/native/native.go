@@ -255,7 +255,7 @@ func closedBroker(ctx context.Context, dev home.Device, brokers []string, local 
 	return &home.Error{
 		Op: "rekey", Device: dev.ID,
 		Err:  fmt.Errorf("it cannot reach %s://%s: %w", refused.Scheme, refused.Host, home.ErrUnreachable),
-		Hint: "start the hub with: rekeyd run --broker-listen 0.0.0.0:" + refused.Port(),
+		Hint: "start the hub with --broker-listen 0.0.0.0:" + refused.Port(),
 	}
 }
 

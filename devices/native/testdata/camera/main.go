@@ -7,7 +7,6 @@ import (
 	"os/signal"
 
 	"github.com/rekeyd/rekeyd/cloudlink/device"
-	"github.com/rekeyd/rekeyd/daemon/home"
 )
 
 func main() {
@@ -15,9 +14,9 @@ func main() {
 	defer stop()
 	camera, err := device.New(device.Options{
 		State: device.File("camera.json"), // its keys, and what it has joined
-		Kind:  home.Camera, Model: "Example 1", Name: "front door",
+		Kind:  device.Camera, Model: "Example 1", Name: "front door",
 		Log:   slog.Default(),
-		Began: func(e home.Epoch) { slog.Info("the account has a new password", "epoch", e) },
+		Began: func(e device.Epoch) { slog.Info("the account has a new password", "epoch", e) },
 	})
 	if err == nil {
 		err = camera.Run(ctx)
