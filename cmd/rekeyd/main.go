@@ -108,6 +108,6 @@ func commands() []group {
 			newRegister(), newActivate(), newLogin(), newForgot(), newReset(), newLeave(), newAccount(),
 		}},
 		{hubCommands, []*cobra.Command{newDoctor(), newMQTTUser(), newBackup(), newRestore(), newVersion()}},
-		{"Without devices", play()},
+		{"To try, and for makers", play()},
 	}
 }

@@ -76,8 +76,8 @@ func TestTheDeviceForMakersJoinsAndFollows(t *testing.T) {
 	s, err := r.status()
 	ok(t, err)
 	addr := s.Devices[slices.IndexFunc(s.Devices, func(d daemon.Row) bool { return d.ID == id })].Addr
-	if out, err := r.rekeyd("", "check-device", addr, "--interface", "home0"); err != nil || strings.Contains(out, "FAIL") ||
-		strings.Count(out, "pass ") < 18 {
+	out, err := r.rekeyd("", "check-device", addr, "--interface", "home0")
+	if err != nil || strings.Contains(out, "FAIL") || strings.Count(out, "pass ") < 18 {
 		t.Fatalf("check-device: %v\n%s", err, out)
 	}
 	if out, err := r.rekeyd("", "bind", "front door"); err != nil {

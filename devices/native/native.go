@@ -1,5 +1,5 @@
-// Package native is the driver for devices that speak the link protocol themselves. Such a device signs itself in: what
-// the driver does is ask it for proof of what it holds, have it join the account, and pass on the newest notice in case
+// Package native is the driver for devices that speak the link protocol themselves. Such a device signs itself in. The
+// driver asks for proof of the epoch that it holds, has it join the account, and passes on the newest notice in case
 // the device missed it. README.md describes for makers how a device joins.
 package native
 
@@ -229,8 +229,8 @@ func reachable(brokers []string, device, local netip.Addr) []string {
 	return out
 }
 
-// closedBroker returns an error with the remedy where a device elsewhere on the LAN can reach no broker, because this hub
-// runs the only one, on loopback: the address that the device would be given refuses connections.
+// closedBroker returns an error with the remedy where a device elsewhere on the LAN can reach no broker, because this
+// hub runs the only one, on loopback: the address that the device would be given refuses connections.
 func closedBroker(ctx context.Context, dev home.Device, brokers []string, local netip.Addr) error {
 	var refused *url.URL
 	for i, given := range reachable(brokers, dev.Addr.Addr(), local) {
