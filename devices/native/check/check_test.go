@@ -2,16 +2,20 @@ package check_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/rekeyd/rekeyd/cloudlink/device"
+	"github.com/rekeyd/rekeyd/cloudlink/npmtest"
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 	"github.com/rekeyd/rekeyd/daemon/home"
 	"github.com/rekeyd/rekeyd/devices/native/check"
@@ -45,6 +49,12 @@ func start(t *testing.T) (addr, name string) {
 
 func TestTheDeviceOfThisProjectKeepsEveryRule(t *testing.T) {
 	addr, name := start(t)
+	keepsAll(t, addr, name)
+}
+
+// keepsAll checks that a device keeps every rule.
+func keepsAll(t *testing.T, addr, name string) {
+	t.Helper()
 	results, err := check.Run(t.Context(), addr, name)
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +67,37 @@ func TestTheDeviceOfThisProjectKeepsEveryRule(t *testing.T) {
 	if len(results) < 18 {
 		t.Errorf("%d rules", len(results))
 	}
+}
+
+// TestADeviceInJavaScriptKeepsEveryRule checks an endpoint that was written from the page, over libraries of others.
+func TestADeviceInJavaScriptKeepsEveryRule(t *testing.T) {
+	dir := npmtest.Packages(t, filepath.Join("..", "..", "..", "cloudlink", "testdata", "npm"))
+	script, err := os.ReadFile(filepath.Join("testdata", "device.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "--input-type=module", "-e", string(script), "device")
+	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = in.Close() // it ends by itself
+		_ = cmd.Wait()
+	}()
+	var addr, name string
+	if _, err := fmt.Fscan(out, &addr, &name); err != nil {
+		t.Fatalf("it does not start: %v", err)
+	}
+	keepsAll(t, addr, name)
 }
 
 // careless is a device whose library checks nothing: it answers each body in the same way.
