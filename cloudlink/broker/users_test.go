@@ -172,7 +172,11 @@ func TestAUserTakesOverNoSessionAndNoName(t *testing.T) {
 		t.Fatal(err)
 	}
 	publisher, _ := h.dial(t, h.hub, as(broker.Publisher, "of the hub", "p"))
-	time.Sleep(1100 * time.Millisecond) // a read of the file counts for a second
+	for end := time.Now().Add(time.Minute); subscribe(t, user, "keys/#"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a user that was removed may still subscribe")
+		}
+	}
 	publish(t, publisher, "keys/x", "after", false)
 	publish(t, svc, wire.InboxTopic(h.hub.Name), "end", false)
 	receive(t, in)

@@ -21,7 +21,7 @@ import (
 // Result is one rule with its outcome: nil for a device that keeps it.
 type Result struct {
 	Rule    string
-	Section string // of PROTOCOL.md
+	Section string // of cloudlink/PROTOCOL.md
 	Err     error
 }
 
