@@ -8,7 +8,7 @@ import (
 )
 
 // The clock that is never set stands still while a machine sleeps; the time of day can be set. A lease has ended when
-// either says so.
+// either has ended it.
 func TestALeaseEndsByEitherClock(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {

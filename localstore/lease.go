@@ -64,7 +64,7 @@ func (s *Store) Share(id home.AccountID, held []home.Held) (taken int, err error
 	return taken, err
 }
 
-// neverProves reports whether a device shows to nobody which password it holds: the hub that moved it is the only one
+// neverProves reports whether a device proves to no hub which password it holds: the hub that moved it is the only one
 // to know, and its report is all that another hub has.
 func neverProves(tx *bbolt.Tx, id home.DeviceID) bool {
 	d, ok, err := devices.get(tx, string(id))

@@ -33,7 +33,8 @@ func TestAListMovesDevicesBetweenHubs(t *testing.T) {
 	must(t, err)
 	must(t, s.Answered(es))
 	list := []home.Held{
-		{Device: front, Rank: home.ProvesFirst, SignedIn: 2, Standing: home.HeldByOther}, {Device: back, Standing: home.HeldHere},
+		{Device: front, Rank: home.ProvesFirst, SignedIn: 2, Standing: home.HeldByOther},
+		{Device: back, Standing: home.HeldHere},
 	}
 	if taken, err := s.Share(acct, list); err != nil || taken != 0 {
 		t.Errorf("%d devices taken over, %v", taken, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/rekeyd/rekeyd/devices/catalog"
 )
 
-// hubOf is a hub of a fakeHouse beside others: what it moved, and whether it is cut off from the broker.
+// hubOf is a hub of a fakeHouse beside others, with the devices that it moved.
 type hubOf struct {
 	*Hub
 	stop  func()
@@ -114,8 +114,8 @@ func newPair(t *testing.T, dir string) (h *fakeHouse, first, second *hubOf) {
 	return h, first, second
 }
 
-// wantConsents fails unless the devices without a proof of their own wait for the owner's consent at a hub: what was
-// allowed at another hub is not allowed here.
+// wantConsents fails unless the devices without a proof of their own wait for the owner's consent at a hub: a consent
+// at another hub is none here.
 func (h *fakeHouse) wantConsents(x *hubOf) {
 	h.t.Helper()
 	_, rows, err := x.engine.House()
@@ -151,7 +151,7 @@ func (h *fakeHouse) wantAll(x *hubOf, when string) {
 	}
 }
 
-// Two hubs of one account in one house: one moves the devices, and both show what is true.
+// Two hubs of one account in one house: one moves the devices, and both show the true state.
 func TestOneOfTwoHubsMovesTheDevices(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestTheOtherHubTakesOverWithinTwoMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, first, second := newPair(t, dir)
 		defer h.end(second)
-		first.off.Store(true) // it says no goodbye
+		first.off.Store(true) // it gives no lease back
 		first.stop()
 		h.reset(false)
 		died := time.Now()
@@ -286,8 +286,8 @@ func (h *fakeHouse) removeHub(x *hubOf) {
 	h.must(h.call(in.Token, "removeHub", map[string]string{"hub": x.identity.Name}, nil))
 }
 
-// A hub in another house of the owner moves its own devices, and neither hub waits for the other. The service may restart
-// at any time.
+// A hub in another house of the owner moves its own devices, and neither hub waits for the other. The service may
+// restart at any time.
 func TestHubsInTwoHousesMoveTheirOwnDevices(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
