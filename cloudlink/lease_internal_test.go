@@ -7,8 +7,8 @@ import (
 	"github.com/rekeyd/rekeyd/cloudlink/wire"
 )
 
-// The clock that is never set stands still while a machine sleeps; the time of day can be set. A lease has ended when
-// either has ended it.
+// The clock that is never set stands still while a machine sleeps; the time of day can be set. A lease has ended when it
+// has ended by one of the two.
 func TestALeaseEndsByEitherClock(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {

@@ -59,7 +59,7 @@ func mortal(c net.Conn, err error, off *atomic.Bool) (net.Conn, error) {
 	return c, err
 }
 
-// moved returns how many devices a hub has moved since it was last asked.
+// moved returns the devices that a hub has moved since the last call.
 func (x *hubOf) moved() map[home.DeviceID]bool {
 	x.moves.mu.Lock()
 	defer x.moves.mu.Unlock()
