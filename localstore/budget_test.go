@@ -167,8 +167,8 @@ func TestASignInWithoutAResultIsGivenBackOnceAnHour(t *testing.T) {
 	})
 }
 
-// A state from a backup knows nothing of the sign-ins since, six in a day at most. With those it stays below the ten after
-// which cameras lock (devices/PROTOCOLS.md, section 2.3); a password that was just given can be tried.
+// A state from a backup knows nothing of the sign-ins since, six in a day at most. With those it stays below the ten
+// after which cameras lock (devices/PROTOCOLS.md, section 2.3); a password that was just given can be tried.
 func TestAStateFromABackupSpendsHalfABudget(t *testing.T) {
 	for name, restore := range map[string]func(*localstore.Store) error{
 		"restored": func(s *localstore.Store) error { return s.Renew("hub-old") },

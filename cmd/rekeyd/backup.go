@@ -26,8 +26,9 @@ func newBackup() *cobra.Command {
 	c := &cobra.Command{
 		Use: "backup FILE", Short: "Write a sealed copy of the state to a file", Args: terminal.Args(cobra.ExactArgs(1)),
 		Long: `Write a copy of this hub's state (passwords, bindings, history) to FILE, sealed with a passphrase that is
-asked for on the terminal. The state of the account service that runs in the daemon is in it, too. It works while the daemon runs, and while it is stopped. The file is read back and
-checked before it takes the place of an older one. Where the state itself is sealed with a passphrase, restore
+asked for on the terminal. The state of the account service that runs in the daemon is in it, too. It works
+while the daemon runs, and while it is stopped. The file is read back and checked before it takes the place of
+an older one. Where the state itself is sealed with a passphrase, restore
 needs both.`,
 	}
 	addBackupFlags(c)

@@ -129,7 +129,7 @@ func confirmLeave(c *cobra.Command, email string, yes bool) (agreed bool, err er
 	return confirm(c, fmt.Sprintf("Leave the account %s, and unbind every device?", terminal.Printable(email)))
 }
 
-// printLeft prints the result, and what is left to do. removed: the account service does not list the hub any more.
+// printLeft prints the result, and the next step of the owner. removed: the account service does not list the hub any more.
 func printLeft(c *cobra.Command, email string, provider home.Provider, hub string, removed bool) {
 	fmt.Fprintf(c.OutOrStdout(), "Left the account %s.\n", terminal.Printable(email))
 	switch {

@@ -10,8 +10,8 @@ import (
 
 var noon = time.Date(2026, time.January, 1, 12, 0, 0, 0, time.UTC)
 
-// clocks are what a clock can show when it is set right: it was a year ahead, a year behind, or was never set since the
-// machine started.
+// clocks are wrong times of a clock that is set right then: a year ahead, a year behind, or never set since the machine
+// started.
 var clocks = []struct {
 	name         string
 	wrong, right time.Time
@@ -63,8 +63,8 @@ func TestNothingWaitsForAClockThatWasSet(t *testing.T) {
 	}
 }
 
-// TestAClockThatWasNeverSetForgivesNothing: a machine without a clock of its own starts in 1970 each time. What a device
-// refused before is refused until the clock is set, and then for what is left of the day.
+// TestAClockThatWasNeverSetForgivesNothing: a machine without a clock of its own starts in 1970 each time. A credential
+// that a device refused before is not tried until the clock is set, and then not for the rest of the day.
 func TestAClockThatWasNeverSetForgivesNothing(t *testing.T) {
 	s := home.SignIns{}.Refuse(home.NewSecret("x"), noon)
 	for _, now := range []time.Time{noon.Add(-time.Minute), time.Unix(60, 0).UTC(), noon.Add(23 * time.Hour)} {

@@ -11,8 +11,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Damaged returns the damaged records of the store, each by its bucket and key: those whose checksum does not fit, mails
-// that cannot be opened, and entries of an index that fit no record. All other records are served.
+// Damaged returns the damaged records of the store, each by its bucket and key: those whose checksum does not fit,
+// mails that cannot be opened, and entries of an index that fit no record. All other records are served.
 func (s *Store) Damaged() ([]string, error) {
 	return boltfile.View(s.file, func(tx *bbolt.Tx) ([]string, error) {
 		d := &damage{tx: tx}
@@ -31,7 +31,7 @@ func (s *Store) Damaged() ([]string, error) {
 	})
 }
 
-// damage collects what is damaged.
+// damage collects damaged records.
 type damage struct {
 	tx    *bbolt.Tx
 	found []string

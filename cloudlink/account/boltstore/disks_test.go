@@ -17,7 +17,7 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/disktest"
 )
 
-// reads returns what a store answers to each kind of question about the accounts of the golden file.
+// reads returns a store's answer to each kind of question about the accounts of the golden file.
 func reads(s *boltstore.Store) map[string]func() (any, error) {
 	const mail = "anna@example.org"
 	of := func() (account.Account, error) { return s.AccountByEmail(mail) }
@@ -68,7 +68,7 @@ func reads(s *boltstore.Store) map[string]func() (any, error) {
 	return all
 }
 
-// checkServiceDisk writes the two files of a store, opens it, and compares its answers with what was written.
+// checkServiceDisk writes the two files of a store, opens it, and compares its answers with those of the intact one.
 func checkServiceDisk(t *testing.T, dir string, db, key []byte, want map[string]any) {
 	t.Helper()
 	path := filepath.Join(dir, boltstore.DatabaseName)
@@ -126,7 +126,7 @@ func goldenDisk(t testing.TB) (db, key []byte, want map[string]any) {
 }
 
 // FuzzServiceDisks: a file that a disk has cut, swapped, cleared or flipped is refused with a hint and left as it is,
-// or every answer from it is what was written, or reports the damage.
+// or every answer from it is that of the intact file, or reports the damage.
 func FuzzServiceDisks(f *testing.F) {
 	db, key, want := goldenDisk(f)
 	for fault := range byte(disktest.Faults) {

@@ -11,8 +11,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// Sweep deletes what expired before now, and what is damaged: such a record is of no use, and lives for days only. What ends later than anything that is made now was made while the clock was
-// ahead: it gets the longest life that it can have.
+// Sweep deletes records that expired before now, and damaged ones, which nothing can use. A record that ends later than
+// any that is made now was made while the clock was ahead: it gets the longest life that it can have.
 func (s *Store) Sweep(now time.Time) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		return errors.Join(

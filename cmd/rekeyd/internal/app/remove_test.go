@@ -12,8 +12,8 @@ import (
 	"github.com/rekeyd/rekeyd/localstore"
 )
 
-// TestTheServiceForgetsAHubThatWasReplacedOrHasLeft: a restored hub signs in with a word from the account's page. The account service
-// in the same process then lists the new hub alone, and none after that has left.
+// TestTheServiceForgetsAHubThatWasReplacedOrHasLeft: a restored hub signs in with a word from the account's page. The
+// account service in the same process then lists the new hub alone, and none after that has left.
 func TestTheServiceForgetsAHubThatWasReplacedOrHasLeft(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -35,7 +35,8 @@ func damageOf(store *boltstore.Store, log *slog.Logger) []home.Trouble {
 	case len(damaged) == 0:
 		return nil
 	}
-	log.Error("records of the account service are damaged", "count", len(damaged), "records", damaged[:min(len(damaged), 20)])
+	log.Error("records of the account service are damaged", "count", len(damaged),
+		"records", damaged[:min(len(damaged), 20)])
 	return []home.Trouble{{
 		What: fmt.Sprintf("the account service's state has %d damaged records", len(damaged)),
 		Hint: "stop rekeyd, move the state away, and restore a backup of before: rekeyd restore FILE",
