@@ -102,7 +102,7 @@ func TestWhoHasResetSeesTheDevicesComeBackOneByOne(t *testing.T) {
 		}
 	}
 	state(gs[2].id, `{"name":"the <garage>","verdict":"unreachable","since":"2026-11-23T12:00:00Z"}`)
-	wants("1 of 3", "the &lt;garage&gt;", "does not answer", "Switch it on")
+	wants("1 signed in, 1 needs you.", "the &lt;garage&gt;", "does not answer", "Switch it on")
 	was := c.drops("malformed")
 	state(gs[2].id, `{"verdict":7}`)
 	state(gs[2].id, `{"verdict":"`+strings.Repeat("x", 100)+`"}`)
