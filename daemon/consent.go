@@ -81,7 +81,7 @@ func (r *Rekeyer) cleartext(ids []home.DeviceID, change func(*home.Consents, hom
 		return nil
 	}
 	r.reports.add(ids...)
-	return r.restartTries(ids, false)
+	return r.restartTries(ids, true, false)
 }
 
 // consent changes the consents of a bound device.

@@ -23,7 +23,7 @@ func (r *Rekeyer) OpenWith(id home.DeviceID, password home.Secret) error {
 		return err
 	}
 	r.reports.add(id)
-	return r.restartTries([]home.DeviceID{id}, false)
+	return r.restartTries([]home.DeviceID{id}, true, false)
 }
 
 // maxDevicePassword is the longest password of a device's own, in bytes.

@@ -40,7 +40,7 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 	if len(again) == 0 {
 		return nil // the change of the house has scheduled them
 	}
-	return r.restartTries(again, false)
+	return r.restartTries(again, true, false)
 }
 
 // BindOurs binds devices without the factory-fresh consent: those that hold a credential of the account are moved.
@@ -187,12 +187,12 @@ func (r *Rekeyer) Rekey(ids []home.DeviceID, restart bool) error {
 			return err
 		}
 	}
-	return r.restartTries(ids, restart)
+	return r.restartTries(ids, named, restart)
 }
 
 // restartTries schedules jobs for bound devices now, with the counts and pauses of a new order.
-func (r *Rekeyer) restartTries(ids []home.DeviceID, restart bool) error {
-	if err := r.o.Ledger.Retry(ids); err != nil {
+func (r *Rekeyer) restartTries(ids []home.DeviceID, named, restart bool) error {
+	if err := r.o.Ledger.Retry(ids, named); err != nil {
 		return err
 	}
 	now := time.Now()

@@ -101,7 +101,8 @@ type Progress interface {
 	// Postpone records that a try did not bring the device to the newest epoch, and when the next one may begin.
 	Postpone(id home.DeviceID, next time.Time) error
 	// Retry resets the tries, pauses and lock-outs of devices. It skips those that are not bound.
-	Retry([]home.DeviceID) error
+	// Where the order names them, a device that refused many sign-ins in a row is sent another.
+	Retry(ids []home.DeviceID, named bool) error
 	// Writable returns an error while changes cannot be written to the disk.
 	Writable() error
 }

@@ -19,7 +19,7 @@ func (r *Rekeyer) TryRekey(ids []home.DeviceID) error {
 	if err := r.bound("rekey", "bind it first, with: rekeyd bind "+string(ids[0]), ids); err != nil {
 		return err
 	}
-	if err := r.o.Ledger.Retry(ids); err != nil {
+	if err := r.o.Ledger.Retry(ids, false); err != nil {
 		return err
 	}
 	for _, id := range ids {

@@ -19,6 +19,7 @@ import (
 const (
 	budgetHour = 3
 	budgetDay  = 6
+	budgetRun  = 8 // in a row, and one more for a password just given; then one for each order that names the device
 )
 
 // budgetRecord has the sign-ins to a device in the last day.
@@ -26,6 +27,7 @@ type budgetRecord struct {
 	Spent    []time.Time `json:"spent"`
 	Open     bool        `json:"open,omitempty"` // the result of the last one is not known
 	Returned time.Time   `json:"returned,omitzero"`
+	Run      int         `json:"run,omitempty"` // sign-ins since the last that was right, of whatever age
 }
 
 // UnmarshalJSON also reads the list of times that older files have.
@@ -46,20 +48,20 @@ var givenName = []byte("given")
 // given records that a password was just given, or a try ordered.
 func given(tx *bbolt.Tx) error { return boltfile.Put(tx.Bucket(bHub), givenName, now()) }
 
-// allowed returns how many sign-ins a device may be sent in an hour, and in a day.
-func allowed(tx *bbolt.Tx) (hourly, daily int) {
+// allowed returns how many sign-ins a device may be sent in an hour, in a day, and in a row.
+func allowed(tx *bbolt.Tx) (hourly, daily, run int) {
 	at, ok, err := boltfile.Get[time.Time](tx.Bucket(bHub), givenName)
 	if err == nil && ok && now().Sub(at).Abs() < reservedTime {
-		return budgetHour, budgetDay
+		return budgetHour, budgetDay, budgetRun + 1
 	}
-	return budgetHour - 1, budgetDay - 1
+	return budgetHour - 1, budgetDay - 1, budgetRun
 }
 
 // Spend counts one sign-in whose password only the device can judge. It returns a home.WaitError, and the sign-in must
-// not be sent, when the device had as many as it may have in an hour or a day, or is locked. The count is on disk
+// not be sent, when the device had as many as it may have in an hour, a day or a row, or is locked. The count is on disk
 // before Spend returns. One whose result was never recorded, as after a crash, is given back once an hour.
 func (s *Store) Spend(id home.DeviceID) error {
-	var hourly, daily int
+	var hourly, daily, run int
 	until, err := boltfile.Update(s.file, func(tx *bbolt.Tx) (until time.Time, err error) {
 		b, _, err := bindings.get(tx, string(id))
 		if err != nil {
@@ -68,16 +70,20 @@ func (s *Store) Spend(id home.DeviceID) error {
 		if b.LockLeft(now()) > 0 {
 			return until, home.WaitError{Until: b.Locked, Reason: "the device is locked"}
 		}
-		hourly, daily = allowed(tx)
+		hourly, daily, run = allowed(tx)
 		r, err := spent(tx, id)
 		if err != nil {
 			return until, err
 		}
 		if n := len(r.Spent); r.Open && n > 0 && now().Sub(r.Returned) >= time.Hour {
-			r.Spent, r.Open, r.Returned = r.Spent[:n-1], false, now()
+			r.Spent, r.Open, r.Returned, r.Run = r.Spent[:n-1], false, now(), max(r.Run-1, 0)
+		}
+		if r.Run >= run {
+			return until, home.WaitError{Until: now().Add(24 * time.Hour), Reason: fmt.Sprintf("it refused %d sign-ins in a row, "+
+				"and may lock after a few more: it gets one more when you name it, with: rekeyd rekey %s", r.Run, id)}
 		}
 		if until = budgetEnd(r.Spent, hourly, daily); until.IsZero() {
-			r.Spent, r.Open = append(r.Spent, now()), true
+			r.Spent, r.Open, r.Run = append(r.Spent, now()), true, r.Run+1
 		}
 		return until, errors.Join(sweepBudget(tx), boltfile.Put(tx.Bucket(bBudget), []byte(id), r))
 	})
@@ -128,7 +134,7 @@ func (s *Store) Good(id home.DeviceID) error {
 		if len(r.Spent) < 2 {
 			return tx.Bucket(bBudget).Delete([]byte(id))
 		}
-		r.Spent, r.Open = r.Spent[:len(r.Spent)-1], false
+		r.Spent, r.Open, r.Run = r.Spent[:len(r.Spent)-1], false, 0
 		return boltfile.Put(tx.Bucket(bBudget), []byte(id), r)
 	})
 }
@@ -165,10 +171,21 @@ func spent(tx *bbolt.Tx, id home.DeviceID) (budgetRecord, error) {
 	return r, err
 }
 
+// endRun has a device take one more sign-in, after many in a row that were wrong.
+func endRun(tx *bbolt.Tx, id home.DeviceID) error {
+	r, err := spent(tx, id)
+	if err != nil || r.Run <= budgetRun {
+		return err
+	}
+	r.Run = budgetRun
+	return boltfile.Put(tx.Bucket(bBudget), []byte(id), r)
+}
+
 // manyBudgets is how many devices are counted before those whose day has passed are forgotten.
 const manyBudgets = 256
 
-// sweepBudget deletes the counts of devices whose sign-ins are older than a day, once there are many.
+// sweepBudget deletes the counts of devices whose sign-ins are older than a day, once there are many. A bound device
+// keeps its count of sign-ins in a row.
 func sweepBudget(tx *bbolt.Tx) error {
 	b := tx.Bucket(bBudget)
 	if b.Stats().KeyN < manyBudgets {
@@ -177,7 +194,7 @@ func sweepBudget(tx *bbolt.Tx) error {
 	var over [][]byte
 	err := b.ForEach(func(k, _ []byte) error {
 		left, err := spent(tx, home.DeviceID(k))
-		if len(left.Spent) == 0 {
+		if len(left.Spent) == 0 && (left.Run == 0 || !bindings.has(tx, string(k))) {
 			over = append(over, bytes.Clone(k))
 		}
 		return err

@@ -3,6 +3,7 @@ package localstore_test
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // refusedSignIn spends a sign-in that the owner has just ordered, and that the device refuses.
 func refusedSignIn(s *localstore.Store, id home.DeviceID) error {
-	if err := errors.Join(s.Retry(nil), s.Spend(id)); err != nil {
+	if err := errors.Join(s.Retry(nil, false), s.Spend(id)); err != nil {
 		return err
 	}
 	return s.Refused(id)
@@ -223,6 +224,49 @@ func TestOneSignInOfADayIsKeptForThePasswordJustGiven(t *testing.T) {
 		must(t, s.Refused(front))
 		if err := s.Spend(front); !errors.Is(err, home.ErrBudget) {
 			t.Errorf("the next: %v, want home.ErrBudget", err)
+		}
+	})
+}
+
+// A camera or switch may count wrong sign-ins for ever: ten in a row would lock its owner out.
+func TestSignInsInARowAreBoundedOverDays(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := localstore.Open(localstore.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+		must(t, err)
+		defer func() { _ = s.Close() }()
+		must(t, s.Enrol(home.Account{ID: "a", NoticeEpoch: 1}, home.Credential{}))
+		id := home.DeviceID("mac-000000000001")
+		must(t, s.Bind("a", []home.Device{{ID: id}}))
+		refusals := func(order func() error) (n int) {
+			t.Helper()
+			for range 30 { // days
+				must(t, order())
+				for s.Spend(id) == nil {
+					must(t, s.Refused(id))
+					n++
+				}
+				time.Sleep(25 * time.Hour)
+			}
+			return n
+		}
+		if n := refusals(func() error { return nil }); n != 8 {
+			t.Errorf("%d sign-ins were sent in a month, want 8", n)
+		}
+		if n := refusals(func() error { return s.Retry([]home.DeviceID{id}, false) }); n != 1 {
+			t.Errorf("%d sign-ins were sent for orders to try all, want 1", n)
+		}
+		must(t, s.Retry([]home.DeviceID{id}, true))
+		wait, refused := errors.AsType[home.WaitError](errors.Join(s.Spend(id), s.Refused(id), s.Spend(id)))
+		if !refused || !strings.Contains(wait.Reason, "9 sign-ins in a row") || !strings.Contains(wait.Reason, "rekeyd rekey "+string(id)) {
+			t.Errorf("after an order that names it: %v", wait)
+		}
+		must(t, s.Retry([]home.DeviceID{id}, true))
+		must(t, s.Spend(id))
+		must(t, s.Good(id))
+		time.Sleep(25 * time.Hour)
+		if err := s.Spend(id); err != nil {
+			t.Errorf("after one that was right: %v", err)
 		}
 	})
 }

@@ -149,8 +149,9 @@ func (s *Store) Postpone(id home.DeviceID, next time.Time) error {
 }
 
 // Retry resets the tries, the pauses, the lock-outs and the refused credentials of bound devices, on their owner's
-// order. A device that is still locked reports it again; the budget of sign-ins stays.
-func (s *Store) Retry(ids []home.DeviceID) error {
+// order. A device that is still locked reports it again; the budget of sign-ins stays. Where the order names the
+// devices, one that refused many sign-ins in a row is sent another.
+func (s *Store) Retry(ids []home.DeviceID, named bool) error {
 	return s.file.Update(func(tx *bbolt.Tx) error {
 		if err := given(tx); err != nil {
 			return err
@@ -166,6 +167,11 @@ func (s *Store) Retry(ids []home.DeviceID) error {
 			b.Tries, b.Reverts, b.Next, b.Locked = 0, 0, time.Time{}, time.Time{}
 			if err := errors.Join(bindings.put(tx, string(id), b), s.retrySignIns(tx, id)); err != nil {
 				return err
+			}
+			if named {
+				if err := endRun(tx, id); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -25,7 +25,7 @@ func TestSignInsAreKeptSealedWhileTheDeviceIsBound(t *testing.T) {
 	got, err := s.SignIns(id)
 	must(t, err)
 	equal(t, "sign-ins", got, kept)
-	must(t, s.Retry([]home.DeviceID{id}))
+	must(t, s.Retry([]home.DeviceID{id}, true))
 	got, err = s.SignIns(id)
 	must(t, err)
 	kept.Refused = nil

@@ -62,8 +62,8 @@ func (l gatedLedger) Postpone(id home.DeviceID, next time.Time) error {
 	return l.gate.pass("postpone", func() error { return l.Ledger.Postpone(id, next) })
 }
 
-func (l gatedLedger) Retry(ids []home.DeviceID) error {
-	return l.gate.pass("retry", func() error { return l.Ledger.Retry(ids) })
+func (l gatedLedger) Retry(ids []home.DeviceID, named bool) error {
+	return l.gate.pass("retry", func() error { return l.Ledger.Retry(ids, named) })
 }
 
 func (l gatedLedger) Consent(cs map[home.DeviceID]home.Consents) error {
