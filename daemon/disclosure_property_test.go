@@ -235,6 +235,19 @@ func TestNoSecretLeavesExceptAsTheRuleAllows(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) { reasons(t, rt.Fatalf, rapid.SliceOfN(steps, 30, 60).Draw(rt, "steps")) })
 }
 
+// The owner resets a device and names it before the hub has asked it again.
+func TestABoundDeviceThatWasResetIsNamedOnce(t *testing.T) {
+	all := arrival(host{protocol: home.KLAP2, knows: []home.Epoch{1}}, "bind")
+	reset := step{id: worldIDs[0], addr: worldAddrs[0], protocol: home.KLAP2}
+	reset.host = host{protocol: home.KLAP2, fresh: home.Default}
+	for _, reset.what = range []string{"host", "bind"} {
+		all = append(all, reset)
+	}
+	if !reasons(t, t.Fatalf, append(all, step{what: "wait", wait: time.Minute}))["factory-fresh consent"] {
+		t.Error("it received no password")
+	}
+}
+
 // reasons returns for which reasons of the rule secrets are sent in these steps. One without a reason is fatal.
 func reasons(t *testing.T, fatalf func(string, ...any), all []step) map[string]bool {
 	found := map[string]bool{}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rekeyd/rekeyd/daemon/home"
@@ -20,14 +21,15 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 			again = append(again, id)
 		}
 	}
+	wasBound := slices.Clone(again)
 	if err := r.BindOurs(ids); err != nil {
 		return err
 	}
 	for _, id := range ids {
 		v := home.Verdict{}
 		r.with(id, func(m *memory) { v = m.verdict })
-		if v.State == home.Current || v.HoldsOlder() {
-			continue // it proves what it holds
+		if (v.State == home.Current || v.HoldsOlder()) && !slices.Contains(wasBound, id) {
+			continue // it proves what it holds; one that was bound may have been reset since
 		}
 		if d, ok := r.o.Roster.Device(id); ok && d.Protocol == home.Native {
 			continue // it is known by its keys: see home.Binding.Terms
