@@ -110,7 +110,7 @@ account's password is. --factory-password gives the one with which such a camera
 				return err
 			}
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%d devices bound\n", len(ids))
+		fmt.Fprintf(c.OutOrStdout(), "%s bound\n", devicesIn(len(ids)))
 		if !password.IsZero() {
 			if err := giveDevicePassword(c, ids[0], password); err != nil {
 				return err
@@ -239,7 +239,7 @@ left out of  rekeyd bind --all  until they are bound by name.`,
 		}
 		ids, err := orderNamed(c, "unbind", names)
 		if err == nil {
-			fmt.Fprintf(c.OutOrStdout(), "%d devices unbound\n", len(ids))
+			fmt.Fprintf(c.OutOrStdout(), "%s unbound\n", devicesIn(len(ids)))
 		}
 		return err
 	}
@@ -263,7 +263,7 @@ func unbindAll(c *cobra.Command, confirmed bool) error {
 		err = order(c, "unbind", idsOf(bound))
 	}
 	if err == nil {
-		fmt.Fprintf(c.OutOrStdout(), "%d devices unbound\n", len(bound))
+		fmt.Fprintf(c.OutOrStdout(), "%s unbound\n", devicesIn(len(bound)))
 	}
 	return err
 }

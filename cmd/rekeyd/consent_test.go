@@ -47,7 +47,7 @@ func TestTheOwnerIsAskedAtTheirTerminal(t *testing.T) {
 	cmd := x.start("--state", r.state, "bind", "plug-1")
 	x.shows("Allow that? [y/N]: ")
 	x.types("y\n")
-	if code, shown := x.ended(cmd); code != 0 || !strings.Contains(shown, "1 devices bound") ||
+	if code, shown := x.ended(cmd); code != 0 || !strings.Contains(shown, "1 device bound") ||
 		!strings.Contains(shown, "plug-1: a password for it crosses your network nearly in the clear") {
 		t.Errorf("it ended with %d and showed %q", code, shown)
 	}

@@ -51,7 +51,7 @@ would be listed again at once, and is refused.`,
 	c.RunE = func(c *cobra.Command, names []string) error {
 		ids, err := orderNamed(c, "forget", names)
 		if err == nil {
-			fmt.Fprintf(c.OutOrStdout(), "%d devices forgotten\n", len(ids))
+			fmt.Fprintf(c.OutOrStdout(), "%s forgotten\n", devicesIn(len(ids)))
 		}
 		return err
 	}
@@ -72,4 +72,12 @@ func completeDevices(c *cobra.Command, before []string, _ string) ([]cobra.Compl
 		names = nil
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// devicesIn is a number of devices, for people.
+func devicesIn(n int) string {
+	if n == 1 {
+		return "1 device"
+	}
+	return fmt.Sprintf("%d devices", n)
 }

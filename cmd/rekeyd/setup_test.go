@@ -38,7 +38,7 @@ func TestSetupLeadsFromANewDaemonToABoundHouse(t *testing.T) {
 	x.types(password + "\n")
 	code, shown := x.ended(cmd)
 	for _, want := range []string{
-		"This hub is signed in.", "1 device was found", "$ rekeyd bind --all", "1 devices bound", "rekeyd status",
+		"This hub is signed in.", "1 device was found", "$ rekeyd bind --all", "1 device bound", "rekeyd status",
 		"choose a password for it there:", "/signin#t=",
 	} {
 		if !strings.Contains(shown, want) {
