@@ -9,12 +9,12 @@ demo: ## show the main job on this machine alone
 	go run ./cmd/rekeyd demo
 
 test: ## run all tests
-	go test $(RACE) -timeout 10m ./...
+	go test $(RACE) -timeout 25m ./...
 
 check: lint test twice ## what CI runs
 
 twice: ## run the tests of both stores with every closure of a transaction executed twice
-	go test -tags twice -short -timeout 10m ./localstore/... ./cloudlink ./cloudlink/account/... ./daemon
+	go test -tags twice -short -timeout 25m ./localstore/... ./cloudlink ./cloudlink/account/... ./daemon
 
 lint:
 	@test -z "$$(go tool gofumpt -l .)" || { echo "gofumpt would change:"; go tool gofumpt -l .; exit 1; }
