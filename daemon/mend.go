@@ -108,7 +108,7 @@ func (r *Rekeyer) mend(ctx context.Context, id home.DeviceID) {
 		r.planNext(t, t.subject.Binding.Verdict)
 		return
 	}
-	if f.Verdict.State == home.Waiting { // only another sign-in could show its credential
+	if f.Verdict.State == home.Waiting || f.Verdict.State == home.Refusing { // only another sign-in could show its credential
 		r.planNext(t, f.Verdict)
 		return
 	}

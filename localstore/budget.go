@@ -79,8 +79,7 @@ func (s *Store) Spend(id home.DeviceID) error {
 			r.Spent, r.Open, r.Returned, r.Run = r.Spent[:n-1], false, now(), max(r.Run-1, 0)
 		}
 		if r.Run >= run {
-			return until, home.WaitError{Until: now().Add(24 * time.Hour), Reason: fmt.Sprintf("it refused %d sign-ins in a row, "+
-				"and may lock after a few more: it gets one more when you name it, with: rekeyd rekey %s", r.Run, id)}
+			return until, home.WaitError{Reason: fmt.Sprintf("it refused %d sign-ins in a row, and may lock after more", r.Run)}
 		}
 		if until = budgetEnd(r.Spent, hourly, daily); until.IsZero() {
 			r.Spent, r.Open, r.Run = append(r.Spent, now()), true, r.Run+1

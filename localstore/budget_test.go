@@ -258,8 +258,10 @@ func TestSignInsInARowAreBoundedOverDays(t *testing.T) {
 		}
 		must(t, s.Retry([]home.DeviceID{id}, true))
 		wait, refused := errors.AsType[home.WaitError](errors.Join(s.Spend(id), s.Refused(id), s.Spend(id)))
-		if !refused || !strings.Contains(wait.Reason, "9 sign-ins in a row") || !strings.Contains(wait.Reason, "rekeyd rekey "+string(id)) {
-			t.Errorf("after an order that names it: %v", wait)
+		v := wait.Verdict()
+		if !refused || v.State != home.Refusing || !strings.Contains(v.Detail, "9 sign-ins in a row") ||
+			!strings.Contains(v.Hint("hall"), "rekeyd rekey hall") {
+			t.Errorf("after an order that names it: %+v", v)
 		}
 		must(t, s.Retry([]home.DeviceID{id}, true))
 		must(t, s.Spend(id))

@@ -32,8 +32,8 @@ var (
 
 // WaitError is ErrBudget with the time at which the next sign-in may be sent.
 type WaitError struct {
-	Until  time.Time
-	Reason string // for people
+	Until  time.Time // zero for not before an order that names the device
+	Reason string    // for people
 }
 
 func (e WaitError) Error() string { return ErrBudget.Error() + ": " + e.Reason }
@@ -43,6 +43,9 @@ func (e WaitError) Is(target error) bool { return target == ErrBudget }
 
 // Verdict returns the verdict of a device that waits.
 func (e WaitError) Verdict() Verdict {
+	if e.Until.IsZero() {
+		return Verdict{State: Refusing, Detail: e.Reason}
+	}
 	return Verdict{State: Waiting, Until: e.Until.UTC().Round(time.Second), Detail: e.Reason}
 }
 

@@ -21,6 +21,7 @@ const (
 	ThirdPartyOff State = "third-party-off" // not known: the app's Third-Party Compatibility switch is off
 	LockedOut     State = "locked-out"      // not known: it accepts no sign-in until Verdict.Until
 	Waiting       State = "waiting"         // not known: its sign-ins are used up until Verdict.Until
+	Refusing      State = "refusing"        // not known: it refused many sign-ins in a row, and gets one at an order
 	Unreachable   State = "unreachable"     // not known: no answer
 	Unsupported   State = "unsupported"     // not known: no driver speaks its protocol
 	Unasked       State = "not-asked"       // not known: it was never probed
@@ -33,7 +34,7 @@ const (
 // States returns every state, in the order above.
 func States() []State {
 	return []State{
-		Current, Stale, WrongCase, Default, Blank, ForeignHeld, Mismatch, ThirdPartyOff, LockedOut, Unreachable, Unsupported,
+		Current, Stale, WrongCase, Default, Blank, ForeignHeld, Mismatch, ThirdPartyOff, LockedOut, Refusing, Unreachable, Unsupported,
 		Unasked, Reverted, WasReset, Downgraded, Pending,
 	}
 }
@@ -44,7 +45,7 @@ func (s State) outdated() bool { return s == Stale || s == WrongCase || s == Def
 // mayStillHold reports whether a device that is found so may hold the credential that it held before.
 func (s State) mayStillHold() bool {
 	switch s {
-	case Current, Unreachable, LockedOut, Waiting, ThirdPartyOff, Unasked, Downgraded:
+	case Current, Unreachable, LockedOut, Waiting, Refusing, ThirdPartyOff, Unasked, Downgraded:
 		return true
 	}
 	return false
@@ -159,6 +160,9 @@ func (v Verdict) Hint(name string) string {
 			format = "2 January, 15:04"
 		}
 		return fmt.Sprintf("wait until %s; rekeyd tries again by itself", v.Until.Local().Format(format))
+	case Refusing:
+		return fmt.Sprintf("once you know that it has a password of yours, run: rekeyd rekey %s; else change its password in its "+
+			"own app, or reset it to factory settings and add it again", command)
 	case Unreachable:
 		if v.Detail == ErrSlow.Error() {
 			return fmt.Sprintf("bring %s nearer to the router, or restart it, if this lasts; rekeyd tries again by itself", name)

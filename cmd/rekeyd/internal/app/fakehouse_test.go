@@ -273,13 +273,15 @@ func (h *fakeHouse) bind() {
 func (h *fakeHouse) answer() {
 	_, rows, err := h.hub.engine.House()
 	h.must(err)
-	var clear, fresh []home.DeviceID
+	var clear, fresh, again []home.DeviceID
 	held := false
 	for _, r := range rows {
 		switch {
 		case !r.Bound:
 		case r.Consent:
 			clear = append(clear, r.ID)
+		case r.Verdict == home.Refusing:
+			again = append(again, r.ID)
 		case r.Verdict == home.WasReset || r.Verdict == home.Blank || r.Verdict == home.Default:
 			fresh = append(fresh, r.ID)
 		}
@@ -288,6 +290,9 @@ func (h *fakeHouse) answer() {
 	err = h.hub.engine.AllowCleartext(clear)
 	if err == nil {
 		err = h.hub.engine.Bind(fresh)
+	}
+	if err == nil && len(again) > 0 {
+		err = h.hub.engine.Rekey(again, false)
 	}
 	if err == nil && held {
 		err = h.hub.engine.RekeyAll()
