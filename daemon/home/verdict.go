@@ -34,8 +34,8 @@ const (
 // States returns every state, in the order above.
 func States() []State {
 	return []State{
-		Current, Stale, WrongCase, Default, Blank, ForeignHeld, Mismatch, ThirdPartyOff, LockedOut, Refusing, Unreachable, Unsupported,
-		Unasked, Reverted, WasReset, Downgraded, Pending,
+		Current, Stale, WrongCase, Default, Blank, ForeignHeld, Mismatch, ThirdPartyOff, LockedOut, Waiting, Refusing,
+		Unreachable, Unsupported, Unasked, Reverted, WasReset, Downgraded, Pending,
 	}
 }
 

@@ -178,6 +178,11 @@ func TestEveryVerdictHasItsWords(t *testing.T) {
 	if len(states) < 14 || !slices.Contains(states, string(home.Pending)) {
 		t.Fatalf("only the states %v were found", states)
 	}
+	for _, s := range states {
+		if !slices.Contains(home.States(), home.State(s)) {
+			t.Errorf("home.States lacks %q", s)
+		}
+	}
 	for _, l := range language.All() {
 		for _, s := range states {
 			if l.Site.Verdicts[s] == "" {
