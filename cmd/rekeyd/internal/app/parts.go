@@ -107,6 +107,9 @@ func listening(l *Listener, serve func(context.Context, net.Listener) error) par
 	}}
 }
 
+// lastAnswers is how long answers that are on their way have when a server ends: the one to rekeyd logout ends it.
+const lastAnswers = 500 * time.Millisecond
+
 // serveHTTP returns a function that answers with h until its context ends. The limits stop a slow or flooding client.
 func serveHTTP(h http.Handler, log *slog.Logger) func(context.Context, net.Listener) error {
 	return func(ctx context.Context, l net.Listener) error {
@@ -114,11 +117,20 @@ func serveHTTP(h http.Handler, log *slog.Logger) func(context.Context, net.Liste
 			Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: time.Minute,
 			MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
-		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+		ended := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			defer close(ended)
+			last, done := context.WithTimeout(context.Background(), lastAnswers)
+			defer done()
+			if srv.Shutdown(last) != nil {
+				_ = srv.Close()
+			}
+		})
 		defer stop()
 		if err := srv.Serve(l); ctx.Err() == nil {
 			return fmt.Errorf("serve %s: %w", l.Addr(), err)
 		}
+		<-ended
 		return nil
 	}
 }
