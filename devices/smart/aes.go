@@ -75,7 +75,7 @@ func (d *AES) Probe(ctx context.Context, dev home.Device, c home.Candidates) (ho
 
 // likeliest moves to the front what the device probably holds, since each sign-in is counted: a credential whose user
 // name hashes to the owner that the device states, the one of the epoch that it was last seen to hold, the factory's
-// where it states no owner.
+// where it states no owner, and that before all where the owner has named a device as reset that held another.
 func likeliest(keys []keyring.Key, dev home.Device, c home.Candidates) []keyring.Key {
 	unbound := dev.Claims(c.Account.Email) == home.Unbound
 	order := func(k keyring.Key) (rank int) {
@@ -86,6 +86,9 @@ func likeliest(keys []keyring.Key, dev home.Device, c home.Candidates) []keyring
 		recorded := c.Recorded != 0 && k.Verdict.Epoch == c.Recorded && (s != home.WrongCase || owner)
 		if recorded || unbound && (s == home.Default || s == home.Blank) {
 			rank--
+		}
+		if c.Terms.Fresh && c.Recorded != 0 && (s == home.Default || s == home.Blank) {
+			rank -= 3
 		}
 		return rank
 	}

@@ -1,7 +1,6 @@
 package smart
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,9 +131,6 @@ func (c *aesConn) tryAll(ctx context.Context, keys []keyring.Key) error {
 		if err != nil {
 			return err
 		}
-		if c.terms.Fresh && len(kept.Refused) > 0 {
-			keys = factoryFirst(keys)
-		}
 		k, l, ok := c.d.memos.Of(c.dev.ID).next(kept, keys, likelyForm(c.dev))
 		if !ok {
 			return fmt.Errorf("%w: %w", home.ErrNotOpened, failure.ErrMismatch)
@@ -147,21 +143,6 @@ func (c *aesConn) tryAll(ctx context.Context, keys []keyring.Key) error {
 		}
 	}
 	return fmt.Errorf("%w: %w", home.ErrNotOpened, failure.ErrMismatch)
-}
-
-// factoryFirst moves the factory's credentials to the front: the owner has named the device as new or reset, and it
-// refuses what is likelier. Each further one is a wrong sign-in to it, and they are counted.
-func factoryFirst(keys []keyring.Key) []keyring.Key {
-	keys = slices.Clone(keys)
-	slices.SortStableFunc(keys, func(a, b keyring.Key) int { return cmp.Compare(fromFactory(b), fromFactory(a)) })
-	return keys
-}
-
-func fromFactory(k keyring.Key) int {
-	if k.Verdict.State == home.Default || k.Verdict.State == home.Blank {
-		return 1
-	}
-	return 0
 }
 
 // try signs in with a credential that may be wrong, and records the result.
