@@ -64,7 +64,7 @@ type Sealing interface {
 	KeepSealingKey(seed home.Secret) error
 }
 
-// Sharing is what a hub needs on disk for an account with several hubs. Every method is one transaction.
+// Sharing is the part of the store for an account with several hubs. Every method is one transaction.
 type Sharing interface {
 	// SetShared records whether the account has other hubs.
 	SetShared(id home.AccountID, shared bool) error

@@ -31,7 +31,7 @@ type FaceOptions struct {
 	History     func(limit int) ([]home.Event, error) // newest first
 	Login       func(context.Context, Login) error
 	Listed      func() (list []home.Listed, ok bool)     // of the vendor's cloud; nil where there is none
-	Ended       func() bool                              // the vendor's cloud refuses the hub's sign-in; nil where there is none
+	Ended       func() bool                              // the vendor's cloud refuses the hub; nil for none
 	Addresses   func() Addresses                         // may be nil
 	Troubles    func() []home.Trouble                    // of this machine and its network; may be nil
 	Failed      func() (home.Trouble, bool)              // why the last change could not be written; may be nil
@@ -43,7 +43,7 @@ type FaceOptions struct {
 	SetPassword func(context.Context, home.Secret) error // of the pages; nil for none
 	Waiting     func() []string                          // the ports that are not open yet; may be nil
 	Version     string                                   // of the program
-	Leave       func()                                   // ends the hub's membership, and this API for a moment; may be nil
+	Leave       func()                                   // ends the membership, and this API for a moment; may be nil
 	Operator    http.Handler                             // answers POST /v1/account/ on the socket; nil for none
 }
 

@@ -217,7 +217,7 @@ var certain = map[string][]step{
 	"its own password":      {{what: "camera", id: worldIDs[0], addr: worldAddrs[0]}},
 }
 
-// arrival returns the steps in which a host appears, and what happens to it.
+// arrival returns the steps in which a host appears, and the steps that follow.
 func arrival(h host, then ...string) (all []step) {
 	for _, what := range append([]string{"arrive"}, then...) {
 		all = append(all, step{what: what, id: worldIDs[0], addr: worldAddrs[0], host: h, protocol: h.protocol},

@@ -20,7 +20,7 @@ type metrics struct{ out bytes.Buffer }
 // label is a label of a sample with its value.
 type label struct{ name, value string }
 
-// begin writes what a metric is. Samples follow.
+// begin writes help and type of a metric. Samples follow.
 func (m *metrics) begin(name, kind, help string) {
 	fmt.Fprintf(&m.out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 }

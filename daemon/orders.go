@@ -29,7 +29,7 @@ func (r *Rekeyer) Bind(ids []home.DeviceID) error {
 		v := home.Verdict{}
 		r.with(id, func(m *memory) { v = m.verdict })
 		if (v.State == home.Current || v.HoldsOlder()) && !slices.Contains(wasBound, id) {
-			continue // it proves what it holds; one that was bound may have been reset since
+			continue // it proves its credential; one that was bound may have been reset since
 		}
 		if d, ok := r.o.Roster.Device(id); ok && d.Protocol == home.Native {
 			continue // it is known by its keys: see home.Binding.Terms

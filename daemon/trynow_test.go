@@ -28,7 +28,7 @@ func TestTheWeakestOrderMovesADeviceAndGivesNothingElse(t *testing.T) {
 				t.Errorf("rekeyed at %v", r.Rekeyed)
 			}
 
-			h.expose(3) // somebody else may know what it holds
+			h.expose(3) // somebody else may know its password
 			must(t, h.engine.TryNow(nil))
 			must(t, h.engine.TryNow([]home.DeviceID{front}))
 			time.Sleep(time.Minute)

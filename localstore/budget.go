@@ -58,8 +58,8 @@ func allowed(tx *bbolt.Tx) (hourly, daily, run int) {
 }
 
 // Spend counts one sign-in whose password only the device can judge. It returns a home.WaitError, and the sign-in must
-// not be sent, when the device had as many as it may have in an hour, a day or a row, or is locked. The count is on disk
-// before Spend returns. One whose result was never recorded, as after a crash, is given back once an hour.
+// not be sent, when the device had as many as it may have in an hour, a day or a row, or is locked. The count is on
+// disk before Spend returns. One whose result was never recorded, as after a crash, is given back once an hour.
 func (s *Store) Spend(id home.DeviceID) error {
 	var hourly, daily, run int
 	until, err := boltfile.Update(s.file, func(tx *bbolt.Tx) (until time.Time, err error) {

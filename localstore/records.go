@@ -115,7 +115,8 @@ func bindingToDisk(b home.Binding) bindingRecord {
 		Account: string(b.Account), DeviceEpoch: uint64(b.DeviceEpoch), CloudEpoch: uint64(b.CloudEpoch),
 		Verdict: verdictRecord{string(b.Verdict.State), uint64(b.Verdict.Epoch), b.Verdict.Until, b.Verdict.Detail},
 		Since:   b.Since, Tries: b.Tries, Next: b.Next, Moved: b.Moved, Locked: b.Locked, Reverts: b.Reverts,
-		Rekeyed: b.Rekeyed, ProofRank: uint8(b.ProofRank), FreshUntil: b.Consents.FreshUntil, AllowedExposed: uint64(b.Consents.Exposed),
+		Rekeyed: b.Rekeyed, ProofRank: uint8(b.ProofRank), FreshUntil: b.Consents.FreshUntil,
+		AllowedExposed:    uint64(b.Consents.Exposed),
 		CleartextProtocol: string(b.Consents.Cleartext.Protocol), CleartextAddr: b.Consents.Cleartext.Addr,
 		Name: b.Name,
 	}

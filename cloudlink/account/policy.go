@@ -49,7 +49,7 @@ const (
 	refreshLife  = 180 * 24 * time.Hour // of a refresh token
 	hashThreads  = 1                    // of argon2id
 
-	// The longest lives of what the store keeps. Something that ends later was made while the clock was ahead.
+	// The longest lives of the records in the store. Something that ends later was made while the clock was ahead.
 	LongestSession      = refreshLife
 	LongestLink         = disownLife
 	LongestRegistration = activateLife

@@ -204,8 +204,8 @@ func (r *rules) belongs(name string) bool {
 	return ok
 }
 
-// mayRetain reports whether the broker retains the last message of a topic: what the house publishes, notices, statuses
-// and states. It never does for an inbox or outbox, which carry sealed grants. What a user retains is delivered, and
+// mayRetain reports whether the broker retains the last message of a topic: publications of the house, notices, statuses
+// and states. It never does for an inbox or outbox, which carry sealed grants. A message that a user retains is delivered, and
 // not retained: see OnPublish.
 func (r *rules) mayRetain(name, topic string) bool {
 	if !r.known(name) {

@@ -15,7 +15,7 @@ import (
 // ErrLost is the error of a connection that was up.
 var ErrLost = errors.New("the connection was lost")
 
-// errRefused is home.ErrCredential, of a broker: what was refused is no e-mail address.
+// errRefused is home.ErrCredential, of a broker: the refused credential has no e-mail address.
 var errRefused error = refusal{}
 
 type refusal struct{}

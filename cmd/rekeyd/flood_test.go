@@ -90,7 +90,7 @@ func moveDuringAFlood(t *testing.T, limit string) {
 	}
 }
 
-// memory returns what begins a command line with a limit of memory, and how much the process has used at most. Where no
+// memory returns the begin of a command line with a limit of memory, and how much the process has used at most. Where no
 // control group can be made, the process limits itself, and the peak is checked.
 func memory(t *testing.T, most int) (enter []string, peak func() int) {
 	group, limit := "/sys/fs/cgroup/rekeyd-flood-"+strconv.Itoa(os.Getpid()), "memory.max"

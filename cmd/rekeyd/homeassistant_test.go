@@ -276,7 +276,7 @@ func TestUsersOfTheEmbeddedBrokerReadTheHouseAndNothingElse(t *testing.T) {
 			t.Errorf("%s gives %v", filter, got)
 		}
 	}
-	// What it may not publish changes nothing.
+	// A message that it may not publish changes nothing.
 	user.publish(state, "forged", "-r")
 	user.publish("rekeyd/v1/hub/"+string(s.Hub)+"/status", "forged", "-r")
 	user.publish("ha/device/"+string(s.Hub)+"/config", "forged", "-r")

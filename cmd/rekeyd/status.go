@@ -47,7 +47,7 @@ func addWide(c *cobra.Command) *bool {
 	return c.Flags().Bool("wide", false, "also show ID, kind, protocol, owner and address of each device")
 }
 
-// printStatus prints the answer to the first question, the account, the link, what is amiss, and the devices.
+// printStatus prints the answer to the first question, the account, the link, the troubles, and the devices.
 func printStatus(w io.Writer, at terminal.Screen, s daemon.Status, wide bool) error {
 	if s.Account == "" {
 		fmt.Fprintln(w, "Not signed in. Next,", app.FirstStep)

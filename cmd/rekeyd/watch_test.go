@@ -43,7 +43,7 @@ func awaitText(t *testing.T, shown *output, text string) {
 	}
 }
 
-// rendition finds what sets a colour or moves the cursor.
+// rendition finds escape sequences for colours and the cursor.
 var rendition = regexp.MustCompile(`\x1b\[[0-9;]*[mAJK]`)
 
 // aHouseOfLamps runs a daemon with lamps that hold its account's password, one of another house, and one whose name is

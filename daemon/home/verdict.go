@@ -161,8 +161,8 @@ func (v Verdict) Hint(name string) string {
 		}
 		return fmt.Sprintf("wait until %s; rekeyd tries again by itself", v.Until.Local().Format(format))
 	case Refusing:
-		return fmt.Sprintf("once you know that it has a password of yours, run: rekeyd rekey %s; else change its password in its "+
-			"own app, or reset it to factory settings and add it again", command)
+		return fmt.Sprintf("once you know that it has a password of yours, run: rekeyd rekey %s; else change its "+
+			"password in its own app, or reset it to factory settings and add it again", command)
 	case Unreachable:
 		if v.Detail == ErrSlow.Error() {
 			return fmt.Sprintf("bring %s nearer to the router, or restart it, if this lasts; rekeyd tries again by itself", name)

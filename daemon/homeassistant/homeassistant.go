@@ -22,7 +22,7 @@ type Broker interface {
 	Publish(topic string, payload []byte, retained bool) error
 }
 
-// Options are what New checks.
+// Options are the options of New.
 type Options struct {
 	Topics  Topics
 	Version string

@@ -64,7 +64,7 @@ func (t Topics) deviceRekey(id home.DeviceID) string {
 func (t Topics) config(id string) string { return t.Prefix + "/device/" + id + "/config" }
 func (t Topics) birth() string           { return t.Prefix + "/status" }
 
-// Filters are what the hub subscribes to: its own topics, with the orders and its own messages, and the birth
+// Filters are the subscriptions of the hub: its own topics, with the orders and its own messages, and the birth
 // message of Home Assistant.
 func (t Topics) Filters() []string {
 	filters := []string{t.root() + "#"}

@@ -11,7 +11,7 @@ import (
 	"github.com/rekeyd/rekeyd/localstore/boltfile"
 )
 
-// leases are the renewals of hubs since the file was opened. Only what follows from a lease that ended is on disk: the
+// leases are the renewals of hubs since the file was opened. Only the result of a lease that ended is on disk: the
 // holder of a device. After a restart of the service each hub has the time of a lease to renew its own.
 type leases struct {
 	mu sync.Mutex // guards of

@@ -64,14 +64,16 @@ func englishHouse() House {
 		SignInFirst: "Sign in to go on.", PagePassword: "Password of this hub", WithoutPassword: "Without a password",
 		CodeText: "No password yet, or a forgotten one? On the hub run this command, and open its link or type its code " +
 			"here. The password of your account is another one: it does not open this page.",
-		AllStates: "All", Probe: "Ask it now", Forget: "Forget this device", Rename: "Rename", NameHere: "Its name at this hub",
+		AllStates: "All", Probe: "Ask it now", Forget: "Forget this device", Rename: "Rename",
+		NameHere:  "Its name at this hub",
 		Passwords: "Passwords", PasswordsTitle: "Passwords of your account", LoginTitle: "Sign this hub in",
 		LoginText: "The hub follows one account. Its password goes to the account's service and into the hub's sealed vault, " +
 			"and to nobody else.",
 		LoginButton: "Sign the hub in", IChangedIt: "I have changed my password",
 		IChangedText:   "Type the new password once. The hub signs in with it, and moves every device that is yours.",
-		NewestPassword: "The newest password", ExposedAsk: "Somebody else may know the old one: ask me before a device is moved",
-		VendorChoice: "TP-Link account, the one of the Kasa and Tapo apps", OwnChoice: "An account at this hub's own service",
+		NewestPassword: "The newest password",
+		ExposedAsk:     "Somebody else may know the old one: ask me before a device is moved",
+		VendorChoice:   "TP-Link account, the one of the Kasa and Tapo apps", OwnChoice: "An account at this hub's own service",
 		VendorCode: "Code, where TP-Link has sent one by e-mail", Earlier: "An earlier password",
 		EarlierText: "A device that was set up long ago may hold a password from before this hub. With it the hub can open " +
 			"that device and move it. Devices are asked, and no password is sent where it does not fit.",
@@ -86,7 +88,8 @@ func englishHouse() House {
 		ChangeElsewhere: "The password of this account is changed on its own page:",
 		WrongPassword:   "The password is wrong.",
 		TooManyGuesses:  "Too many wrong passwords. Wait some minutes, or sign in with a code.",
-		Access:          "Access", ChoosePassword: "Choose a password for this hub", NotNow: "Not now", Save: "Save the password",
+		Access:          "Access", ChoosePassword: "Choose a password for this hub", NotNow: "Not now",
+		Save: "Save the password",
 		AccessText: "This password opens the pages of this hub, from every machine of your network. It is not the password of " +
 			"your account: choose another one.",
 		PasswordLost: "Forgotten? Set a new one on the hub with:",

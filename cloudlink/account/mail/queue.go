@@ -14,7 +14,7 @@ const (
 	claimLife    = 2 * sendTimeout // after a crash the mail is tried again then
 	firstPause   = 2 * time.Second // after the first failed try; doubled each time, with jitter
 	longestPause = 10 * time.Minute
-	watchPause   = time.Minute // while a mail waits: a clock that is set changes what is due
+	watchPause   = time.Minute // while a mail waits: a clock that is set makes other mails due
 	atOnce       = 4           // so that one server that does not answer delays no other mail
 )
 

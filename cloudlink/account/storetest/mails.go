@@ -134,7 +134,7 @@ func mailsOfAClockThatWasAheadAreDue(r *rig) {
 	claim(start.Add(5*time.Minute), 9, 1, time.Time{})
 }
 
-// aLifeIsBoundedByTheClock: what was made while the clock was a year ahead lives no longer than what is made now.
+// aLifeIsBoundedByTheClock: a record made while the clock was a year ahead lives no longer than one made now.
 func aLifeIsBoundedByTheClock(r *rig) {
 	r.account("anna")
 	year := 365 * 24 * time.Hour

@@ -134,7 +134,7 @@ func TestACarelessDeviceFailsEachRuleThatItBreaks(t *testing.T) {
 			passes[r.Rule] = true
 		}
 	}
-	// It states its own keys, reads what is signed, and answers a notice; everything else it does wrong.
+	// It states its own keys, reads signed messages, and answers a notice; everything else it does wrong.
 	for _, rule := range []string{
 		"a probe is answered", "the name and the keys", "a member that the device",
 		"a notice of a service",

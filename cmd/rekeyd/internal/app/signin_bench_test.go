@@ -225,7 +225,7 @@ func BenchmarkReset(b *testing.B) {
 	})
 }
 
-// report reports what an operation with n devices took.
+// report reports the time of an operation with n devices.
 func report(b *testing.B, n int, total time.Duration) {
 	b.ReportMetric(float64(total.Nanoseconds())/float64(b.N), "ns/op")
 	b.ReportMetric(float64(n*b.N)/total.Seconds(), "devices/s")

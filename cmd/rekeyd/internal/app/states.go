@@ -30,7 +30,7 @@ func stateOfRow(r daemon.Row) cloudlink.DeviceState {
 	}
 }
 
-// publish publishes a row that has changed. What cannot be published now is published after the next connect. The topic
+// publish publishes a row that has changed. A row that cannot be published now is published after the next connect. The topic
 // of a device that is not bound (any more) is cleared. One that has no known password any more may have it from the
 // vendor's app.
 func (h *Hub) publish(r daemon.Row) {

@@ -17,7 +17,7 @@ type screen struct {
 	w    io.Writer
 	live bool
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	what string
 	max  int
 	area terminal.Area

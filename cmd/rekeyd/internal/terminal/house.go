@@ -99,7 +99,7 @@ func lineOf(r daemon.Row, wide bool) Line {
 	return l
 }
 
-// Summary is a device in one line: its name, its state and what to do.
+// Summary is a device in one line: its name, its state and the next step of its owner.
 func Summary(r daemon.Row) string {
 	text := r.Label() + "  " + State(r)
 	if hint := note(r); hint != "" {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// patience is how long a step goes on before its bar is drawn: what is done within a second needs none.
+// patience is how long a step goes on before its bar is drawn: a step of less than a second needs none.
 const patience = time.Second
 
 // Bar draws how far a step is: "looking [=====     ] 5 of 10", in at most width columns.
@@ -32,9 +32,9 @@ type Progress struct {
 	what   string
 	begun  time.Time
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	n, of int
-	drawn string // what stands there
+	drawn string // the text that stands there
 	ended bool
 }
 

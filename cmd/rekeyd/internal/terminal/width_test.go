@@ -38,7 +38,7 @@ func TestTextFitsIntoItsColumns(t *testing.T) {
 	}
 }
 
-// TestANameCannotControlTheTerminal shows what devices send as names.
+// TestANameCannotControlTheTerminal shows names as devices send them.
 func TestANameCannotControlTheTerminal(t *testing.T) {
 	for _, s := range []string{
 		"\x1b[2Jlamp", "lamp\r\nroot#", "\u202elamp\u2066", "\u009b31mlamp", "la\x00mp", "\u200elamp\ufeff",
