@@ -58,6 +58,7 @@ func (r *rules) Provides(b byte) bool {
 	case mochi.OnConnect,
 		mochi.OnConnectAuthenticate,
 		mochi.OnSubscribe,
+		mochi.OnSubscribed,
 		mochi.OnACLCheck,
 		mochi.OnPublish,
 		mochi.OnWill,
@@ -136,6 +137,7 @@ func (r *rules) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet 
 			pk.Filters[i].Filter = wire.InboxTopic(name)
 		}
 	}
+	pk.Filters = withoutRetained(pk.Filters)
 	return pk
 }
 
